@@ -1,0 +1,121 @@
+//! The only reader of environment variables. Every error names the variable and says what to do.
+//!
+//! Each trigger and worker has a typed `Config` of its own, filled through an [`Environment`] once, at start.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use serde::de::DeserializeOwned;
+
+/// A variable that is missing, or has a value that cannot be used. Ends the start of a function.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub struct ConfigError {
+    /// The environment variable.
+    pub name: String,
+    /// What is wrong with it, and what is expected. Holds no part of a secret: none of them is one.
+    pub reason: String,
+}
+
+impl ConfigError {
+    /// An error about the variable `name`.
+    pub fn new(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { name: name.into(), reason: reason.into() }
+    }
+}
+
+/// Environment variables, from the process or from a test. An empty value counts as not set, because
+/// CloudFormation cannot leave a variable out.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(HashMap<String, String>);
+
+impl Environment {
+    /// The variables of this process.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn from_process() -> Self {
+        std::env::vars().collect()
+    }
+
+    /// The value of `name`, where it is set.
+    pub fn optional(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// The value of `name`.
+    pub fn required(&self, name: &str) -> Result<String, ConfigError> {
+        self.optional(name).map(str::to_owned).ok_or_else(|| ConfigError::new(name, "is required and not set"))
+    }
+
+    /// A comma-separated list; empty where `name` is not set.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        let items = self.optional(name).unwrap_or_default().split(',').map(str::trim);
+        items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&self, name: &str, default: bool) -> Result<bool, ConfigError> {
+        self.choice(name, default, &[("true", true), ("false", false)])
+    }
+
+    /// A whole number within `range`.
+    pub fn number(&self, name: &str, default: u32, range: RangeInclusive<u32>) -> Result<u32, ConfigError> {
+        let Some(value) = self.optional(name) else { return Ok(default) };
+        value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+            let (from, to) = range.into_inner();
+            ConfigError::new(name, format!("\"{value}\" is not a whole number from {from} to {to}"))
+        })
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&self, name: &str, default: T, words: &[(&str, T)]) -> Result<T, ConfigError> {
+        let Some(value) = self.optional(name) else { return Ok(default) };
+        words.iter().find(|(word, _)| *word == value).map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            ConfigError::new(name, format!("\"{value}\" is not one of: {}", words.join(", ")))
+        })
+    }
+
+    /// A JSON value; the type's default where `name` is not set.
+    pub fn json<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, ConfigError> {
+        let Some(value) = self.optional(name) else { return Ok(T::default()) };
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(value))
+            .map_err(|error| ConfigError::new(name, format!("at {}: {}", error.path(), error.inner())))
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(value: &str) -> Environment {
+        Environment::from_iter([("NAME", value)])
+    }
+
+    #[test]
+    fn an_empty_value_counts_as_not_set() {
+        assert_eq!(environment(" ").optional("NAME"), None);
+        assert_eq!(environment("").flag("NAME", true), Ok(true));
+        assert_eq!(environment("").required("NAME").unwrap_err().to_string(), "NAME: is required and not set");
+    }
+
+    #[test]
+    fn a_list_forgives_spaces_and_a_last_comma() {
+        assert_eq!(environment("a, b ,,c,").list("NAME"), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_wrong_value_names_the_variable_and_what_is_expected() {
+        let error = environment("yes").flag("NAME", false).unwrap_err();
+        assert_eq!(error.to_string(), "NAME: \"yes\" is not one of: true, false");
+        let error = environment("7").number("NAME", 1, 1..=5).unwrap_err();
+        assert_eq!(error.to_string(), "NAME: \"7\" is not a whole number from 1 to 5");
+        let error = environment("[1, \"x\"]").json::<Vec<u8>>("NAME").unwrap_err();
+        assert!(error.to_string().starts_with("NAME: at [1]: invalid type"), "{error}");
+    }
+}

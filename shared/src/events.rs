@@ -1,0 +1,329 @@
+//! The messages on the queues: one CloudEvents 1.0 event in JSON (structured mode) in each message body.
+//!
+//! [`Event::parse`] is the only way from a body to an [`Event`]: what it returns is valid in itself. Whether
+//! an event comes in time ([`Event::check_time`]) and to the right queue is for the worker to say.
+//!
+//! To add an event type: a variant in [`Data`], its name in [`Data::parse`] and [`Data::event_type`], its
+//! effect in `workers/src/user_stats/`, and `cargo run -p replay -- schema` (see CONTRIBUTING.md).
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+mod data;
+mod money;
+mod subject;
+
+pub use data::*;
+pub use money::{Amount, Currency, InvalidAmount, Money, Spent};
+pub use subject::{InvalidSubject, Subject};
+
+use crate::time;
+
+/// A body is smaller than this: the size that CloudEvents calls safe, and one SQS billing chunk.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+/// An id has at most this many characters.
+pub const MAX_ID_CHARS: usize = 128;
+/// A source has at most this many characters, so that the sort key made of it stays below DynamoDB's 1,024
+/// bytes.
+pub const MAX_SOURCE_CHARS: usize = 128;
+/// An event is accepted within 30 days of its time: longer than a message can live in a queue and its
+/// dead-letter queue (28 days), shorter than its marker lives in the table.
+pub const MAX_AGE_SECONDS: i64 = 30 * 24 * 3600;
+/// An event may be dated this far ahead of the worker's clock.
+pub const MAX_AHEAD_SECONDS: i64 = 15 * 60;
+
+/// One fact. `(source, id)` identifies it; it never changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Unique within the source; at most 128 characters. Best one that follows from the fact, so that a
+    /// producer's retry has the same.
+    pub id: String,
+    /// Who says it; at most 128 characters.
+    pub source: String,
+    /// Whom it is about.
+    pub subject: Subject,
+    /// When it happened, in whole milliseconds.
+    pub time: Timestamp,
+    /// W3C trace context of the request that caused it, where there is one.
+    pub traceparent: Option<String>,
+    /// What happened.
+    pub data: Data,
+}
+
+/// Why a body is refused. The message names the field and quotes nothing of the body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEvent {
+    /// 64 KiB or more.
+    #[error("the body has {0} bytes; less than {MAX_BODY_BYTES} are accepted")]
+    TooLarge(usize),
+    /// No JSON document.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// JSON, but without what CloudEvents demands.
+    #[error("not a CloudEvents 1.0 event: {0}")]
+    NotCloudEvent(String),
+    /// A type that this version does not know. A later one may: the event can be brought back then.
+    #[error("unknown event type")]
+    UnknownType,
+    /// The fields do not fit the type.
+    #[error("invalid data: {0}")]
+    InvalidData(String),
+    /// Its time lies too far back: its marker may have gone, and it could count twice.
+    #[error("time: more than 30 days ago")]
+    TooOld,
+    /// Its time lies ahead.
+    #[error("time: more than 15 minutes ahead")]
+    InTheFuture,
+}
+
+impl InvalidEvent {
+    /// A stable word for metrics, alarms and the message attribute `error.type`.
+    pub fn error_type(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "too_large",
+            Self::NotJson(_) => "not_json",
+            Self::NotCloudEvent(_) => "not_cloudevents",
+            Self::UnknownType => "unknown_type",
+            Self::InvalidData(_) => "invalid_data",
+            Self::TooOld => "too_old",
+            Self::InTheFuture => "in_the_future",
+        }
+    }
+}
+
+impl Event {
+    /// An event of ours with a fresh id (UUIDv7 of its time).
+    pub fn new(source: impl Into<String>, subject: Subject, time: Timestamp, data: Data) -> Self {
+        let time = time::whole_milliseconds(time);
+        let seconds = u64::try_from(time.as_second()).unwrap_or_default();
+        let nanoseconds = u32::try_from(time.subsec_nanosecond()).unwrap_or_default();
+        let id = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds));
+        Self { id: id.to_string(), source: source.into(), subject, time, traceparent: None, data }
+    }
+
+    /// The same event with the id `id`, for a fact that can happen once only.
+    pub fn with_id(self, id: impl Into<String>) -> Self {
+        Self { id: id.into(), ..self }
+    }
+
+    /// Reads a message body.
+    pub fn parse(body: &str) -> Result<Self, InvalidEvent> {
+        if body.len() >= MAX_BODY_BYTES {
+            return Err(InvalidEvent::TooLarge(body.len()));
+        }
+        let envelope: Envelope = from_json(body).map_err(|error| match error.inner().classify() {
+            serde_json::error::Category::Data => InvalidEvent::NotCloudEvent(describe("", &error)),
+            _ => InvalidEvent::NotJson(format!(
+                "line {}, column {}",
+                error.inner().line(),
+                error.inner().column()
+            )),
+        })?;
+        let not_cloud_event = |reason: &str| InvalidEvent::NotCloudEvent(reason.to_owned());
+        if envelope.specversion != "1.0" {
+            return Err(not_cloud_event("specversion: expected 1.0"));
+        }
+        if envelope.datacontenttype.is_some_and(|content| content != "application/json") {
+            return Err(not_cloud_event("datacontenttype: expected application/json"));
+        }
+        if !(1..=MAX_ID_CHARS).contains(&envelope.id.chars().count()) {
+            return Err(not_cloud_event("id: expected 1 to 128 characters"));
+        }
+        if !(1..=MAX_SOURCE_CHARS).contains(&envelope.source.chars().count()) {
+            return Err(not_cloud_event("source: expected 1 to 128 characters"));
+        }
+        let data = Data::parse(&envelope.r#type, envelope.data.as_deref())?;
+        let subject = envelope
+            .subject
+            .ok_or(InvalidSubject("is missing"))
+            .and_then(|subject| subject.parse())
+            .and_then(|subject| data.check_subject(&subject).map(|()| subject))
+            .map_err(|InvalidSubject(reason)| InvalidEvent::InvalidData(format!("subject: {reason}")))?;
+        let time = time::whole_milliseconds(envelope.time);
+        Ok(Self { id: envelope.id, source: envelope.source, subject, time, traceparent: envelope.traceparent, data })
+    }
+
+    /// The message body.
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            specversion: &'static str,
+            id: &'a str,
+            source: &'a str,
+            subject: String,
+            time: Timestamp,
+            datacontenttype: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            traceparent: Option<&'a str>,
+            #[serde(flatten)]
+            data: &'a Data,
+        }
+        let body = Body {
+            specversion: "1.0",
+            id: &self.id,
+            source: &self.source,
+            subject: self.subject.to_string(),
+            time: self.time,
+            datacontenttype: "application/json",
+            traceparent: self.traceparent.as_deref(),
+            data: &self.data,
+        };
+        // Strings, numbers and maps with string keys: nothing that serde_json could refuse.
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+
+    /// Whether the event comes in time at the time `now`.
+    pub fn check_time(&self, now: Timestamp) -> Result<(), InvalidEvent> {
+        if self.time < time::minus_seconds(now, MAX_AGE_SECONDS) {
+            return Err(InvalidEvent::TooOld);
+        }
+        if self.time > time::plus_seconds(now, MAX_AHEAD_SECONDS) {
+            return Err(InvalidEvent::InTheFuture);
+        }
+        Ok(())
+    }
+}
+
+/// The id of a user's `user.confirmed`: the same however often Cognito invokes a trigger (UUIDv5 of user pool
+/// and user).
+pub fn confirmation_id(pool_id: &str, sub: &str) -> String {
+    let name = format!("{pool_id}/{sub}/user.confirmed");
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
+}
+
+/// The CloudEvents source of everything that a user pool's triggers say.
+pub fn pool_source(pool_id: &str) -> String {
+    format!("/cognito/{pool_id}")
+}
+
+/// CloudEvents' context attributes; others are ignored.
+#[derive(Deserialize)]
+struct Envelope {
+    specversion: String,
+    id: String,
+    source: String,
+    r#type: String,
+    #[serde(default)]
+    subject: Option<String>,
+    time: Timestamp,
+    #[serde(default)]
+    datacontenttype: Option<String>,
+    #[serde(default)]
+    traceparent: Option<String>,
+    #[serde(default)]
+    data: Option<Box<RawValue>>,
+}
+
+type JsonError = serde_path_to_error::Error<serde_json::Error>;
+
+fn from_json<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, JsonError> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let value = serde_path_to_error::deserialize(&mut deserializer)?;
+    // The position is all that is used of such an error.
+    deserializer.end().map_err(|error| JsonError::new(serde_path_to_error::Track::new().path(), error))?;
+    Ok(value)
+}
+
+/// The field and what was expected. serde's own text quotes the value that it found, which must not reach a
+/// log or a message attribute; what follows the last "expected" comes from our types alone.
+fn describe(parent: &str, error: &JsonError) -> String {
+    let text = error.inner().to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let reason = match text.rsplit_once("expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => text.to_owned(),
+    };
+    match (parent, error.path().to_string().as_str()) {
+        ("", ".") => reason,
+        ("", path) => format!("{path}: {reason}"),
+        (parent, ".") => format!("{parent}: {reason}"),
+        (parent, path) => format!("{parent}.{path}: {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(change: impl Fn(&mut serde_json::Value)) -> String {
+        let mut body = serde_json::json!({
+            "specversion": "1.0",
+            "id": "order-1001-placed",
+            "source": "/shop/orders",
+            "type": "order.placed",
+            "subject": "7d8ca528-4931-4254-9273-ea5ee853f271",
+            "time": "2026-03-02T10:15:00.123456Z",
+            "data": {"order_id": "1001", "amount": "49.90", "currency": "EUR"},
+        });
+        change(&mut body);
+        body.to_string()
+    }
+
+    #[test]
+    fn an_event_survives_writing_and_reading() {
+        let event = Event::parse(&body(|_| {})).unwrap();
+        assert_eq!(event.time.to_string(), "2026-03-02T10:15:00.123Z");
+        assert_eq!(Event::parse(&event.to_json()).unwrap(), event);
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let body = body(|body| {
+            body["partitionkey"] = "x".into();
+            body["data"]["gift"] = true.into();
+        });
+        assert!(Event::parse(&body).is_ok());
+    }
+
+    #[test]
+    fn a_refused_body_names_the_field_and_quotes_nothing() {
+        type Change = fn(&mut serde_json::Value);
+        let table: [(&str, Change, &str); 14] = [
+            ("not_cloudevents", |b| b["specversion"] = "0.3".into(), "specversion: expected 1.0"),
+            ("not_cloudevents", |b| b["id"] = "".into(), "id: expected 1 to 128 characters"),
+            ("not_cloudevents", |b| b["id"] = "é".repeat(129).into(), "id: expected 1 to 128 characters"),
+            ("not_cloudevents", |b| b["id"] = 7.into(), "id: expected a string"),
+            ("not_cloudevents", |b| drop(b.as_object_mut().unwrap().remove("time")), "missing field `time`"),
+            ("not_cloudevents", |b| b["time"] = "secret".into(), "time: "),
+            ("unknown_type", |b| b["type"] = "order.shipped".into(), "unknown event type"),
+            ("invalid_data", |b| b["data"] = serde_json::Value::Null, "data: expected"),
+            ("invalid_data", |b| b["data"]["amount"] = "-1".into(), "data.amount: "),
+            ("invalid_data", |b| b["data"]["amount"] = 49.9.into(), "data.amount: expected a string"),
+            ("invalid_data", |b| b["data"]["amount"] = "secret, expected x".into(), "data.amount: "),
+            ("invalid_data", |b| b["data"]["currency"] = "EURO".into(), "data.currency: "),
+            ("invalid_data", |b| b["subject"] = "domain:example.com".into(), "subject: "),
+            ("invalid_data", |b| drop(b.as_object_mut().unwrap().remove("subject")), "subject: is missing"),
+        ];
+        for (error_type, change, message) in table {
+            let body = body(change);
+            let error = Event::parse(&body).unwrap_err();
+            assert_eq!(error.error_type(), error_type, "{body}");
+            let text = error.to_string();
+            assert!(text.contains(message) && !text.contains("secret"), "{text}");
+        }
+        assert_eq!(Event::parse("{").unwrap_err().error_type(), "not_json");
+        assert_eq!(Event::parse("").unwrap_err().error_type(), "not_json");
+        assert_eq!(Event::parse("[]").unwrap_err().error_type(), "not_cloudevents");
+        assert_eq!(Event::parse("{} {}").unwrap_err().error_type(), "not_cloudevents");
+        assert_eq!(Event::parse(&" ".repeat(MAX_BODY_BYTES)).unwrap_err().error_type(), "too_large");
+    }
+
+    #[test]
+    fn an_event_is_accepted_for_thirty_days_and_fifteen_minutes_ahead() {
+        let event = Event::parse(&body(|_| {})).unwrap();
+        let at = |seconds| time::plus_seconds(event.time, seconds);
+        assert_eq!(event.check_time(at(MAX_AGE_SECONDS)), Ok(()));
+        assert_eq!(event.check_time(at(MAX_AGE_SECONDS + 1)), Err(InvalidEvent::TooOld));
+        assert_eq!(event.check_time(at(-MAX_AHEAD_SECONDS)), Ok(()));
+        assert_eq!(event.check_time(at(-MAX_AHEAD_SECONDS - 1)), Err(InvalidEvent::InTheFuture));
+    }
+
+    #[test]
+    fn a_confirmation_has_one_id_per_user_and_pool() {
+        assert_eq!(confirmation_id("pool", "ana"), confirmation_id("pool", "ana"));
+        assert_ne!(confirmation_id("pool", "ana"), confirmation_id("pool", "ben"));
+        assert_ne!(confirmation_id("pool", "ana"), confirmation_id("other", "ana"));
+    }
+}

@@ -1,0 +1,97 @@
+//! Whom an event is about.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The CloudEvents attribute `subject`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    /// A user, by Cognito's `sub` (by the username where Cognito sends no sub).
+    User(String),
+    /// An e-mail domain, written `domain:example.com`: a sign-up is tried before there is a sub. Also
+    /// `other` (denied and on no list), `none` (no e-mail) and `invalid` (no address).
+    Domain(String),
+    /// Somebody whom the user pool does not know. Counted in a metric, never stored.
+    Unknown,
+}
+
+/// A subject that cannot be used, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidSubject(pub &'static str);
+
+const UNKNOWN: &str = "unknown";
+const DOMAIN_PREFIX: &str = "domain:";
+/// As long as a Cognito username may be.
+const MAX_CHARS: usize = 128;
+
+impl Subject {
+    /// The user with this sub or username. A username that looks like another kind of subject is set apart.
+    pub fn user(name: &str) -> Self {
+        if name == UNKNOWN || name.starts_with(DOMAIN_PREFIX) {
+            return Self::User(format!("username:{name}"));
+        }
+        Self::User(name.to_owned())
+    }
+
+    /// The name of the user, where it is one.
+    pub fn as_user(&self) -> Option<&str> {
+        match self {
+            Self::User(sub) => Some(sub),
+            Self::Domain(_) | Self::Unknown => None,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(sub) => f.write_str(sub),
+            Self::Domain(domain) => write!(f, "{DOMAIN_PREFIX}{domain}"),
+            Self::Unknown => f.write_str(UNKNOWN),
+        }
+    }
+}
+
+impl FromStr for Subject {
+    type Err = InvalidSubject;
+
+    fn from_str(subject: &str) -> Result<Self, InvalidSubject> {
+        let too_long = subject.chars().count() > MAX_CHARS + DOMAIN_PREFIX.len() + "username:".len();
+        if too_long || subject.chars().any(char::is_control) {
+            return Err(InvalidSubject("expected at most 128 characters and no control character"));
+        }
+        match subject.strip_prefix(DOMAIN_PREFIX) {
+            _ if subject.is_empty() => Err(InvalidSubject("is empty")),
+            Some("") => Err(InvalidSubject("expected a domain after \"domain:\"")),
+            Some(domain) => Ok(Self::Domain(domain.to_owned())),
+            None if subject == UNKNOWN => Ok(Self::Unknown),
+            None => Ok(Self::User(subject.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_survives_writing_and_reading() {
+        for subject in [
+            Subject::user("7d8ca528-4931-4254-9273-ea5ee853f271"),
+            Subject::user("unknown"),
+            Subject::user("domain:example.com"),
+            Subject::Domain("example.com".into()),
+            Subject::Unknown,
+        ] {
+            assert_eq!(subject.to_string().parse(), Ok(subject));
+        }
+    }
+
+    #[test]
+    fn a_subject_has_a_name_of_at_most_128_characters() {
+        assert!("".parse::<Subject>().is_err());
+        assert!("domain:".parse::<Subject>().is_err());
+        assert!("a\nb".parse::<Subject>().is_err());
+        assert!("a".repeat(200).parse::<Subject>().is_err());
+    }
+}

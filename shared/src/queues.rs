@@ -1,0 +1,228 @@
+//! Sending to SQS queues, and giving messages back with a delay.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::SdkError;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, QueueAttributeName,
+    SendMessageBatchRequestEntry,
+};
+
+use crate::events::Event;
+
+/// SQS: 10 entries in a batch.
+pub const MAX_BATCH_ENTRIES: usize = 10;
+/// SQS: a batch has at most 1 MiB, and so has a message, attributes included.
+pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// SQS: a message has at most 10 attributes.
+pub const MAX_ATTRIBUTES: usize = 10;
+/// SQS: a message group id has at most 128 characters.
+const MAX_GROUP_ID_CHARS: usize = 128;
+
+/// A queue to send to.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    client: Client,
+    url: String,
+}
+
+/// A message to send.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    /// The body.
+    pub body: String,
+    /// The message attributes.
+    pub attributes: Vec<(String, MessageAttributeValue)>,
+    /// SQS fair queues: one flooding group does not delay the others.
+    pub group_id: Option<String>,
+}
+
+impl Message {
+    /// What SQS counts against [`MAX_BATCH_BYTES`]: body, and names, types and values of the attributes.
+    pub fn bytes(&self) -> usize {
+        let attributes = self.attributes.iter().map(|(name, value)| {
+            let string = value.string_value().map_or(0, str::len);
+            let binary = value.binary_value().map_or(0, |value| value.as_ref().len());
+            name.len() + value.data_type().len() + string + binary
+        });
+        self.body.len() + attributes.sum::<usize>()
+    }
+}
+
+impl From<&Event> for Message {
+    fn from(event: &Event) -> Self {
+        let group_id = Some(event.subject.to_string()).filter(|id| is_group_id(id));
+        Self { body: event.to_json(), attributes: Vec::new(), group_id }
+    }
+}
+
+/// SQS: a group id is made of ASCII letters, digits and punctuation.
+fn is_group_id(text: &str) -> bool {
+    (1..=MAX_GROUP_ID_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// A call to SQS that failed, or one message that SQS refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} failed")]
+pub struct QueueError {
+    operation: &'static str,
+    #[source]
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl QueueError {
+    fn new<E, R>(operation: &'static str) -> impl Fn(SdkError<E, R>) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        move |error| Self { operation, cause: aws_sdk_sqs::error::DisplayErrorContext(error).to_string().into() }
+    }
+}
+
+impl Queue {
+    /// The queue at `url`.
+    pub fn new(client: Client, url: impl Into<String>) -> Self {
+        Self { client, url: url.into() }
+    }
+
+    /// Opens the connection, so that the first message does not pay for it. Whether the call succeeds does
+    /// not matter.
+    pub async fn warm_up(&self) {
+        let call = self.client.get_queue_attributes().queue_url(&self.url);
+        let _ = call.attribute_names(QueueAttributeName::QueueArn).send().await;
+    }
+
+    /// Sends one event.
+    pub async fn send(&self, event: &Event) -> Result<(), QueueError> {
+        let message = Message::from(event);
+        let call = self.client.send_message().queue_url(&self.url).message_body(message.body);
+        let call = call.set_message_group_id(message.group_id).send().await;
+        call.map(|_| ()).map_err(QueueError::new("SendMessage"))
+    }
+
+    /// Sends messages in as few calls as SQS allows. Answers for each message, in their order, whether SQS
+    /// accepted it.
+    pub async fn send_batch(&self, messages: Vec<Message>) -> Vec<bool> {
+        let mut accepted = vec![false; messages.len()];
+        for batch in batches(messages) {
+            let entries = batch.into_iter().map(|(index, message)| {
+                SendMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .message_body(message.body)
+                    .set_message_attributes(Some(message.attributes.into_iter().collect()))
+                    .set_message_group_id(message.group_id)
+                    .build()
+            });
+            let entries = match entries.collect::<Result<Vec<_>, _>>() {
+                Ok(entries) => entries,
+                Err(error) => {
+                    tracing::error!(error_type = "send_failed", cause = %error, "messages not sent");
+                    continue;
+                }
+            };
+            match self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await {
+                Ok(output) => {
+                    for entry in output.failed() {
+                        tracing::warn!(error_type = "send_refused", code = entry.code(), "message not sent");
+                    }
+                    for entry in output.successful() {
+                        if let Some(accepted) = entry.id().parse().ok().and_then(|i: usize| accepted.get_mut(i)) {
+                            *accepted = true;
+                        }
+                    }
+                }
+                Err(error) => {
+                    let cause = aws_sdk_sqs::error::DisplayErrorContext(&error).to_string();
+                    tracing::warn!(error_type = "send_failed", cause, "messages not sent");
+                }
+            }
+        }
+        accepted
+    }
+
+    /// Sets when messages of this queue become visible again: `(receipt handle, delay)`. What fails is logged
+    /// and comes back after the queue's own visibility time-out.
+    pub async fn delay(&self, receipts: Vec<(String, Duration)>) {
+        for batch in receipts.chunks(MAX_BATCH_ENTRIES) {
+            let entries = batch.iter().enumerate().map(|(index, (receipt, delay))| {
+                ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(receipt)
+                    .visibility_timeout(i32::try_from(delay.as_secs()).unwrap_or(i32::MAX))
+                    .build()
+            });
+            let Ok(entries) = entries.collect::<Result<Vec<_>, _>>() else { continue };
+            let call = self.client.change_message_visibility_batch().queue_url(&self.url);
+            if let Err(error) = call.set_entries(Some(entries)).send().await {
+                let cause = aws_sdk_sqs::error::DisplayErrorContext(&error).to_string();
+                tracing::warn!(error_type = "delay_failed", cause, "visibility not changed");
+            }
+        }
+    }
+}
+
+/// How long a message that fails for the `receive_count`th time stays invisible: `first`, doubling up to
+/// `longest`, of which the upper half is drawn at random, so that what failed together does not come back
+/// together.
+pub fn backoff(first: Duration, longest: Duration, receive_count: u32, random: f64) -> Duration {
+    let doublings = receive_count.saturating_sub(1).min(16);
+    let delay = first.saturating_mul(1 << doublings).min(longest);
+    delay.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+}
+
+/// Splits messages into batches that SQS accepts, each message with its index. A message that is too large by
+/// itself gets a batch of its own, for SQS to refuse.
+fn batches(messages: Vec<Message>) -> Vec<Vec<(usize, Message)>> {
+    let mut batches: Vec<Vec<(usize, Message)>> = Vec::new();
+    let mut bytes = 0;
+    for (index, message) in messages.into_iter().enumerate() {
+        let fits = bytes + message.bytes() <= MAX_BATCH_BYTES;
+        match batches.last_mut() {
+            Some(batch) if fits && batch.len() < MAX_BATCH_ENTRIES => {
+                bytes += message.bytes();
+                batch.push((index, message));
+            }
+            _ => {
+                bytes = message.bytes();
+                batches.push(vec![(index, message)]);
+            }
+        }
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(sizes: &[usize]) -> Vec<Message> {
+        sizes.iter().map(|size| Message { body: "x".repeat(*size), ..Message::default() }).collect()
+    }
+
+    #[test]
+    fn batches_keep_to_ten_entries_and_one_mebibyte() {
+        let sizes = |batches: Vec<Vec<(usize, Message)>>| batches.iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(batches(messages(&[1; 21]))), [10, 10, 1]);
+        assert_eq!(sizes(batches(messages(&[600_000, 400_000, 100_000]))), [2, 1]);
+        assert_eq!(sizes(batches(messages(&[2_000_000, 1]))), [1, 1]);
+        assert_eq!(sizes(batches(messages(&[]))), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn a_delay_doubles_to_its_limit_and_is_half_random() {
+        let (first, longest) = (Duration::from_secs(30), Duration::from_secs(900));
+        let delays = [1, 2, 5, 6, 99].map(|count| backoff(first, longest, count, 1.0).as_secs());
+        assert_eq!(delays, [30, 60, 480, 900, 900]);
+        assert_eq!(backoff(first, longest, 1, 0.0), Duration::from_secs(15));
+    }
+
+    #[test]
+    fn a_group_id_is_what_sqs_accepts() {
+        assert!(is_group_id("domain:example.com"));
+        assert!(!is_group_id(""));
+        assert!(!is_group_id("José"));
+        assert!(!is_group_id(&"a".repeat(129)));
+    }
+}

@@ -1,0 +1,126 @@
+//! The table: DynamoDB operations named by intent. `docs/data-model.md` is its contract for readers.
+//!
+//! - [`keys`]: partitions and sort keys
+//! - [`profiles`]: PROFILE: profile and ban
+//! - [`commits`]: STATS and EVENT: the versioned, transactional commit of events
+//! - [`invalidations`]: CACHE and LEDGER: what was evicted, and what it cost
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::AttributeValue;
+
+pub mod commits;
+pub mod invalidations;
+pub mod keys;
+pub mod millis;
+pub mod profiles;
+
+pub use commits::{Commit, CommitError, Consistency, StoredStatistics};
+pub use invalidations::{CacheMark, Reservation};
+pub use keys::Partition;
+pub use profiles::{Profile, ProfileState};
+
+/// An item as the SDK has it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// The table.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    table: String,
+}
+
+/// A DynamoDB operation that failed, or an item that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} failed")]
+pub struct StoreError {
+    operation: &'static str,
+    code: Option<String>,
+    #[source]
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl StoreError {
+    /// For an SDK error of the operation `operation`.
+    fn call<E, R>(operation: &'static str) -> impl Fn(SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        move |error| Self {
+            operation,
+            code: error.code().map(str::to_owned),
+            cause: DisplayErrorContext(error).to_string().into(),
+        }
+    }
+
+    /// For an item that does not hold what it should.
+    fn unreadable(operation: &'static str, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { operation, code: None, cause: Box::new(cause) }
+    }
+
+    /// Whether a condition of the write was not met.
+    fn is_condition_failed(&self) -> bool {
+        self.code.as_deref() == Some("ConditionalCheckFailedException")
+    }
+}
+
+impl Store {
+    /// The table named `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Opens the connection, so that the first request does not pay for it. Whether the call succeeds does
+    /// not matter.
+    pub async fn warm_up(&self) {
+        let key = keys::key("WARM_UP", "WARM_UP");
+        let _ = self.client.get_item().table_name(&self.table).set_key(Some(key)).send().await;
+    }
+}
+
+/// A DynamoDB number.
+fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// A DynamoDB string.
+fn string(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+/// An update expression with its names and values, built attribute by attribute. Every name is replaced by a
+/// placeholder, because DynamoDB reserves hundreds of words.
+#[derive(Default)]
+struct UpdateExpression {
+    set: Vec<String>,
+    names: HashMap<String, String>,
+    values: Item,
+}
+
+impl UpdateExpression {
+    fn placeholders(&mut self, name: &str, value: AttributeValue) -> (String, String) {
+        let (key, placeholder) = (format!("#{name}"), format!(":{name}"));
+        self.names.insert(key.clone(), name.to_owned());
+        self.values.insert(placeholder.clone(), value);
+        (key, placeholder)
+    }
+
+    /// Sets `name`.
+    fn set(&mut self, name: &str, value: AttributeValue) {
+        let (key, placeholder) = self.placeholders(name, value);
+        self.set.push(format!("{key} = {placeholder}"));
+    }
+
+    /// Sets `name` where the item does not have it.
+    fn set_if_missing(&mut self, name: &str, value: AttributeValue) {
+        let (key, placeholder) = self.placeholders(name, value);
+        self.set.push(format!("{key} = if_not_exists({key}, {placeholder})"));
+    }
+
+    fn expression(&self) -> String {
+        format!("SET {}", self.set.join(", "))
+    }
+}

@@ -1,0 +1,110 @@
+//! Partitions and sort keys of the one table.
+
+use crate::events::{Event, Subject};
+
+use super::{Item, string};
+
+/// The partition key's attribute.
+pub const PK: &str = "PK";
+/// The sort key's attribute.
+pub const SK: &str = "SK";
+/// DynamoDB's time to live: seconds since 1970.
+pub const EXPIRES_AT: &str = "expiresAt";
+
+/// Sort key of a user's profile and ban.
+pub const PROFILE: &str = "PROFILE";
+/// Sort key of the statistics.
+pub const STATS: &str = "STATS";
+/// Sort key of the mark of the last invalidation.
+pub const CACHE: &str = "CACHE";
+/// Sort key of the mark of the last collapse, in a LEDGER partition.
+pub const COLLAPSE: &str = "COLLAPSE";
+
+/// A domain's sign-ups are spread over this many items: one popular domain must not be one hot item (a
+/// partition of DynamoDB takes 1,000 write units a second).
+pub const DOMAIN_SHARDS: u8 = 32;
+
+/// The items that events about one subject are folded into.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Partition {
+    /// Of a user.
+    User(String),
+    /// One of the shards of an e-mail domain.
+    Domain {
+        /// The domain, or `other`, `none`, `invalid`.
+        domain: String,
+        /// From 0 to 31.
+        shard: u8,
+    },
+}
+
+impl Partition {
+    /// Where an event belongs; nowhere where it is about somebody unknown.
+    pub fn of(event: &Event) -> Option<Self> {
+        match &event.subject {
+            Subject::User(sub) => Some(Self::User(sub.clone())),
+            Subject::Domain(domain) => Some(Self::Domain { domain: domain.clone(), shard: shard(&event.id) }),
+            Subject::Unknown => None,
+        }
+    }
+
+    /// The partition key.
+    pub fn key(&self) -> String {
+        match self {
+            Self::User(sub) => user(sub),
+            Self::Domain { domain, shard } => format!("DOMAIN#{domain}#{shard}"),
+        }
+    }
+}
+
+/// The partition key of a user.
+pub fn user(sub: &str) -> String {
+    format!("USER#{sub}")
+}
+
+/// The partition key of a distribution's ledger.
+pub fn ledger(distribution: &str) -> String {
+    format!("LEDGER#{distribution}")
+}
+
+/// The sort key of a month in a ledger.
+pub fn month(time: jiff::Timestamp) -> String {
+    format!("MONTH#{}", time.strftime("%Y-%m"))
+}
+
+/// The sort key of a stored event. A `#` in the source is escaped, so that no two events share a key.
+pub fn event(source: &str, id: &str) -> String {
+    format!("EVENT#{}#{id}", source.replace('%', "%25").replace('#', "%23"))
+}
+
+/// The shard of an event: FNV-1a of its id, the same in every process and version.
+fn shard(id: &str) -> u8 {
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    // The upper bits are the better mixed ones; less than 32 always fits.
+    u8::try_from((hash >> 32) % u64::from(DOMAIN_SHARDS)).unwrap_or_default()
+}
+
+/// The key of an item.
+pub(super) fn key(partition: impl Into<String>, sort: impl Into<String>) -> Item {
+    Item::from([(PK.to_owned(), string(partition)), (SK.to_owned(), string(sort))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_events_share_a_key() {
+        assert_eq!(event("/shop", "1"), "EVENT#/shop#1");
+        assert_ne!(event("a#b", "c"), event("a", "b#c"));
+        assert_ne!(event("a#b", "c"), event("a%23b", "c"));
+    }
+
+    #[test]
+    fn ids_spread_over_all_shards() {
+        let shards: std::collections::HashSet<u8> = (0..1000).map(|id| shard(&format!("order-{id}"))).collect();
+        assert_eq!(shards.len(), usize::from(DOMAIN_SHARDS));
+    }
+}

@@ -1,0 +1,112 @@
+//! PROFILE: who a user is, and whether they are banned.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{Item, Store, StoreError, UpdateExpression, keys, number, string};
+use crate::ban::{Ban, BanStatus};
+use crate::events::Confirmed;
+
+/// A user's profile, as it is written when the account is confirmed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// The user's sub.
+    pub sub: String,
+    /// What the confirmation says.
+    pub confirmed: Confirmed,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// What a sign-in needs to know.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProfileState {
+    /// Whether the profile was written; a ban alone makes no profile.
+    pub exists: bool,
+    /// The ban, if any.
+    pub ban: BanStatus,
+}
+
+impl Profile {
+    /// The update that writes the profile and changes nothing that is already there: a second confirmation
+    /// changes nothing, and a ban that was written first stays.
+    pub(super) fn update(&self) -> (Item, UpdateExpression) {
+        let mut update = UpdateExpression::default();
+        update.set_if_missing("cognitoId", string(&self.sub));
+        update.set_if_missing("username", string(&self.confirmed.username));
+        for (name, value) in [("email", &self.confirmed.email), ("name", &self.confirmed.name)] {
+            if let Some(value) = value {
+                update.set_if_missing(name, string(value));
+            }
+        }
+        update.set_if_missing("createdAt", number(self.created_at.as_millisecond()));
+        update.set_if_missing("isEmailVerified", AttributeValue::Bool(self.confirmed.email_verified));
+        update.set_if_missing("isBanned", AttributeValue::Bool(false));
+        (keys::key(keys::user(&self.sub), keys::PROFILE), update)
+    }
+}
+
+impl Store {
+    /// Whether the user has a profile and a ban: one consistent read of three attributes.
+    pub async fn profile_state(&self, sub: &str) -> Result<ProfileState, StoreError> {
+        const OPERATION: &str = "GetItem PROFILE";
+
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Attributes {
+            cognito_id: Option<String>,
+            #[serde(flatten)]
+            ban: BanStatus,
+        }
+
+        let call = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let output = call
+            .set_key(Some(keys::key(keys::user(sub), keys::PROFILE)))
+            .projection_expression("cognitoId, isBanned, ban")
+            .send()
+            .await
+            .map_err(StoreError::call(OPERATION))?;
+        let Some(item) = output.item else { return Ok(ProfileState::default()) };
+        // A ban that cannot be read is no absence of a ban.
+        let attributes: Attributes =
+            serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(OPERATION, error))?;
+        Ok(ProfileState { exists: attributes.cognito_id.is_some(), ban: attributes.ban })
+    }
+
+    /// Writes a profile where there is none; changes no attribute that is already there.
+    pub async fn write_profile(&self, profile: &Profile) -> Result<(), StoreError> {
+        let (key, update) = profile.update();
+        let call = self.client.update_item().table_name(&self.table).set_key(Some(key));
+        let call = call.update_expression(update.expression());
+        let call = call
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values));
+        call.send().await.map(|_| ()).map_err(StoreError::call("UpdateItem PROFILE"))
+    }
+
+    /// Writes a ban, or with `until` at its own `at` lifts it. Of two decisions the later one holds: answers
+    /// whether this one does.
+    pub async fn write_ban(&self, sub: &str, ban: &Ban) -> Result<bool, StoreError> {
+        const OPERATION: &str = "UpdateItem PROFILE ban";
+        let item: AttributeValue =
+            serde_dynamo::to_attribute_value(ban).map_err(|error| StoreError::unreadable(OPERATION, error))?;
+        let mut update = UpdateExpression::default();
+        update.set("ban", item);
+        update.set("isBanned", AttributeValue::Bool(!ban.is_lifted()));
+        update.names.insert("#at".to_owned(), "at".to_owned());
+        update.values.insert(":at".to_owned(), number(ban.at.as_millisecond()));
+        let call = self.client.update_item().table_name(&self.table);
+        let call = call
+            .set_key(Some(keys::key(keys::user(sub), keys::PROFILE)))
+            .update_expression(update.expression())
+            .condition_expression("attribute_not_exists(#ban) OR #ban.#at < :at")
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values));
+        match call.send().await.map_err(StoreError::call(OPERATION)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_condition_failed() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Metrics in CloudWatch's embedded metric format, and error chains for the log.
+//!
+//! The log itself is set up by the binaries, with `lambda_runtime`'s subscriber (JSON where Lambda's log format
+//! says so). What must never reach it: e-mail addresses, names, codes, tokens, client metadata, whole events.
+//! The one exception is [`lost_event`].
+
+use std::error::Error;
+use std::io::Write;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::events::Event;
+use crate::time::Clock;
+
+/// The CloudWatch namespace of all metrics.
+pub const NAMESPACE: &str = "CognitoUserEvents";
+
+/// Where metrics go: one JSON line for each set of counts.
+#[derive(Clone)]
+pub struct Metrics {
+    function: &'static str,
+    clock: Clock,
+    write: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Metrics {
+    /// Metrics of the Lambda function `function`, written to standard output, where CloudWatch Logs turns
+    /// them into metrics.
+    pub fn to_stdout(function: &'static str, clock: Clock) -> Self {
+        Self::new(function, clock, |line| {
+            // A metric that cannot be written must not fail what it counts.
+            let _ = writeln!(std::io::stdout().lock(), "{line}");
+        })
+    }
+
+    /// Metrics of the function `function`, given to `write` line by line.
+    pub fn new(function: &'static str, clock: Clock, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { function, clock, write: Arc::new(write) }
+    }
+
+    /// Records counts: `(name, value)`. Nothing is written where there are none.
+    pub fn count(&self, counts: &[(&str, u64)]) {
+        self.count_by(None, counts);
+    }
+
+    /// Records counts under one more dimension, such as `("reason", "banned")`. Only words from a closed list
+    /// may be dimensions: every value is a metric of its own, and is paid for.
+    pub fn count_by(&self, dimension: Option<(&str, &str)>, counts: &[(&str, u64)]) {
+        if !counts.is_empty() {
+            (self.write)(&self.line(dimension, counts));
+        }
+    }
+
+    fn line(&self, dimension: Option<(&str, &str)>, counts: &[(&str, u64)]) -> String {
+        let mut names = vec!["function"];
+        let mut line = Map::from_iter([("function".to_owned(), Value::from(self.function))]);
+        if let Some((name, value)) = dimension {
+            names.push(name);
+            line.insert(name.to_owned(), value.into());
+        }
+        let metrics: Vec<Value> =
+            counts.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
+        line.extend(counts.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
+        line.insert(
+            "_aws".to_owned(),
+            json!({
+                "Timestamp": self.clock.now().as_millisecond(),
+                "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [names], "Metrics": metrics}],
+            }),
+        );
+        Value::Object(line).to_string()
+    }
+}
+
+/// The log message under which an event stands that could not be sent. `replay recover` looks for it.
+pub const LOST_EVENT: &str = "event not sent";
+
+/// Logs an event that could not be sent, whole, so that it can be sent from the log later. The only log line
+/// that may hold an e-mail address: the log groups of the triggers are encrypted.
+pub fn lost_event(event: &Event, cause: &(dyn Error + 'static)) {
+    tracing::error!(
+        error_type = "event_not_sent",
+        event_type = event.data.event_type(),
+        event = event.to_json(),
+        cause = chain(cause),
+        "{LOST_EVENT}"
+    );
+}
+
+/// An error and its sources in one line, for the log.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let cause = source.to_string();
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        next = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_in_cloudwatch_s_embedded_metric_format() {
+        let clock = Clock::from_fn(|| "2026-03-02T10:15:00Z".parse().unwrap());
+        let metrics = Metrics::new("user-stats", clock, |_| ());
+        let line = metrics.line(Some(("reason", "not_json")), &[("EventsParked", 2)]);
+        let expected = json!({
+            "_aws": {
+                "Timestamp": 1_772_446_500_000_i64,
+                "CloudWatchMetrics": [{
+                    "Namespace": "CognitoUserEvents",
+                    "Dimensions": [["function", "reason"]],
+                    "Metrics": [{"Name": "EventsParked", "Unit": "Count"}],
+                }],
+            },
+            "function": "user-stats",
+            "reason": "not_json",
+            "EventsParked": 2,
+        });
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read the profile")]
+        struct Outer(#[source] std::io::Error);
+
+        let error = Outer(std::io::Error::other("connection closed"));
+        assert_eq!(chain(&error), "cannot read the profile: connection closed");
+    }
+}

@@ -1,0 +1,49 @@
+//! The clock that is passed in, so that a test or a journey decides what time it is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+/// Tells the time. Cheap to clone; clones tell the same time.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The machine's clock. Only the Lambda binaries and the command line use it.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    pub fn system() -> Self {
+        Self(Arc::new(Timestamp::now))
+    }
+
+    /// A clock that tells whatever `now` returns.
+    pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The current time, in whole milliseconds: what the table and the events keep.
+    pub fn now(&self) -> Timestamp {
+        whole_milliseconds((self.0)())
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// `time` without what is finer than a millisecond, so that a time survives storage unchanged.
+pub fn whole_milliseconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
+}
+
+/// `time` plus `seconds`; the end of time where that lies beyond it.
+pub fn plus_seconds(time: Timestamp, seconds: i64) -> Timestamp {
+    time.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+/// `time` minus `seconds`; the beginning of time where that lies before it.
+pub fn minus_seconds(time: Timestamp, seconds: i64) -> Timestamp {
+    time.checked_sub(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MIN)
+}
