@@ -29,14 +29,11 @@ impl Ban {
 }
 
 /// What PROFILE says about bans.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BanStatus {
     /// The flag for readers that expect one. Alone, without a `ban`, it means a ban for good.
-    #[serde(default)]
     pub is_banned: bool,
     /// The ban itself.
-    #[serde(default)]
     pub ban: Option<Ban>,
 }
 

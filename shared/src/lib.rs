@@ -6,6 +6,7 @@
 //! - [`queues`]: sending to SQS, parking in a dead-letter queue, giving back with a delay
 //! - [`ban`]: when a user is kept out
 //! - [`config`]: the only reader of environment variables
+//! - [`function`]: what a Lambda function is built from
 //! - [`telemetry`]: metrics in CloudWatch's embedded format, error chains for the log
 //! - [`aws`]: the SDK's clients with their time-outs
 //! - [`time`]: the clock that is passed in
@@ -14,6 +15,7 @@ pub mod aws;
 pub mod ban;
 pub mod config;
 pub mod events;
+pub mod function;
 pub mod queues;
 pub mod statistics;
 pub mod store;

@@ -47,3 +47,8 @@ pub fn plus_seconds(time: Timestamp, seconds: i64) -> Timestamp {
 pub fn minus_seconds(time: Timestamp, seconds: i64) -> Timestamp {
     time.checked_sub(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MIN)
 }
+
+/// The next millisecond after `time`.
+pub fn plus_millisecond(time: Timestamp) -> Timestamp {
+    time.checked_add(jiff::SignedDuration::from_millis(1)).unwrap_or(Timestamp::MAX)
+}

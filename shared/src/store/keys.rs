@@ -1,5 +1,7 @@
 //! Partitions and sort keys of the one table.
 
+use uuid::Uuid;
+
 use crate::events::{Event, Subject};
 
 use super::{Item, string};
@@ -77,13 +79,9 @@ pub fn event(source: &str, id: &str) -> String {
     format!("EVENT#{}#{id}", source.replace('%', "%25").replace('#', "%23"))
 }
 
-/// The shard of an event: FNV-1a of its id, the same in every process and version.
+/// The shard of an event: a hash of its id, the same in every process and version.
 fn shard(id: &str) -> u8 {
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    // The upper bits are the better mixed ones; less than 32 always fits.
-    u8::try_from((hash >> 32) % u64::from(DOMAIN_SHARDS)).unwrap_or_default()
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).as_bytes()[0] % DOMAIN_SHARDS
 }
 
 /// The key of an item.

@@ -56,8 +56,8 @@ impl Store {
         #[serde(rename_all = "camelCase", default)]
         struct Attributes {
             cognito_id: Option<String>,
-            #[serde(flatten)]
-            ban: BanStatus,
+            is_banned: bool,
+            ban: Option<Ban>,
         }
 
         let call = self.client.get_item().table_name(&self.table).consistent_read(true);
@@ -71,7 +71,8 @@ impl Store {
         // A ban that cannot be read is no absence of a ban.
         let attributes: Attributes =
             serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(OPERATION, error))?;
-        Ok(ProfileState { exists: attributes.cognito_id.is_some(), ban: attributes.ban })
+        let Attributes { cognito_id, is_banned, ban } = attributes;
+        Ok(ProfileState { exists: cognito_id.is_some(), ban: BanStatus { is_banned, ban } })
     }
 
     /// Writes a profile where there is none; changes no attribute that is already there.

@@ -1,0 +1,358 @@
+//! STATS and EVENT: reading statistics, and committing events to them exactly once.
+//!
+//! The stored event is the idempotency marker. One transaction puts each EVENT item where there is none,
+//! updates STATS where its version is the one that was read, and writes PROFILE where an event says so: all
+//! of it is there afterwards, or nothing.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, Put, TransactWriteItem, Update, WriteRequest};
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::keys::{self, EXPIRES_AT, PK, Partition, SK, STATS};
+use super::{Item, Profile, Store, StoreError, UpdateExpression, number, string};
+use crate::events::Event;
+use crate::store::millis;
+
+/// DynamoDB: a BatchGetItem reads at most 100 items.
+pub const MAX_READ_ITEMS: usize = 100;
+/// DynamoDB: a BatchWriteItem writes at most 25 items.
+pub(super) const MAX_WRITE_ITEMS: usize = 25;
+/// DynamoDB: a transaction has at most 100 items. STATS and PROFILE are two of them.
+pub const MAX_EVENTS: usize = 98;
+/// DynamoDB: a transaction has at most 4 MB; the rest is left for STATS, PROFILE and attribute names.
+pub const MAX_EVENT_BYTES: usize = 3_500_000;
+
+/// How a read is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consistency {
+    /// Half the price. A stale version shows when the commit's condition fails.
+    Eventual,
+    /// Sees every commit that was answered before.
+    Strong,
+}
+
+/// A STATS item as it was read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoredStatistics {
+    attributes: Item,
+    bookkeeping: Bookkeeping,
+}
+
+/// What STATS holds beside the fold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Bookkeeping {
+    /// The number of commits; 0 where there is no item.
+    pub version: u64,
+    /// When the latest commit was made that changed a view.
+    #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub last_changed_at: Option<Timestamp>,
+    /// When the latest commit was made after which no invalidation was sent, because the user was idle.
+    #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub last_skipped_at: Option<Timestamp>,
+    /// When the user was erased. Nothing is committed to the partition after that.
+    #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub erased_at: Option<Timestamp>,
+}
+
+impl StoredStatistics {
+    fn from_item(item: Item) -> Result<Self, StoreError> {
+        let bookkeeping = serde_dynamo::from_item(item.clone())
+            .map_err(|error| StoreError::unreadable("reading STATS", error))?;
+        Ok(Self { attributes: item, bookkeeping })
+    }
+
+    /// The folded statistics.
+    pub fn folded<S: DeserializeOwned>(&self) -> Result<S, StoreError> {
+        serde_dynamo::from_item(self.attributes.clone())
+            .map_err(|error| StoreError::unreadable("reading STATS", error))
+    }
+
+    /// What stands beside them.
+    pub fn bookkeeping(&self) -> &Bookkeeping {
+        &self.bookkeeping
+    }
+}
+
+/// Events of one partition, and what they make of its statistics.
+#[derive(Debug)]
+pub struct Commit<'a, S> {
+    /// Whose.
+    pub partition: &'a Partition,
+    /// The version that was read, and folded on.
+    pub read_version: u64,
+    /// The statistics with the events folded in.
+    pub folded: &'a S,
+    /// The times to keep beside them. The version is set by the commit.
+    pub bookkeeping: Bookkeeping,
+    /// The events with their bodies as they came: no two with the same key, at most [`MAX_EVENTS`] and
+    /// [`MAX_EVENT_BYTES`].
+    pub events: &'a [(&'a Event, &'a str)],
+    /// For how many days after its time an event stays.
+    pub event_retention_days: u32,
+    /// The profile to write where there is none.
+    pub profile: Option<&'a Profile>,
+}
+
+/// Why a commit did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// These events, by their index, were committed before. Nothing was written.
+    #[error("events were committed before")]
+    Duplicates(Vec<usize>),
+    /// Somebody else committed in between, or is about to: read again, consistently.
+    #[error("another commit came first")]
+    Conflict,
+    /// Anything else.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Reads the STATS items of partitions, in as few calls as DynamoDB allows. A partition without one has
+    /// no entry.
+    pub async fn statistics(
+        &self,
+        partitions: &[&Partition],
+        consistency: Consistency,
+    ) -> Result<HashMap<Partition, StoredStatistics>, StoreError> {
+        let by_key: HashMap<String, &Partition> = partitions.iter().map(|p| (p.key(), *p)).collect();
+        let keys = by_key.keys().map(|partition| keys::key(partition, STATS)).collect();
+        let mut statistics = HashMap::new();
+        for item in self.read_items(keys, consistency).await? {
+            let partition = item.get(PK).and_then(|key| by_key.get(key.as_s().ok()?.as_str()));
+            if let Some(partition) = partition {
+                statistics.insert((*partition).clone(), StoredStatistics::from_item(item)?);
+            }
+        }
+        Ok(statistics)
+    }
+
+    /// Reads items by their keys; those that are not there are left out.
+    pub(super) async fn read_items(&self, keys: Vec<Item>, consistency: Consistency) -> Result<Vec<Item>, StoreError> {
+        const OPERATION: &str = "BatchGetItem";
+        let mut items = Vec::new();
+        for keys in keys.chunks(MAX_READ_ITEMS) {
+            let mut left = keys.to_vec();
+            // DynamoDB answers in part where it throttles or the answer grows beyond 16 MB. A read without
+            // any progress ends it; the messages come again.
+            while !left.is_empty() {
+                let asked = left.len();
+                let request = KeysAndAttributes::builder()
+                    .set_keys(Some(left))
+                    .consistent_read(consistency == Consistency::Strong)
+                    .build()
+                    .map_err(|error| StoreError::unreadable(OPERATION, error))?;
+                let call = self.client.batch_get_item().request_items(&self.table, request);
+                let output = call.send().await.map_err(StoreError::call(OPERATION))?;
+                items.extend(output.responses.unwrap_or_default().into_values().flatten());
+                left = output.unprocessed_keys.unwrap_or_default().into_values().flat_map(|k| k.keys).collect();
+                if left.len() == asked {
+                    return Err(StoreError::unreadable(OPERATION, std::io::Error::other("no key was processed")));
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    /// Commits events: all of it, or nothing.
+    pub async fn commit<S: Serialize>(&self, commit: Commit<'_, S>) -> Result<(), CommitError> {
+        const OPERATION: &str = "TransactWriteItems";
+        let unreadable = |error| StoreError::unreadable(OPERATION, error);
+        let partition = commit.partition.key();
+        let mut items = Vec::with_capacity(commit.events.len() + 2);
+        for (event, body) in commit.events {
+            items.push(self.put_event(&partition, event, body, commit.event_retention_days)?);
+        }
+
+        let mut update = UpdateExpression::default();
+        let folded: Item = serde_dynamo::to_item(commit.folded).map_err(unreadable)?;
+        let version = commit.read_version + 1;
+        let bookkeeping: Item =
+            serde_dynamo::to_item(Bookkeeping { version, ..commit.bookkeeping }).map_err(unreadable)?;
+        // Attribute by attribute: what a newer release added stays.
+        for (name, value) in folded.into_iter().chain(bookkeeping) {
+            update.set(&name, value);
+        }
+        let condition = if commit.read_version == 0 {
+            "attribute_not_exists(#version)"
+        } else {
+            update.values.insert(":readVersion".to_owned(), number(commit.read_version));
+            "#version = :readVersion"
+        };
+        items.push(self.update(keys::key(&partition, STATS), update, Some(condition))?);
+        if let Some(profile) = commit.profile {
+            let (key, update) = profile.update();
+            items.push(self.update(key, update, None)?);
+        }
+
+        let output = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
+        match output {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    let codes: Vec<&str> =
+                        cancelled.cancellation_reasons().iter().map(|r| r.code().unwrap_or_default()).collect();
+                    match cancelled_because(&codes, commit.events.len()) {
+                        Some(cause) => cause,
+                        None => StoreError::call(OPERATION)(error).into(),
+                    }
+                }
+                Some(other) if other.code() == Some("TransactionInProgressException") => CommitError::Conflict,
+                _ => StoreError::call(OPERATION)(error).into(),
+            }),
+        }
+    }
+
+    fn put_event(&self, partition: &str, event: &Event, body: &str, days: u32) -> Result<TransactWriteItem, StoreError> {
+        let mut item = keys::key(partition, keys::event(&event.source, &event.id));
+        item.insert("event".to_owned(), string(body));
+        item.insert("type".to_owned(), string(event.data.event_type()));
+        item.insert("time".to_owned(), number(event.time.as_millisecond()));
+        let expires_at = event.time.as_second() + i64::from(days) * 24 * 3600;
+        item.insert(EXPIRES_AT.to_owned(), number(expires_at));
+        let put = Put::builder().table_name(&self.table).set_item(Some(item));
+        let put = put.condition_expression(format!("attribute_not_exists({PK})")).build();
+        let put = put.map_err(|error| StoreError::unreadable("TransactWriteItems", error))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    fn update(
+        &self,
+        key: Item,
+        update: UpdateExpression,
+        condition: Option<&str>,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(key))
+            .update_expression(update.expression())
+            .set_condition_expression(condition.map(str::to_owned))
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .build()
+            .map_err(|error| StoreError::unreadable("TransactWriteItems", error))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// Marks a user as erased, where STATS still has the version that was read. The marker stays for
+    /// `marker_days`; nothing can be committed against it.
+    pub async fn mark_erased(
+        &self,
+        partition: &Partition,
+        read_version: u64,
+        now: Timestamp,
+        marker_days: u32,
+    ) -> Result<(), CommitError> {
+        const OPERATION: &str = "PutItem STATS erased";
+        let bookkeeping = Bookkeeping { version: read_version + 1, erased_at: Some(now), ..Bookkeeping::default() };
+        let mut item: Item =
+            serde_dynamo::to_item(bookkeeping).map_err(|error| StoreError::unreadable(OPERATION, error))?;
+        item.extend(keys::key(partition.key(), STATS));
+        item.insert(EXPIRES_AT.to_owned(), number(now.as_second() + i64::from(marker_days) * 24 * 3600));
+        let call = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        let call = call.expression_attribute_names("#version", "version");
+        let call = if read_version == 0 {
+            call.condition_expression("attribute_not_exists(#version)")
+        } else {
+            call.condition_expression("#version = :readVersion")
+                .expression_attribute_values(":readVersion", number(read_version))
+        };
+        match call.send().await.map_err(StoreError::call(OPERATION)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_condition_failed() => Err(CommitError::Conflict),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes every item of a partition but STATS, which holds the marker. Repeating it does no harm.
+    pub async fn delete_all_but_statistics(&self, partition: &Partition) -> Result<(), StoreError> {
+        for page in self.sort_keys(partition).await?.chunks(MAX_WRITE_ITEMS) {
+            let requests = page.iter().filter(|sort_key| *sort_key != STATS).map(|sort_key| {
+                let request = DeleteRequest::builder().set_key(Some(keys::key(partition.key(), sort_key))).build();
+                request.map(|request| WriteRequest::builder().delete_request(request).build())
+            });
+            let requests = requests.collect::<Result<Vec<_>, _>>();
+            self.write_items(requests.map_err(|error| StoreError::unreadable("BatchWriteItem", error))?).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes items or deletes them, at most [`MAX_WRITE_ITEMS`] of them.
+    pub(super) async fn write_items(&self, mut requests: Vec<WriteRequest>) -> Result<(), StoreError> {
+        const OPERATION: &str = "BatchWriteItem";
+        while !requests.is_empty() {
+            let asked = requests.len();
+            let call = self.client.batch_write_item().request_items(&self.table, requests);
+            let output = call.send().await.map_err(StoreError::call(OPERATION))?;
+            requests = output.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
+            if requests.len() == asked {
+                return Err(StoreError::unreadable(OPERATION, std::io::Error::other("no item was processed")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The sort keys of a partition.
+    async fn sort_keys(&self, partition: &Partition) -> Result<Vec<String>, StoreError> {
+        let mut sort_keys = Vec::new();
+        let mut start = None;
+        loop {
+            let call = self.client.query().table_name(&self.table).consistent_read(true);
+            let output = call
+                .key_condition_expression(format!("{PK} = :partition"))
+                .expression_attribute_values(":partition", string(partition.key()))
+                .projection_expression(SK)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(StoreError::call("Query"))?;
+            let items = output.items.unwrap_or_default();
+            sort_keys.extend(items.into_iter().filter_map(|mut item| item.remove(SK)?.as_s().ok().cloned()));
+            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(sort_keys);
+            }
+        }
+    }
+}
+
+/// What DynamoDB's reasons say, one for each item, the events first. A duplicate explains a stale version too,
+/// so it comes first. `None` where they say something else.
+fn cancelled_because(codes: &[&str], events: usize) -> Option<CommitError> {
+    const CONDITION_FAILED: &str = "ConditionalCheckFailed";
+    let (event_codes, other_codes) = codes.split_at(events.min(codes.len()));
+    let duplicates: Vec<usize> =
+        (0..event_codes.len()).filter(|index| event_codes[*index] == CONDITION_FAILED).collect();
+    if !duplicates.is_empty() {
+        return Some(CommitError::Duplicates(duplicates));
+    }
+    if other_codes.contains(&CONDITION_FAILED) || codes.contains(&"TransactionConflict") {
+        return Some(CommitError::Conflict);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reasons_of_a_cancelled_transaction_tell_duplicates_from_conflicts() {
+        let because = |codes: &[&str]| cancelled_because(codes, 2).map(|error| error.to_string());
+        let failed = "ConditionalCheckFailed";
+        let duplicates = Some("events were committed before".to_owned());
+        let conflict = Some("another commit came first".to_owned());
+        assert_eq!(because(&["None", failed, "None"]), duplicates);
+        assert_eq!(because(&["None", failed, failed]), duplicates);
+        assert_eq!(because(&["None", "None", failed]), conflict);
+        assert_eq!(because(&["None", "TransactionConflict", "None"]), conflict);
+        assert_eq!(because(&["None", "None", "ThrottlingError"]), None);
+        assert_eq!(because(&[]), None);
+    }
+}

@@ -1,0 +1,10 @@
+//! The Lambda function of the trigger pre-authentication.
+
+use std::process::ExitCode;
+
+use triggers::pre_authentication::{Deps, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    triggers::run("pre-authentication", Deps::new, Deps::warm_up, handle).await
+}

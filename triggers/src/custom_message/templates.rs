@@ -1,0 +1,178 @@
+//! The templates, compiled in: `triggers/templates/<locale>/<kind>.html`, each with a subject, an SMS text and
+//! an e-mail. To change a wording, change its file; a mistake in it fails the build.
+
+use askama::Template;
+use shared::events::MessageKind;
+
+/// The texts of one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The e-mail's subject, in one line.
+    pub subject: String,
+    /// The e-mail, in HTML.
+    pub html: String,
+    /// The SMS text.
+    pub sms: String,
+}
+
+/// What a template may show. `layout.html` tells what each means.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "told in layout.html")]
+pub struct Fields<'a> {
+    pub product_name: &'a str,
+    pub name: Option<&'a str>,
+    pub code: &'a str,
+    pub username: Option<&'a str>,
+    pub link: Option<&'a str>,
+    pub support_url: Option<&'a str>,
+    pub locale: &'a str,
+}
+
+/// A language that there are templates in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is named as its code")]
+pub enum Locale {
+    En,
+    De,
+    Es,
+    Fr,
+    Pt,
+    Ja,
+}
+
+impl Locale {
+    /// Every language.
+    pub const ALL: [Self; 6] = [Self::En, Self::De, Self::Es, Self::Fr, Self::Pt, Self::Ja];
+
+    /// The code of ISO 639-1.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::De => "de",
+            Self::Es => "es",
+            Self::Fr => "fr",
+            Self::Pt => "pt",
+            Self::Ja => "ja",
+        }
+    }
+
+    /// The language of a tag such as `pt-BR` or `pt_BR`.
+    pub fn of_tag(tag: &str) -> Option<Self> {
+        let language = tag.split(['-', '_']).next()?.trim().to_ascii_lowercase();
+        Self::ALL.into_iter().find(|locale| locale.code() == language)
+    }
+}
+
+/// Renders the message `kind` in the language `locale`.
+pub fn render(kind: MessageKind, locale: Locale, fields: &Fields<'_>) -> Result<Message, &'static str> {
+    match locale {
+        Locale::En => en(kind, fields),
+        Locale::De => de(kind, fields),
+        Locale::Es => es(kind, fields),
+        Locale::Fr => fr(kind, fields),
+        Locale::Pt => pt(kind, fields),
+        Locale::Ja => ja(kind, fields),
+    }
+}
+
+/// Renders one block of one file. askama wants a struct for each, with the path as a literal.
+macro_rules! block {
+    ($fields:expr, $path:tt, $block:tt, $escape:tt) => {{
+        #[derive(Template)]
+        #[template(path = $path, block = $block, escape = $escape)]
+        #[allow(dead_code, reason = "not every block shows every field")]
+        struct Block<'a> {
+            product_name: &'a str,
+            name: Option<&'a str>,
+            code: &'a str,
+            username: Option<&'a str>,
+            link: Option<&'a str>,
+            support_url: Option<&'a str>,
+            locale: &'a str,
+        }
+        let Fields { product_name, name, code, username, link, support_url, locale } = *$fields;
+        let block = Block { product_name, name, code, username, link, support_url, locale };
+        block.render().map_err(|_| "template_failed")?.trim().to_owned()
+    }};
+}
+
+/// A function that renders the messages of one locale.
+macro_rules! locale {
+    ($locale:ident: $($kind:ident $path:tt),+ $(,)?) => {
+        fn $locale(kind: MessageKind, fields: &Fields<'_>) -> Result<Message, &'static str> {
+            match kind {
+                $(MessageKind::$kind => Ok(Message {
+                    subject: block!(fields, $path, "subject", "none"),
+                    html: block!(fields, $path, "html", "html"),
+                    sms: block!(fields, $path, "sms", "none"),
+                }),)+
+            }
+        }
+    };
+}
+
+locale! {
+    en:
+    SignUp "en/sign-up.html",
+    AdminCreateUser "en/admin-create-user.html",
+    ResendCode "en/resend-code.html",
+    ForgotPassword "en/forgot-password.html",
+    UpdateUserAttribute "en/update-user-attribute.html",
+    VerifyUserAttribute "en/verify-user-attribute.html",
+    Authentication "en/authentication.html",
+}
+
+locale! {
+    de:
+    SignUp "de/sign-up.html",
+    AdminCreateUser "de/admin-create-user.html",
+    ResendCode "de/resend-code.html",
+    ForgotPassword "de/forgot-password.html",
+    UpdateUserAttribute "de/update-user-attribute.html",
+    VerifyUserAttribute "de/verify-user-attribute.html",
+    Authentication "de/authentication.html",
+}
+
+locale! {
+    es:
+    SignUp "es/sign-up.html",
+    AdminCreateUser "es/admin-create-user.html",
+    ResendCode "es/resend-code.html",
+    ForgotPassword "es/forgot-password.html",
+    UpdateUserAttribute "es/update-user-attribute.html",
+    VerifyUserAttribute "es/verify-user-attribute.html",
+    Authentication "es/authentication.html",
+}
+
+locale! {
+    fr:
+    SignUp "fr/sign-up.html",
+    AdminCreateUser "fr/admin-create-user.html",
+    ResendCode "fr/resend-code.html",
+    ForgotPassword "fr/forgot-password.html",
+    UpdateUserAttribute "fr/update-user-attribute.html",
+    VerifyUserAttribute "fr/verify-user-attribute.html",
+    Authentication "fr/authentication.html",
+}
+
+locale! {
+    pt:
+    SignUp "pt/sign-up.html",
+    AdminCreateUser "pt/admin-create-user.html",
+    ResendCode "pt/resend-code.html",
+    ForgotPassword "pt/forgot-password.html",
+    UpdateUserAttribute "pt/update-user-attribute.html",
+    VerifyUserAttribute "pt/verify-user-attribute.html",
+    Authentication "pt/authentication.html",
+}
+
+locale! {
+    ja:
+    SignUp "ja/sign-up.html",
+    AdminCreateUser "ja/admin-create-user.html",
+    ResendCode "ja/resend-code.html",
+    ForgotPassword "ja/forgot-password.html",
+    UpdateUserAttribute "ja/update-user-attribute.html",
+    VerifyUserAttribute "ja/verify-user-attribute.html",
+    Authentication "ja/authentication.html",
+}

@@ -1,0 +1,83 @@
+//! What may stand in a message. Pure.
+
+use super::templates::Message;
+
+/// A name longer than this is no name.
+const MAX_NAME_CHARS: usize = 60;
+/// Cognito: a subject has 1 to 140 characters.
+const SUBJECT_CHARS: std::ops::RangeInclusive<usize> = 1..=140;
+/// Cognito: an e-mail has 6 to 20,000 characters.
+const EMAIL_CHARS: std::ops::RangeInclusive<usize> = 6..=20_000;
+/// Cognito: an SMS has 6 to 140 characters.
+const SMS_CHARS: std::ops::RangeInclusive<usize> = 6..=140;
+
+/// Whether Cognito's check of texts, or a reader's eyes, would stumble over this character: control and format
+/// characters, separators other than a space, private and unassigned ones.
+pub fn is_unsafe(c: char) -> bool {
+    let is_format = matches!(c,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{fff0}'..='\u{ffff}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}');
+    c.is_control() || is_format
+}
+
+/// A user's own text as a message may show it: without control and format characters, and only where it
+/// cannot be taken for a link or a placeholder. Anyone can sign somebody else up under any name.
+pub fn displayable(text: &str) -> Option<String> {
+    let text: String = text.chars().filter(|c| !is_unsafe(*c)).collect();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let looks_like_link = text.contains("://") || text.to_lowercase().contains("www.") || has_dotted_word(&text);
+    let looks_like_placeholder = text.contains(['{', '}', '#', '<', '>', '@', '/', '\\']);
+    let fits = (1..=MAX_NAME_CHARS).contains(&text.chars().count());
+    (fits && !looks_like_link && !looks_like_placeholder).then_some(text)
+}
+
+/// Whether a dot stands between two letters or digits, which mail clients turn into a link ("evil.test").
+fn has_dotted_word(text: &str) -> bool {
+    let chars: Vec<char> = text.chars().collect();
+    chars.windows(3).any(|three| three[0].is_alphanumeric() && three[1] == '.' && three[2].is_alphanumeric())
+}
+
+/// Whether Cognito would take the texts; a stable word says what is wrong.
+pub fn check(message: &Message, code: &str, username: Option<&str>) -> Result<(), &'static str> {
+    let Message { subject, html, sms } = message;
+    let within = |text: &str, limits: std::ops::RangeInclusive<usize>| limits.contains(&text.chars().count());
+    if !within(subject, SUBJECT_CHARS) || subject.contains(is_unsafe) {
+        return Err("subject_invalid");
+    }
+    if !within(html, EMAIL_CHARS) || html.contains(|c| is_unsafe(c) && c != '\n') {
+        return Err("email_invalid");
+    }
+    if !within(sms, SMS_CHARS) || sms.contains(is_unsafe) {
+        return Err("sms_invalid");
+    }
+    let has_placeholders = |text: &str| text.contains(code) && username.is_none_or(|name| text.contains(name));
+    if !has_placeholders(html) || !has_placeholders(sms) {
+        return Err("placeholder_missing");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_shown_only_where_it_is_nothing_but_a_name() {
+        for (name, shown) in [
+            ("Ana Example", Some("Ana Example")),
+            (" José\u{200b}  M.\n", Some("José M.")),
+            ("田中 さくら", Some("田中 さくら")),
+            ("O'Hara & Sons", Some("O'Hara & Sons")),
+            ("", None),
+            ("{####}", None),
+            ("{username}", None),
+            ("Win at evil.test", None),
+            ("https://evil.test", None),
+            ("<b>Ana</b>", None),
+        ] {
+            assert_eq!(displayable(name).as_deref(), shown, "{name:?}");
+        }
+        assert_eq!(displayable(&"a".repeat(2048)), None);
+    }
+}

@@ -1,0 +1,204 @@
+//! The event that Cognito sends and expects back.
+//!
+//! A trigger reads it through tolerant views and edits only `response`: a field, a trigger source or a type
+//! that Cognito adds tomorrow passes through instead of failing a sign-in. What was not edited goes back byte
+//! for byte.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// A refusal or failure. Cognito shows `message` to the person signing in and puts a dot behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TriggerError {
+    /// A stable word for alarms.
+    pub error_type: &'static str,
+    /// One safe sentence without a final dot: nothing of the event, of the code or of the cause.
+    pub message: &'static str,
+}
+
+/// An event of any user pool trigger.
+#[derive(Debug)]
+pub struct TriggerEvent {
+    raw: Box<RawValue>,
+    /// The top level as it came; empty where the event is no JSON object.
+    fields: Vec<(String, Box<RawValue>)>,
+    request: Value,
+    response: Option<Map<String, Value>>,
+    traceparent: Option<String>,
+}
+
+impl TriggerEvent {
+    /// The event in this JSON document.
+    pub fn from_json(json: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(json)
+    }
+
+    /// The event with the trace context of the invocation.
+    pub fn with_traceparent(self, traceparent: Option<String>) -> Self {
+        Self { traceparent, ..self }
+    }
+
+    /// W3C trace context of the invocation.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
+    }
+
+    /// Which trigger, and what for, such as `PreSignUp_SignUp`.
+    pub fn trigger_source(&self) -> String {
+        self.text("triggerSource")
+    }
+
+    /// The event version: `1`, and for pre-token-generation also `2` and `3`.
+    pub fn version(&self) -> String {
+        self.text("version")
+    }
+
+    /// The user pool.
+    pub fn user_pool_id(&self) -> String {
+        self.text("userPoolId")
+    }
+
+    /// Cognito's username.
+    pub fn user_name(&self) -> String {
+        self.text("userName")
+    }
+
+    /// The app client.
+    pub fn client_id(&self) -> String {
+        let context: Value = self.field("callerContext");
+        context.get("clientId").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    /// `request`; null where there is none.
+    pub fn request(&self) -> &Value {
+        &self.request
+    }
+
+    /// A user attribute. Cognito sends strings, AWS's own examples also booleans and nulls: null is none.
+    pub fn attribute(&self, name: &str) -> Option<Cow<'_, str>> {
+        match self.request.get("userAttributes")?.get(name)? {
+            Value::String(text) => Some(Cow::Borrowed(text)),
+            Value::Null => None,
+            other => Some(Cow::Owned(other.to_string())),
+        }
+    }
+
+    /// The key under which the user is stored: the `sub`, or where Cognito sends none, the username.
+    pub fn sub(&self) -> String {
+        self.attribute("sub").filter(|sub| !sub.is_empty()).map_or_else(|| self.user_name(), Cow::into_owned)
+    }
+
+    /// `response` as it stands: empty where Cognito sent none.
+    pub fn response(&self) -> Map<String, Value> {
+        self.response.clone().unwrap_or_else(|| match self.field("response") {
+            Value::Object(response) => response,
+            _ => Map::new(),
+        })
+    }
+
+    /// Replaces `response`. Nothing else of an event can change.
+    pub fn set_response(&mut self, response: Map<String, Value>) {
+        self.response = Some(response);
+    }
+
+    /// The first field of this name, as JSON; null where there is none.
+    fn field(&self, name: &str) -> Value {
+        let raw = self.fields.iter().find(|(field, _)| field == name);
+        raw.and_then(|(_, raw)| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    }
+
+    fn text(&self, name: &str) -> String {
+        match self.field(name) {
+            Value::String(text) => text,
+            // AWS's own examples write the version as a number.
+            Value::Number(number) => number.to_string(),
+            _ => String::new(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TriggerEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        // No object: no trigger knows what to do with it, and it goes back as it is.
+        let Fields(fields) = serde_json::from_str(raw.get()).unwrap_or_default();
+        let mut event = Self { raw, fields, request: Value::Null, response: None, traceparent: None };
+        event.request = event.field("request");
+        Ok(event)
+    }
+}
+
+impl Serialize for TriggerEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(response) = &self.response else { return self.raw.serialize(serializer) };
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in self.fields.iter().filter(|(name, _)| name != "response") {
+            map.serialize_entry(name, value)?;
+        }
+        map.serialize_entry("response", response)?;
+        map.end()
+    }
+}
+
+/// An object's fields in their order.
+#[derive(Default)]
+struct Fields(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields, M::Error> {
+                let mut fields = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    fields.push(entry);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_edited_goes_back_byte_for_byte() {
+        let json = r#"{"b" : 1.0e2,"new":{"z":1, "a":[ ]},  "response":{"x":null},"request":{}}"#;
+        let mut event = TriggerEvent::from_json(json).unwrap();
+        assert_eq!(serde_json::to_string(&event).unwrap(), json);
+        event.set_response(Map::from_iter([("y".to_owned(), Value::Bool(true))]));
+        let expected = r#"{"b":1.0e2,"new":{"z":1, "a":[ ]},"request":{},"response":{"y":true}}"#;
+        assert_eq!(serde_json::to_string(&event).unwrap(), expected);
+    }
+
+    #[test]
+    fn views_are_tolerant() {
+        for json in ["null", "[]", "7", r#""text""#, "{}", r#"{"request": null}"#, r#"{"request": [1], "version": {}}"#] {
+            let event = TriggerEvent::from_json(json).unwrap();
+            assert_eq!((event.version(), event.sub(), event.attribute("email")), Default::default());
+            assert_eq!(serde_json::to_string(&event).unwrap(), json);
+        }
+        let json = r#"{"version": 2, "request": {"userAttributes": {"email_verified": true, "name": null}}}"#;
+        let event = TriggerEvent::from_json(json).unwrap();
+        assert_eq!(event.version(), "2");
+        assert_eq!(event.attribute("email_verified").as_deref(), Some("true"));
+        assert_eq!(event.attribute("name"), None);
+    }
+}

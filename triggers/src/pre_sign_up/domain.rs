@@ -1,0 +1,152 @@
+//! The domain of an e-mail address, and patterns to hold it against.
+
+use std::fmt;
+
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+
+/// RFC 5321: a local part has at most 64 characters.
+const MAX_LOCAL_PART: usize = 64;
+/// RFC 5321: an address has at most 254 characters.
+const MAX_ADDRESS: usize = 254;
+
+/// A domain name of at least two labels: A-labels in lower case, no final dot. Two spellings of one domain
+/// are equal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Domain(String);
+
+/// What is no plain address or domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invalid;
+
+impl Domain {
+    /// The domain of a plain address. Everything that two programs could read differently is refused: quoted
+    /// local parts, comments, white space, control characters, a second `@`, routes, IP literals, encoded
+    /// words, empty labels.
+    pub fn of_address(address: &str) -> Result<Self, Invalid> {
+        let (local_part, domain) = address.rsplit_once('@').ok_or(Invalid)?;
+        if address.len() > MAX_ADDRESS || !is_plain_local_part(local_part) {
+            return Err(Invalid);
+        }
+        Self::parse(domain)
+    }
+
+    /// A domain as an address has it, or a configuration.
+    pub fn parse(domain: &str) -> Result<Self, Invalid> {
+        let domain = domain.strip_suffix('.').unwrap_or(domain);
+        let ascii = Uts46::new()
+            .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, DnsLength::Verify)
+            .map_err(|_| Invalid)?;
+        let top_level = ascii.rsplit_once('.').ok_or(Invalid)?.1;
+        // An IPv4 address is no domain; no top-level domain is a number.
+        if top_level.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Invalid);
+        }
+        Ok(Self(ascii.into_owned()))
+    }
+
+    /// The name, in A-labels.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// RFC 5322's dot-atom in ASCII, less what relays have read as a route (`%`, `!`) and what starts an encoded
+/// word (`=?`).
+fn is_plain_local_part(local_part: &str) -> bool {
+    let is_atom_char = |byte: u8| byte.is_ascii_alphanumeric() || b"#$&'*+-/=?^_`{|}~".contains(&byte);
+    local_part.len() <= MAX_LOCAL_PART
+        && !local_part.contains("=?")
+        && local_part.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atom_char))
+}
+
+/// A domain, or with a leading `*.` all domains below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    base: Domain,
+    subdomains: bool,
+}
+
+impl Pattern {
+    /// A pattern of a configuration.
+    pub fn parse(pattern: &str) -> Result<Self, Invalid> {
+        let (base, subdomains) = match pattern.strip_prefix("*.") {
+            Some(base) => (base, true),
+            None => (pattern, false),
+        };
+        Ok(Self { base: Domain::parse(base)?, subdomains })
+    }
+
+    /// Whether `domain` is meant. Whole labels: `evilexample.com` lies not below `example.com`.
+    pub fn matches(&self, domain: &Domain) -> bool {
+        if !self.subdomains {
+            return *domain == self.base;
+        }
+        let rest = domain.0.strip_suffix(self.base.as_str());
+        rest.is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+    }
+
+    /// The domain that the pattern names.
+    pub fn base(&self) -> &Domain {
+        &self.base
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_domain_are_equal() {
+        for (address, domain) in [
+            ("ana@example.com", "example.com"),
+            ("Ana.B+tag@EXAMPLE.com.", "example.com"),
+            ("ana@bücher.example", "xn--bcher-kva.example"),
+            ("ana@XN--BCHER-KVA.example", "xn--bcher-kva.example"),
+            ("o'hara_x@mail.example.org", "mail.example.org"),
+        ] {
+            assert_eq!(Domain::of_address(address).map(|d| d.to_string()), Ok(domain.to_owned()), "{address}");
+        }
+    }
+
+    #[test]
+    fn what_two_programs_could_read_differently_is_refused() {
+        let long_label = format!("ana@{}.com", "a".repeat(64));
+        let long_local_part = format!("{}@example.com", "a".repeat(65));
+        for address in [
+            "", "@", "ana", "ana@", "@example.com", "ana@localhost", "ana@example..com", "ana@.example.com",
+            "ana@example.com..", "ana@evil.test@example.com", "\"ana@evil.test\"@example.com",
+            "ana(comment)@example.com", "ana@example.com(comment)", "ana @example.com", "ana@ example.com",
+            "ana\t@example.com", "ana@example.com\n", "ana@example.com\0", "ana@[192.0.2.1]", "ana@192.0.2.1",
+            "=?utf-8?q?ana?=@example.com", "ana%evil.test@example.com", "evil.test!ana@example.com",
+            "<ana@example.com>", "ana@example.com,ben@example.org", ".ana@example.com", "ana.@example.com",
+            "a..b@example.com", "ana＠example.com", "ána@example.com", "ana@exa_mple.com", "ana@-example.com",
+            "ana@xn--\u{200b}.com", "ana@exam\u{202e}ple.com", &long_label, &long_local_part,
+        ] {
+            assert_eq!(Domain::of_address(address), Err(Invalid), "{address:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_compares_whole_labels() {
+        let matches = |pattern: &str, domain: &str| {
+            Pattern::parse(pattern).unwrap().matches(&Domain::parse(domain).unwrap())
+        };
+        assert!(matches("example.com", "Example.COM"));
+        assert!(!matches("example.com", "evilexample.com"));
+        assert!(!matches("example.com", "mail.example.com"));
+        assert!(!matches("example.com", "example.com.evil.test"));
+        assert!(matches("*.example.com", "mail.example.com"));
+        assert!(matches("*.example.com", "a.b.example.com"));
+        assert!(!matches("*.example.com", "example.com"));
+        assert!(!matches("*.example.com", "evilexample.com"));
+        for pattern in ["", "*", "*.", "com", "*.com.*", "exa mple.com", "@example.com"] {
+            assert_eq!(Pattern::parse(pattern), Err(Invalid), "{pattern:?}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! pre-token-generation: is a ban in force? Which groups and claims go into the token?
+
+use futures_util::future::join;
+use serde_json::{Map, Value, json};
+use shared::config::ConfigError;
+use shared::events::{
+    AttemptFlow, Data, GroupsMapped, SignInAttempted, SignInFlow, SignInOutcome, SignedIn, Subject, TokenRefreshed,
+};
+use shared::function::Function;
+use shared::queues::Queue;
+use shared::store::Store;
+
+use crate::post_confirmation::confirmation;
+use crate::sign_in::{DENIED, OnStoreError, Verdict, decide};
+use crate::{Reporter, TriggerError, TriggerEvent};
+
+pub mod claims;
+pub mod groups;
+
+use claims::TokenClaims;
+use groups::{GroupConfiguration, GroupRules, MappedGroups};
+
+/// What the trigger works with.
+pub struct Deps {
+    rules: GroupRules,
+    claims: TokenClaims,
+    on_store_error: OnStoreError,
+    store: Store,
+    reporter: Reporter,
+    group_memberships: Option<Queue>,
+}
+
+impl Deps {
+    /// Reads the configuration.
+    pub fn new(function: &Function) -> Result<Self, ConfigError> {
+        let environment = &function.environment;
+        let group_memberships = match environment.optional("GROUP_MEMBERSHIPS_QUEUE_URL") {
+            Some(_) => Some(function.queue("GROUP_MEMBERSHIPS_QUEUE_URL")?),
+            None => None,
+        };
+        Ok(Self {
+            rules: GroupRules::from_environment(environment)?,
+            claims: TokenClaims::from_environment(environment)?,
+            on_store_error: OnStoreError::from_environment(environment)?,
+            store: function.store()?,
+            reporter: Reporter::from_function(function)?,
+            group_memberships,
+        })
+    }
+
+    /// Opens the connections.
+    pub async fn warm_up(&self) {
+        join(self.store.warm_up(), self.reporter.warm_up()).await;
+    }
+}
+
+/// Denies where a ban is in force; else maps groups, adds claims, and reports the new token.
+pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
+    let flow = match event.trigger_source().as_str() {
+        "TokenGeneration_HostedAuth" => AttemptFlow::Hosted,
+        // Also a refresh through GetTokensFromRefreshToken: Cognito does not tell them apart.
+        "TokenGeneration_Authentication" => AttemptFlow::Password,
+        "TokenGeneration_NewPasswordChallenge" => AttemptFlow::NewPassword,
+        "TokenGeneration_AuthenticateDevice" => AttemptFlow::Device,
+        "TokenGeneration_RefreshTokens" => AttemptFlow::Refresh,
+        // Client credentials have no user; what is new passes through.
+        _ => return Ok(event),
+    };
+    let Deps { store, reporter, .. } = deps;
+    let sub = event.sub();
+    let subject = Subject::user(&sub);
+    let (verdict, reason) = decide(store, reporter, &sub, deps.on_store_error).await;
+    let profile = match verdict {
+        Verdict::Allowed(profile) => profile,
+        Verdict::Denied => {
+            let outcome = SignInOutcome::Denied;
+            let attempt = SignInAttempted { flow, outcome, reason: reason.to_owned(), claimed_by_client: None };
+            reporter.send(reporter.event(&event, subject, Data::SignInAttempted(attempt))).await;
+            reporter.count("SignInsDenied", reason);
+            return Err(DENIED);
+        }
+    };
+
+    let sent = GroupConfiguration::from_request(event.request());
+    // Where the store failed, no group is added: the ban may say otherwise.
+    let mapped = match profile {
+        Some(_) => deps.rules.map(&sent, &event),
+        None => MappedGroups::unchanged(&sent),
+    };
+    let mut reports = vec![reporter.event(&event, subject.clone(), issued(flow, &event, &mapped))];
+    if profile.is_some_and(|profile| !profile.exists) {
+        reports.push(confirmation(reporter, &event));
+    }
+    let memberships = async {
+        if let Some(queue) = deps.group_memberships.as_ref().filter(|_| mapped.changes_membership()) {
+            let data = GroupsMapped {
+                user_pool_id: event.user_pool_id(),
+                username: event.user_name(),
+                add: mapped.add.clone(),
+                remove: mapped.remove.clone(),
+            };
+            let report = reporter.event(&event, subject, Data::GroupsMapped(data));
+            reporter.send_to(queue, report).await;
+        }
+    };
+    tokio::join!(reporter.send_all(reports), memberships);
+    set_response(&mut event, &mapped, &deps.claims);
+    Ok(event)
+}
+
+/// What is to be told about the new token.
+fn issued(flow: AttemptFlow, event: &TriggerEvent, mapped: &MappedGroups) -> Data {
+    let flow = match flow {
+        AttemptFlow::Refresh => return Data::TokenRefreshed(TokenRefreshed { client_id: event.client_id() }),
+        AttemptFlow::Hosted => SignInFlow::Hosted,
+        AttemptFlow::NewPassword => SignInFlow::NewPassword,
+        AttemptFlow::Device => SignInFlow::Device,
+        AttemptFlow::Password | AttemptFlow::PreAuthentication => SignInFlow::Password,
+    };
+    Data::SignedIn(SignedIn { flow, client_id: event.client_id(), groups: mapped.groups.clone() })
+}
+
+/// Writes what changed into `response`; leaves it alone where nothing did. An override of groups always names
+/// all of them: an empty one would take every group away.
+fn set_response(event: &mut TriggerEvent, mapped: &MappedGroups, claims: &TokenClaims) {
+    let first_version = event.version() == "1" || event.version().is_empty();
+    let name = if first_version { "claimsOverrideDetails" } else { "claimsAndScopeOverrideDetails" };
+    let mut response = event.response();
+    let mut details = match response.remove(name) {
+        Some(Value::Object(details)) => details,
+        _ => Map::new(),
+    };
+    let before = details.clone();
+    if let Some(configuration) = &mapped.configuration {
+        details.insert("groupOverrideDetails".to_owned(), json!(configuration));
+    }
+    if !first_version {
+        claims.add_to(&mut details);
+    }
+    if details != before {
+        response.insert(name.to_owned(), Value::Object(details));
+        event.set_response(response);
+    }
+}

@@ -1,0 +1,51 @@
+//! The Lambda loop around a worker.
+
+use std::process::ExitCode;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use jiff::Timestamp;
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use shared::config::{ConfigError, Environment};
+use shared::function::Function;
+use shared::telemetry::Metrics;
+use shared::time::Clock;
+
+use crate::BatchError;
+
+/// Runs the worker `name` until Lambda stops it. A configuration mistake ends the start with the variable's
+/// name.
+pub async fn run<D>(
+    name: &'static str,
+    build: impl FnOnce(&Function) -> Result<D, ConfigError>,
+    handle: impl AsyncFn(&D, SqsEvent, Timestamp) -> Result<SqsBatchResponse, BatchError>,
+) -> ExitCode {
+    lambda_runtime::tracing::init_default_subscriber();
+    let clock = Clock::system();
+    let function = Function {
+        environment: Environment::from_process(),
+        aws: shared::aws::for_worker().await,
+        metrics: Metrics::to_stdout(name, clock.clone()),
+        clock,
+    };
+    let deps = match build(&function) {
+        Ok(deps) => deps,
+        Err(error) => {
+            tracing::error!(error_type = "configuration", "{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let (deps, handle) = (&deps, &handle);
+    let service = service_fn(async |event: LambdaEvent<SqsEvent>| {
+        let (event, context) = event.into_parts();
+        let deadline = i64::try_from(context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let response = handle(deps, event, deadline.unwrap_or(Timestamp::MAX)).await;
+        response.map_err(|error| Diagnostic { error_type: "batch".to_owned(), error_message: error.to_string() })
+    });
+    match lambda_runtime::run(service).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error_type = "runtime", cause = %error, "the Lambda runtime ended");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! user-stats: folds the events of the user-events queue into statistics, each exactly once, and says whose
+//! cached pages are out of date.
+//!
+//! The stored event is the idempotency marker: for each user of a batch, one transaction puts the events where
+//! they are not there yet and updates the statistics where their version is the one that was read. A crash at
+//! any point leaves all of it or nothing; the next delivery does the rest.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shared::config::{ConfigError, Environment};
+use shared::events::{Data, DataChanged, Event, Subject, View};
+use shared::function::Function;
+use shared::queues::{Message, Queue, backoff};
+use shared::statistics::{DomainStats, UserStats, changed_views};
+use shared::store::commits::{Bookkeeping, MAX_EVENT_BYTES, MAX_EVENTS};
+use shared::store::{Commit, CommitError, Consistency, Partition, Profile, Store, StoreError, StoredStatistics, keys};
+use shared::telemetry::{Metrics, chain};
+use shared::time::{Clock, minus_seconds};
+
+use crate::batch::{Batch, BatchError, Rejection};
+
+pub mod idle;
+
+use idle::IdleRule;
+
+/// The CloudEvents source of what this worker says.
+pub const SOURCE: &str = "/user-stats";
+/// Partitions worked on at once.
+const CONCURRENCY: usize = 16;
+/// Attempts to commit against others, within one delivery.
+const MAX_ATTEMPTS: u32 = 8;
+/// The first pause between attempts; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// How long a user's messages wait after all attempts failed; it doubles with each receive.
+const FIRST_DELAY: Duration = Duration::from_secs(5);
+const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
+/// No user is taken up when the deadline is this close.
+const DEADLINE_MARGIN_SECONDS: i64 = 5;
+/// The marker of an erased user stays this long: longer than an event of theirs is accepted.
+pub const ERASURE_MARKER_DAYS: u32 = 32;
+
+/// How user-stats works.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// EVENT_RETENTION_DAYS: how long stored events stay after their time.
+    pub event_retention_days: u32,
+    /// When a user is idle, and costs no invalidation. `None` where nobody is.
+    pub idle: Option<IdleRule>,
+    /// ALLOW_ERASURE_EVENTS: whether `user.deleted` erases. Whoever may send to the queue could erase anyone.
+    pub allow_erasure_events: bool,
+}
+
+impl Config {
+    /// Reads the configuration.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let rule = IdleRule {
+            token_validity_minutes: environment.number("TOKEN_VALIDITY_MINUTES", 60, 5..=1440)?,
+            max_cache_lifetime_seconds: environment.number("MAX_CACHE_LIFETIME_SECONDS", 1800, 0..=31_536_000)?,
+        };
+        let by_tag = environment.choice("INVALIDATION_TARGET", true, &[("tag", true), ("path", false)])?;
+        // Without the token in the cache key (which comes with tags), anybody may have filled an entry.
+        let skip_idle = environment.flag("SKIP_IDLE_USERS", true)? && by_tag;
+        Ok(Self {
+            event_retention_days: environment.number("EVENT_RETENTION_DAYS", 90, 32..=3650)?,
+            idle: skip_idle.then_some(rule),
+            allow_erasure_events: environment.flag("ALLOW_ERASURE_EVENTS", false)?,
+        })
+    }
+}
+
+/// What the worker works with.
+pub struct Deps {
+    config: Config,
+    store: Store,
+    user_events: Queue,
+    cache_invalidations: Queue,
+    dead_letters: Queue,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Deps {
+    /// Reads the configuration.
+    pub fn new(function: &Function) -> Result<Self, ConfigError> {
+        Ok(Self {
+            config: Config::from_environment(&function.environment)?,
+            store: function.store()?,
+            user_events: function.queue("USER_EVENTS_QUEUE_URL")?,
+            cache_invalidations: function.queue("CACHE_INVALIDATIONS_QUEUE_URL")?,
+            dead_letters: function.queue("DEAD_LETTER_QUEUE_URL")?,
+            clock: function.clock.clone(),
+            metrics: function.metrics.clone(),
+        })
+    }
+}
+
+/// The events of one partition in a batch.
+struct Work {
+    partition: Partition,
+    /// No two with the same key.
+    events: Vec<Pending>,
+    /// The messages that carry them, duplicates included.
+    messages: Vec<usize>,
+}
+
+/// An event with its body, as it will be stored.
+struct Pending {
+    event: Event,
+    body: String,
+}
+
+/// What became of a partition's events.
+enum Outcome {
+    /// All of them are in the statistics; perhaps somebody's pages have changed.
+    Done(Option<Event>),
+    /// Others kept committing first.
+    Conflict,
+    /// Something failed, or there was no time.
+    Failed,
+}
+
+/// Applies a batch before the time `deadline`, and reports what must come again.
+pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, BatchError> {
+    let mut batch = Batch::new(event);
+    let (works, rejections) = sort(deps, &batch);
+    batch.park(rejections, &deps.dead_letters, &deps.metrics).await;
+
+    let partitions: Vec<&Partition> = works.iter().map(|work| &work.partition).collect();
+    let statistics = match deps.store.statistics(&partitions, Consistency::Eventual).await {
+        Ok(statistics) => statistics,
+        Err(error) => {
+            tracing::error!(error_type = "store", cause = chain(&error), "statistics could not be read");
+            batch.fail(works.into_iter().flat_map(|work| work.messages));
+            return batch.finish(&deps.user_events).await;
+        }
+    };
+
+    let outcomes: Vec<(Vec<usize>, Outcome)> = stream::iter(works)
+        .map(|work| {
+            let known = statistics.get(&work.partition).cloned();
+            async move {
+                let outcome = apply(deps, &work, known, deadline).await;
+                (work.messages, outcome)
+            }
+        })
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+
+    let mut notices = Vec::new();
+    for (messages, outcome) in outcomes {
+        match outcome {
+            Outcome::Done(None) => {}
+            Outcome::Done(Some(notice)) => notices.push((messages, notice)),
+            Outcome::Failed => batch.fail(messages),
+            Outcome::Conflict => {
+                deps.metrics.count(&[("UsersInConflict", 1)]);
+                batch.fail_with_backoff(messages, FIRST_DELAY, LONGEST_DELAY);
+            }
+        }
+    }
+    // After the commit, never before. A notice that SQS does not take comes again with its messages, all of
+    // which are duplicates by then.
+    let messages = notices.iter().map(|(_, notice)| Message::from(notice)).collect();
+    let accepted = deps.cache_invalidations.send_batch(messages).await;
+    for ((messages, _), accepted) in notices.into_iter().zip(accepted) {
+        if !accepted {
+            batch.fail(messages);
+        }
+    }
+    batch.finish(&deps.user_events).await
+}
+
+/// Sorts the messages of a batch into the work of each partition, and what can never succeed.
+fn sort(deps: &Deps, batch: &Batch) -> (Vec<Work>, Vec<(usize, Rejection)>) {
+    let now = deps.clock.now();
+    let mut rejections = Vec::new();
+    let mut works: HashMap<Partition, Work> = HashMap::new();
+    let (mut seen, mut duplicates, mut unknown_users) = (HashSet::new(), 0, 0);
+    for index in 0..batch.len() {
+        let event = match accept(&deps.config, batch.body(index), now) {
+            Ok(event) => event,
+            Err(rejection) => {
+                rejections.push((index, rejection));
+                continue;
+            }
+        };
+        let Some(partition) = Partition::of(&event) else {
+            unknown_users += 1;
+            continue;
+        };
+        let key = (partition.clone(), keys::event(&event.source, &event.id));
+        let work = works.entry(partition.clone()).or_insert_with(|| Work {
+            partition,
+            events: Vec::new(),
+            messages: Vec::new(),
+        });
+        work.messages.push(index);
+        if seen.insert(key) {
+            work.events.push(Pending { event, body: batch.body(index).to_owned() });
+        } else {
+            duplicates += 1;
+        }
+    }
+    let counts = [("EventsDuplicate", duplicates), ("SignInsOfUnknownUsers", unknown_users)];
+    let counts: Vec<(&str, u64)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+    deps.metrics.count(&counts);
+    (works.into_values().collect(), rejections)
+}
+
+/// The event in a body, where it may be applied at the time `now`.
+fn accept(config: &Config, body: &str, now: Timestamp) -> Result<Event, Rejection> {
+    let event = Event::parse(body)?;
+    event.check_time(now)?;
+    match event.data {
+        Data::DataChanged(_) | Data::GroupsMapped(_) => Err(Rejection::wrong_queue(&event)),
+        Data::Deleted(_) if !config.allow_erasure_events => Err(Rejection {
+            error_type: "erasure_not_allowed",
+            message: "user.deleted is accepted only where ALLOW_ERASURE_EVENTS is true".to_owned(),
+        }),
+        _ => Ok(event),
+    }
+}
+
+/// Commits the events of one partition, and says what to send after it.
+async fn apply(deps: &Deps, work: &Work, known: Option<StoredStatistics>, deadline: Timestamp) -> Outcome {
+    let result = match &work.partition {
+        Partition::Domain { .. } => {
+            let result = commit::<DomainStats>(deps, work, known, deadline).await;
+            result.map(|_| None)
+        }
+        Partition::User(_) if is_erasure(work) => erase(deps, work, known).await,
+        Partition::User(sub) => {
+            let result = commit::<UserStats>(deps, work, known, deadline).await;
+            result.map(|state| notice(deps, sub, work, &state))
+        }
+    };
+    match result {
+        Ok(notice) => Outcome::Done(notice),
+        Err(Failure::OutOfTime) => {
+            tracing::warn!(error_type = "deadline", "no time left for a user's events");
+            Outcome::Failed
+        }
+        Err(Failure::Conflict) => Outcome::Conflict,
+        Err(Failure::Store(error)) => {
+            tracing::error!(error_type = "store", cause = chain(&error), "a user's events were not committed");
+            Outcome::Failed
+        }
+    }
+}
+
+/// Why a partition's events were not committed.
+enum Failure {
+    OutOfTime,
+    Conflict,
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Statistics that events are folded into.
+trait Fold: Clone + Default + Serialize + DeserializeOwned {
+    fn apply(&mut self, event: &Event);
+
+    /// When the latest token was issued that is known, for the idle rule.
+    fn last_token_issued_at(&self) -> Option<Timestamp>;
+}
+
+impl Fold for UserStats {
+    fn apply(&mut self, event: &Event) {
+        self.apply(event);
+    }
+
+    fn last_token_issued_at(&self) -> Option<Timestamp> {
+        self.last_token_issued_at
+    }
+}
+
+impl Fold for DomainStats {
+    fn apply(&mut self, event: &Event) {
+        self.apply(event);
+    }
+
+    fn last_token_issued_at(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+/// What is known of a partition: what was read, and what was committed since.
+#[derive(Default)]
+struct State<S> {
+    folded: S,
+    bookkeeping: Bookkeeping,
+}
+
+impl<S: Fold> State<S> {
+    fn from_stored(stored: Option<StoredStatistics>) -> Result<Self, StoreError> {
+        let Some(stored) = stored else { return Ok(Self::default()) };
+        Ok(Self { folded: stored.folded()?, bookkeeping: stored.bookkeeping().clone() })
+    }
+}
+
+/// Commits events until none is left, in as few transactions as they fit into.
+async fn commit<S: Fold>(
+    deps: &Deps,
+    work: &Work,
+    known: Option<StoredStatistics>,
+    deadline: Timestamp,
+) -> Result<State<S>, Failure> {
+    let mut left: Vec<&Pending> = work.events.iter().collect();
+    let mut state = State::<S>::from_stored(known)?;
+    let (mut attempts, mut applied, mut duplicates) = (0, 0, 0);
+    while !left.is_empty() && state.bookkeeping.erased_at.is_none() {
+        if deps.clock.now() > minus_seconds(deadline, DEADLINE_MARGIN_SECONDS) {
+            return Err(Failure::OutOfTime);
+        }
+        let count = fitting(&left);
+        let events = &left[..count];
+        let next = fold(&deps.config, &state, events, deps.clock.now());
+        let profile = profile(&work.partition, events);
+        let bodies: Vec<(&Event, &str)> = events.iter().map(|p| (&p.event, p.body.as_str())).collect();
+        let result = deps
+            .store
+            .commit(Commit {
+                partition: &work.partition,
+                read_version: state.bookkeeping.version,
+                folded: &next.folded,
+                bookkeeping: next.bookkeeping.clone(),
+                events: &bodies,
+                event_retention_days: deps.config.event_retention_days,
+                profile: profile.as_ref(),
+            })
+            .await;
+        match result {
+            Ok(()) => {
+                applied += count as u64;
+                left.drain(..count);
+                let version = state.bookkeeping.version + 1;
+                state = State { folded: next.folded, bookkeeping: Bookkeeping { version, ..next.bookkeeping } };
+                continue;
+            }
+            // Always progress: each of them is gone afterwards.
+            Err(CommitError::Duplicates(indexes)) => {
+                duplicates += indexes.len() as u64;
+                for index in indexes.into_iter().rev() {
+                    left.remove(index);
+                }
+            }
+            Err(CommitError::Conflict) => {
+                attempts += 1;
+                if attempts == MAX_ATTEMPTS {
+                    return Err(Failure::Conflict);
+                }
+                tokio::time::sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, fastrand::f64())).await;
+            }
+            Err(CommitError::Store(error)) => return Err(error.into()),
+        }
+        // Consistently: the time of a commit that was not seen decides about an invalidation.
+        let stored = deps.store.statistics(&[&work.partition], Consistency::Strong).await?;
+        state = State::from_stored(stored.into_values().next())?;
+    }
+    let dropped = left.len() as u64;
+    let counts = [("EventsApplied", applied), ("EventsDuplicate", duplicates), ("EventsOfErasedUsers", dropped)];
+    let counts: Vec<(&str, u64)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+    deps.metrics.count(&counts);
+    Ok(state)
+}
+
+/// How many of the events fit into one transaction.
+fn fitting(events: &[&Pending]) -> usize {
+    let mut bytes = 0;
+    let fits = events.iter().take(MAX_EVENTS).take_while(|pending| {
+        bytes += pending.body.len();
+        bytes <= MAX_EVENT_BYTES
+    });
+    fits.count().max(1)
+}
+
+/// The state after a commit of `events` at the time `now`.
+fn fold<S: Fold>(config: &Config, state: &State<S>, events: &[&Pending], now: Timestamp) -> State<S> {
+    let mut folded = state.folded.clone();
+    for pending in events {
+        folded.apply(&pending.event);
+    }
+    let mut bookkeeping = state.bookkeeping.clone();
+    if events.iter().any(|pending| !changed_views(&pending.event.data).is_empty()) {
+        // Later than whatever was noted before, so that the order of commits shows in it.
+        let after = |time: Timestamp| shared::time::plus_millisecond(time);
+        let earlier = [bookkeeping.last_changed_at, bookkeeping.last_skipped_at].into_iter().flatten().map(after);
+        let changed_at = earlier.fold(now, Timestamp::max);
+        bookkeeping.last_changed_at = Some(changed_at);
+        let is_idle = config.idle.is_some_and(|rule| rule.is_idle(folded.last_token_issued_at(), changed_at));
+        if is_idle && !events.iter().any(|pending| concerns_everyone(&pending.event.data)) {
+            bookkeeping.last_skipped_at = Some(changed_at);
+        }
+    }
+    State { folded, bookkeeping }
+}
+
+/// Whether a change must reach the cache even of a user who seems idle.
+fn concerns_everyone(data: &Data) -> bool {
+    matches!(data, Data::Suspended(_) | Data::Reinstated(_) | Data::Deleted(_))
+}
+
+/// The profile that the events ask for: that of the earliest confirmation.
+fn profile(partition: &Partition, events: &[&Pending]) -> Option<Profile> {
+    let Partition::User(sub) = partition else { return None };
+    let confirmations = events.iter().filter_map(|pending| match &pending.event.data {
+        Data::Confirmed(confirmed) => Some((pending.event.time, confirmed)),
+        _ => None,
+    });
+    let (created_at, confirmed) = confirmations.min_by_key(|(time, _)| *time)?;
+    Some(Profile { sub: sub.clone(), confirmed: confirmed.clone(), created_at })
+}
+
+/// What to send after the commit, also where all events were duplicates: the crash may have come between a
+/// commit and its notice.
+fn notice(deps: &Deps, sub: &str, work: &Work, state: &State<UserStats>) -> Option<Event> {
+    let events = || work.events.iter().map(|pending| &pending.event);
+    let Bookkeeping { last_changed_at, last_skipped_at, erased_at, .. } = state.bookkeeping;
+    let changed_at = last_changed_at.filter(|_| erased_at.is_none())?;
+    let mut views: BTreeSet<View> = events().flat_map(|event| changed_views(&event.data)).copied().collect();
+    let everyone = events().any(|event| concerns_everyone(&event.data));
+    let late_token = deps.config.idle.is_some_and(|rule| {
+        let tokens = events().filter(|event| is_token(&event.data));
+        tokens.into_iter().any(|token| rule.is_late_token(token.time, last_skipped_at))
+    });
+    if everyone || late_token {
+        views = View::ALL.into();
+    } else if views.is_empty() {
+        return None;
+    } else if last_skipped_at >= last_changed_at {
+        deps.metrics.count(&[("InvalidationsSkippedIdle", 1)]);
+        return None;
+    }
+    Some(data_changed(deps, sub, views, changed_at))
+}
+
+fn data_changed(deps: &Deps, sub: &str, views: BTreeSet<View>, changed_at: Timestamp) -> Event {
+    let data = Data::DataChanged(DataChanged { views, changed_at });
+    Event::new(SOURCE, Subject::User(sub.to_owned()), deps.clock.now(), data)
+}
+
+fn is_token(data: &Data) -> bool {
+    matches!(data, Data::SignedIn(_) | Data::TokenRefreshed(_))
+}
+
+fn is_erasure(work: &Work) -> bool {
+    work.events.iter().any(|pending| matches!(pending.event.data, Data::Deleted(_)))
+}
+
+/// Erases a user: first the marker in STATS, against which no commit can be made any more, then everything
+/// else. A crash in between is made good by the next delivery.
+async fn erase(deps: &Deps, work: &Work, known: Option<StoredStatistics>) -> Result<Option<Event>, Failure> {
+    let Partition::User(sub) = &work.partition else { return Ok(None) };
+    let mut bookkeeping = known.map(|stored| stored.bookkeeping().clone()).unwrap_or_default();
+    let mut attempts = 0;
+    while bookkeeping.erased_at.is_none() {
+        let (now, version) = (deps.clock.now(), bookkeeping.version);
+        match deps.store.mark_erased(&work.partition, version, now, ERASURE_MARKER_DAYS).await {
+            Ok(()) => break,
+            Err(CommitError::Store(error)) => return Err(error.into()),
+            Err(CommitError::Conflict | CommitError::Duplicates(_)) => {
+                attempts += 1;
+                if attempts == MAX_ATTEMPTS {
+                    return Err(Failure::Conflict);
+                }
+                tokio::time::sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, fastrand::f64())).await;
+                let stored = deps.store.statistics(&[&work.partition], Consistency::Strong).await?;
+                bookkeeping = stored.into_values().next().map(|s| s.bookkeeping().clone()).unwrap_or_default();
+            }
+        }
+    }
+    deps.store.delete_all_but_statistics(&work.partition).await?;
+    deps.metrics.count(&[("UsersErased", 1)]);
+    Ok(Some(data_changed(deps, sub, View::ALL.into(), deps.clock.now())))
+}
