@@ -4,45 +4,47 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 
-/// Configuration for a trigger, which Cognito gives five seconds, cold start included. Two calls after each
-/// other (a read, then a message) end within 2.3 s even where AWS hangs.
+/// Configuration for a trigger.
 pub async fn for_trigger() -> SdkConfig {
-    load(
-        TimeoutConfig::builder()
-            .connect_timeout(Duration::from_millis(500))
-            .operation_attempt_timeout(Duration::from_millis(550))
-            .operation_timeout(Duration::from_millis(1_150)),
-        RetryConfig::standard()
-            .with_max_attempts(2)
-            .with_initial_backoff(Duration::from_millis(25))
-            .with_max_backoff(Duration::from_millis(100)),
-    )
-    .await
+    trigger_settings(defaults()).load().await
 }
 
-/// Configuration for a worker: patient enough for a transaction of 100 items, short enough to leave time
-/// for the rest of the batch.
+/// Configuration for a worker.
 pub async fn for_worker() -> SdkConfig {
-    load(
-        TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(2))
-            .operation_attempt_timeout(Duration::from_secs(5))
-            .operation_timeout(Duration::from_secs(15)),
-        RetryConfig::standard()
-            .with_max_attempts(3)
-            .with_initial_backoff(Duration::from_millis(50))
-            .with_max_backoff(Duration::from_secs(2)),
-    )
-    .await
+    worker_settings(defaults()).load().await
 }
 
-async fn load(timeouts: aws_config::timeout::TimeoutConfigBuilder, retries: RetryConfig) -> SdkConfig {
-    // Pinned, so that an update of the SDK changes no time-out or retry by itself.
+/// The SDK's defaults, pinned: an update of the SDK changes no time-out or retry by itself.
+pub fn defaults() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .timeout_config(timeouts.build())
-        .retry_config(retries)
-        .load()
-        .await
+}
+
+/// Settings for a trigger, which Cognito gives five seconds, cold start included. Two calls after each other
+/// (a read, then a message) end within 2.3 s even where AWS hangs.
+pub fn trigger_settings(loader: ConfigLoader) -> ConfigLoader {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_millis(500))
+        .operation_attempt_timeout(Duration::from_millis(550))
+        .operation_timeout(Duration::from_millis(1_150));
+    let retries = RetryConfig::standard()
+        .with_max_attempts(2)
+        .with_initial_backoff(Duration::from_millis(25))
+        .with_max_backoff(Duration::from_millis(100));
+    loader.timeout_config(timeouts.build()).retry_config(retries)
+}
+
+/// Settings for a worker: patient enough for a transaction of 100 items, short enough to leave time for the
+/// rest of the batch.
+pub fn worker_settings(loader: ConfigLoader) -> ConfigLoader {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(Duration::from_secs(5))
+        .operation_timeout(Duration::from_secs(15));
+    let retries = RetryConfig::standard()
+        .with_max_attempts(3)
+        .with_initial_backoff(Duration::from_millis(50))
+        .with_max_backoff(Duration::from_secs(2));
+    loader.timeout_config(timeouts.build()).retry_config(retries)
 }

@@ -91,7 +91,10 @@ impl Deps {
     pub fn new(function: &Function) -> Result<Self, ConfigError> {
         let config = Config::from_environment(&function.environment)?;
         Ok(Self {
-            distribution: Distribution::new(&function.aws, config.distribution_id.clone()),
+            distribution: Distribution::new(
+                aws_sdk_cloudfront::Client::new(&function.aws),
+                config.distribution_id.clone(),
+            ),
             store: function.store()?,
             cache_invalidations: function.queue("CACHE_INVALIDATIONS_QUEUE_URL")?,
             dead_letters: function.queue("DEAD_LETTER_QUEUE_URL")?,

@@ -119,7 +119,7 @@ struct Pending {
 /// What became of a partition's events.
 enum Outcome {
     /// All of them are in the statistics; perhaps somebody's pages have changed.
-    Done(Option<Event>),
+    Done(Option<Box<Event>>),
     /// Others kept committing first.
     Conflict,
     /// Something failed, or there was no time.
@@ -168,7 +168,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result
     }
     // After the commit, never before. A notice that SQS does not take comes again with its messages, all of
     // which are duplicates by then.
-    let messages = notices.iter().map(|(_, notice)| Message::from(notice)).collect();
+    let messages = notices.iter().map(|(_, notice)| Message::from(&**notice)).collect();
     let accepted = deps.cache_invalidations.send_batch(messages).await;
     for ((messages, _), accepted) in notices.into_iter().zip(accepted) {
         if !accepted {
@@ -243,7 +243,7 @@ async fn apply(deps: &Deps, work: &Work, known: Option<StoredStatistics>, deadli
         }
     };
     match result {
-        Ok(notice) => Outcome::Done(notice),
+        Ok(notice) => Outcome::Done(notice.map(Box::new)),
         Err(Failure::OutOfTime) => {
             tracing::warn!(error_type = "deadline", "no time left for a user's events");
             Outcome::Failed

@@ -63,8 +63,8 @@ impl InvalidationError {
 
 impl Distribution {
     /// The distribution with this id.
-    pub fn new(aws: &aws_sdk_cloudfront::config::SdkConfig, id: String) -> Self {
-        Self { client: Client::new(aws), id }
+    pub fn new(client: Client, id: String) -> Self {
+        Self { client, id }
     }
 
     /// Evicts the entries that the items name. With the same reference and items CloudFront answers with the

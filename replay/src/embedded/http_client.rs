@@ -1,0 +1,240 @@
+//! The HTTP client under the SDK: one request at a time to winterbaume's services, and the faults.
+//!
+//! One at a time, because winterbaume's transactions are not atomic against each other. Below the SDK, so that
+//! its retries and time-outs meet the faults as they would meet them in an account.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use serde_json::Value;
+use winterbaume_cloudfront::CloudFrontService;
+use winterbaume_core::{MockRequest, MockResponse, MockService};
+use winterbaume_dynamodb::DynamoDbService;
+use winterbaume_sqs::SqsService;
+
+/// What goes wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The service answers with this error code, and does nothing.
+    Error(&'static str),
+    /// The connection is refused.
+    Refused,
+    /// No answer ever comes, and nothing is done.
+    Hang,
+    /// The request is performed, and its answer lost.
+    ReplyLost,
+}
+
+/// Faults to come, and the calls so far.
+#[derive(Clone, Default)]
+pub struct Faults(Arc<Mutex<Schedule>>);
+
+#[derive(Default)]
+struct Schedule {
+    faults: Vec<(String, Fault, usize)>,
+    calls: Vec<String>,
+}
+
+impl Faults {
+    /// The next `times` requests of `operation` (such as `SendMessage`; `*` for all) meet this fault.
+    pub fn inject(&self, operation: &str, fault: Fault, times: usize) {
+        self.schedule().faults.push((operation.to_owned(), fault, times));
+    }
+
+    /// No more faults.
+    pub fn clear(&self) {
+        self.schedule().faults.clear();
+    }
+
+    /// The operations requested so far, retries included.
+    pub fn calls(&self) -> Vec<String> {
+        self.schedule().calls.clone()
+    }
+
+    /// Begins the list of calls anew.
+    pub fn forget_calls(&self) {
+        self.schedule().calls.clear();
+    }
+
+    fn schedule(&self) -> std::sync::MutexGuard<'_, Schedule> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn meet(&self, operation: &str) -> Option<Fault> {
+        let mut schedule = self.schedule();
+        schedule.calls.push(operation.to_owned());
+        let mut faults = schedule.faults.iter_mut();
+        let (_, fault, times) = faults.find(|(name, _, times)| *times > 0 && (name == operation || name == "*"))?;
+        *times -= 1;
+        Some(fault.clone())
+    }
+}
+
+/// The SDK's way to the embedded account.
+#[derive(Clone)]
+pub struct EmbeddedHttpClient {
+    services: Arc<Services>,
+    faults: Faults,
+}
+
+/// What the services were asked for that they do not tell afterwards.
+#[derive(Default)]
+struct Journal {
+    /// The items of each invalidation, in order.
+    invalidations: Vec<Vec<String>>,
+    /// The visibility that workers set, in seconds, by receipt handle.
+    delays: HashMap<String, i64>,
+}
+
+struct Services {
+    journal: Mutex<Journal>,
+    dynamodb: DynamoDbService,
+    sqs: SqsService,
+    cloudfront: CloudFrontService,
+    one_at_a_time: tokio::sync::Mutex<()>,
+}
+
+impl fmt::Debug for EmbeddedHttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EmbeddedHttpClient")
+    }
+}
+
+impl EmbeddedHttpClient {
+    pub(super) fn new(faults: Faults) -> Self {
+        let services = Services {
+            journal: Mutex::default(),
+            dynamodb: DynamoDbService::new(),
+            sqs: SqsService::new(),
+            cloudfront: CloudFrontService::new(),
+            one_at_a_time: tokio::sync::Mutex::new(()),
+        };
+        Self { services: Arc::new(services), faults }
+    }
+
+    /// The items of each invalidation that CloudFront took, in order.
+    pub fn invalidations(&self) -> Vec<Vec<String>> {
+        self.journal().invalidations.clone()
+    }
+
+    /// The visibility that workers set, in seconds, by receipt handle.
+    pub fn delays(&self) -> HashMap<String, i64> {
+        self.journal().delays.clone()
+    }
+
+    fn journal(&self) -> std::sync::MutexGuard<'_, Journal> {
+        self.services.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, operation: &str, body: &[u8]) {
+        match operation {
+            "CreateInvalidation" => {
+                let text = String::from_utf8_lossy(body);
+                let items = text.split("<Path>").skip(1).filter_map(|rest| rest.split("</Path>").next());
+                self.journal().invalidations.push(items.map(str::to_owned).collect());
+            }
+            "ChangeMessageVisibilityBatch" => {
+                let body: Value = serde_json::from_slice(body).unwrap_or_default();
+                for entry in body.get("Entries").and_then(Value::as_array).into_iter().flatten() {
+                    let receipt = entry.get("ReceiptHandle").and_then(Value::as_str).unwrap_or_default();
+                    let seconds = entry.get("VisibilityTimeout").and_then(Value::as_i64).unwrap_or_default();
+                    self.journal().delays.insert(receipt.to_owned(), seconds);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, request: MockRequest) -> Result<MockResponse, ConnectorError> {
+        let target = request.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+        let (service, operation): (&dyn MockService, &str) = match target.split_once('.') {
+            Some((service, operation)) if service.starts_with("DynamoDB") => (&self.services.dynamodb, operation),
+            Some((_, operation)) => (&self.services.sqs, operation),
+            None => (&self.services.cloudfront, cloudfront_operation(&request)),
+        };
+        let fault = self.faults.meet(operation);
+        let lost = || ConnectorError::io("connection closed".into());
+        match fault {
+            Some(Fault::Error(code)) => return Ok(error_response(code, target.is_empty())),
+            Some(Fault::Refused) => return Err(ConnectorError::io("connection refused".into())),
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::ReplyLost) | None => {}
+        }
+        let response = {
+            let _turn = self.services.one_at_a_time.lock().await;
+            service.handle(request.clone()).await
+        };
+        if response.status < 300 {
+            self.note(operation, &request.body);
+        }
+        if fault.is_some() { Err(lost()) } else { Ok(response) }
+    }
+}
+
+/// CloudFront names its operations by method and path alone.
+fn cloudfront_operation(request: &MockRequest) -> &'static str {
+    match request.method.as_str() {
+        "POST" if request.uri.ends_with("/invalidation") => "CreateInvalidation",
+        "POST" => "CreateDistribution",
+        _ => "ReadDistribution",
+    }
+}
+
+/// An error as the service would write it: XML for CloudFront, JSON for the others.
+fn error_response(code: &str, is_xml: bool) -> MockResponse {
+    // 400 is what all of the injected errors have; the SDK goes by the code.
+    if is_xml {
+        return MockResponse::error(400, code, "injected");
+    }
+    MockResponse::json(400, format!(r#"{{"__type":"{code}","message":"injected"}}"#))
+}
+
+impl HttpConnector for EmbeddedHttpClient {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.clone();
+        HttpConnectorFuture::new(async move {
+            let response = client.answer(mock_request(&request)?).await?;
+            let status = response.status.try_into().map_err(|error: _| ConnectorError::other(Box::new(error), None))?;
+            let mut answer = HttpResponse::new(status, SdkBody::from(response.body));
+            for (name, value) in &response.headers {
+                if let Ok(value) = value.to_str() {
+                    answer.headers_mut().insert(name.as_str().to_owned(), value.to_owned());
+                }
+            }
+            Ok(answer)
+        })
+    }
+}
+
+impl HttpClient for EmbeddedHttpClient {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+fn mock_request(request: &HttpRequest) -> Result<MockRequest, ConnectorError> {
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in request.headers() {
+        let name: Result<http::HeaderName, _> = name.parse();
+        if let (Ok(name), Ok(value)) = (name, value.parse()) {
+            headers.insert(name, value);
+        }
+    }
+    let body = request.body().bytes().ok_or_else(|| ConnectorError::user("a streaming body".into()))?;
+    Ok(MockRequest {
+        method: request.method().to_owned(),
+        uri: request.uri().to_owned(),
+        headers,
+        body: Bytes::copy_from_slice(body),
+    })
+}

@@ -1,0 +1,267 @@
+//! Journeys: what happens to some users, step by step, as a JSON file.
+//!
+//! A file in `events/<function>/` is a journey of one step by itself.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// When a journey begins that does not say so.
+pub const DEFAULT_START: &str = "2026-03-02T09:00:00Z";
+/// The functions whose events lie in `events/<function>/`.
+pub const FUNCTIONS: [&str; 7] = [
+    "pre-sign-up",
+    "post-confirmation",
+    "pre-authentication",
+    "pre-token-generation",
+    "custom-message",
+    "user-stats",
+    "cache-invalidation",
+];
+
+/// A file that cannot be played: where, and what is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct InvalidJourney {
+    path: PathBuf,
+    reason: String,
+}
+
+/// A journey.
+#[derive(Clone, Debug)]
+pub struct Journey {
+    /// Its name.
+    pub name: String,
+    /// When it begins.
+    pub start: Timestamp,
+    /// Environment variables by function, on top of the defaults.
+    pub environment: Variables,
+    /// How often each batch of messages is delivered.
+    pub deliveries: u32,
+    /// What happens.
+    pub steps: Vec<Step>,
+}
+
+/// Environment variables by function's resource name, such as `PreSignUpFunction`: the format of
+/// `sam local invoke --env-vars`.
+pub type Variables = BTreeMap<String, BTreeMap<String, String>>;
+
+/// One step.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// How long after the step before it.
+    pub after: SignedDuration,
+    /// What happens.
+    pub action: Action,
+}
+
+/// What happens in a step.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// A function is invoked with an event.
+    Invoke {
+        /// The function.
+        function: String,
+        /// Its event.
+        event: Value,
+    },
+    /// Other services send messages to user-events.
+    Send {
+        /// The messages: CloudEvents whose `specversion` and `time` may be left out, or texts to send as they
+        /// are.
+        messages: Vec<Value>,
+        /// How often each is sent.
+        times: u32,
+    },
+    /// An administrator bans a user.
+    Suspend(Suspension),
+    /// An administrator lifts a ban.
+    Reinstate(Suspension),
+}
+
+/// Data of a ban.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suspension {
+    /// Whom.
+    pub sub: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// For how long; for good where it is not said.
+    #[serde(default, rename = "for")]
+    pub duration: Option<SignedDuration>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JourneyFile {
+    name: String,
+    #[serde(default)]
+    start: Option<Timestamp>,
+    #[serde(default)]
+    environment: Variables,
+    #[serde(default = "once")]
+    deliveries: u32,
+    steps: Vec<StepFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StepFile {
+    name: String,
+    #[serde(default)]
+    after: SignedDuration,
+    #[serde(default)]
+    invoke: Option<String>,
+    #[serde(default)]
+    patch: Value,
+    #[serde(default)]
+    send: Option<Vec<Value>>,
+    #[serde(default)]
+    times: Option<u32>,
+    #[serde(default)]
+    suspend: Option<Suspension>,
+    #[serde(default)]
+    reinstate: Option<Suspension>,
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// Reads a journey, or an event of a function as a journey of one step.
+pub fn read(path: &Path) -> Result<Journey, InvalidJourney> {
+    if let Some(function) = function_of(path) {
+        let event: Value = read_json(path)?;
+        let step = Step {
+            name: path.display().to_string(),
+            after: SignedDuration::ZERO,
+            action: Action::Invoke { function, event },
+        };
+        return Ok(Journey {
+            name: format!("One event: {}", path.display()),
+            start: default_start(),
+            environment: Variables::new(),
+            deliveries: 1,
+            steps: vec![step],
+        });
+    }
+    let file: JourneyFile = read_json(path)?;
+    let steps = file.steps.into_iter().enumerate().map(|(index, step)| {
+        let at = |reason: String| invalid(path, format!("steps[{index}]: {reason}"));
+        let action = action(path, &step).map_err(|error| match error {
+            ActionError::File(error) => error,
+            ActionError::Step(reason) => at(reason),
+        })?;
+        Ok(Step { name: step.name, after: step.after, action })
+    });
+    Ok(Journey {
+        name: file.name,
+        start: file.start.unwrap_or_else(default_start),
+        environment: file.environment,
+        deliveries: file.deliveries.max(1),
+        steps: steps.collect::<Result<_, InvalidJourney>>()?,
+    })
+}
+
+/// Reads a file of environment variables.
+pub fn read_variables(path: &Path) -> Result<Variables, InvalidJourney> {
+    read_json(path)
+}
+
+enum ActionError {
+    File(InvalidJourney),
+    Step(String),
+}
+
+fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
+    let wrong = |reason: &str| ActionError::Step(reason.to_owned());
+    if step.times.is_some() && step.send.is_none() {
+        return Err(wrong("times: goes with send"));
+    }
+    if !step.patch.is_null() && step.invoke.is_none() {
+        return Err(wrong("patch: goes with invoke"));
+    }
+    match (&step.invoke, &step.send, &step.suspend, &step.reinstate) {
+        (Some(event), None, None, None) => {
+            let path = journey.parent().unwrap_or(Path::new("")).join(event);
+            let function = function_of(&path)
+                .ok_or_else(|| ActionError::Step(format!("invoke: {event} lies in no folder of a function")))?;
+            let mut event: Value = read_json(&path).map_err(ActionError::File)?;
+            merge(&mut event, &step.patch);
+            Ok(Action::Invoke { function, event })
+        }
+        (None, Some(messages), None, None) => {
+            Ok(Action::Send { messages: messages.clone(), times: step.times.unwrap_or(1) })
+        }
+        (None, None, Some(ban), None) => Ok(Action::Suspend(ban.clone())),
+        (None, None, None, Some(ban)) => Ok(Action::Reinstate(ban.clone())),
+        _ => Err(wrong("expected exactly one of invoke, send, suspend, reinstate")),
+    }
+}
+
+/// The function whose event a file holds: the name of its folder.
+fn function_of(path: &Path) -> Option<String> {
+    let folder = path.parent()?.file_name()?.to_str()?;
+    FUNCTIONS.contains(&folder).then(|| folder.to_owned())
+}
+
+fn default_start() -> Timestamp {
+    DEFAULT_START.parse().unwrap_or_default()
+}
+
+fn invalid(path: &Path, reason: String) -> InvalidJourney {
+    InvalidJourney { path: path.to_owned(), reason }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, InvalidJourney> {
+    let text = std::fs::read_to_string(path).map_err(|error| invalid(path, error.to_string()))?;
+    let mut deserializer = serde_json::Deserializer::from_str(&text);
+    let value = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| invalid(path, format!("{}: {}", error.path(), error.inner())))?;
+    deserializer.end().map_err(|error| invalid(path, error.to_string()))?;
+    Ok(value)
+}
+
+/// JSON merge patch (RFC 7396): null takes a field away.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        if !patch.is_null() {
+            *target = patch.clone();
+        }
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Default::default());
+    }
+    let Value::Object(target) = target else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            target.remove(name);
+        } else {
+            merge(target.entry(name.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_patch_changes_what_it_names() {
+        let mut event = json!({"request": {"userAttributes": {"sub": "1", "name": "Ana"}}, "version": "1"});
+        merge(&mut event, &json!({"request": {"userAttributes": {"sub": "2", "name": null}}}));
+        assert_eq!(event, json!({"request": {"userAttributes": {"sub": "2"}}, "version": "1"}));
+        merge(&mut event, &Value::Null);
+        assert_eq!(event["version"], "1");
+    }
+}

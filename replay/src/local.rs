@@ -1,0 +1,385 @@
+//! Plays journeys through the real handlers, on an embedded account. Between the steps, an event source
+//! mapping drains the queues as Lambda would.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::{Value, json};
+use shared::ban::Ban;
+use shared::events::{Data, Event, Subject, SuspensionNotice};
+use shared::queues::Queue;
+use shared::statistics::DomainStats;
+use shared::store::Store;
+use shared::store::keys::STATS;
+use triggers::{TriggerError, TriggerEvent};
+use workers::{cache_invalidation, user_stats};
+
+use crate::embedded::{Embedded, QueuePair, TABLE};
+use crate::journey::{Action, Journey, Step, Suspension, Variables};
+use crate::mapping::Mapping;
+
+/// Lambda gives a worker this long.
+const WORKER_SECONDS: i64 = 60;
+/// A journey whose queues do not come to rest within this many rounds has a message that comes for ever.
+const MAX_ROUNDS: usize = 10_000;
+
+/// What came of the journeys. The JSON document of `replay local --json`.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct Outcome {
+    /// What happened in each step.
+    pub steps: Vec<StepOutcome>,
+    /// The statistics of each user, by sub, as they are stored.
+    pub users: BTreeMap<String, Value>,
+    /// Sign-ups per e-mail domain.
+    pub domains: BTreeMap<String, DomainStats>,
+    /// The calls to CloudFront.
+    pub invalidations: Vec<Invalidation>,
+    /// Invalidations that were not needed, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// What lies in the dead-letter queues.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// What came of a step.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct StepOutcome {
+    /// The step.
+    pub name: String,
+    /// When.
+    pub at: Timestamp,
+    /// What the function answered, or what was done.
+    pub outcome: String,
+}
+
+/// One call to CloudFront.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Invalidation {
+    /// When.
+    pub at: Timestamp,
+    /// What was evicted.
+    pub items: Vec<String>,
+}
+
+/// A message in a dead-letter queue.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct DeadLetter {
+    /// The queue that it was meant for.
+    pub queue: String,
+    /// The attribute `error.type`; none where SQS moved it after too many receives.
+    pub error_type: Option<String>,
+    /// The attribute `error.message`.
+    pub error_message: Option<String>,
+    /// The body.
+    pub body: String,
+}
+
+/// Plays journeys one after the other, each on an account of its own, and puts their outcomes together.
+pub async fn play_all(journeys: &[Journey], defaults: &Variables) -> Result<Outcome> {
+    let mut all = Outcome::default();
+    for journey in journeys {
+        let outcome = play(journey, defaults).await.with_context(|| format!("journey \"{}\"", journey.name))?;
+        all.add(outcome);
+    }
+    Ok(all)
+}
+
+impl Outcome {
+    /// Puts another journey's outcome to this one. Users that both know keep the statistics of the later one:
+    /// the accounts have nothing to do with each other.
+    fn add(&mut self, other: Self) {
+        self.steps.extend(other.steps);
+        self.users.extend(other.users);
+        for (domain, stats) in other.domains {
+            let sum = self.domains.entry(domain).or_default();
+            *sum = sum.plus(&stats);
+        }
+        self.invalidations.extend(other.invalidations);
+        for (reason, count) in other.skipped {
+            *self.skipped.entry(reason).or_default() += count;
+        }
+        self.dead_letters.extend(other.dead_letters);
+    }
+}
+
+/// Plays a journey on a fresh account.
+pub async fn play(journey: &Journey, defaults: &Variables) -> Result<Outcome> {
+    let mut variables = defaults.clone();
+    for (function, own) in &journey.environment {
+        variables.entry(function.clone()).or_default().extend(own.clone());
+    }
+    let account = Embedded::start(journey.start).await?;
+    let mut player = Player::new(account, variables, journey.deliveries).await?;
+    for step in &journey.steps {
+        player.advance(step.after).await?;
+        let outcome = player.act(step).await.with_context(|| format!("step \"{}\"", step.name))?;
+        let at = player.account.time.now();
+        player.outcome.steps.push(StepOutcome { name: step.name.clone(), at, outcome });
+        player.run_due().await?;
+    }
+    player.come_to_rest().await?;
+    player.finish().await
+}
+
+struct Player {
+    account: Embedded,
+    variables: Variables,
+    sqs: aws_sdk_sqs::Client,
+    user_stats: (Mapping, user_stats::Deps),
+    cache_invalidation: (Mapping, cache_invalidation::Deps),
+    seen_invalidations: usize,
+    outcome: Outcome,
+}
+
+impl Player {
+    async fn new(account: Embedded, variables: Variables, deliveries: u32) -> Result<Self> {
+        let own = |name: &str| variables.get(&resource_name(name)).cloned().unwrap_or_default();
+        let function = account.function("user-stats", &own("user-stats")).await;
+        let mapping = Mapping::new(account.user_events.clone(), 100, 0, deliveries);
+        let user_stats = (mapping, user_stats::Deps::new(&function)?);
+        let function = account.function("cache-invalidation", &own("cache-invalidation")).await;
+        // Five seconds of delivery delay, ten of batching window: changes of one moment become one call.
+        let mapping = Mapping::new(account.cache_invalidations.clone(), 1_000, 15, deliveries);
+        let cache_invalidation = (mapping, cache_invalidation::Deps::new(&function)?);
+        let sqs = account.sqs().await;
+        let outcome = Outcome::default();
+        Ok(Self { account, variables, sqs, user_stats, cache_invalidation, seen_invalidations: 0, outcome })
+    }
+
+    async fn act(&self, step: &Step) -> Result<String> {
+        match &step.action {
+            Action::Invoke { function, event } if function == "user-stats" => {
+                let event = serde_json::from_value(event.clone()).context("not an SQS event")?;
+                let response = user_stats::handle(&self.user_stats.1, event, Timestamp::MAX).await;
+                Ok(describe_batch(response?))
+            }
+            Action::Invoke { function, event } if function == "cache-invalidation" => {
+                let event = serde_json::from_value(event.clone()).context("not an SQS event")?;
+                let response = cache_invalidation::handle(&self.cache_invalidation.1, event, Timestamp::MAX).await;
+                Ok(describe_batch(response?))
+            }
+            Action::Invoke { function, event } => {
+                let before = event.get("response").cloned().unwrap_or_default();
+                let event = TriggerEvent::from_json(&event.to_string())?;
+                let own = self.variables.get(&resource_name(function)).cloned().unwrap_or_default();
+                let answer = invoke(&self.account, function, &own, event).await?;
+                describe_answer(&before, answer)
+            }
+            Action::Send { messages, times } => {
+                for message in messages.iter().flat_map(|message| std::iter::repeat_n(message, *times as usize)) {
+                    let body = self.body(message);
+                    self.sqs.send_message().queue_url(&self.account.user_events.url).message_body(body).send().await?;
+                }
+                Ok(format!("{} sent to user-events", plural(messages.len() * *times as usize, "message")))
+            }
+            Action::Suspend(ban) => self.write_ban(ban, false).await,
+            Action::Reinstate(ban) => self.write_ban(ban, true).await,
+        }
+    }
+
+    /// A message as it is sent: texts as they are, events with what every event has.
+    fn body(&self, message: &Value) -> String {
+        let Value::Object(fields) = message else {
+            return message.as_str().map_or_else(|| message.to_string(), str::to_owned);
+        };
+        let mut fields = fields.clone();
+        fields.entry("specversion").or_insert_with(|| "1.0".into());
+        fields.entry("time").or_insert_with(|| self.account.time.now().to_string().into());
+        Value::Object(fields).to_string()
+    }
+
+    /// What an administrator's tool does: the ban goes into the table, where it holds at once; the notice goes
+    /// to the queue, and evicts the user's cached pages.
+    async fn write_ban(&self, suspension: &Suspension, lift: bool) -> Result<String> {
+        let now = self.account.time.now();
+        let until = if lift { Some(now) } else { suspension.duration.map(|duration| now + duration) };
+        let ban = Ban { reason: suspension.reason.clone(), until, by: "replay local".to_owned(), at: now };
+        let store = Store::new(self.account.dynamodb().await, TABLE);
+        if !store.write_ban(&suspension.sub, &ban).await? {
+            return Ok("nothing done: a later decision is there".to_owned());
+        }
+        let notice = SuspensionNotice { reason: Some(ban.reason), until };
+        let data = if lift { Data::Reinstated(notice) } else { Data::Suspended(notice) };
+        let queue = Queue::new(self.sqs.clone(), self.account.user_events.url.clone());
+        queue.send(&Event::new("/replay", Subject::user(&suspension.sub), now, data)).await?;
+        Ok(if lift { "ban lifted" } else { "ban written" }.to_owned())
+    }
+
+    /// Lets time pass, and everything happen in its order that falls into it.
+    async fn advance(&mut self, duration: SignedDuration) -> Result<()> {
+        let until = self.account.time.now() + duration;
+        self.run_until(until).await?;
+        self.account.time.move_to(until);
+        Ok(())
+    }
+
+    /// Lets time pass until no queue has anything left to do.
+    async fn come_to_rest(&mut self) -> Result<()> {
+        self.run_until(Timestamp::MAX).await
+    }
+
+    async fn run_until(&mut self, until: Timestamp) -> Result<()> {
+        for _ in 0..MAX_ROUNDS {
+            let dues = [self.user_stats.0.next_due(), self.cache_invalidation.0.next_due()];
+            let Some(due) = dues.into_iter().flatten().min().filter(|due| *due <= until) else { return Ok(()) };
+            self.account.time.move_to(due);
+            self.run_due().await?;
+        }
+        bail!("the queues do not come to rest")
+    }
+
+    /// Lets the workers do what is due now.
+    async fn run_due(&mut self) -> Result<()> {
+        let now = self.account.time.now();
+        let deadline = now + SignedDuration::from_secs(WORKER_SECONDS);
+        let Self { account, sqs, user_stats: (mapping, deps), .. } = self;
+        drain(account, sqs, mapping, async |event| user_stats::handle(deps, event, deadline).await.ok()).await?;
+        let Self { account, sqs, cache_invalidation: (mapping, deps), .. } = self;
+        drain(account, sqs, mapping, async |event| cache_invalidation::handle(deps, event, deadline).await.ok())
+            .await?;
+        let invalidations = self.account.http_client().invalidations();
+        for items in invalidations.into_iter().skip(self.seen_invalidations) {
+            self.seen_invalidations += 1;
+            self.outcome.invalidations.push(Invalidation { at: now, items });
+        }
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<Outcome> {
+        let Self { account, sqs, mut outcome, .. } = self;
+        for ((partition, sort), item) in account.items().await? {
+            if sort != STATS {
+                continue;
+            }
+            if let Some(sub) = partition.strip_prefix("USER#") {
+                outcome.users.insert(sub.to_owned(), item);
+            } else if let Some((domain, _shard)) = partition.strip_prefix("DOMAIN#").and_then(|d| d.rsplit_once('#')) {
+                let stats: DomainStats = serde_json::from_value(item)?;
+                let sum = outcome.domains.entry(domain.to_owned()).or_default();
+                *sum = sum.plus(&stats);
+            }
+        }
+        let skipped = [
+            ("coalesced", account.count("InvalidationsCoalesced")),
+            ("idle", account.count("InvalidationsSkippedIdle")),
+        ];
+        let by_reason = account.counts("InvalidationsSkipped");
+        outcome.skipped = skipped.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect();
+        outcome.skipped.extend(by_reason);
+        outcome.skipped.retain(|_, count| *count > 0);
+        for queues in [&account.user_events, &account.cache_invalidations, &account.group_memberships] {
+            outcome.dead_letters.extend(dead_letters(&sqs, queues).await?);
+        }
+        Ok(outcome)
+    }
+}
+
+/// Hands a worker every batch that is due.
+async fn drain(
+    account: &Embedded,
+    sqs: &aws_sdk_sqs::Client,
+    mapping: &mut Mapping,
+    handle: impl AsyncFn(SqsEvent) -> Option<SqsBatchResponse>,
+) -> Result<()> {
+    let now = account.time.now();
+    mapping.receive(sqs, now).await?;
+    while let Some(delivery) = mapping.take_batch(now) {
+        let mut response = None;
+        for _ in 0..mapping.deliveries {
+            response = handle(delivery.event()?).await;
+        }
+        mapping.settle(sqs, delivery, response, &account.http_client().delays(), now).await?;
+    }
+    Ok(())
+}
+
+async fn dead_letters(sqs: &aws_sdk_sqs::Client, queues: &QueuePair) -> Result<Vec<DeadLetter>> {
+    let mut letters = Vec::new();
+    loop {
+        let call = sqs.receive_message().queue_url(&queues.dead_letter_url).max_number_of_messages(10);
+        let call = call.visibility_timeout(3600).message_attribute_names("All");
+        let messages = call.send().await?.messages.unwrap_or_default();
+        if messages.is_empty() {
+            return Ok(letters);
+        }
+        for message in messages {
+            let attribute = |name: &str| {
+                let value = message.message_attributes.as_ref()?.get(name)?;
+                value.string_value().map(str::to_owned)
+            };
+            letters.push(DeadLetter {
+                queue: queues.name.to_owned(),
+                error_type: attribute(workers::batch::ERROR_TYPE),
+                error_message: attribute(workers::batch::ERROR_MESSAGE),
+                body: message.body.clone().unwrap_or_default(),
+            });
+        }
+    }
+}
+
+/// Invokes a trigger as Lambda would, with its variables.
+pub async fn invoke(
+    account: &Embedded,
+    function: &str,
+    variables: &BTreeMap<String, String>,
+    event: TriggerEvent,
+) -> Result<Result<TriggerEvent, TriggerError>> {
+    macro_rules! invoke {
+        ($name:literal, $module:ident) => {{
+            let deps = triggers::$module::Deps::new(&account.function($name, variables).await)?;
+            triggers::$module::handle(&deps, event).await
+        }};
+    }
+    Ok(match function {
+        "pre-sign-up" => invoke!("pre-sign-up", pre_sign_up),
+        "post-confirmation" => invoke!("post-confirmation", post_confirmation),
+        "pre-authentication" => invoke!("pre-authentication", pre_authentication),
+        "pre-token-generation" => invoke!("pre-token-generation", pre_token_generation),
+        "custom-message" => invoke!("custom-message", custom_message),
+        _ => bail!("no function is named {function}"),
+    })
+}
+
+/// The resource of a function in the template: `pre-sign-up` is `PreSignUpFunction`.
+pub fn resource_name(function: &str) -> String {
+    let capitalize = |word: &str| {
+        let mut chars = word.chars();
+        chars.next().map(|first| first.to_ascii_uppercase().to_string() + chars.as_str()).unwrap_or_default()
+    };
+    format!("{}Function", function.split('-').map(capitalize).collect::<String>())
+}
+
+fn describe_answer(before: &Value, answer: Result<TriggerEvent, TriggerError>) -> Result<String> {
+    let answer = match answer {
+        Ok(answer) => serde_json::to_value(&answer)?,
+        Err(error) => return Ok(format!("refused: {}", error.message)),
+    };
+    let after = answer.get("response").cloned().unwrap_or_default();
+    if after == *before {
+        return Ok("answered, response unchanged".to_owned());
+    }
+    let changed = after.as_object().into_iter().flatten().filter(|(name, value)| before.get(*name) != Some(*value));
+    let changed: Vec<String> = changed.map(|(name, value)| format!("{name} = {}", shortened(value))).collect();
+    Ok(format!("answered, {}", changed.join(", ")))
+}
+
+/// JSON in one line of bearable length.
+fn shortened(value: &Value) -> String {
+    let text = value.to_string();
+    let end = text.char_indices().nth(64).map(|(end, _)| end);
+    end.map_or(text.clone(), |end| format!("{}…", &text[..end]))
+}
+
+fn describe_batch(response: SqsBatchResponse) -> String {
+    match response.batch_item_failures.len() {
+        0 => "batch done".to_owned(),
+        failed => format!("batch done but for {}", json!(failed)),
+    }
+}
+
+/// `1 message`, `2 messages`.
+pub fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

@@ -1,0 +1,89 @@
+//! What came of journeys, as text for people.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::local::{Outcome, plural};
+
+/// The text of `replay local`.
+pub fn text(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut text, outcome);
+    text
+}
+
+fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    writeln!(out, "Steps")?;
+    let width = outcome.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default();
+    for step in &outcome.steps {
+        let time = step.at.strftime("%b %d %H:%M:%S");
+        writeln!(out, "  {time}  {:width$}  {}", step.name, step.outcome)?;
+    }
+
+    writeln!(out, "\nStatistics")?;
+    if outcome.users.is_empty() {
+        writeln!(out, "  none")?;
+    }
+    for (sub, statistics) in &outcome.users {
+        writeln!(out, "  user {sub}")?;
+        let fields = statistics.as_object().into_iter().flatten();
+        for (name, value) in fields.filter(|(name, value)| *name != "recent" && **value != 0) {
+            writeln!(out, "    {name:20} {}", shown(name, value))?;
+        }
+        for activity in statistics.get("recent").and_then(Value::as_array).into_iter().flatten() {
+            let field = |name: &str| activity.get(name).map(|value| shown(name, value)).unwrap_or_default();
+            writeln!(out, "    {:20} {}  {} {}", "recent", field("at"), field("type"), field("detail"))?;
+        }
+    }
+    for (domain, stats) in &outcome.domains {
+        let (tried, allowed, denied) = (stats.sign_ups, stats.sign_ups_allowed, stats.sign_ups_denied);
+        writeln!(out, "  domain {domain}: {}, {allowed} allowed, {denied} denied", plural(usize::try_from(tried).unwrap_or_default(), "sign-up"))?;
+    }
+
+    writeln!(out, "\nInvalidations")?;
+    if outcome.invalidations.is_empty() {
+        writeln!(out, "  none")?;
+    }
+    for call in &outcome.invalidations {
+        writeln!(out, "  {}  {}", call.at.strftime("%b %d %H:%M:%S"), call.items.join(" "))?;
+    }
+    for (reason, count) in &outcome.skipped {
+        let why = match reason.as_str() {
+            "coalesced" => "coalesced: another change of the same user was in the call",
+            "idle" => "not sent: the user is idle, no cached page of theirs can live",
+            "already_invalidated" => "skipped: evicted since the change",
+            "expired" => "skipped: expired since the change",
+            other => other,
+        };
+        writeln!(out, "  {count} {why}")?;
+    }
+
+    writeln!(out, "\nDead letters")?;
+    if outcome.dead_letters.is_empty() {
+        writeln!(out, "  none")?;
+    }
+    for letter in &outcome.dead_letters {
+        let error_type = letter.error_type.as_deref().unwrap_or("received too often");
+        writeln!(out, "  {}: {error_type}: {}", letter.queue, letter.error_message.as_deref().unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+/// A value of the statistics: times as times, strings without quotes.
+fn shown(name: &str, value: &Value) -> String {
+    let time = |value: &Value| Timestamp::from_millisecond(value.as_i64()?).ok();
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(_) if name == "at" || name.ends_with("At") => {
+            time(value).map_or_else(|| value.to_string(), |time| time.to_string())
+        }
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name} {}", shown(name, value))).collect();
+            fields.join(", ")
+        }
+        other => other.to_string(),
+    }
+}
