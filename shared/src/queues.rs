@@ -10,6 +10,7 @@ use aws_sdk_sqs::types::{
 };
 
 use crate::events::Event;
+use crate::telemetry::chain;
 
 /// SQS: 10 entries in a batch.
 pub const MAX_BATCH_ENTRIES: usize = 10;
@@ -77,7 +78,7 @@ impl QueueError {
         E: std::error::Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        move |error| Self { operation, cause: aws_sdk_sqs::error::DisplayErrorContext(error).to_string().into() }
+        move |error| Self { operation, cause: chain(&error).into() }
     }
 }
 
@@ -134,7 +135,7 @@ impl Queue {
                     }
                 }
                 Err(error) => {
-                    let cause = aws_sdk_sqs::error::DisplayErrorContext(&error).to_string();
+                    let cause = chain(&error);
                     tracing::warn!(error_type = "send_failed", cause, "messages not sent");
                 }
             }
@@ -156,7 +157,7 @@ impl Queue {
             let Ok(entries) = entries.collect::<Result<Vec<_>, _>>() else { continue };
             let call = self.client.change_message_visibility_batch().queue_url(&self.url);
             if let Err(error) = call.set_entries(Some(entries)).send().await {
-                let cause = aws_sdk_sqs::error::DisplayErrorContext(&error).to_string();
+                let cause = chain(&error);
                 tracing::warn!(error_type = "delay_failed", cause, "visibility not changed");
             }
         }

@@ -8,8 +8,10 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::telemetry::chain;
 
 pub mod commits;
 pub mod invalidations;
@@ -52,7 +54,7 @@ impl StoreError {
         move |error| Self {
             operation,
             code: error.code().map(str::to_owned),
-            cause: DisplayErrorContext(error).to_string().into(),
+            cause: chain(&error).into(),
         }
     }
 

@@ -1,1 +1,14 @@
-fn main(){}
+//! All integration tests, in one binary: each further one would link the SDK again.
+//!
+//! A trigger's test hands a fixture to the very function that Lambda runs and looks at the response, the items
+//! and the messages. A worker's test delivers every message twice.
+
+mod cache_invalidation;
+mod contract;
+mod journeys;
+mod panics;
+mod statistics;
+mod support;
+mod tidy;
+mod triggers;
+mod user_stats;

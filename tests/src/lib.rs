@@ -1,0 +1,9 @@
+//! Test support.
+//!
+//! - [`fixtures`]: the files in `events/`
+//! - [`lambda`]: a Lambda service on loopback, to run the binaries as Lambda does
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "test support may fail loudly")]
+
+pub mod fixtures;
+pub mod lambda;

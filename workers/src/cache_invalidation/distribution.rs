@@ -1,10 +1,11 @@
 //! CloudFront's CreateInvalidation, and what its errors mean.
 
 use aws_sdk_cloudfront::Client;
-use aws_sdk_cloudfront::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudfront::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudfront::operation::create_invalidation::CreateInvalidationError;
 use aws_sdk_cloudfront::types::{InvalidationBatch, Paths};
 use sha2::{Digest, Sha256};
+use shared::telemetry::chain;
 
 /// A distribution whose entries can be evicted.
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ impl InvalidationError {
         let code = error.code().map(str::to_owned);
         let server_failed = matches!(&error, SdkError::ServiceError(service) if service.err().code().is_none());
         let answered = matches!(error, SdkError::ServiceError(_));
-        let cause = DisplayErrorContext(error).to_string().into();
+        let cause = chain(&error).into();
         match code.as_deref() {
             Some(code) if LATER.contains(&code) => Self::NoRoom(cause),
             Some("InternalError" | "InternalFailure" | "ServiceUnavailable" | "ServiceUnavailableException") => {

@@ -1,0 +1,165 @@
+//! An account with functions to call.
+
+use std::collections::BTreeMap;
+
+use aws_lambda_events::sqs::SqsEvent;
+use jiff::Timestamp;
+use replay::embedded::{Embedded, QueuePair, TABLE};
+use replay::local;
+use serde_json::{Value, json};
+use shared::store::Store;
+use triggers::{TriggerError, TriggerEvent};
+use workers::{cache_invalidation, user_stats};
+
+/// Ana of the fixtures.
+pub const ANA: &str = "7d8ca528-4931-4254-9273-ea5ee853f271";
+
+pub struct Rig {
+    pub account: Embedded,
+}
+
+pub type Variables<'a> = &'a [(&'a str, &'a str)];
+
+/// An account at nine o'clock.
+pub async fn rig() -> Rig {
+    Rig { account: Embedded::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap() }
+}
+
+fn owned(variables: Variables<'_>) -> BTreeMap<String, String> {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+impl Rig {
+    /// Invokes a trigger.
+    pub async fn invoke(&self, function: &str, variables: Variables<'_>, event: TriggerEvent) -> Result<Value, TriggerError> {
+        let answer = local::invoke(&self.account, function, &owned(variables), event).await.unwrap();
+        answer.map(|event| serde_json::to_value(&event).unwrap())
+    }
+
+    /// What a trigger makes of `response`.
+    pub async fn response(&self, function: &str, variables: Variables<'_>, event: TriggerEvent) -> Value {
+        self.invoke(function, variables, event).await.expect("an answer")["response"].clone()
+    }
+
+    /// user-stats, for batches.
+    pub async fn user_stats(&self, variables: Variables<'_>) -> UserStats {
+        UserStats(user_stats::Deps::new(&self.account.function("user-stats", &owned(variables)).await).unwrap())
+    }
+
+    /// cache-invalidation, for batches.
+    pub async fn cache_invalidation(&self, variables: Variables<'_>) -> CacheInvalidation {
+        let function = self.account.function("cache-invalidation", &owned(variables)).await;
+        CacheInvalidation(cache_invalidation::Deps::new(&function).unwrap())
+    }
+
+    /// The table.
+    pub async fn store(&self) -> Store {
+        Store::new(self.account.dynamodb().await, TABLE)
+    }
+
+    /// An item, without its keys; null where there is none.
+    pub async fn item(&self, partition: &str, sort: &str) -> Value {
+        let mut items = self.account.items().await.unwrap();
+        items.remove(&(partition.to_owned(), sort.to_owned())).unwrap_or_default()
+    }
+
+    /// The bodies of the messages in user-events, taken out.
+    pub async fn sent(&self) -> Vec<Value> {
+        self.take(&self.account.user_events.url).await.into_iter().map(|(body, _)| body).collect()
+    }
+
+    /// The bodies of the messages in cache-invalidations, taken out.
+    pub async fn notices(&self) -> Vec<Value> {
+        self.take(&self.account.cache_invalidations.url).await.into_iter().map(|(body, _)| body).collect()
+    }
+
+    /// The messages of a dead-letter queue, taken out: body and `error.type`.
+    pub async fn dead_letters(&self, queues: &QueuePair) -> Vec<(Value, String)> {
+        self.take(&queues.dead_letter_url).await
+    }
+
+    /// The messages of a queue, taken out, in the order of their bodies.
+    pub async fn take(&self, url: &str) -> Vec<(Value, String)> {
+        let sqs = self.account.sqs().await;
+        let mut taken = Vec::new();
+        loop {
+            let call = sqs.receive_message().queue_url(url).max_number_of_messages(10).message_attribute_names("All");
+            let messages = call.send().await.unwrap().messages.unwrap_or_default();
+            if messages.is_empty() {
+                taken.sort_by_key(|(body, _): &(Value, String)| body.to_string());
+                return taken;
+            }
+            for message in messages {
+                sqs.delete_message().queue_url(url).receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
+                let body = message.body.unwrap();
+                let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
+                let attributes = message.message_attributes.unwrap_or_default();
+                let error_type = attributes.get("error.type").and_then(|value| value.string_value()).unwrap_or_default();
+                taken.push((body, error_type.to_owned()));
+            }
+        }
+    }
+}
+
+pub struct UserStats(user_stats::Deps);
+
+impl UserStats {
+    /// Handles a batch; answers the ids of the messages that must come again.
+    pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
+        failed(user_stats::handle(&self.0, event.clone(), Timestamp::MAX).await.unwrap())
+    }
+
+    /// Handles a batch twice, as SQS may deliver it.
+    pub async fn handle_twice(&self, event: &SqsEvent) {
+        for _ in 0..2 {
+            assert_eq!(self.handle(event).await, [] as [&str; 0]);
+        }
+    }
+
+    /// Handles a batch that must be done by `deadline`.
+    pub async fn handle_until(&self, event: &SqsEvent, deadline: Timestamp) -> Vec<String> {
+        failed(user_stats::handle(&self.0, event.clone(), deadline).await.unwrap())
+    }
+}
+
+pub struct CacheInvalidation(cache_invalidation::Deps);
+
+impl CacheInvalidation {
+    /// Handles a batch; answers the ids of the messages that must come again.
+    pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
+        failed(cache_invalidation::handle(&self.0, event.clone(), Timestamp::MAX).await.unwrap())
+    }
+}
+
+fn failed(response: aws_lambda_events::sqs::SqsBatchResponse) -> Vec<String> {
+    response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect()
+}
+
+/// An SQS event with these bodies; the message ids are `m0`, `m1`, …
+pub fn batch(bodies: &[Value]) -> SqsEvent {
+    let records = bodies.iter().enumerate().map(|(index, body)| {
+        let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+        json!({
+            "messageId": format!("m{index}"),
+            "receiptHandle": format!("r{index}"),
+            "body": body,
+            "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1772442000000"},
+            "messageAttributes": {},
+            "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:queue",
+        })
+    });
+    serde_json::from_value(json!({"Records": records.collect::<Vec<_>>()})).unwrap()
+}
+
+/// A message body of the type `event_type`, dated nine o'clock.
+pub fn event(event_type: &str, id: &str, sub: &str, data: Value) -> Value {
+    json!({
+        "specversion": "1.0", "id": id, "source": "/shop", "type": event_type, "subject": sub,
+        "time": "2026-03-02T09:00:00Z", "data": data,
+    })
+}
+
+/// An order in euros.
+pub fn order(id: &str, sub: &str, amount: &str) -> Value {
+    event("order.placed", &format!("order-{id}-placed"), sub, json!({"order_id": id, "amount": amount, "currency": "EUR"}))
+}

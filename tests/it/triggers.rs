@@ -1,0 +1,88 @@
+//! The five triggers.
+
+mod custom_message;
+mod failures;
+mod post_confirmation;
+mod pre_authentication;
+mod pre_sign_up;
+mod pre_token_generation;
+
+use serde_json::{Value, json};
+use tests::fixtures::{self, event_with};
+use triggers::TriggerEvent;
+
+use crate::support::rig;
+
+/// Each trigger with one of its fixtures.
+const FIXTURES: [(&str, &str); 5] = [
+    ("pre-sign-up", "pre-sign-up/sign-up"),
+    ("post-confirmation", "post-confirmation/confirm-sign-up"),
+    ("pre-authentication", "pre-authentication/authentication"),
+    ("pre-token-generation", "pre-token-generation/authentication"),
+    ("custom-message", "custom-message/sign-up"),
+];
+
+#[tokio::test]
+async fn an_unknown_trigger_source_passes_through_unchanged() {
+    let rig = rig().await;
+    for (function, fixture) in FIXTURES {
+        let mut event = fixtures::json(fixture);
+        event["triggerSource"] = "Something_New".into();
+        let answer = rig.invoke(function, &[], TriggerEvent::from_json(&event.to_string()).unwrap()).await;
+        assert_eq!(answer, Ok(event), "{function}");
+    }
+    assert_eq!(rig.account.faults.calls(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn every_fixture_is_answered_and_only_its_response_changes() {
+    let rig = rig().await;
+    for name in fixtures::all() {
+        let function = name.split('/').next().unwrap();
+        if FIXTURES.iter().all(|(trigger, _)| *trigger != function) {
+            continue;
+        }
+        let sent = fixtures::json(&name);
+        let mut answer = rig.invoke(function, &[], fixtures::event(&name)).await.unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        answer["response"] = sent["response"].clone();
+        assert_eq!(answer, sent, "{name}");
+    }
+}
+
+/// What no trigger may stumble over.
+#[tokio::test]
+async fn strange_attributes_neither_panic_nor_show_anything_of_themselves() {
+    let long = "x".repeat(2048);
+    let changes: Vec<Value> = vec![
+        json!({"request": null}),
+        json!({"request": {}}),
+        json!({"request": {"userAttributes": null}}),
+        json!({"request": {"userAttributes": []}}),
+        json!({"request": {"userAttributes": {"sub": null, "email": null, "name": null}}}),
+        json!({"request": {"userAttributes": {"sub": true, "email": false, "email_verified": true, "name": 7}}}),
+        json!({"request": {"userAttributes": {"email": "josé@exämple.test", "name": "田中 \u{202e}さくら", "locale": "xx-ÄÖ"}}}),
+        json!({"request": {"userAttributes": {"email": long, "name": long, "sub": long, "locale": long, "identities": long}}}),
+        json!({"request": {"userAttributes": {"email": {"a": [1]}, "identities": "[{\"providerName\": 7}]"}}}),
+        json!({"request": {"groupConfiguration": {"groupsToOverride": null, "iamRolesToOverride": "x", "preferredRole": 1}}}),
+        json!({"request": {"groupConfiguration": []}, "version": 2}),
+        json!({"request": {"codeParameter": null, "usernameParameter": 3, "validationData": [], "userNotFound": "yes"}}),
+        json!({"userName": null, "callerContext": null, "userPoolId": 3, "version": null}),
+        json!({"response": {}}),
+        json!({"response": null}),
+        json!({"response": "text"}),
+    ];
+    let rig = rig().await;
+    for (function, fixture) in FIXTURES {
+        for change in &changes {
+            let event = event_with(fixture, |event| {
+                for (name, value) in change.as_object().unwrap() {
+                    event[name] = value.clone();
+                }
+            });
+            // A refusal is one of few sentences; a panic would end the test.
+            if let Err(error) = rig.invoke(function, &[], event).await {
+                assert!(error.message.starts_with("Sign-"), "{function} {change}: {error:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! custom-message.
+
+use serde_json::{Value, json};
+use tests::fixtures::{event, event_with};
+
+use crate::support::{ANA, Variables, rig};
+
+const VARIABLES: Variables<'static> = &[
+    ("PRODUCT_NAME", "Example Shop"),
+    ("EMAIL_THROUGH_SES", "true"),
+    ("SUPPORT_URL", "https://www.example.com/help"),
+    ("LINK_BASE_URL", "https://www.example.com/account"),
+];
+
+#[tokio::test]
+async fn every_kind_is_worded_in_every_language_within_cognito_s_limits() {
+    let rig = rig().await;
+    let kinds = [
+        "sign-up", "admin-create-user", "resend-code", "forgot-password", "update-user-attribute",
+        "verify-user-attribute", "authentication",
+    ];
+    let mut subjects = std::collections::BTreeSet::new();
+    for kind in kinds {
+        for locale in ["en-GB", "de_DE", "es", "fr", "pt-BR", "ja"] {
+            let event = event_with(&format!("custom-message/{kind}"), |event| {
+                event["request"]["userAttributes"]["locale"] = locale.into();
+            });
+            let response = rig.response("custom-message", VARIABLES, event).await;
+            let text = |name: &str| response[name].as_str().unwrap_or_else(|| panic!("{kind} {locale} {name}")).to_owned();
+            assert!((6..=140).contains(&text("smsMessage").chars().count()), "{kind} {locale}");
+            assert!((6..=20_000).contains(&text("emailMessage").chars().count()), "{kind} {locale}");
+            assert!((1..=140).contains(&text("emailSubject").chars().count()), "{kind} {locale}");
+            for message in [text("smsMessage"), text("emailMessage")] {
+                assert!(message.contains("{####}"), "{kind} {locale}");
+                assert_eq!(message.contains("{username}"), kind == "admin-create-user", "{kind} {locale}");
+            }
+            subjects.insert((locale, text("emailSubject")));
+        }
+    }
+    assert!(subjects.len() >= 30, "the subjects tell the kinds apart: {subjects:?}");
+}
+
+#[tokio::test]
+async fn without_ses_only_the_sms_text_is_set() {
+    let rig = rig().await;
+    let response = rig.response("custom-message", &[], event("custom-message/forgot-password")).await;
+    assert!(response["smsMessage"].is_string());
+    assert_eq!((&response["emailMessage"], &response["emailSubject"]), (&Value::Null, &Value::Null));
+    let sent = rig.sent().await;
+    assert_eq!(sent[0]["type"], "user.message_requested");
+    assert_eq!(sent[0]["data"]["kind"], "forgot_password");
+    assert_eq!(sent[0]["data"]["channel"], "sms");
+}
+
+#[tokio::test]
+async fn a_name_cannot_bring_a_link_or_a_tag_into_the_mail() {
+    let rig = rig().await;
+    for name in ["<script>alert(1)</script>", "Visit https://evil.test now", "evil.test", "{####}", "{username}"] {
+        let event = event_with("custom-message/sign-up", |event| {
+            event["request"]["userAttributes"]["name"] = name.into();
+        });
+        let response = rig.response("custom-message", VARIABLES, event).await;
+        let html = response["emailMessage"].as_str().unwrap();
+        assert!(!html.contains("script") && !html.contains("evil") && !html.contains("{username}"), "{name}");
+    }
+    let event = event_with("custom-message/sign-up", |event| {
+        event["request"]["userAttributes"]["name"] = "O'Hara & Sons".into();
+    });
+    let html = rig.response("custom-message", VARIABLES, event).await["emailMessage"].to_string();
+    assert!(html.contains("Hara &#38; Sons") || html.contains("Hara &amp; Sons"), "escaped");
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_worded_is_left_to_cognito() {
+    let rig = rig().await;
+    let without_code = event_with("custom-message/sign-up", |event| event["request"]["codeParameter"] = Value::Null);
+    let response = rig.response("custom-message", VARIABLES, without_code).await;
+    assert_eq!(response, json!({"smsMessage": null, "emailMessage": null, "emailSubject": null}));
+    let sent = rig.sent().await;
+    assert_eq!((&sent[0]["subject"], &sent[0]["data"]["channel"]), (&json!(ANA), &json!("default")));
+}
+
+#[tokio::test]
+async fn a_link_carries_the_code_but_never_a_temporary_password() {
+    let rig = rig().await;
+    let html = |kind: &str| {
+        let event = event(&format!("custom-message/{kind}"));
+        let rig = &rig;
+        async move { rig.response("custom-message", VARIABLES, event).await["emailMessage"].to_string() }
+    };
+    assert!(html("sign-up").await.contains("https://www.example.com/account/sign-up?username="));
+    assert!(!html("admin-create-user").await.contains("https://www.example.com/account/"));
+    assert!(!html("authentication").await.contains("https://www.example.com/account/"));
+}

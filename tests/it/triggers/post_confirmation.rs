@@ -1,0 +1,71 @@
+//! post-confirmation.
+
+use serde_json::json;
+use shared::ban::Ban;
+use tests::fixtures::{event, event_with};
+
+use crate::support::{ANA, rig};
+
+#[tokio::test]
+async fn a_confirmed_user_gets_a_profile_and_is_announced() {
+    let rig = rig().await;
+    let response = rig.response("post-confirmation", &[], event("post-confirmation/confirm-sign-up")).await;
+    assert_eq!(response, json!({}));
+    let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
+    let expected = json!({
+        "cognitoId": ANA, "username": ANA, "email": "ana@example.com", "name": "Ana Example",
+        "createdAt": 1_772_442_000_000_i64, "isEmailVerified": true, "isBanned": false,
+    });
+    assert_eq!(profile, expected);
+    let mut calls = rig.account.faults.calls();
+    calls.truncate(2);
+    calls.sort();
+    assert_eq!(calls, ["SendMessage", "UpdateItem"]);
+    let sent = rig.sent().await;
+    assert_eq!((&sent[0]["type"], &sent[0]["subject"]), (&json!("user.confirmed"), &json!(ANA)));
+}
+
+#[tokio::test]
+async fn a_second_confirmation_changes_nothing_and_has_the_same_id() {
+    let rig = rig().await;
+    rig.response("post-confirmation", &[], event("post-confirmation/confirm-sign-up")).await;
+    let first = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
+    rig.account.time.advance(60);
+    let again = event_with("post-confirmation/confirm-sign-up", |event| {
+        event["request"]["userAttributes"]["name"] = "Somebody Else".into();
+    });
+    rig.response("post-confirmation", &[], again).await;
+    assert_eq!(rig.item(&format!("USER#{ANA}"), "PROFILE").await, first);
+    let sent = rig.sent().await;
+    assert_eq!((sent.len(), &sent[0]["id"]), (2, &sent[1]["id"]));
+}
+
+#[tokio::test]
+async fn a_ban_that_was_written_first_stays() {
+    let rig = rig().await;
+    let at = rig.account.time.now();
+    let ban = Ban { reason: "spam".into(), until: None, by: "support".into(), at };
+    assert!(rig.store().await.write_ban(ANA, &ban).await.unwrap());
+    rig.response("post-confirmation", &[], event("post-confirmation/confirm-sign-up")).await;
+    let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
+    assert_eq!((&profile["isBanned"], &profile["ban"]["reason"]), (&json!(true), &json!("spam")));
+    assert_eq!(profile["email"], "ana@example.com");
+}
+
+#[tokio::test]
+async fn a_new_password_is_announced_without_anything_else() {
+    let rig = rig().await;
+    rig.response("post-confirmation", &[], event("post-confirmation/confirm-forgot-password")).await;
+    let sent = rig.sent().await;
+    assert_eq!((&sent[0]["type"], &sent[0]["data"]), (&json!("user.password_reset"), &json!({})));
+    assert_eq!(rig.account.items().await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_federated_user_gets_a_profile_too() {
+    let rig = rig().await;
+    rig.response("post-confirmation", &[], event("post-confirmation/federated-sign-up")).await;
+    let items = rig.account.items().await.unwrap();
+    let profile = items.values().next().unwrap();
+    assert!(profile["username"].as_str().unwrap().starts_with("Google_"));
+}

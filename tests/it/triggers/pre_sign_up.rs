@@ -1,0 +1,61 @@
+//! pre-sign-up.
+
+use serde_json::json;
+use tests::fixtures::{event, event_with};
+
+use crate::support::rig;
+
+#[tokio::test]
+async fn an_allowed_sign_up_goes_on_and_is_reported_by_domain() {
+    let rig = rig().await;
+    let response = rig.response("pre-sign-up", &[], event("pre-sign-up/sign-up")).await;
+    assert_eq!(response, json!({"autoConfirmUser": false, "autoVerifyEmail": false, "autoVerifyPhone": false}));
+    let sent = rig.sent().await;
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0]["subject"], "domain:example.com");
+    assert_eq!(sent[0]["source"], "/cognito/eu-central-1_EXAMPLE01");
+    assert_eq!(sent[0]["data"], json!({"outcome": "allowed", "reason": "any_domain", "channel": "self"}));
+    assert_eq!(rig.account.faults.calls()[0], "SendMessage", "one call");
+}
+
+#[tokio::test]
+async fn a_denied_sign_up_tells_the_reason_to_the_queue_and_not_to_the_user() {
+    let rig = rig().await;
+    let variables = [("ALLOWED_EMAIL_DOMAINS", "example.com")];
+    let error = rig.invoke("pre-sign-up", &variables, event("pre-sign-up/denied-domain")).await.unwrap_err();
+    assert_eq!(error.message, "Sign-up is not possible with this e-mail address");
+    let sent = rig.sent().await;
+    assert_eq!(sent[0]["subject"], "domain:other", "whoever signs up cannot fill the table");
+    assert_eq!(sent[0]["data"], json!({"outcome": "denied", "reason": "domain_not_allowed", "channel": "self"}));
+    assert!(!sent[0].to_string().contains("mallory"));
+    assert_eq!(rig.account.counts("SignUpsDenied"), [("domain_not_allowed".to_owned(), 1)].into());
+}
+
+#[tokio::test]
+async fn a_trusted_domain_skips_verification_only_where_the_operator_says_so() {
+    let rig = rig().await;
+    let trusted = ("TRUSTED_EMAIL_DOMAINS", "example.com");
+    let response = rig.response("pre-sign-up", &[trusted], event("pre-sign-up/sign-up")).await;
+    assert_eq!(response["autoConfirmUser"], false);
+    let variables = [trusted, ("TRUSTED_DOMAINS_SKIP_VERIFICATION", "true")];
+    let response = rig.response("pre-sign-up", &variables, event("pre-sign-up/sign-up")).await;
+    assert_eq!(response, json!({"autoConfirmUser": true, "autoVerifyEmail": true, "autoVerifyPhone": false}));
+}
+
+#[tokio::test]
+async fn an_administrator_may_create_anyone_and_a_provider_s_user_is_checked() {
+    let rig = rig().await;
+    let variables = [("ALLOWED_EMAIL_DOMAINS", "allowed.test")];
+    assert!(rig.invoke("pre-sign-up", &variables, event("pre-sign-up/admin-create-user")).await.is_ok());
+    assert!(rig.invoke("pre-sign-up", &variables, event("pre-sign-up/external-provider")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_sign_up_without_an_e_mail_address_is_the_operator_s_choice() {
+    let rig = rig().await;
+    let without = || event_with("pre-sign-up/sign-up", |event| {
+        event["request"]["userAttributes"].as_object_mut().unwrap().remove("email");
+    });
+    assert!(rig.invoke("pre-sign-up", &[], without()).await.is_err());
+    assert!(rig.invoke("pre-sign-up", &[("ALLOW_WITHOUT_EMAIL", "true")], without()).await.is_ok());
+}

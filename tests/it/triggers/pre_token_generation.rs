@@ -1,0 +1,126 @@
+//! pre-token-generation.
+
+use serde_json::json;
+use tests::fixtures::{event, event_with};
+use triggers::sign_in::DENIED;
+
+use super::pre_authentication::ban;
+use crate::support::{ANA, Rig, Variables, rig};
+
+const RULES: Variables<'static> = &[(
+    "GROUP_RULES",
+    r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"},
+        {"attribute": "custom:department", "equals": "Sales", "group": "Commerce"}]"#,
+)];
+
+async fn types(rig: &Rig) -> Vec<String> {
+    rig.sent().await.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn each_source_is_reported_as_what_it_is() {
+    for (fixture, event_type, flow) in [
+        ("hosted-auth", "user.signed_in", "hosted"),
+        ("authentication", "user.signed_in", "password"),
+        ("authentication-v1", "user.signed_in", "password"),
+        ("authentication-v3", "user.signed_in", "password"),
+        ("new-password-challenge", "user.signed_in", "new_password"),
+        ("authenticate-device", "user.signed_in", "device"),
+        ("refresh-tokens", "user.token_refreshed", ""),
+    ] {
+        let rig = rig().await;
+        rig.response("pre-token-generation", &[], event(&format!("pre-token-generation/{fixture}"))).await;
+        let sent = rig.sent().await;
+        let event = sent.iter().find(|event| event["type"] == event_type).unwrap_or_else(|| panic!("{fixture}"));
+        assert_eq!(event["data"]["flow"].as_str().unwrap_or_default(), flow, "{fixture}");
+        assert_eq!(event["data"]["client_id"], "1example23456789", "{fixture}");
+    }
+}
+
+#[tokio::test]
+async fn client_credentials_are_left_alone() {
+    let rig = rig().await;
+    let variables = [RULES[0], ("TOKEN_CLAIMS", r#"{"access": {"tenant": "x"}}"#)];
+    let answer = rig.invoke("pre-token-generation", &variables, event("pre-token-generation/client-credentials")).await;
+    assert_eq!(answer.unwrap(), tests::fixtures::json("pre-token-generation/client-credentials"));
+    assert_eq!(rig.account.faults.calls(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn nothing_is_overridden_where_nothing_changes() {
+    let rig = rig().await;
+    for fixture in ["authentication", "authentication-v1", "authentication-v3", "refresh-tokens", "authenticate-device"] {
+        let name = format!("pre-token-generation/{fixture}");
+        let response = rig.response("pre-token-generation", &[], event(&name)).await;
+        assert_eq!(response, tests::fixtures::json(&name)["response"], "{fixture}");
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_a_rule_gives_is_added_to_those_that_cognito_sent() {
+    let rig = rig().await;
+    let response = rig.response("pre-token-generation", RULES, event("pre-token-generation/authentication")).await;
+    let sent = tests::fixtures::json("pre-token-generation/authentication")["request"]["groupConfiguration"].clone();
+    let groups = &response["claimsAndScopeOverrideDetails"]["groupOverrideDetails"];
+    assert_eq!(groups["groupsToOverride"], json!(["Engineering", "Staff", "Developer"]));
+    assert_eq!(groups["iamRolesToOverride"], sent["iamRolesToOverride"]);
+    assert_eq!(groups["preferredRole"], sent["preferredRole"]);
+    let messages = rig.take(&rig.account.group_memberships.url).await;
+    let expected = json!({
+        "user_pool_id": "eu-central-1_EXAMPLE01", "username": ANA, "add": ["Developer"], "remove": [],
+    });
+    assert_eq!(messages[0].0["data"], expected);
+}
+
+#[tokio::test]
+async fn the_first_version_has_the_groups_in_its_own_place() {
+    let rig = rig().await;
+    let first = event_with("pre-token-generation/authentication-v1", |event| {
+        event["request"]["userAttributes"]["custom:department"] = "Sales".into();
+    });
+    let response = rig.response("pre-token-generation", RULES, first).await;
+    let groups = &response["claimsOverrideDetails"]["groupOverrideDetails"]["groupsToOverride"];
+    assert!(groups.as_array().unwrap().contains(&json!("Commerce")), "{response}");
+}
+
+#[tokio::test]
+async fn claims_are_added_to_the_later_versions() {
+    let rig = rig().await;
+    let variables = [("TOKEN_CLAIMS", r#"{"id": {"plan": "free"}, "access": {"tenant": "x"}, "scopes_to_add": ["orders"]}"#)];
+    let response = rig.response("pre-token-generation", &variables, event("pre-token-generation/authentication-v3")).await;
+    let expected = json!({"claimsAndScopeOverrideDetails": {
+        "idTokenGeneration": {"claimsToAddOrOverride": {"plan": "free"}},
+        "accessTokenGeneration": {"claimsToAddOrOverride": {"tenant": "x"}, "scopesToAdd": ["orders"]},
+    }});
+    assert_eq!(response, expected);
+}
+
+#[tokio::test]
+async fn a_ban_holds_on_every_way_to_a_token() {
+    let rig = rig().await;
+    ban(&rig, None).await;
+    for fixture in ["hosted-auth", "authentication", "new-password-challenge", "authenticate-device", "refresh-tokens"] {
+        let of_ana = event_with(&format!("pre-token-generation/{fixture}"), |event| {
+            event["request"]["userAttributes"]["sub"] = ANA.into();
+        });
+        assert_eq!(rig.invoke("pre-token-generation", &[], of_ana).await, Err(DENIED), "{fixture}");
+    }
+    assert_eq!(types(&rig).await, ["user.sign_in_attempted"; 5]);
+}
+
+#[tokio::test]
+async fn a_user_without_a_profile_is_confirmed_anew() {
+    let rig = rig().await;
+    rig.response("pre-token-generation", &[], event("pre-token-generation/authentication")).await;
+    assert_eq!(rig.account.faults.calls(), ["GetItem", "SendMessageBatch"]);
+    let mut sent = types(&rig).await;
+    sent.sort();
+    assert_eq!(sent, ["user.confirmed", "user.signed_in"]);
+
+    rig.response("post-confirmation", &[], event("post-confirmation/confirm-sign-up")).await;
+    rig.sent().await;
+    rig.account.faults.forget_calls();
+    rig.response("pre-token-generation", &[], event("pre-token-generation/authentication")).await;
+    assert_eq!(rig.account.faults.calls(), ["GetItem", "SendMessage"]);
+    assert_eq!(types(&rig).await, ["user.signed_in"]);
+}

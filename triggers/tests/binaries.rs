@@ -1,0 +1,108 @@
+//! The triggers as Lambda runs them: binaries against a Runtime API on loopback, with an AWS on loopback.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use replay::embedded::Embedded;
+use serde_json::Value;
+use tests::fixtures;
+use tests::lambda::{self, Answer};
+
+const TRIGGERS: [(&str, &str, &str); 5] = [
+    ("pre-sign-up", env!("CARGO_BIN_EXE_pre-sign-up"), "pre-sign-up/sign-up"),
+    ("post-confirmation", env!("CARGO_BIN_EXE_post-confirmation"), "post-confirmation/confirm-sign-up"),
+    ("pre-authentication", env!("CARGO_BIN_EXE_pre-authentication"), "pre-authentication/authentication"),
+    ("pre-token-generation", env!("CARGO_BIN_EXE_pre-token-generation"), "pre-token-generation/authentication"),
+    ("custom-message", env!("CARGO_BIN_EXE_custom-message"), "custom-message/sign-up"),
+];
+
+async fn account() -> Arc<Embedded> {
+    Arc::new(Embedded::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap())
+}
+
+/// The variables that a template would set.
+fn variables(account: &Embedded) -> Vec<(&'static str, String)> {
+    vec![
+        ("TABLE_NAME", replay::embedded::TABLE.to_owned()),
+        ("USER_EVENTS_QUEUE_URL", account.user_events.url.clone()),
+        ("PRODUCT_NAME", "Example".to_owned()),
+    ]
+}
+
+async fn start(binary: &str, account: &Arc<Embedded>, more: &[(&'static str, &str)]) -> lambda::Function {
+    let variables = variables(account);
+    let mut all: BTreeMap<&str, &str> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    all.extend(more.iter().copied());
+    lambda::start(binary, Some(account.clone()), &all.into_iter().collect::<Vec<_>>()).await
+}
+
+#[tokio::test]
+async fn every_trigger_starts_and_answers() {
+    let account = account().await;
+    for (name, binary, fixture) in TRIGGERS {
+        let mut function = start(binary, &account, &[]).await;
+        let sent = fixtures::json(fixture);
+        let Answer::Response(answer) = function.invoke(&sent.to_string()).await else { panic!("{name} failed") };
+        for (field, value) in sent.as_object().unwrap().iter().filter(|(field, _)| *field != "response") {
+            assert_eq!(answer[field], *value, "{name}: {field}");
+        }
+        assert!(matches!(function.invoke(&sent.to_string()).await, Answer::Response(_)), "{name} a second time");
+    }
+    let calls = account.faults.calls();
+    let sends = calls.iter().filter(|call| call.starts_with("SendMessage")).count();
+    assert_eq!(sends, 2 * TRIGGERS.len(), "each invocation sends its events in one call");
+    // pre-token-generation sends the confirmation too where there is no profile: there is one here.
+    let attributes = account.sqs().await.get_queue_attributes().queue_url(&account.user_events.url);
+    let attributes = attributes.attribute_names("ApproximateNumberOfMessages".into()).send().await.unwrap();
+    assert_eq!(attributes.attributes.unwrap()[&"ApproximateNumberOfMessages".into()], "10");
+}
+
+#[tokio::test]
+async fn a_refusal_is_one_safe_sentence() {
+    let account = account().await;
+    let (_, binary, _) = TRIGGERS[0];
+    let mut function = start(binary, &account, &[("BLOCKED_EMAIL_DOMAINS", "spam.test")]).await;
+    let answer = function.invoke(&fixtures::text("pre-sign-up/denied-domain")).await;
+    let expected = serde_json::json!({
+        "errorType": "sign_up_denied",
+        "errorMessage": "Sign-up is not possible with this e-mail address",
+    });
+    assert_eq!(answer, Answer::Error(expected));
+}
+
+#[tokio::test]
+async fn a_missing_variable_ends_the_start_with_its_name() {
+    for (name, binary, _) in TRIGGERS {
+        let function = lambda::start(binary, None, &[]).await;
+        let (success, output) = function.ended().await;
+        assert!(!success, "{name}");
+        let named = ["USER_EVENTS_QUEUE_URL", "TABLE_NAME", "PRODUCT_NAME"];
+        assert!(named.iter().any(|variable| output.contains(&format!("{variable}: is required"))), "{name}: {output}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_variable_ends_the_start_with_its_name_and_the_reason() {
+    let account = account().await;
+    for (index, variable, value) in [
+        (0, "ALLOWED_EMAIL_DOMAINS", "@example.com"),
+        (2, "ON_STORE_ERROR", "maybe"),
+        (3, "GROUP_RULES", "{"),
+        (4, "DEFAULT_LOCALE", "xx"),
+    ] {
+        let function = start(TRIGGERS[index].1, &account, &[(variable, value)]).await;
+        let (success, output) = function.ended().await;
+        assert!(!success && output.contains(&format!("{variable}: ")), "{variable}: {output}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_event_of_cognito_goes_back_unchanged() {
+    let account = account().await;
+    let (_, binary, _) = TRIGGERS[1];
+    let mut function = start(binary, &account, &[]).await;
+    for event in ["{}", "[]", "null", "\"text\"", r#"{"triggerSource":"PreSignUp_Tomorrow","x":[1,2]}"#] {
+        let expected: Value = serde_json::from_str(event).unwrap();
+        assert_eq!(function.invoke(event).await, Answer::Response(expected));
+    }
+}

@@ -1,0 +1,83 @@
+//! The workers as Lambda runs them: binaries against a Runtime API on loopback, with an AWS on loopback.
+
+use std::sync::Arc;
+
+use replay::embedded::Embedded;
+use serde_json::{Value, json};
+use tests::fixtures;
+use tests::lambda::{self, Answer};
+
+const USER_STATS: &str = env!("CARGO_BIN_EXE_user-stats");
+const CACHE_INVALIDATION: &str = env!("CARGO_BIN_EXE_cache-invalidation");
+
+async fn account() -> Arc<Embedded> {
+    Arc::new(Embedded::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap())
+}
+
+async fn start(binary: &str, account: &Arc<Embedded>) -> lambda::Function {
+    let variables = [
+        ("TABLE_NAME", replay::embedded::TABLE),
+        ("USER_EVENTS_QUEUE_URL", &account.user_events.url),
+        ("CACHE_INVALIDATIONS_QUEUE_URL", &account.cache_invalidations.url),
+        ("DEAD_LETTER_QUEUE_URL", &account.user_events.dead_letter_url),
+        ("DISTRIBUTION_ID", account.distribution_id()),
+    ];
+    lambda::start(binary, Some(account.clone()), &variables).await
+}
+
+/// The fixture with its events dated now: the binary goes by the machine's clock.
+fn dated_now(fixture: &str) -> String {
+    let now = shared::time::Clock::system().now().to_string();
+    let mut event = fixtures::json(fixture);
+    for record in event["Records"].as_array_mut().unwrap() {
+        let mut body: Value = serde_json::from_str(record["body"].as_str().unwrap()).unwrap();
+        body["time"] = json!(now);
+        if body["data"].get("changed_at").is_some() {
+            body["data"]["changed_at"] = json!(now);
+        }
+        record["body"] = json!(body.to_string());
+    }
+    event.to_string()
+}
+
+#[tokio::test]
+async fn user_stats_counts_a_batch_once_however_often_it_comes() {
+    let account = account().await;
+    let mut function = start(USER_STATS, &account).await;
+    let batch = dated_now("user-stats/orders-of-two-users");
+    for _ in 0..3 {
+        let answer = function.invoke(&batch).await;
+        assert_eq!(answer, Answer::Response(json!({"batchItemFailures": []})));
+    }
+    let users = account.users().await.unwrap();
+    let spent: Vec<&Value> = users.values().map(|user| &user["spent"]["EUR"]).collect();
+    assert_eq!(spent, [&json!("12.50"), &json!("7.25")]);
+}
+
+#[tokio::test]
+async fn cache_invalidation_makes_one_call_for_a_batch() {
+    let account = account().await;
+    let mut function = start(CACHE_INVALIDATION, &account).await;
+    let answer = function.invoke(&dated_now("cache-invalidation/changes-of-two-users")).await;
+    assert_eq!(answer, Answer::Response(json!({"batchItemFailures": []})));
+    let invalidations = account.http_client().invalidations();
+    let expected = ["#user:7d8ca528-4931-4254-9273-ea5ee853f271", "#user:e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25"];
+    assert_eq!(invalidations, [expected.map(str::to_owned).to_vec()]);
+}
+
+#[tokio::test]
+async fn a_missing_variable_ends_the_start_with_its_name() {
+    for (binary, variable) in [(USER_STATS, "TABLE_NAME"), (CACHE_INVALIDATION, "DISTRIBUTION_ID")] {
+        let (success, output) = lambda::start(binary, None, &[]).await.ended().await;
+        assert!(!success && output.contains(&format!("{variable}: is required")), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_no_batch_is_an_error_and_the_next_one_is_served() {
+    let account = account().await;
+    let mut function = start(USER_STATS, &account).await;
+    assert!(matches!(function.invoke(r#"{"Records": 7}"#).await, Answer::Error(_)));
+    let answer = function.invoke(r#"{"Records": []}"#).await;
+    assert_eq!(answer, Answer::Response(json!({"batchItemFailures": []})));
+}
