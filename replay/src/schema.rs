@@ -22,7 +22,7 @@ pub fn event_schema() -> String {
             "description": "Who says it. (source, id) identifies the event."
         },
         "subject": {
-            "type": "string", "minLength": 1, "maxLength": 144,
+            "type": "string", "minLength": 1, "maxLength": 260,
             "description": "The user's sub; domain:example.com for user.sign_up_attempted."
         },
         "time": {"type": "string", "format": "date-time", "description": "Accepted up to 30 days back and 15 minutes ahead."},

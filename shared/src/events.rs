@@ -4,7 +4,7 @@
 //! an event comes in time ([`Event::check_time`]) and to the right queue is for the worker to say.
 //!
 //! To add an event type: a variant in [`Data`], its name in [`Data::parse`] and [`Data::event_type`], its
-//! effect in `workers/src/user_stats/`, and `cargo run -p replay -- schema` (see CONTRIBUTING.md).
+//! effect in `shared/src/statistics.rs`, and `cargo run -p replay -- schema` (see CONTRIBUTING.md).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,14 +19,14 @@ pub use data::*;
 pub use money::{Amount, Currency, InvalidAmount, Money, Spent};
 pub use subject::{InvalidSubject, Subject};
 
+use crate::store::keys;
 use crate::time;
 
 /// A body is smaller than this: the size that CloudEvents calls safe, and one SQS billing chunk.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// An id has at most this many characters.
 pub const MAX_ID_CHARS: usize = 128;
-/// A source has at most this many characters, so that the sort key made of it stays below DynamoDB's 1,024
-/// bytes.
+/// A source has at most this many characters.
 pub const MAX_SOURCE_CHARS: usize = 128;
 /// An event is accepted within 30 days of its time: longer than a message can live in a queue and its
 /// dead-letter queue (28 days), shorter than its marker lives in the table.
@@ -133,6 +133,9 @@ impl Event {
         }
         if !(1..=MAX_SOURCE_CHARS).contains(&envelope.source.chars().count()) {
             return Err(not_cloud_event("source: expected 1 to 128 characters"));
+        }
+        if keys::event(&envelope.source, &envelope.id).len() > keys::MAX_SORT_KEY_BYTES {
+            return Err(not_cloud_event("id and source: together more than DynamoDB's 1,024 bytes for a key"));
         }
         let data = Data::parse(&envelope.r#type, envelope.data.as_deref())?;
         let subject = envelope
@@ -303,6 +306,11 @@ mod tests {
             let text = error.to_string();
             assert!(text.contains(message) && !text.contains("secret"), "{text}");
         }
+        let long = body(|body| {
+            body["id"] = "\u{1f4a1}".repeat(128).into();
+            body["source"] = "\u{1f4a1}".repeat(128).into();
+        });
+        assert!(Event::parse(&long).unwrap_err().to_string().contains("id and source"));
         assert_eq!(Event::parse("{").unwrap_err().error_type(), "not_json");
         assert_eq!(Event::parse("").unwrap_err().error_type(), "not_json");
         assert_eq!(Event::parse("[]").unwrap_err().error_type(), "not_cloudevents");

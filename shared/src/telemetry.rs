@@ -88,6 +88,14 @@ pub fn lost_event(event: &Event, cause: &(dyn Error + 'static)) {
     );
 }
 
+/// Logs where a panic happened, and not its message: it may quote what a user sent.
+pub fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(error_type = "panic", location, "the function panicked");
+    }));
+}
+
 /// An error and its sources in one line, for the log.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();

@@ -25,7 +25,7 @@ pub async fn run<D>(
     handle: impl AsyncFn(&D, TriggerEvent) -> Result<TriggerEvent, TriggerError>,
 ) -> ExitCode {
     lambda_runtime::tracing::init_default_subscriber();
-    quiet_panics();
+    shared::telemetry::quiet_panics();
     let clock = Clock::system();
     let function = Function {
         environment: Environment::from_process(),
@@ -65,14 +65,6 @@ async fn answer(
         error_type: error.error_type.to_owned(),
         error_message: error.message.to_owned(),
     })
-}
-
-/// Logs where a panic happened, and not its message: it may quote what a user sent.
-fn quiet_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let location = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(error_type = "panic", location, "the trigger panicked");
-    }));
 }
 
 /// W3C trace context from X-Ray's header, `Root=1-<8>-<24>;Parent=<16>;Sampled=1`.

@@ -154,14 +154,19 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result
 /// Sorts the messages of a batch into changes, and what can never succeed.
 fn sort(batch: &Batch) -> (Vec<Change>, Vec<(usize, Rejection)>) {
     let (mut changes, mut rejections) = (Vec::new(), Vec::new());
-    for message in 0..batch.len() {
-        match Event::parse(batch.body(message)) {
-            Err(error) => rejections.push((message, Rejection::from(error))),
+    for message_index in 0..batch.len() {
+        match Event::parse(batch.body(message_index)) {
+            Err(error) => rejections.push((message_index, Rejection::from(error))),
             Ok(Event { subject: Subject::User(sub), data: Data::DataChanged(changed), .. }) => {
                 let DataChanged { views, changed_at } = changed;
-                changes.push(Change { message, sub, views, changed_at });
+                if views.is_empty() {
+                    let message = "invalid data: data.views: is empty".to_owned();
+                    rejections.push((message_index, Rejection { error_type: "invalid_data", message }));
+                    continue;
+                }
+                changes.push(Change { message: message_index, sub, views, changed_at });
             }
-            Ok(event) => rejections.push((message, Rejection::wrong_queue(&event))),
+            Ok(event) => rejections.push((message_index, Rejection::wrong_queue(&event))),
         }
     }
     (changes, rejections)

@@ -1,8 +1,10 @@
 //! The Lambda loop around a worker.
 
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use shared::config::{ConfigError, Environment};
@@ -20,6 +22,7 @@ pub async fn run<D>(
     handle: impl AsyncFn(&D, SqsEvent, Timestamp) -> Result<SqsBatchResponse, BatchError>,
 ) -> ExitCode {
     lambda_runtime::tracing::init_default_subscriber();
+    shared::telemetry::quiet_panics();
     let clock = Clock::system();
     let function = Function {
         environment: Environment::from_process(),
@@ -38,8 +41,12 @@ pub async fn run<D>(
     let service = service_fn(async |event: LambdaEvent<SqsEvent>| {
         let (event, context) = event.into_parts();
         let deadline = i64::try_from(context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        let response = handle(deps, event, deadline.unwrap_or(Timestamp::MAX)).await;
-        response.map_err(|error| Diagnostic { error_type: "batch".to_owned(), error_message: error.to_string() })
+        let handling = AssertUnwindSafe(handle(deps, event, deadline.unwrap_or(Timestamp::MAX)));
+        // Either way the whole batch comes again; nothing of a message stands in the error.
+        match handling.catch_unwind().await {
+            Ok(response) => response.map_err(|error| diagnostic("batch", &error.to_string())),
+            Err(_) => Err(diagnostic("panic", "the worker panicked")),
+        }
     });
     match lambda_runtime::run(service).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,4 +55,8 @@ pub async fn run<D>(
             ExitCode::FAILURE
         }
     }
+}
+
+fn diagnostic(error_type: &str, message: &str) -> Diagnostic {
+    Diagnostic { error_type: error_type.to_owned(), error_message: message.to_owned() }
 }

@@ -91,6 +91,8 @@ pub struct EmbeddedHttpClient {
 struct Journal {
     /// The items of each invalidation, in order.
     invalidations: Vec<Vec<String>>,
+    /// The caller reference of each of them.
+    caller_references: Vec<String>,
     /// The visibility that workers set, in seconds, by receipt handle.
     delays: HashMap<String, i64>,
 }
@@ -126,6 +128,11 @@ impl EmbeddedHttpClient {
         self.journal().invalidations.clone()
     }
 
+    /// The caller reference of each of them. The embedded CloudFront does not look at it.
+    pub fn caller_references(&self) -> Vec<String> {
+        self.journal().caller_references.clone()
+    }
+
     /// The visibility that workers set, in seconds, by receipt handle.
     pub fn delays(&self) -> HashMap<String, i64> {
         self.journal().delays.clone()
@@ -139,8 +146,14 @@ impl EmbeddedHttpClient {
         match operation {
             "CreateInvalidation" => {
                 let text = String::from_utf8_lossy(body);
-                let items = text.split("<Path>").skip(1).filter_map(|rest| rest.split("</Path>").next());
-                self.journal().invalidations.push(items.map(str::to_owned).collect());
+                let elements = |name: &str| -> Vec<String> {
+                    let rests = text.split(&format!("<{name}>")).skip(1).map(str::to_owned).collect::<Vec<_>>();
+                    let content = |rest: &String| rest.split("</").next().map(str::to_owned);
+                    rests.iter().filter_map(content).collect()
+                };
+                let mut journal = self.journal();
+                journal.invalidations.push(elements("Path"));
+                journal.caller_references.extend(elements("CallerReference"));
             }
             "ChangeMessageVisibilityBatch" => {
                 let body: Value = serde_json::from_slice(body).unwrap_or_default();

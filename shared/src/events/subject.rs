@@ -21,8 +21,10 @@ pub struct InvalidSubject(pub &'static str);
 
 const UNKNOWN: &str = "unknown";
 const DOMAIN_PREFIX: &str = "domain:";
-/// As long as a Cognito username may be.
-const MAX_CHARS: usize = 128;
+/// As long as a Cognito username may be, with what sets it apart from another kind of subject.
+const MAX_USER_CHARS: usize = 128 + "username:".len();
+/// As long as a domain name may be.
+const MAX_DOMAIN_CHARS: usize = 253;
 
 impl Subject {
     /// The user with this sub or username. A username that looks like another kind of subject is set apart.
@@ -56,9 +58,12 @@ impl FromStr for Subject {
     type Err = InvalidSubject;
 
     fn from_str(subject: &str) -> Result<Self, InvalidSubject> {
-        let too_long = subject.chars().count() > MAX_CHARS + DOMAIN_PREFIX.len() + "username:".len();
-        if too_long || subject.chars().any(char::is_control) {
-            return Err(InvalidSubject("expected at most 128 characters and no control character"));
+        let (name, longest) = match subject.strip_prefix(DOMAIN_PREFIX) {
+            Some(domain) => (domain, MAX_DOMAIN_CHARS),
+            None => (subject, MAX_USER_CHARS),
+        };
+        if name.chars().count() > longest || name.chars().any(char::is_control) {
+            return Err(InvalidSubject("expected a sub of at most 128 characters, or a domain of at most 253"));
         }
         match subject.strip_prefix(DOMAIN_PREFIX) {
             _ if subject.is_empty() => Err(InvalidSubject("is empty")),
@@ -88,7 +93,9 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_has_a_name_of_at_most_128_characters() {
+    fn a_subject_has_a_name_of_bearable_length() {
+        assert!(format!("domain:{}", "a".repeat(253)).parse::<Subject>().is_ok());
+        assert!(format!("domain:{}", "a".repeat(254)).parse::<Subject>().is_err());
         assert!("".parse::<Subject>().is_err());
         assert!("domain:".parse::<Subject>().is_err());
         assert!("a\nb".parse::<Subject>().is_err());

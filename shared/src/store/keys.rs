@@ -10,6 +10,8 @@ use super::{Item, string};
 pub const PK: &str = "PK";
 /// The sort key's attribute.
 pub const SK: &str = "SK";
+/// DynamoDB: a sort key has at most 1,024 bytes.
+pub const MAX_SORT_KEY_BYTES: usize = 1024;
 /// DynamoDB's time to live: seconds since 1970.
 pub const EXPIRES_AT: &str = "expiresAt";
 

@@ -29,7 +29,7 @@ pub struct Limits {
     pub max_cache_lifetime_seconds: u32,
 }
 
-/// A change of a user's data.
+/// A change of a user's data, in one view at least.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The message that tells of it.
@@ -145,7 +145,6 @@ fn individual_calls(users: BTreeMap<&str, User>, target: Target) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     for (sub, user) in users {
         let items = target.of_user(sub, &user.views);
-        // A change without views asks for nothing.
         match calls.last_mut() {
             Some(call) if call.items.len() + items.len() <= MAX_ITEMS => {
                 call.items.extend(items);
@@ -155,7 +154,6 @@ fn individual_calls(users: BTreeMap<&str, User>, target: Target) -> Vec<Call> {
             _ => calls.push(Call { items, subs: vec![sub.to_owned()], messages: user.messages, collapse: false }),
         }
     }
-    calls.retain(|call| !call.items.is_empty());
     calls
 }
 

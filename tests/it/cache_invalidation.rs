@@ -1,0 +1,130 @@
+//! cache-invalidation.
+
+use replay::embedded::Fault;
+use serde_json::{Value, json};
+
+use crate::support::{ANA, Rig, batch, event, rig};
+
+const BEN: &str = "0b6f4c1e-58d2-4b7a-9a36-1f2e3d4c5b6a";
+
+fn changed(id: &str, sub: &str, at: &str) -> Value {
+    let data = json!({"views": ["dashboard", "orders"], "changed_at": format!("2026-03-02T{at}Z")});
+    event("user.data_changed", id, sub, data)
+}
+
+fn invalidations(rig: &Rig) -> Vec<Vec<String>> {
+    rig.account.http_client().invalidations()
+}
+
+async fn spent(rig: &Rig) -> (Value, Value) {
+    let ledger = rig.item(&format!("LEDGER#{}", rig.account.distribution_id()), "MONTH#2026-03").await;
+    (ledger["items"].clone(), ledger["calls"].clone())
+}
+
+#[tokio::test]
+async fn changes_of_many_users_are_one_call_and_duplicates_cost_nothing() {
+    let rig = rig().await;
+    let worker = rig.cache_invalidation(&[]).await;
+    let changes = [changed("1", ANA, "08:59:50"), changed("2", BEN, "08:59:51"), changed("3", ANA, "08:59:52")];
+    for _ in 0..2 {
+        assert_eq!(worker.handle(&batch(&changes)).await, [] as [&str; 0]);
+    }
+    assert_eq!(invalidations(&rig), [[format!("#user:{BEN}"), format!("#user:{ANA}")].to_vec()]);
+    assert_eq!(spent(&rig).await, (json!(2), json!(1)));
+    assert_eq!(rig.account.counts("InvalidationsSkipped"), [("already_invalidated".to_owned(), 3)].into());
+    let mark = rig.item(&format!("USER#{ANA}"), "CACHE").await;
+    assert_eq!(mark["lastInvalidatedAt"], 1_772_441_999_000_i64, "the time before the call, less a second");
+}
+
+#[tokio::test]
+async fn a_change_after_the_call_is_another_call() {
+    let rig = rig().await;
+    let worker = rig.cache_invalidation(&[]).await;
+    worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await;
+    rig.account.time.advance(5);
+    worker.handle(&batch(&[changed("2", ANA, "09:00:02")])).await;
+    assert_eq!(invalidations(&rig).len(), 2);
+}
+
+#[tokio::test]
+async fn paths_name_each_view_where_the_distribution_has_no_tags() {
+    let rig = rig().await;
+    let worker = rig.cache_invalidation(&[("INVALIDATION_TARGET", "path")]).await;
+    worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await;
+    assert_eq!(invalidations(&rig), [[format!("/users/{ANA}/dashboard"), format!("/users/{ANA}/orders")].to_vec()]);
+    assert_eq!(spent(&rig).await, (json!(2), json!(1)));
+}
+
+#[tokio::test]
+async fn many_users_collapse_into_one_item() {
+    let rig = rig().await;
+    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]).await;
+    let changes = |from: usize| {
+        let change = |i: usize| changed(&format!("{from}-{i}"), &format!("user-{i}"), "08:59:50");
+        batch(&(0..4).map(change).collect::<Vec<_>>())
+    };
+    assert_eq!(worker.handle(&changes(0)).await, [] as [&str; 0]);
+    assert_eq!(invalidations(&rig), [["#users".to_owned()]]);
+    assert_eq!(worker.handle(&changes(1)).await, [] as [&str; 0]);
+    assert_eq!(invalidations(&rig).len(), 1, "the collapse counts for each of them");
+}
+
+#[tokio::test]
+async fn without_room_the_messages_come_again_later_and_nothing_is_paid() {
+    let rig = rig().await;
+    let worker = rig.cache_invalidation(&[]).await;
+    rig.account.faults.inject("CreateInvalidation", Fault::Error("TooManyInvalidationsInProgress"), 1);
+    let changes = batch(&[changed("1", ANA, "08:59:50"), changed("2", BEN, "08:59:50")]);
+    assert_eq!(worker.handle(&changes).await, ["m0", "m1"]);
+    assert_eq!(spent(&rig).await, (json!(0), json!(0)));
+    assert!(rig.account.faults.calls().contains(&"ChangeMessageVisibilityBatch".to_owned()));
+    assert_eq!(rig.account.counts("InvalidationsFailed"), [("no_room".to_owned(), 1)].into());
+    assert_eq!(worker.handle(&changes).await, [] as [&str; 0]);
+    assert_eq!(invalidations(&rig).len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_fails_with_its_own_word() {
+    let rig = rig().await;
+    let worker = rig.cache_invalidation(&[]).await;
+    rig.account.faults.inject("CreateInvalidation", Fault::Error("AccessDenied"), 1);
+    assert_eq!(worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await, ["m0"]);
+    assert_eq!(rig.account.counts("InvalidationsFailed"), [("refused".to_owned(), 1)].into());
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_asked_for_again_under_the_same_reference() {
+    let rig = rig().await;
+    let worker = rig.cache_invalidation(&[]).await;
+    rig.account.faults.inject("CreateInvalidation", Fault::ReplyLost, 1);
+    assert_eq!(worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await, [] as [&str; 0]);
+    let references = rig.account.http_client().caller_references();
+    assert_eq!((references.len(), &references[0]), (2, &references[1]));
+}
+
+#[tokio::test]
+async fn a_spent_budget_lets_entries_expire_or_collapses() {
+    for (exhausted, expected) in [("expire", vec![]), ("collapse", vec![vec!["#users".to_owned()]])] {
+        let rig = rig().await;
+        let variables = [("MONTHLY_ITEM_BUDGET", "1"), ("BUDGET_EXHAUSTED", exhausted)];
+        let worker = rig.cache_invalidation(&variables).await;
+        let changes = batch(&[changed("1", ANA, "08:59:50"), changed("2", BEN, "08:59:50")]);
+        assert_eq!(worker.handle(&changes).await, [] as [&str; 0]);
+        assert_eq!(invalidations(&rig), expected);
+        assert_eq!(rig.account.count("BudgetExhausted"), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_belong_on_the_queue_is_parked() {
+    let rig = rig().await;
+    let worker = rig.cache_invalidation(&[]).await;
+    let empty = event("user.data_changed", "3", ANA, json!({"views": [], "changed_at": "2026-03-02T09:00:00Z"}));
+    let bodies = [json!("not JSON"), crate::support::order("1", ANA, "1.00"), empty, changed("4", ANA, "08:59:50")];
+    assert_eq!(worker.handle(&batch(&bodies)).await, [] as [&str; 0]);
+    let parked = rig.dead_letters(&rig.account.cache_invalidations).await;
+    let mut reasons: Vec<&str> = parked.iter().map(|(_, error_type)| error_type.as_str()).collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["invalid_data", "not_json", "wrong_queue"]);
+    assert_eq!(invalidations(&rig).len(), 1);
+}

@@ -1,0 +1,140 @@
+//! The journeys in `events/journeys/`, with sums that were worked out by hand.
+
+use replay::journey::{self, Journey, Variables};
+use replay::local::{self, Outcome};
+use serde_json::{Value, json};
+use tests::fixtures;
+
+use crate::support::ANA;
+
+const ALL: [&str; 5] = [
+    "banned-while-signed-in",
+    "burst-of-orders",
+    "denied-domain",
+    "idle-users-orders",
+    "sign-up-to-first-purchase",
+];
+
+fn read(name: &str) -> Journey {
+    journey::read(&fixtures::folder().join(format!("journeys/{name}.json"))).unwrap()
+}
+
+fn defaults() -> Variables {
+    journey::read_variables(&fixtures::folder().join("environment.json")).unwrap()
+}
+
+async fn play(name: &str) -> Outcome {
+    local::play(&read(name), &defaults()).await.unwrap()
+}
+
+fn outcome_of<'a>(outcome: &'a Outcome, step: &str) -> &'a str {
+    &outcome.steps.iter().find(|s| s.name == step).unwrap_or_else(|| panic!("no step {step}")).outcome
+}
+
+fn picked(stats: &Value, names: &[&str]) -> Vec<Value> {
+    names.iter().map(|name| stats[*name].clone()).collect()
+}
+
+#[test]
+fn all_journeys_are_tested() {
+    let files = std::fs::read_dir(fixtures::folder().join("journeys")).unwrap();
+    let mut names: Vec<String> =
+        files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    names.sort();
+    assert_eq!(names, ALL);
+}
+
+#[tokio::test]
+async fn from_sign_up_to_first_purchase() {
+    let outcome = play("sign-up-to-first-purchase").await;
+    let ana = &outcome.users[ANA];
+    let names = ["orders", "spent", "activities", "signIns", "tokenRefreshes", "unreadNotifications", "messages"];
+    // One order of 49.90; one activity; one sign-in, one refresh; a notification created and read; one mail.
+    let expected = [json!(1), json!({"EUR": "49.90"}), json!(1), json!(1), json!(1), json!(0), json!({"sign_up": 1})];
+    assert_eq!(picked(ana, &names), expected);
+    assert_eq!(ana["recent"].as_array().unwrap().len(), 4);
+    // The confirmation, the activity, order and notification four seconds apart in one, the reading.
+    assert_eq!(outcome.invalidations.len(), 4);
+    assert!(outcome.invalidations.iter().all(|call| call.items == [format!("#user:{ANA}")]));
+    assert_eq!(outcome.skipped, [("coalesced".to_owned(), 1)].into());
+    assert_eq!(outcome.domains["example.com"].sign_ups_allowed, 1);
+    assert_eq!(outcome.dead_letters, []);
+}
+
+#[tokio::test]
+async fn a_denied_domain() {
+    let outcome = play("denied-domain").await;
+    let refused = outcome.steps.iter().filter(|step| step.outcome.starts_with("refused")).count();
+    assert_eq!(refused, 5);
+    let counts = |domain: &str| {
+        let stats = &outcome.domains[domain];
+        (stats.sign_ups, stats.sign_ups_allowed, stats.sign_ups_denied)
+    };
+    assert_eq!(counts("spam.test"), (2, 0, 2));
+    assert_eq!(counts("other"), (1, 0, 1));
+    assert_eq!(counts("invalid"), (1, 0, 1));
+    assert_eq!(counts("none"), (1, 0, 1));
+    assert_eq!(counts("example.com"), (1, 1, 0));
+    assert_eq!(outcome.users, Default::default());
+}
+
+#[tokio::test]
+async fn a_user_banned_while_signed_in() {
+    let outcome = play("banned-while-signed-in").await;
+    for step in ["His refresh is refused", "So is a new sign-in", "and one through managed login", "He tries again"] {
+        assert!(outcome_of(&outcome, step).starts_with("refused: "), "{step}");
+    }
+    for step in ["He signs in", "He gets tokens", "He signs in again", "He gets tokens again"] {
+        assert!(outcome_of(&outcome, step).starts_with("answered, "), "{step}");
+    }
+    let ben = outcome.users.values().next().unwrap();
+    assert_eq!(picked(ben, &["signIns", "signInsDenied", "tokenRefreshes"]), [json!(2), json!(4), json!(0)]);
+}
+
+#[tokio::test]
+async fn a_burst_of_orders_delivered_twice_counts_as_if_delivered_once() {
+    let mut once = read("burst-of-orders");
+    assert_eq!(once.deliveries, 2);
+    once.deliveries = 1;
+    let (once, twice) = (local::play(&once, &defaults()).await.unwrap(), play("burst-of-orders").await);
+    assert_eq!(once.users, twice.users);
+    assert_eq!(once.invalidations, twice.invalidations);
+    let carla = twice.users.values().next().unwrap();
+    // 0.10 + 0.20 + 19.99 + 5.00 + 1000.01 = 1025.30, and 30.00 placed and cancelled; 1200 + 800 yen.
+    assert_eq!(carla["spent"], json!({"EUR": "1025.30", "JPY": "2000"}));
+    assert_eq!(picked(carla, &["orders", "ordersCancelled"]), [json!(8), json!(1)]);
+    let mut reasons: Vec<_> = once.dead_letters.iter().map(|letter| letter.error_type.clone().unwrap()).collect();
+    reasons.sort();
+    assert_eq!(reasons, ["invalid_data", "invalid_data", "not_json", "too_old", "unknown_type"]);
+}
+
+#[tokio::test]
+async fn an_idle_user_s_orders_cost_no_invalidation() {
+    let outcome = play("idle-users-orders").await;
+    let dora = outcome.users.values().next().unwrap();
+    // Three times 9.99, one of them cancelled.
+    assert_eq!(dora["spent"], json!({"EUR": "19.98"}));
+    assert_eq!(outcome.skipped, [("idle".to_owned(), 2)].into());
+    // The confirmation, the order while she was there, the cancellation after she came back.
+    assert_eq!(outcome.invalidations.len(), 3);
+}
+
+#[tokio::test]
+async fn journeys_played_together_put_their_users_together() {
+    let journeys: Vec<Journey> = ALL.iter().map(|name| read(name)).collect();
+    let outcome = local::play_all(&journeys, &defaults()).await.unwrap();
+    let spent: Vec<String> = outcome.users.values().map(|user| user["spent"]["EUR"].to_string()).collect();
+    assert_eq!(spent, ["null", "\"1025.30\"", "\"49.90\"", "\"19.98\""], "Ben, Carla, Ana, Dora");
+}
+
+#[tokio::test]
+async fn every_fixture_is_a_journey_of_one_step() {
+    for name in fixtures::all() {
+        let journey = journey::read(&fixtures::folder().join(&name).with_extension("json")).unwrap();
+        let outcome = local::play(&journey, &defaults()).await.unwrap();
+        let expected = if name == "pre-sign-up/denied-domain" { "refused" } else { "" };
+        assert!(outcome.steps[0].outcome.starts_with(expected), "{name}");
+        let answered = outcome.steps[0].outcome.starts_with("answered") || name.contains("stats") || name.contains("cache");
+        assert_eq!(answered, expected.is_empty(), "{name}");
+    }
+}
