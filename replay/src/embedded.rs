@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use aws_config::{ConfigLoader, Region};
 use aws_credential_types::Credentials;
 use aws_sdk_cloudfront::types::{
-    CookiePreference, DefaultCacheBehavior, DistributionConfig, ForwardedValues, ItemSelection, Origin, Origins,
-    ViewerProtocolPolicy,
+    CookiePreference, DefaultCacheBehavior, DistributionConfig, ForwardedValues, ItemSelection, Origin,
+    Origins, ViewerProtocolPolicy,
 };
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
@@ -233,7 +233,8 @@ async fn worker_config(http_client: &EmbeddedHttpClient) -> aws_config::SdkConfi
 async fn create_table(client: &aws_sdk_dynamodb::Client) -> Result<()> {
     let mut call = client.create_table().table_name(TABLE).billing_mode(BillingMode::PayPerRequest);
     for (name, key_type) in [(PK, KeyType::Hash), (SK, KeyType::Range)] {
-        let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
+        let attribute =
+            AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
         let key = KeySchemaElement::builder().attribute_name(name).key_type(key_type);
         call = call.attribute_definitions(attribute.build()?).key_schema(key.build()?);
     }
@@ -241,7 +242,11 @@ async fn create_table(client: &aws_sdk_dynamodb::Client) -> Result<()> {
     Ok(())
 }
 
-async fn create_queues(client: &aws_sdk_sqs::Client, name: &'static str, max_receives: u32) -> Result<QueuePair> {
+async fn create_queues(
+    client: &aws_sdk_sqs::Client,
+    name: &'static str,
+    max_receives: u32,
+) -> Result<QueuePair> {
     let dead_letters = client.create_queue().queue_name(format!("{name}-dlq")).send().await?;
     let dead_letter_url = dead_letters.queue_url.context("a queue without a URL")?;
     let attributes = client.get_queue_attributes().queue_url(&dead_letter_url);

@@ -192,8 +192,9 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
     match (&step.invoke, &step.send, &step.suspend, &step.reinstate) {
         (Some(event), None, None, None) => {
             let path = journey.parent().unwrap_or(Path::new("")).join(event);
-            let function = function_of(&path)
-                .ok_or_else(|| ActionError::Step(format!("invoke: {event} lies in no folder of a function")))?;
+            let function = function_of(&path).ok_or_else(|| {
+                ActionError::Step(format!("invoke: {event} lies in no folder of a function"))
+            })?;
             let mut event: Value = read_json(&path).map_err(ActionError::File)?;
             merge(&mut event, &step.patch);
             Ok(Action::Invoke { function, event })

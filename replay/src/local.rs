@@ -80,7 +80,8 @@ pub struct DeadLetter {
 pub async fn play_all(journeys: &[Journey], defaults: &Variables) -> Result<Outcome> {
     let mut all = Outcome::default();
     for journey in journeys {
-        let outcome = play(journey, defaults).await.with_context(|| format!("journey \"{}\"", journey.name))?;
+        let outcome =
+            play(journey, defaults).await.with_context(|| format!("journey \"{}\"", journey.name))?;
         all.add(outcome);
     }
     Ok(all)
@@ -157,7 +158,8 @@ impl Player {
             }
             Action::Invoke { function, event } if function == "cache-invalidation" => {
                 let event = serde_json::from_value(event.clone()).context("not an SQS event")?;
-                let response = cache_invalidation::handle(&self.cache_invalidation.1, event, Timestamp::MAX).await;
+                let response =
+                    cache_invalidation::handle(&self.cache_invalidation.1, event, Timestamp::MAX).await;
                 Ok(describe_batch(response?))
             }
             Action::Invoke { function, event } => {
@@ -168,9 +170,16 @@ impl Player {
                 describe_answer(&before, answer)
             }
             Action::Send { messages, times } => {
-                for message in messages.iter().flat_map(|message| std::iter::repeat_n(message, *times as usize)) {
+                for message in
+                    messages.iter().flat_map(|message| std::iter::repeat_n(message, *times as usize))
+                {
                     let body = self.body(message);
-                    self.sqs.send_message().queue_url(&self.account.user_events.url).message_body(body).send().await?;
+                    self.sqs
+                        .send_message()
+                        .queue_url(&self.account.user_events.url)
+                        .message_body(body)
+                        .send()
+                        .await?;
                 }
                 Ok(format!("{} sent to user-events", plural(messages.len() * *times as usize, "message")))
             }
@@ -223,7 +232,9 @@ impl Player {
     async fn run_until(&mut self, until: Timestamp) -> Result<()> {
         for _ in 0..MAX_ROUNDS {
             let dues = [self.user_stats.0.next_due(), self.cache_invalidation.0.next_due()];
-            let Some(due) = dues.into_iter().flatten().min().filter(|due| *due <= until) else { return Ok(()) };
+            let Some(due) = dues.into_iter().flatten().min().filter(|due| *due <= until) else {
+                return Ok(());
+            };
             self.account.time.move_to(due);
             self.run_due().await?;
         }
@@ -235,10 +246,13 @@ impl Player {
         let now = self.account.time.now();
         let deadline = now + SignedDuration::from_secs(WORKER_SECONDS);
         let Self { account, sqs, user_stats: (mapping, deps), .. } = self;
-        drain(account, sqs, mapping, async |event| user_stats::handle(deps, event, deadline).await.ok()).await?;
-        let Self { account, sqs, cache_invalidation: (mapping, deps), .. } = self;
-        drain(account, sqs, mapping, async |event| cache_invalidation::handle(deps, event, deadline).await.ok())
+        drain(account, sqs, mapping, async |event| user_stats::handle(deps, event, deadline).await.ok())
             .await?;
+        let Self { account, sqs, cache_invalidation: (mapping, deps), .. } = self;
+        drain(account, sqs, mapping, async |event| {
+            cache_invalidation::handle(deps, event, deadline).await.ok()
+        })
+        .await?;
         let invalidations = self.account.http_client().invalidations();
         for items in invalidations.into_iter().skip(self.seen_invalidations) {
             self.seen_invalidations += 1;
@@ -255,7 +269,9 @@ impl Player {
             }
             if let Some(sub) = partition.strip_prefix("USER#") {
                 outcome.users.insert(sub.to_owned(), item);
-            } else if let Some((domain, _shard)) = partition.strip_prefix("DOMAIN#").and_then(|d| d.rsplit_once('#')) {
+            } else if let Some((domain, _shard)) =
+                partition.strip_prefix("DOMAIN#").and_then(|d| d.rsplit_once('#'))
+            {
                 let stats: DomainStats = serde_json::from_value(item)?;
                 let sum = outcome.domains.entry(domain.to_owned()).or_default();
                 *sum = sum.plus(&stats);
@@ -360,8 +376,10 @@ fn describe_answer(before: &Value, answer: Result<TriggerEvent, TriggerError>) -
     if after == *before {
         return Ok("answered, response unchanged".to_owned());
     }
-    let changed = after.as_object().into_iter().flatten().filter(|(name, value)| before.get(*name) != Some(*value));
-    let changed: Vec<String> = changed.map(|(name, value)| format!("{name} = {}", shortened(value))).collect();
+    let changed =
+        after.as_object().into_iter().flatten().filter(|(name, value)| before.get(*name) != Some(*value));
+    let changed: Vec<String> =
+        changed.map(|(name, value)| format!("{name} = {}", shortened(value))).collect();
     Ok(format!("answered, {}", changed.join(", ")))
 }
 

@@ -59,7 +59,8 @@ impl Mapping {
 
     /// When there is something to do next.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let batch = self.waiting.iter().map(|message| message.since + SignedDuration::from_secs(self.window_seconds));
+        let batch =
+            self.waiting.iter().map(|message| message.since + SignedDuration::from_secs(self.window_seconds));
         let full = (self.waiting.len() >= self.batch_size).then_some(Timestamp::MIN);
         let visible = self.invisible.iter().map(|(at, _)| *at);
         batch.chain(full).chain(visible).min()
@@ -67,7 +68,8 @@ impl Mapping {
 
     /// Receives what is visible at the time `now`.
     pub async fn receive(&mut self, sqs: &Client, now: Timestamp) -> Result<()> {
-        let (visible, invisible) = std::mem::take(&mut self.invisible).into_iter().partition(|(at, _)| *at <= now);
+        let (visible, invisible) =
+            std::mem::take(&mut self.invisible).into_iter().partition(|(at, _)| *at <= now);
         self.invisible = invisible;
         for (_, receipt_handle) in visible {
             set_visibility(sqs, &self.queues.url, &receipt_handle, 0).await?;
@@ -97,8 +99,12 @@ impl Mapping {
         }
         // The embedded SQS goes by the machine's clock.
         attributes.insert("SentTimestamp".to_owned(), sent_at.as_millisecond().to_string().into());
-        let message_attributes: Map<String, Value> =
-            message.message_attributes.iter().flatten().map(|(name, value)| (name.clone(), attribute(value))).collect();
+        let message_attributes: Map<String, Value> = message
+            .message_attributes
+            .iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), attribute(value)))
+            .collect();
         Ok(json!({
             "messageId": id,
             "receiptHandle": message.receipt_handle,
@@ -140,7 +146,9 @@ impl Mapping {
         now: Timestamp,
     ) -> Result<()> {
         let failed: BTreeSet<String> = match &response {
-            Some(response) => response.batch_item_failures.iter().map(|item| item.item_identifier.clone()).collect(),
+            Some(response) => {
+                response.batch_item_failures.iter().map(|item| item.item_identifier.clone()).collect()
+            }
             // The invocation failed: all of it comes again.
             None => delivery.messages.iter().map(|(id, _)| id.clone()).collect(),
         };

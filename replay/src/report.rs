@@ -40,7 +40,11 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     }
     for (domain, stats) in &outcome.domains {
         let (tried, allowed, denied) = (stats.sign_ups, stats.sign_ups_allowed, stats.sign_ups_denied);
-        writeln!(out, "  domain {domain}: {}, {allowed} allowed, {denied} denied", plural(usize::try_from(tried).unwrap_or_default(), "sign-up"))?;
+        writeln!(
+            out,
+            "  domain {domain}: {}, {allowed} allowed, {denied} denied",
+            plural(usize::try_from(tried).unwrap_or_default(), "sign-up")
+        )?;
     }
 
     writeln!(out, "\nInvalidations")?;
@@ -67,7 +71,12 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     }
     for letter in &outcome.dead_letters {
         let error_type = letter.error_type.as_deref().unwrap_or("received too often");
-        writeln!(out, "  {}: {error_type}: {}", letter.queue, letter.error_message.as_deref().unwrap_or_default())?;
+        writeln!(
+            out,
+            "  {}: {error_type}: {}",
+            letter.queue,
+            letter.error_message.as_deref().unwrap_or_default()
+        )?;
     }
     Ok(())
 }
@@ -81,7 +90,8 @@ fn shown(name: &str, value: &Value) -> String {
             time(value).map_or_else(|| value.to_string(), |time| time.to_string())
         }
         Value::Object(fields) => {
-            let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name} {}", shown(name, value))).collect();
+            let fields: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{name} {}", shown(name, value))).collect();
             fields.join(", ")
         }
         other => other.to_string(),

@@ -10,7 +10,8 @@ pub const PATH: &str = "events/schema/event.json";
 
 /// The schema of a message body, as the text of the file.
 pub fn event_schema() -> String {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Data>().to_value();
+    let mut schema =
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Data>().to_value();
     let attributes = json!({
         "specversion": {"const": "1.0"},
         "id": {
@@ -44,7 +45,8 @@ pub fn event_schema() -> String {
     let optional = optional_data(&schema);
     if let Some(variants) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
         for variant in variants {
-            let event_type = variant.pointer("/properties/type/const").and_then(Value::as_str).map(str::to_owned);
+            let event_type =
+                variant.pointer("/properties/type/const").and_then(Value::as_str).map(str::to_owned);
             if event_type.is_some_and(|event_type| optional.contains(&event_type)) {
                 variant["required"] = json!(["type"]);
             }

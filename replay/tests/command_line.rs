@@ -16,7 +16,13 @@ fn local_without_arguments_plays_the_first_purchase() {
     let output = replay(&["local"]);
     let shown = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    for part in ["From sign-up to first purchase", "She buys it", "EUR 49.90", "#user:7d8ca528", "Dead letters\n  none"] {
+    for part in [
+        "From sign-up to first purchase",
+        "She buys it",
+        "EUR 49.90",
+        "#user:7d8ca528",
+        "Dead letters\n  none",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     assert_eq!(text(&output.stderr), "");
@@ -24,7 +30,12 @@ fn local_without_arguments_plays_the_first_purchase() {
 
 #[test]
 fn json_is_one_document() {
-    let output = replay(&["local", "--json", "events/journeys/denied-domain.json", "events/journeys/burst-of-orders.json"]);
+    let output = replay(&[
+        "local",
+        "--json",
+        "events/journeys/denied-domain.json",
+        "events/journeys/burst-of-orders.json",
+    ]);
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let keys: Vec<&String> = document.as_object().expect("an object").keys().collect();
     let mut expected = ["steps", "users", "domains", "invalidations", "skipped", "dead_letters"];
@@ -52,7 +63,10 @@ fn a_wrong_path_or_a_broken_file_is_one_line_and_exit_code_2() {
         (write("d.json", &step(r#""invoke": "nowhere.json""#)), "d.json: steps[0]: invoke: "),
         (write("e.json", &step(r#""invoke": "pre-sign-up/nowhere.json""#)), "nowhere.json: No such file"),
         (write("f.json", &step(r#""after": "soon", "send": []"#)), "f.json: steps[0].after: "),
-        (write("g.json", &step(r#""send": [], "suspend": {"sub": "x"}"#)), "g.json: steps[0]: expected exactly one of"),
+        (
+            write("g.json", &step(r#""send": [], "suspend": {"sub": "x"}"#)),
+            "g.json: steps[0]: expected exactly one of",
+        ),
         (write("pre-sign-up/h.json", "[1,"), "h.json: "),
     ];
     for (path, expected) in broken {

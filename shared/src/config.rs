@@ -43,7 +43,9 @@ impl Environment {
 
     /// The value of `name`.
     pub fn required(&self, name: &str) -> Result<String, ConfigError> {
-        self.optional(name).map(str::to_owned).ok_or_else(|| ConfigError::new(name, "is required and not set"))
+        self.optional(name)
+            .map(str::to_owned)
+            .ok_or_else(|| ConfigError::new(name, "is required and not set"))
     }
 
     /// A comma-separated list; empty where `name` is not set.
@@ -101,7 +103,10 @@ mod tests {
     fn an_empty_value_counts_as_not_set() {
         assert_eq!(environment(" ").optional("NAME"), None);
         assert_eq!(environment("").flag("NAME", true), Ok(true));
-        assert_eq!(environment("").required("NAME").unwrap_err().to_string(), "NAME: is required and not set");
+        assert_eq!(
+            environment("").required("NAME").unwrap_err().to_string(),
+            "NAME: is required and not set"
+        );
     }
 
     #[test]

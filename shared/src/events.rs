@@ -135,7 +135,9 @@ impl Event {
             return Err(not_cloud_event("source: expected 1 to 128 characters"));
         }
         if keys::event(&envelope.source, &envelope.id).len() > keys::MAX_SORT_KEY_BYTES {
-            return Err(not_cloud_event("id and source: together more than DynamoDB's 1,024 bytes for a key"));
+            return Err(not_cloud_event(
+                "id and source: together more than DynamoDB's 1,024 bytes for a key",
+            ));
         }
         let data = Data::parse(&envelope.r#type, envelope.data.as_deref())?;
         let subject = envelope
@@ -145,7 +147,14 @@ impl Event {
             .and_then(|subject| data.check_subject(&subject).map(|()| subject))
             .map_err(|InvalidSubject(reason)| InvalidEvent::InvalidData(format!("subject: {reason}")))?;
         let time = time::whole_milliseconds(envelope.time);
-        Ok(Self { id: envelope.id, source: envelope.source, subject, time, traceparent: envelope.traceparent, data })
+        Ok(Self {
+            id: envelope.id,
+            source: envelope.source,
+            subject,
+            time,
+            traceparent: envelope.traceparent,
+            data,
+        })
     }
 
     /// The message body.

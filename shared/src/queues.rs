@@ -123,13 +123,22 @@ impl Queue {
                     continue;
                 }
             };
-            match self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await {
+            match self
+                .client
+                .send_message_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+            {
                 Ok(output) => {
                     for entry in output.failed() {
                         tracing::warn!(error_type = "send_refused", code = entry.code(), "message not sent");
                     }
                     for entry in output.successful() {
-                        if let Some(accepted) = entry.id().parse().ok().and_then(|i: usize| accepted.get_mut(i)) {
+                        if let Some(accepted) =
+                            entry.id().parse().ok().and_then(|i: usize| accepted.get_mut(i))
+                        {
                             *accepted = true;
                         }
                     }

@@ -16,7 +16,7 @@ use crate::store::millis;
 pub const MAX_RECENT: usize = 10;
 /// The text of an activity is cut after this many bytes, so that the statistics stay below 1 KB: DynamoDB
 /// charges a write by the kilobyte.
-pub const MAX_DETAIL_BYTES: usize = 24;
+pub const MAX_DETAIL_BYTES: usize = 20;
 
 /// What is known of a user's doings. Times are milliseconds since 1970 in JSON and in the table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ pub struct RecentActivity {
     pub at: Timestamp,
     /// The event's type.
     pub r#type: String,
-    /// The order's id, the notification's id or the description, cut to 24 bytes.
+    /// The order's id, the notification's id or the description, cut to 20 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -268,7 +268,7 @@ mod tests {
     fn a_text_is_cut_at_a_character() {
         let mut stats = UserStats::default();
         stats.apply(&activity(1, "ééééééééééééé and more"));
-        assert_eq!(stats.recent[0].detail.as_deref(), Some("éééééééééééé"));
+        assert_eq!(stats.recent[0].detail.as_deref(), Some("éééééééééé"));
     }
 
     #[test]

@@ -51,11 +51,7 @@ impl StoreError {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        move |error| Self {
-            operation,
-            code: error.code().map(str::to_owned),
-            cause: chain(&error).into(),
-        }
+        move |error| Self { operation, code: error.code().map(str::to_owned), cause: chain(&error).into() }
     }
 
     /// For an item that does not hold what it should.

@@ -25,7 +25,8 @@ async fn spent(rig: &Rig) -> (Value, Value) {
 async fn changes_of_many_users_are_one_call_and_duplicates_cost_nothing() {
     let rig = rig().await;
     let worker = rig.cache_invalidation(&[]).await;
-    let changes = [changed("1", ANA, "08:59:50"), changed("2", BEN, "08:59:51"), changed("3", ANA, "08:59:52")];
+    let changes =
+        [changed("1", ANA, "08:59:50"), changed("2", BEN, "08:59:51"), changed("3", ANA, "08:59:52")];
     for _ in 0..2 {
         assert_eq!(worker.handle(&batch(&changes)).await, [] as [&str; 0]);
     }
@@ -51,7 +52,10 @@ async fn paths_name_each_view_where_the_distribution_has_no_tags() {
     let rig = rig().await;
     let worker = rig.cache_invalidation(&[("INVALIDATION_TARGET", "path")]).await;
     worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await;
-    assert_eq!(invalidations(&rig), [[format!("/users/{ANA}/dashboard"), format!("/users/{ANA}/orders")].to_vec()]);
+    assert_eq!(
+        invalidations(&rig),
+        [[format!("/users/{ANA}/dashboard"), format!("/users/{ANA}/orders")].to_vec()]
+    );
     assert_eq!(spent(&rig).await, (json!(2), json!(1)));
 }
 
@@ -119,8 +123,10 @@ async fn a_spent_budget_lets_entries_expire_or_collapses() {
 async fn what_does_not_belong_on_the_queue_is_parked() {
     let rig = rig().await;
     let worker = rig.cache_invalidation(&[]).await;
-    let empty = event("user.data_changed", "3", ANA, json!({"views": [], "changed_at": "2026-03-02T09:00:00Z"}));
-    let bodies = [json!("not JSON"), crate::support::order("1", ANA, "1.00"), empty, changed("4", ANA, "08:59:50")];
+    let empty =
+        event("user.data_changed", "3", ANA, json!({"views": [], "changed_at": "2026-03-02T09:00:00Z"}));
+    let bodies =
+        [json!("not JSON"), crate::support::order("1", ANA, "1.00"), empty, changed("4", ANA, "08:59:50")];
     assert_eq!(worker.handle(&batch(&bodies)).await, [] as [&str; 0]);
     let parked = rig.dead_letters(&rig.account.cache_invalidations).await;
     let mut reasons: Vec<&str> = parked.iter().map(|(_, error_type)| error_type.as_str()).collect();

@@ -1,8 +1,9 @@
 //! aws_lambda_events as the judge: fixtures and responses parse with its types, where it has them.
 
 use aws_lambda_events::cognito::{
-    CognitoEventUserPoolsCustomMessage, CognitoEventUserPoolsPostConfirmation, CognitoEventUserPoolsPreAuthentication,
-    CognitoEventUserPoolsPreSignup, CognitoEventUserPoolsPreTokenGen, CognitoEventUserPoolsPreTokenGenV2,
+    CognitoEventUserPoolsCustomMessage, CognitoEventUserPoolsPostConfirmation,
+    CognitoEventUserPoolsPreAuthentication, CognitoEventUserPoolsPreSignup, CognitoEventUserPoolsPreTokenGen,
+    CognitoEventUserPoolsPreTokenGenV2,
 };
 use aws_lambda_events::sqs::SqsEvent;
 use serde::de::DeserializeOwned;
@@ -34,7 +35,9 @@ fn judge(name: &str, event: &Value) {
         "custom-message" => parses::<CognitoEventUserPoolsCustomMessage>(name, event),
         // The crate knows no client credentials, the one source that is new in version 3.
         "pre-token-generation" if name.ends_with("client-credentials") => {}
-        "pre-token-generation" if event["version"] == "1" => parses::<CognitoEventUserPoolsPreTokenGen>(name, event),
+        "pre-token-generation" if event["version"] == "1" => {
+            parses::<CognitoEventUserPoolsPreTokenGen>(name, event)
+        }
         "pre-token-generation" => parses::<CognitoEventUserPoolsPreTokenGenV2>(name, event),
         _ => parses::<SqsEvent>(name, event),
     }
@@ -60,12 +63,25 @@ fn there_is_a_fixture_for_every_trigger_source() {
         .filter_map(|name| Some(fixtures::json(name).get("triggerSource")?.as_str()?.to_owned()))
         .collect();
     let expected = [
-        "CustomMessage_AdminCreateUser", "CustomMessage_Authentication", "CustomMessage_ForgotPassword",
-        "CustomMessage_ResendCode", "CustomMessage_SignUp", "CustomMessage_UpdateUserAttribute",
-        "CustomMessage_VerifyUserAttribute", "PostConfirmation_ConfirmForgotPassword", "PostConfirmation_ConfirmSignUp",
-        "PreAuthentication_Authentication", "PreSignUp_AdminCreateUser", "PreSignUp_ExternalProvider", "PreSignUp_SignUp",
-        "TokenGeneration_AuthenticateDevice", "TokenGeneration_Authentication", "TokenGeneration_ClientCredentials",
-        "TokenGeneration_HostedAuth", "TokenGeneration_NewPasswordChallenge", "TokenGeneration_RefreshTokens",
+        "CustomMessage_AdminCreateUser",
+        "CustomMessage_Authentication",
+        "CustomMessage_ForgotPassword",
+        "CustomMessage_ResendCode",
+        "CustomMessage_SignUp",
+        "CustomMessage_UpdateUserAttribute",
+        "CustomMessage_VerifyUserAttribute",
+        "PostConfirmation_ConfirmForgotPassword",
+        "PostConfirmation_ConfirmSignUp",
+        "PreAuthentication_Authentication",
+        "PreSignUp_AdminCreateUser",
+        "PreSignUp_ExternalProvider",
+        "PreSignUp_SignUp",
+        "TokenGeneration_AuthenticateDevice",
+        "TokenGeneration_Authentication",
+        "TokenGeneration_ClientCredentials",
+        "TokenGeneration_HostedAuth",
+        "TokenGeneration_NewPasswordChallenge",
+        "TokenGeneration_RefreshTokens",
     ];
     assert_eq!(sources.into_iter().collect::<Vec<_>>(), expected);
 }

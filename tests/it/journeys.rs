@@ -48,9 +48,11 @@ fn all_journeys_are_tested() {
 async fn from_sign_up_to_first_purchase() {
     let outcome = play("sign-up-to-first-purchase").await;
     let ana = &outcome.users[ANA];
-    let names = ["orders", "spent", "activities", "signIns", "tokenRefreshes", "unreadNotifications", "messages"];
+    let names =
+        ["orders", "spent", "activities", "signIns", "tokenRefreshes", "unreadNotifications", "messages"];
     // One order of 49.90; one activity; one sign-in, one refresh; a notification created and read; one mail.
-    let expected = [json!(1), json!({"EUR": "49.90"}), json!(1), json!(1), json!(1), json!(0), json!({"sign_up": 1})];
+    let expected =
+        [json!(1), json!({"EUR": "49.90"}), json!(1), json!(1), json!(1), json!(0), json!({"sign_up": 1})];
     assert_eq!(picked(ana, &names), expected);
     assert_eq!(ana["recent"].as_array().unwrap().len(), 4);
     // The confirmation, the activity, order and notification four seconds apart in one, the reading.
@@ -81,7 +83,9 @@ async fn a_denied_domain() {
 #[tokio::test]
 async fn a_user_banned_while_signed_in() {
     let outcome = play("banned-while-signed-in").await;
-    for step in ["His refresh is refused", "So is a new sign-in", "and one through managed login", "He tries again"] {
+    for step in
+        ["His refresh is refused", "So is a new sign-in", "and one through managed login", "He tries again"]
+    {
         assert!(outcome_of(&outcome, step).starts_with("refused: "), "{step}");
     }
     for step in ["He signs in", "He gets tokens", "He signs in again", "He gets tokens again"] {
@@ -103,7 +107,8 @@ async fn a_burst_of_orders_delivered_twice_counts_as_if_delivered_once() {
     // 0.10 + 0.20 + 19.99 + 5.00 + 1000.01 = 1025.30, and 30.00 placed and cancelled; 1200 + 800 yen.
     assert_eq!(carla["spent"], json!({"EUR": "1025.30", "JPY": "2000"}));
     assert_eq!(picked(carla, &["orders", "ordersCancelled"]), [json!(8), json!(1)]);
-    let mut reasons: Vec<_> = once.dead_letters.iter().map(|letter| letter.error_type.clone().unwrap()).collect();
+    let mut reasons: Vec<_> =
+        once.dead_letters.iter().map(|letter| letter.error_type.clone().unwrap()).collect();
     reasons.sort();
     assert_eq!(reasons, ["invalid_data", "invalid_data", "not_json", "too_old", "unknown_type"]);
 }
@@ -134,7 +139,9 @@ async fn every_fixture_is_a_journey_of_one_step() {
         let outcome = local::play(&journey, &defaults()).await.unwrap();
         let expected = if name == "pre-sign-up/denied-domain" { "refused" } else { "" };
         assert!(outcome.steps[0].outcome.starts_with(expected), "{name}");
-        let answered = outcome.steps[0].outcome.starts_with("answered") || name.contains("stats") || name.contains("cache");
+        let answered = outcome.steps[0].outcome.starts_with("answered")
+            || name.contains("stats")
+            || name.contains("cache");
         assert_eq!(answered, expected.is_empty(), "{name}");
     }
 }

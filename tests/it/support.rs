@@ -31,7 +31,12 @@ fn owned(variables: Variables<'_>) -> BTreeMap<String, String> {
 
 impl Rig {
     /// Invokes a trigger.
-    pub async fn invoke(&self, function: &str, variables: Variables<'_>, event: TriggerEvent) -> Result<Value, TriggerError> {
+    pub async fn invoke(
+        &self,
+        function: &str,
+        variables: Variables<'_>,
+        event: TriggerEvent,
+    ) -> Result<Value, TriggerError> {
         let answer = local::invoke(&self.account, function, &owned(variables), event).await.unwrap();
         answer.map(|event| serde_json::to_value(&event).unwrap())
     }
@@ -43,7 +48,9 @@ impl Rig {
 
     /// user-stats, for batches.
     pub async fn user_stats(&self, variables: Variables<'_>) -> UserStats {
-        UserStats(user_stats::Deps::new(&self.account.function("user-stats", &owned(variables)).await).unwrap())
+        UserStats(
+            user_stats::Deps::new(&self.account.function("user-stats", &owned(variables)).await).unwrap(),
+        )
     }
 
     /// cache-invalidation, for batches.
@@ -83,18 +90,28 @@ impl Rig {
         let sqs = self.account.sqs().await;
         let mut taken = Vec::new();
         loop {
-            let call = sqs.receive_message().queue_url(url).max_number_of_messages(10).message_attribute_names("All");
+            let call = sqs
+                .receive_message()
+                .queue_url(url)
+                .max_number_of_messages(10)
+                .message_attribute_names("All");
             let messages = call.send().await.unwrap().messages.unwrap_or_default();
             if messages.is_empty() {
                 taken.sort_by_key(|(body, _): &(Value, String)| body.to_string());
                 return taken;
             }
             for message in messages {
-                sqs.delete_message().queue_url(url).receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
+                sqs.delete_message()
+                    .queue_url(url)
+                    .receipt_handle(message.receipt_handle.unwrap())
+                    .send()
+                    .await
+                    .unwrap();
                 let body = message.body.unwrap();
                 let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
                 let attributes = message.message_attributes.unwrap_or_default();
-                let error_type = attributes.get("error.type").and_then(|value| value.string_value()).unwrap_or_default();
+                let error_type =
+                    attributes.get("error.type").and_then(|value| value.string_value()).unwrap_or_default();
                 taken.push((body, error_type.to_owned()));
             }
         }
@@ -161,5 +178,10 @@ pub fn event(event_type: &str, id: &str, sub: &str, data: Value) -> Value {
 
 /// An order in euros.
 pub fn order(id: &str, sub: &str, amount: &str) -> Value {
-    event("order.placed", &format!("order-{id}-placed"), sub, json!({"order_id": id, "amount": amount, "currency": "EUR"}))
+    event(
+        "order.placed",
+        &format!("order-{id}-placed"),
+        sub,
+        json!({"order_id": id, "amount": amount, "currency": "EUR"}),
+    )
 }

@@ -43,7 +43,10 @@ async fn every_fixture_is_answered_and_only_its_response_changes() {
             continue;
         }
         let sent = fixtures::json(&name);
-        let mut answer = rig.invoke(function, &[], fixtures::event(&name)).await.unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        let mut answer = rig
+            .invoke(function, &[], fixtures::event(&name))
+            .await
+            .unwrap_or_else(|e| panic!("{name}: {e:?}"));
         answer["response"] = sent["response"].clone();
         assert_eq!(answer, sent, "{name}");
     }

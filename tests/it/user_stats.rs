@@ -23,7 +23,10 @@ async fn duplicate_delivery_counts_once() {
     assert_eq!((&users[BEN]["orders"], &users[BEN]["spent"]["EUR"]), (&json!(1), &json!("7.25")));
     let stored = rig.item(&format!("USER#{ANA}"), &keys::event("/shop", "order-1-placed")).await;
     assert_eq!(stored["type"], "order.placed");
-    assert_eq!(serde_json::from_str::<Value>(stored["event"].as_str().unwrap()).unwrap(), order("1", ANA, "12.50"));
+    assert_eq!(
+        serde_json::from_str::<Value>(stored["event"].as_str().unwrap()).unwrap(),
+        order("1", ANA, "12.50")
+    );
     assert_eq!(stored["expiresAt"], 1_772_442_000 + 90 * 24 * 3600);
 }
 
@@ -42,7 +45,8 @@ async fn a_retry_with_a_new_time_is_the_same_event() {
 async fn a_thousand_events_of_a_hundred_users_take_few_calls() {
     let rig = rig().await;
     let user_stats = rig.user_stats(&[]).await;
-    let events: Vec<Value> = (0..1000).map(|i| order(&i.to_string(), &format!("user-{}", i % 100), "1.00")).collect();
+    let events: Vec<Value> =
+        (0..1000).map(|i| order(&i.to_string(), &format!("user-{}", i % 100), "1.00")).collect();
     rig.account.faults.forget_calls();
     assert_eq!(user_stats.handle(&batch(&events)).await, [] as [&str; 0]);
     let calls = rig.account.faults.calls().len();
@@ -59,7 +63,10 @@ async fn more_events_than_a_transaction_takes_go_in_several() {
     let events: Vec<Value> = (0..250).map(|i| order(&i.to_string(), ANA, "0.10")).collect();
     user_stats.handle_twice(&batch(&events)).await;
     let stats = ana(&rig).await;
-    assert_eq!((&stats["orders"], &stats["spent"]["EUR"], &stats["version"]), (&json!(250), &json!("25.00"), &json!(3)));
+    assert_eq!(
+        (&stats["orders"], &stats["spent"]["EUR"], &stats["version"]),
+        (&json!(250), &json!("25.00"), &json!(3))
+    );
 }
 
 #[tokio::test]
@@ -79,7 +86,12 @@ async fn what_can_never_succeed_is_parked_with_its_reason_and_the_rest_is_counte
         with("3", |b| b["data"]["currency"] = "EURO".into()),
         with("4", |b| b["time"] = "1970-01-01T00:00:00Z".into()),
         with("5", |b| b["time"] = "2027-03-02T09:00:00Z".into()),
-        event("user.data_changed", "6", ANA, json!({"views": ["orders"], "changed_at": "2026-03-02T09:00:00Z"})),
+        event(
+            "user.data_changed",
+            "6",
+            ANA,
+            json!({"views": ["orders"], "changed_at": "2026-03-02T09:00:00Z"}),
+        ),
         event("user.deleted", "7", ANA, json!({})),
         order("8", ANA, "5.00"),
     ];
@@ -88,8 +100,15 @@ async fn what_can_never_succeed_is_parked_with_its_reason_and_the_rest_is_counte
     let mut reasons: Vec<&str> = parked.iter().map(|(_, error_type)| error_type.as_str()).collect();
     reasons.sort_unstable();
     let expected = [
-        "erasure_not_allowed", "in_the_future", "invalid_data", "invalid_data", "not_cloudevents", "not_json", "too_old",
-        "unknown_type", "wrong_queue",
+        "erasure_not_allowed",
+        "in_the_future",
+        "invalid_data",
+        "invalid_data",
+        "not_cloudevents",
+        "not_json",
+        "too_old",
+        "unknown_type",
+        "wrong_queue",
     ];
     assert_eq!(reasons, expected);
     assert_eq!(ana(&rig).await["orders"], 1);
@@ -104,7 +123,8 @@ async fn what_cannot_be_parked_is_reported_as_failed() {
     assert_eq!(failed, ["m0"]);
     let mut ten_attributes = serde_json::to_value(batch(&[json!("not JSON")])).unwrap();
     for i in 0..10 {
-        ten_attributes["Records"][0]["messageAttributes"][format!("a{i}")] = json!({"dataType": "String", "stringValue": "x"});
+        ten_attributes["Records"][0]["messageAttributes"][format!("a{i}")] =
+            json!({"dataType": "String", "stringValue": "x"});
     }
     rig.account.faults.clear();
     assert_eq!(user_stats.handle(&serde_json::from_value(ten_attributes).unwrap()).await, ["m0"]);
@@ -161,7 +181,8 @@ async fn attributes_of_a_newer_release_stay() {
     user_stats.handle_twice(&batch(&[order("1", ANA, "1.00")])).await;
     let client = rig.account.dynamodb().await;
     let string = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-    let call = client.update_item().table_name(replay::embedded::TABLE).update_expression("SET streak = :streak");
+    let call =
+        client.update_item().table_name(replay::embedded::TABLE).update_expression("SET streak = :streak");
     let call = call.key("PK", string(&format!("USER#{ANA}"))).key("SK", string("STATS"));
     call.expression_attribute_values(":streak", string("7 days")).send().await.unwrap();
     user_stats.handle_twice(&batch(&[order("2", ANA, "1.00")])).await;
@@ -182,7 +203,10 @@ async fn one_notice_per_user_follows_the_commit_and_comes_again_with_duplicates(
     rig.account.time.advance(600);
     assert_eq!(user_stats.handle(&orders).await, [] as [&str; 0]);
     let again = rig.notices().await;
-    assert!(again.len() == 2 && again.iter().all(|notice| notice["data"] == expected), "the time of the commit: {again:?}");
+    assert!(
+        again.len() == 2 && again.iter().all(|notice| notice["data"] == expected),
+        "the time of the commit: {again:?}"
+    );
 }
 
 #[tokio::test]
@@ -218,7 +242,8 @@ async fn sign_ups_are_counted_per_domain_in_shards() {
     };
     user_stats.handle_twice(&batch(&(0..40).map(attempt).collect::<Vec<_>>())).await;
     let items = rig.account.items().await.unwrap();
-    let shards: Vec<&Value> = items.iter().filter(|((_, sort), _)| sort == "STATS").map(|(_, item)| item).collect();
+    let shards: Vec<&Value> =
+        items.iter().filter(|((_, sort), _)| sort == "STATS").map(|(_, item)| item).collect();
     let sum = |name: &str| shards.iter().map(|shard| shard[name].as_u64().unwrap()).sum::<u64>();
     assert!(shards.len() > 10);
     assert_eq!((sum("signUps"), sum("signUpsAllowed"), sum("signUpsDenied")), (40, 30, 10));
@@ -256,7 +281,9 @@ async fn a_notice_of_suspension_reaches_the_cache_of_an_idle_user_and_bans_nobod
     user_stats.handle_twice(&batch(&[event("user.suspended", "s", ANA, json!({"reason": "forged"}))])).await;
     assert_eq!(rig.notices().await.len(), 2);
     assert_eq!(rig.item(&format!("USER#{ANA}"), "PROFILE").await, Value::Null);
-    let answer = rig.invoke("pre-authentication", &[], tests::fixtures::event("pre-authentication/authentication")).await;
+    let answer = rig
+        .invoke("pre-authentication", &[], tests::fixtures::event("pre-authentication/authentication"))
+        .await;
     assert!(answer.is_ok());
 }
 
@@ -287,10 +314,22 @@ async fn statistics_stay_below_a_kilobyte() {
         event("user.confirmed", "c", ANA, json!({"username": ANA})),
         event("user.signed_in", "s", ANA, client),
         event("user.token_refreshed", "t", ANA, json!({"client_id": "client"})),
-        event("user.message_requested", "m", ANA, json!({"kind": "sign_up", "channel": "sms", "locale": "en"})),
+        event(
+            "user.message_requested",
+            "m",
+            ANA,
+            json!({"kind": "sign_up", "channel": "sms", "locale": "en"}),
+        ),
         event("notification.read", "n", ANA, json!({"notification_id": "x"})),
     ];
-    events.extend((0..10).map(|i| event("activity.recorded", &format!("a{i}"), ANA, json!({"description": "Looked at a lamp".repeat(9)}))));
+    events.extend((0..10).map(|i| {
+        event(
+            "activity.recorded",
+            &format!("a{i}"),
+            ANA,
+            json!({"description": "Looked at a lamp".repeat(9)}),
+        )
+    }));
     events.push(order("1", ANA, "123456.78"));
     user_stats.handle_twice(&batch(&events)).await;
     // An upper bound of what DynamoDB counts: the JSON text, whose numbers are longer than DynamoDB's.
@@ -308,6 +347,8 @@ fn dynamodb_bytes(value: &Value) -> usize {
         Value::Number(number) => number.to_string().len().div_ceil(2) + 1,
         Value::String(text) => text.len(),
         Value::Array(items) => 3 + items.iter().map(|item| 1 + dynamodb_bytes(item)).sum::<usize>(),
-        Value::Object(fields) => 3 + fields.iter().map(|(name, item)| 1 + name.len() + dynamodb_bytes(item)).sum::<usize>(),
+        Value::Object(fields) => {
+            3 + fields.iter().map(|(name, item)| 1 + name.len() + dynamodb_bytes(item)).sum::<usize>()
+        }
     }
 }

@@ -117,8 +117,14 @@ async fn serve_runtime_api(
                 return Response::builder()
                     .header("Lambda-Runtime-Aws-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
                     .header("Lambda-Runtime-Deadline-Ms", "32503680000000")
-                    .header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-central-1:123456789012:function:f")
-                    .header("Lambda-Runtime-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1")
+                    .header(
+                        "Lambda-Runtime-Invoked-Function-Arn",
+                        "arn:aws:lambda:eu-central-1:123456789012:function:f",
+                    )
+                    .header(
+                        "Lambda-Runtime-Trace-Id",
+                        "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+                    )
                     .body(Full::from(event))
                     .expect("a response");
             }
@@ -159,7 +165,10 @@ async fn serve_aws(account: Arc<Embedded>) -> SocketAddr {
                     response
                 }
                 // As near as a server comes to a connection that breaks.
-                Err(_) => Response::builder().status(StatusCode::BAD_GATEWAY).body(Full::default()).expect("a response"),
+                Err(_) => Response::builder()
+                    .status(StatusCode::BAD_GATEWAY)
+                    .body(Full::default())
+                    .expect("a response"),
             }
         }
     })
@@ -182,7 +191,9 @@ where
                     async move { Ok::<_, Infallible>(response.await) }
                 });
                 // A function that is stopped breaks its connections.
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     });

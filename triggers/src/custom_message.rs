@@ -40,7 +40,9 @@ impl Config {
             return Err(ConfigError::new("PRODUCT_NAME", reason));
         }
         let url = |name: &str| match environment.optional(name) {
-            Some(url) if !url.starts_with("https://") || url.contains(['"', '\'', '<', '>', '{', '}', ' ']) => {
+            Some(url)
+                if !url.starts_with("https://") || url.contains(['"', '\'', '<', '>', '{', '}', ' ']) =>
+            {
                 Err(ConfigError::new(name, "expected a URL that starts with https://"))
             }
             url => Ok(url.map(str::to_owned)),
@@ -65,7 +67,10 @@ pub struct Deps {
 impl Deps {
     /// Reads the configuration.
     pub fn new(function: &Function) -> Result<Self, ConfigError> {
-        Ok(Self { config: Config::from_environment(&function.environment)?, reporter: Reporter::from_function(function)? })
+        Ok(Self {
+            config: Config::from_environment(&function.environment)?,
+            reporter: Reporter::from_function(function)?,
+        })
     }
 
     /// Opens the connections.
@@ -86,7 +91,8 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
         "CustomMessage_Authentication" => MessageKind::Authentication,
         _ => return Ok(event),
     };
-    let locale = event.attribute("locale").and_then(|tag| Locale::of_tag(&tag)).unwrap_or(deps.config.default_locale);
+    let locale =
+        event.attribute("locale").and_then(|tag| Locale::of_tag(&tag)).unwrap_or(deps.config.default_locale);
     let channel = match word(&deps.config, kind, locale, &event) {
         Ok(message) => {
             let mut response = event.response();
@@ -117,11 +123,14 @@ fn word(
     locale: Locale,
     event: &TriggerEvent,
 ) -> Result<templates::Message, &'static str> {
-    let placeholder = |name: &str| event.request().get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let placeholder =
+        |name: &str| event.request().get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let code = placeholder("codeParameter").ok_or("no_code_parameter")?;
     let username = match kind {
         // Cognito refuses this message without the placeholder of the user name.
-        MessageKind::AdminCreateUser => Some(placeholder("usernameParameter").ok_or("no_username_parameter")?),
+        MessageKind::AdminCreateUser => {
+            Some(placeholder("usernameParameter").ok_or("no_username_parameter")?)
+        }
         _ => None,
     };
     let name = event.attribute("name").and_then(|name| text::displayable(&name));

@@ -190,7 +190,15 @@ mod tests {
 
     #[test]
     fn views_are_tolerant() {
-        for json in ["null", "[]", "7", r#""text""#, "{}", r#"{"request": null}"#, r#"{"request": [1], "version": {}}"#] {
+        for json in [
+            "null",
+            "[]",
+            "7",
+            r#""text""#,
+            "{}",
+            r#"{"request": null}"#,
+            r#"{"request": [1], "version": {}}"#,
+        ] {
             let event = TriggerEvent::from_json(json).unwrap();
             assert_eq!((event.version(), event.sub(), event.attribute("email")), Default::default());
             assert_eq!(serde_json::to_string(&event).unwrap(), json);

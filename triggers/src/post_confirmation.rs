@@ -39,7 +39,11 @@ pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, Tr
                 let Data::Confirmed(confirmed) = report.data.clone() else { return };
                 let profile = Profile { sub: event.sub(), confirmed, created_at: report.time };
                 if let Err(error) = store.write_profile(&profile).await {
-                    tracing::error!(error_type = "store", cause = chain(&error), "the profile was not written");
+                    tracing::error!(
+                        error_type = "store",
+                        cause = chain(&error),
+                        "the profile was not written"
+                    );
                     reporter.count("ProfilesNotWritten", "store_error");
                 }
             };

@@ -22,7 +22,10 @@ pub struct Deps {
 impl Deps {
     /// Reads the configuration.
     pub fn new(function: &Function) -> Result<Self, ConfigError> {
-        Ok(Self { policy: Policy::from_environment(&function.environment)?, reporter: Reporter::from_function(function)? })
+        Ok(Self {
+            policy: Policy::from_environment(&function.environment)?,
+            reporter: Reporter::from_function(function)?,
+        })
     }
 
     /// Opens the connections.

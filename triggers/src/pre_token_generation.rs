@@ -4,7 +4,8 @@ use futures_util::future::join;
 use serde_json::{Map, Value, json};
 use shared::config::ConfigError;
 use shared::events::{
-    AttemptFlow, Data, GroupsMapped, SignInAttempted, SignInFlow, SignInOutcome, SignedIn, Subject, TokenRefreshed,
+    AttemptFlow, Data, GroupsMapped, SignInAttempted, SignInFlow, SignInOutcome, SignedIn, Subject,
+    TokenRefreshed,
 };
 use shared::function::Function;
 use shared::queues::Queue;
@@ -74,7 +75,8 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
         Verdict::Allowed(profile) => profile,
         Verdict::Denied => {
             let outcome = SignInOutcome::Denied;
-            let attempt = SignInAttempted { flow, outcome, reason: reason.to_owned(), claimed_by_client: None };
+            let attempt =
+                SignInAttempted { flow, outcome, reason: reason.to_owned(), claimed_by_client: None };
             reporter.send(reporter.event(&event, subject, Data::SignInAttempted(attempt))).await;
             reporter.count("SignInsDenied", reason);
             return Err(DENIED);
@@ -104,7 +106,7 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
         }
     };
     tokio::join!(reporter.send_all(reports), memberships);
-    set_response(&mut event, &mapped, &deps.claims);
+    set_response(&mut event, &sent, &mapped, &deps.claims);
     Ok(event)
 }
 
@@ -120,9 +122,15 @@ fn issued(flow: AttemptFlow, event: &TriggerEvent, mapped: &MappedGroups) -> Dat
     Data::SignedIn(SignedIn { flow, client_id: event.client_id(), groups: mapped.groups.clone() })
 }
 
-/// Writes what changed into `response`; leaves it alone where nothing did. An override of groups always names
-/// all of them: an empty one would take every group away.
-fn set_response(event: &mut TriggerEvent, mapped: &MappedGroups, claims: &TokenClaims) {
+/// Writes what changed into `response`; leaves it alone where nothing did. An override always names all groups,
+/// also where they stay as they are: an empty one would take every group away, and AWS does not say what a
+/// missing one does.
+fn set_response(
+    event: &mut TriggerEvent,
+    sent: &GroupConfiguration,
+    mapped: &MappedGroups,
+    claims: &TokenClaims,
+) {
     let first_version = event.version() == "1" || event.version().is_empty();
     let name = if first_version { "claimsOverrideDetails" } else { "claimsAndScopeOverrideDetails" };
     let mut response = event.response();
@@ -131,13 +139,12 @@ fn set_response(event: &mut TriggerEvent, mapped: &MappedGroups, claims: &TokenC
         _ => Map::new(),
     };
     let before = details.clone();
-    if let Some(configuration) = &mapped.configuration {
-        details.insert("groupOverrideDetails".to_owned(), json!(configuration));
-    }
     if !first_version {
         claims.add_to(&mut details);
     }
-    if details != before {
+    if details != before || mapped.configuration.is_some() {
+        let groups = mapped.configuration.as_ref().unwrap_or(sent);
+        details.insert("groupOverrideDetails".to_owned(), json!(groups));
         response.insert(name.to_owned(), Value::Object(details));
         event.set_response(response);
     }

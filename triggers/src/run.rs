@@ -70,10 +70,12 @@ async fn answer(
 /// W3C trace context from X-Ray's header, `Root=1-<8>-<24>;Parent=<16>;Sampled=1`.
 fn traceparent(context: &Context) -> Option<String> {
     let header = context.xray_trace_id.as_deref()?;
-    let part = |name: &str| header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+    let part =
+        |name: &str| header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
     let root = part("Root")?.strip_prefix("1-")?.replace('-', "");
     let parent = part("Parent")?;
-    let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hex =
+        |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let sampled = if part("Sampled") == Some("1") { "01" } else { "00" };
     (is_hex(&root, 32) && is_hex(parent, 16)).then(|| format!("00-{root}-{parent}-{sampled}"))
 }

@@ -12,7 +12,11 @@ const TRIGGERS: [(&str, &str, &str); 5] = [
     ("pre-sign-up", env!("CARGO_BIN_EXE_pre-sign-up"), "pre-sign-up/sign-up"),
     ("post-confirmation", env!("CARGO_BIN_EXE_post-confirmation"), "post-confirmation/confirm-sign-up"),
     ("pre-authentication", env!("CARGO_BIN_EXE_pre-authentication"), "pre-authentication/authentication"),
-    ("pre-token-generation", env!("CARGO_BIN_EXE_pre-token-generation"), "pre-token-generation/authentication"),
+    (
+        "pre-token-generation",
+        env!("CARGO_BIN_EXE_pre-token-generation"),
+        "pre-token-generation/authentication",
+    ),
     ("custom-message", env!("CARGO_BIN_EXE_custom-message"), "custom-message/sign-up"),
 ];
 
@@ -31,7 +35,8 @@ fn variables(account: &Embedded) -> Vec<(&'static str, String)> {
 
 async fn start(binary: &str, account: &Arc<Embedded>, more: &[(&'static str, &str)]) -> lambda::Function {
     let variables = variables(account);
-    let mut all: BTreeMap<&str, &str> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut all: BTreeMap<&str, &str> =
+        variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     all.extend(more.iter().copied());
     lambda::start(binary, Some(account.clone()), &all.into_iter().collect::<Vec<_>>()).await
 }
@@ -42,11 +47,16 @@ async fn every_trigger_starts_and_answers() {
     for (name, binary, fixture) in TRIGGERS {
         let mut function = start(binary, &account, &[]).await;
         let sent = fixtures::json(fixture);
-        let Answer::Response(answer) = function.invoke(&sent.to_string()).await else { panic!("{name} failed") };
+        let Answer::Response(answer) = function.invoke(&sent.to_string()).await else {
+            panic!("{name} failed")
+        };
         for (field, value) in sent.as_object().unwrap().iter().filter(|(field, _)| *field != "response") {
             assert_eq!(answer[field], *value, "{name}: {field}");
         }
-        assert!(matches!(function.invoke(&sent.to_string()).await, Answer::Response(_)), "{name} a second time");
+        assert!(
+            matches!(function.invoke(&sent.to_string()).await, Answer::Response(_)),
+            "{name} a second time"
+        );
     }
     let calls = account.faults.calls();
     let sends = calls.iter().filter(|call| call.starts_with("SendMessage")).count();
@@ -77,7 +87,10 @@ async fn a_missing_variable_ends_the_start_with_its_name() {
         let (success, output) = function.ended().await;
         assert!(!success, "{name}");
         let named = ["USER_EVENTS_QUEUE_URL", "TABLE_NAME", "PRODUCT_NAME"];
-        assert!(named.iter().any(|variable| output.contains(&format!("{variable}: is required"))), "{name}: {output}");
+        assert!(
+            named.iter().any(|variable| output.contains(&format!("{variable}: is required"))),
+            "{name}: {output}"
+        );
     }
 }
 

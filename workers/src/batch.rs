@@ -103,7 +103,12 @@ impl Batch {
     }
 
     /// Reports messages as failed, to come again after a delay that doubles with each receive.
-    pub fn fail_with_backoff(&mut self, indexes: impl IntoIterator<Item = usize>, first: Duration, longest: Duration) {
+    pub fn fail_with_backoff(
+        &mut self,
+        indexes: impl IntoIterator<Item = usize>,
+        first: Duration,
+        longest: Duration,
+    ) {
         for index in indexes {
             let delay = backoff(first, longest, self.receive_count(index), fastrand::f64());
             self.delayed.insert(index, delay);
@@ -112,7 +117,12 @@ impl Batch {
     }
 
     /// Sends messages that can never succeed to the dead-letter queue, each with its reason.
-    pub async fn park(&mut self, rejections: Vec<(usize, Rejection)>, dead_letters: &Queue, metrics: &Metrics) {
+    pub async fn park(
+        &mut self,
+        rejections: Vec<(usize, Rejection)>,
+        dead_letters: &Queue,
+        metrics: &Metrics,
+    ) {
         let mut parked = Vec::new();
         let mut messages = Vec::new();
         for (index, rejection) in rejections {
@@ -125,7 +135,8 @@ impl Batch {
                 None => self.fail([index]),
             }
         }
-        for ((index, rejection), accepted) in parked.into_iter().zip(dead_letters.send_batch(messages).await) {
+        for ((index, rejection), accepted) in parked.into_iter().zip(dead_letters.send_batch(messages).await)
+        {
             if accepted {
                 let error_type = rejection.error_type;
                 tracing::warn!(error_type, message_id = self.message_id(index), "message parked");
@@ -154,7 +165,8 @@ impl Batch {
         }
         let sentence: String = rejection.message.chars().take(MAX_ERROR_MESSAGE_CHARS).collect();
         for (name, text) in [(ERROR_TYPE, rejection.error_type), (ERROR_MESSAGE, &sentence)] {
-            let value = MessageAttributeValue::builder().data_type("String").string_value(text).build().ok()?;
+            let value =
+                MessageAttributeValue::builder().data_type("String").string_value(text).build().ok()?;
             attributes.push((name.to_owned(), value));
         }
         let message = Message {
@@ -169,7 +181,8 @@ impl Batch {
 
     /// Sets the delays and answers Lambda.
     pub async fn finish(self, queue: &Queue) -> Result<SqsBatchResponse, BatchError> {
-        let receipt = |index: usize| self.messages.get(index).and_then(|message| message.receipt_handle.clone());
+        let receipt =
+            |index: usize| self.messages.get(index).and_then(|message| message.receipt_handle.clone());
         let delays = self.delayed.iter().filter_map(|(index, delay)| Some((receipt(*index)?, *delay)));
         queue.delay(delays.collect()).await;
 

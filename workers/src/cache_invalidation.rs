@@ -67,7 +67,11 @@ impl Config {
                 target: Target::from_environment(environment)?,
                 collapse_above: environment.number("COLLAPSE_ABOVE", 3000, 1..=1_000_000)?,
                 max_staleness_seconds: environment.number("MAX_STALENESS_SECONDS", 300, 1..=86_400)?,
-                max_cache_lifetime_seconds: environment.number("MAX_CACHE_LIFETIME_SECONDS", 1800, 0..=31_536_000)?,
+                max_cache_lifetime_seconds: environment.number(
+                    "MAX_CACHE_LIFETIME_SECONDS",
+                    1800,
+                    0..=31_536_000,
+                )?,
             },
             monthly_item_budget: (budget > 0).then_some(u64::from(budget)),
             budget_exhausted: environment.choice("BUDGET_EXHAUSTED", BudgetExhausted::Expire, &exhausted)?,
@@ -114,7 +118,11 @@ enum Outcome {
 }
 
 /// Invalidates for a batch before the time `deadline`, and reports what must come again.
-pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, BatchError> {
+pub async fn handle(
+    deps: &Deps,
+    event: SqsEvent,
+    deadline: Timestamp,
+) -> Result<SqsBatchResponse, BatchError> {
     let mut batch = Batch::new(event);
     let (changes, rejections) = sort(&batch);
     batch.park(rejections, &deps.dead_letters, &deps.metrics).await;
@@ -217,7 +225,8 @@ async fn without_budget(deps: &Deps, batch: &Batch, call: &Call, known: &Known) 
     if !known.may_collapse(now) {
         return Outcome::NotNow;
     }
-    let everybody = Call { items: vec![deps.config.limits.target.everybody()], collapse: true, ..call.clone() };
+    let everybody =
+        Call { items: vec![deps.config.limits.target.everybody()], collapse: true, ..call.clone() };
     let reserved = deps.store.reserve_invalidation(&deps.config.distribution_id, now, 1, None).await;
     match reserved {
         Ok(_) => create(deps, batch, &everybody, now).await,
@@ -232,11 +241,16 @@ async fn create(deps: &Deps, batch: &Batch, call: &Call, now: Timestamp) -> Outc
     match deps.distribution.invalidate(&call.items, &reference).await {
         Ok(()) => {}
         Err(error) => {
-            tracing::error!(error_type = error.error_type(), cause = chain(&error), "nothing was invalidated");
+            tracing::error!(
+                error_type = error.error_type(),
+                cause = chain(&error),
+                "nothing was invalidated"
+            );
             deps.metrics.count_by(Some(("reason", error.error_type())), &[("InvalidationsFailed", 1)]);
             // What CloudFront surely did not do costs nothing. A time-out says nothing of the kind.
             if !matches!(error, InvalidationError::Unanswered(_))
-                && let Err(error) = store.release_invalidation(&config.distribution_id, now, call.items.len()).await
+                && let Err(error) =
+                    store.release_invalidation(&config.distribution_id, now, call.items.len()).await
             {
                 tracing::warn!(error_type = "store", cause = chain(&error), "the ledger counts too much");
             }

@@ -40,7 +40,8 @@ pub async fn run<D>(
     let (deps, handle) = (&deps, &handle);
     let service = service_fn(async |event: LambdaEvent<SqsEvent>| {
         let (event, context) = event.into_parts();
-        let deadline = i64::try_from(context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let deadline =
+            i64::try_from(context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         let handling = AssertUnwindSafe(handle(deps, event, deadline.unwrap_or(Timestamp::MAX)));
         // Either way the whole batch comes again; nothing of a message stands in the error.
         match handling.catch_unwind().await {

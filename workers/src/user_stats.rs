@@ -19,7 +19,9 @@ use shared::function::Function;
 use shared::queues::{Message, Queue, backoff};
 use shared::statistics::{DomainStats, UserStats, changed_views};
 use shared::store::commits::{Bookkeeping, MAX_EVENT_BYTES, MAX_EVENTS};
-use shared::store::{Commit, CommitError, Consistency, Partition, Profile, Store, StoreError, StoredStatistics, keys};
+use shared::store::{
+    Commit, CommitError, Consistency, Partition, Profile, Store, StoreError, StoredStatistics, keys,
+};
 use shared::telemetry::{Metrics, chain};
 use shared::time::{Clock, minus_seconds};
 
@@ -62,7 +64,11 @@ impl Config {
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let rule = IdleRule {
             token_validity_minutes: environment.number("TOKEN_VALIDITY_MINUTES", 60, 5..=1440)?,
-            max_cache_lifetime_seconds: environment.number("MAX_CACHE_LIFETIME_SECONDS", 1800, 0..=31_536_000)?,
+            max_cache_lifetime_seconds: environment.number(
+                "MAX_CACHE_LIFETIME_SECONDS",
+                1800,
+                0..=31_536_000,
+            )?,
         };
         let by_tag = environment.choice("INVALIDATION_TARGET", true, &[("tag", true), ("path", false)])?;
         // Without the token in the cache key (which comes with tags), anybody may have filled an entry.
@@ -127,7 +133,11 @@ enum Outcome {
 }
 
 /// Applies a batch before the time `deadline`, and reports what must come again.
-pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, BatchError> {
+pub async fn handle(
+    deps: &Deps,
+    event: SqsEvent,
+    deadline: Timestamp,
+) -> Result<SqsBatchResponse, BatchError> {
     let mut batch = Batch::new(event);
     let (works, rejections) = sort(deps, &batch);
     batch.park(rejections, &deps.dead_letters, &deps.metrics).await;
@@ -250,7 +260,11 @@ async fn apply(deps: &Deps, work: &Work, known: Option<StoredStatistics>, deadli
         }
         Err(Failure::Conflict) => Outcome::Conflict,
         Err(Failure::Store(error)) => {
-            tracing::error!(error_type = "store", cause = chain(&error), "a user's events were not committed");
+            tracing::error!(
+                error_type = "store",
+                cause = chain(&error),
+                "a user's events were not committed"
+            );
             Outcome::Failed
         }
     }
@@ -347,7 +361,8 @@ async fn commit<S: Fold>(
                 applied += count as u64;
                 left.drain(..count);
                 let version = state.bookkeeping.version + 1;
-                state = State { folded: next.folded, bookkeeping: Bookkeeping { version, ..next.bookkeeping } };
+                state =
+                    State { folded: next.folded, bookkeeping: Bookkeeping { version, ..next.bookkeeping } };
                 continue;
             }
             // Always progress: each of them is gone afterwards.
@@ -371,7 +386,8 @@ async fn commit<S: Fold>(
         state = State::from_stored(stored.into_values().next())?;
     }
     let dropped = left.len() as u64;
-    let counts = [("EventsApplied", applied), ("EventsDuplicate", duplicates), ("EventsOfErasedUsers", dropped)];
+    let counts =
+        [("EventsApplied", applied), ("EventsDuplicate", duplicates), ("EventsOfErasedUsers", dropped)];
     let counts: Vec<(&str, u64)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
     deps.metrics.count(&counts);
     Ok(state)
@@ -397,7 +413,8 @@ fn fold<S: Fold>(config: &Config, state: &State<S>, events: &[&Pending], now: Ti
     if events.iter().any(|pending| !changed_views(&pending.event.data).is_empty()) {
         // Later than whatever was noted before, so that the order of commits shows in it.
         let after = |time: Timestamp| shared::time::plus_millisecond(time);
-        let earlier = [bookkeeping.last_changed_at, bookkeeping.last_skipped_at].into_iter().flatten().map(after);
+        let earlier =
+            [bookkeeping.last_changed_at, bookkeeping.last_skipped_at].into_iter().flatten().map(after);
         let changed_at = earlier.fold(now, Timestamp::max);
         bookkeeping.last_changed_at = Some(changed_at);
         let is_idle = config.idle.is_some_and(|rule| rule.is_idle(folded.last_token_issued_at(), changed_at));
@@ -478,7 +495,8 @@ async fn erase(deps: &Deps, work: &Work, known: Option<StoredStatistics>) -> Res
                 }
                 tokio::time::sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, fastrand::f64())).await;
                 let stored = deps.store.statistics(&[&work.partition], Consistency::Strong).await?;
-                bookkeeping = stored.into_values().next().map(|s| s.bookkeeping().clone()).unwrap_or_default();
+                bookkeeping =
+                    stored.into_values().next().map(|s| s.bookkeeping().clone()).unwrap_or_default();
             }
         }
     }

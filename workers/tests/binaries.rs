@@ -61,7 +61,8 @@ async fn cache_invalidation_makes_one_call_for_a_batch() {
     let answer = function.invoke(&dated_now("cache-invalidation/changes-of-two-users")).await;
     assert_eq!(answer, Answer::Response(json!({"batchItemFailures": []})));
     let invalidations = account.http_client().invalidations();
-    let expected = ["#user:7d8ca528-4931-4254-9273-ea5ee853f271", "#user:e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25"];
+    let expected =
+        ["#user:7d8ca528-4931-4254-9273-ea5ee853f271", "#user:e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25"];
     assert_eq!(invalidations, [expected.map(str::to_owned).to_vec()]);
 }
 

@@ -73,7 +73,8 @@ impl Faults {
         let mut schedule = self.schedule();
         schedule.calls.push(operation.to_owned());
         let mut faults = schedule.faults.iter_mut();
-        let (_, fault, times) = faults.find(|(name, _, times)| *times > 0 && (name == operation || name == "*"))?;
+        let (_, fault, times) =
+            faults.find(|(name, _, times)| *times > 0 && (name == operation || name == "*"))?;
         *times -= 1;
         Some(fault.clone())
     }
@@ -147,7 +148,8 @@ impl EmbeddedHttpClient {
             "CreateInvalidation" => {
                 let text = String::from_utf8_lossy(body);
                 let elements = |name: &str| -> Vec<String> {
-                    let rests = text.split(&format!("<{name}>")).skip(1).map(str::to_owned).collect::<Vec<_>>();
+                    let rests =
+                        text.split(&format!("<{name}>")).skip(1).map(str::to_owned).collect::<Vec<_>>();
                     let content = |rest: &String| rest.split("</").next().map(str::to_owned);
                     rests.iter().filter_map(content).collect()
                 };
@@ -169,9 +171,12 @@ impl EmbeddedHttpClient {
 
     /// Answers one request.
     pub async fn answer(&self, request: MockRequest) -> Result<MockResponse, ConnectorError> {
-        let target = request.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+        let target =
+            request.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
         let (service, operation): (&dyn MockService, &str) = match target.split_once('.') {
-            Some((service, operation)) if service.starts_with("DynamoDB") => (&self.services.dynamodb, operation),
+            Some((service, operation)) if service.starts_with("DynamoDB") => {
+                (&self.services.dynamodb, operation)
+            }
             Some((_, operation)) => (&self.services.sqs, operation),
             None => (&self.services.cloudfront, cloudfront_operation(&request)),
         };
@@ -217,7 +222,10 @@ impl HttpConnector for EmbeddedHttpClient {
         let client = self.clone();
         HttpConnectorFuture::new(async move {
             let response = client.answer(mock_request(&request)?).await?;
-            let status = response.status.try_into().map_err(|error: _| ConnectorError::other(Box::new(error), None))?;
+            let status = response
+                .status
+                .try_into()
+                .map_err(|error: _| ConnectorError::other(Box::new(error), None))?;
             let mut answer = HttpResponse::new(status, SdkBody::from(response.body));
             for (name, value) in &response.headers {
                 if let Ok(value) = value.to_str() {

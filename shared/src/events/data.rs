@@ -128,7 +128,9 @@ impl Data {
     pub(super) fn check_subject(&self, subject: &Subject) -> Result<(), InvalidSubject> {
         match (self, subject) {
             (Self::SignUpAttempted(_), Subject::Domain(_)) => Ok(()),
-            (Self::SignUpAttempted(_), _) => Err(InvalidSubject("expected an e-mail domain, as \"domain:example.com\"")),
+            (Self::SignUpAttempted(_), _) => {
+                Err(InvalidSubject("expected an e-mail domain, as \"domain:example.com\""))
+            }
             (_, Subject::User(_)) | (Self::SignInAttempted(_), Subject::Unknown) => Ok(()),
             (_, Subject::Domain(_) | Subject::Unknown) => Err(InvalidSubject("expected a user's sub")),
         }

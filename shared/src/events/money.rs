@@ -131,7 +131,10 @@ impl TryFrom<String> for Currency {
     fn try_from(code: String) -> Result<Self, Self::Error> {
         // The crate also takes lower case; one currency has one name here.
         let upper = code.bytes().all(|byte| byte.is_ascii_uppercase());
-        IsoCurrency::from_code(&code).filter(|_| upper).map(Self).ok_or("expected a currency code of ISO 4217, such as EUR")
+        IsoCurrency::from_code(&code)
+            .filter(|_| upper)
+            .map(Self)
+            .ok_or("expected a currency code of ISO 4217, such as EUR")
     }
 }
 
@@ -177,7 +180,8 @@ impl TryFrom<BTreeMap<String, String>> for Spent {
 
 impl From<Spent> for BTreeMap<String, String> {
     fn from(spent: Spent) -> Self {
-        let places = |code: &str| IsoCurrency::from_code(code).and_then(IsoCurrency::exponent).unwrap_or_default();
+        let places =
+            |code: &str| IsoCurrency::from_code(code).and_then(IsoCurrency::exponent).unwrap_or_default();
         spent.0.into_iter().map(|(code, sum)| (code.clone(), sum.with_places(places(&code).into()))).collect()
     }
 }
@@ -188,10 +192,27 @@ mod tests {
 
     #[test]
     fn an_amount_is_a_positive_decimal_of_at_most_four_places() {
-        for (text, money) in [("49.90", "49.9"), ("0.0001", "0.0001"), ("007", "7"), ("999999999999999", "999999999999999")] {
+        for (text, money) in
+            [("49.90", "49.9"), ("0.0001", "0.0001"), ("007", "7"), ("999999999999999", "999999999999999")]
+        {
             assert_eq!(text.parse::<Amount>().unwrap().money().to_string(), money);
         }
-        for text in ["", "0", "0.00", "-1", "+1", "1.", ".5", "1.00000", "1e3", "1,5", " 1", "1000000000000000", "１", "NaN"] {
+        for text in [
+            "",
+            "0",
+            "0.00",
+            "-1",
+            "+1",
+            "1.",
+            ".5",
+            "1.00000",
+            "1e3",
+            "1,5",
+            " 1",
+            "1000000000000000",
+            "１",
+            "NaN",
+        ] {
             assert_eq!(text.parse::<Amount>(), Err(InvalidAmount), "{text:?}");
         }
     }

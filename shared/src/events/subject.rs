@@ -63,7 +63,9 @@ impl FromStr for Subject {
             None => (subject, MAX_USER_CHARS),
         };
         if name.chars().count() > longest || name.chars().any(char::is_control) {
-            return Err(InvalidSubject("expected a sub of at most 128 characters, or a domain of at most 253"));
+            return Err(InvalidSubject(
+                "expected a sub of at most 128 characters, or a domain of at most 253",
+            ));
         }
         match subject.strip_prefix(DOMAIN_PREFIX) {
             _ if subject.is_empty() => Err(InvalidSubject("is empty")),

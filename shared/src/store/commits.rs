@@ -8,7 +8,9 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, Put, TransactWriteItem, Update, WriteRequest};
+use aws_sdk_dynamodb::types::{
+    DeleteRequest, KeysAndAttributes, Put, TransactWriteItem, Update, WriteRequest,
+};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -134,7 +136,11 @@ impl Store {
     }
 
     /// Reads items by their keys; those that are not there are left out.
-    pub(super) async fn read_items(&self, keys: Vec<Item>, consistency: Consistency) -> Result<Vec<Item>, StoreError> {
+    pub(super) async fn read_items(
+        &self,
+        keys: Vec<Item>,
+        consistency: Consistency,
+    ) -> Result<Vec<Item>, StoreError> {
         const OPERATION: &str = "BatchGetItem";
         let mut items = Vec::new();
         for keys in keys.chunks(MAX_READ_ITEMS) {
@@ -151,9 +157,13 @@ impl Store {
                 let call = self.client.batch_get_item().request_items(&self.table, request);
                 let output = call.send().await.map_err(StoreError::call(OPERATION))?;
                 items.extend(output.responses.unwrap_or_default().into_values().flatten());
-                left = output.unprocessed_keys.unwrap_or_default().into_values().flat_map(|k| k.keys).collect();
+                left =
+                    output.unprocessed_keys.unwrap_or_default().into_values().flat_map(|k| k.keys).collect();
                 if left.len() == asked {
-                    return Err(StoreError::unreadable(OPERATION, std::io::Error::other("no key was processed")));
+                    return Err(StoreError::unreadable(
+                        OPERATION,
+                        std::io::Error::other("no key was processed"),
+                    ));
                 }
             }
         }
@@ -196,20 +206,31 @@ impl Store {
             Ok(_) => Ok(()),
             Err(error) => Err(match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                    let codes: Vec<&str> =
-                        cancelled.cancellation_reasons().iter().map(|r| r.code().unwrap_or_default()).collect();
+                    let codes: Vec<&str> = cancelled
+                        .cancellation_reasons()
+                        .iter()
+                        .map(|r| r.code().unwrap_or_default())
+                        .collect();
                     match cancelled_because(&codes, commit.events.len()) {
                         Some(cause) => cause,
                         None => StoreError::call(OPERATION)(error).into(),
                     }
                 }
-                Some(other) if other.code() == Some("TransactionInProgressException") => CommitError::Conflict,
+                Some(other) if other.code() == Some("TransactionInProgressException") => {
+                    CommitError::Conflict
+                }
                 _ => StoreError::call(OPERATION)(error).into(),
             }),
         }
     }
 
-    fn put_event(&self, partition: &str, event: &Event, body: &str, days: u32) -> Result<TransactWriteItem, StoreError> {
+    fn put_event(
+        &self,
+        partition: &str,
+        event: &Event,
+        body: &str,
+        days: u32,
+    ) -> Result<TransactWriteItem, StoreError> {
         let mut item = keys::key(partition, keys::event(&event.source, &event.id));
         item.insert("event".to_owned(), string(body));
         item.insert("type".to_owned(), string(event.data.event_type()));
@@ -250,7 +271,8 @@ impl Store {
         marker_days: u32,
     ) -> Result<(), CommitError> {
         const OPERATION: &str = "PutItem STATS erased";
-        let bookkeeping = Bookkeeping { version: read_version + 1, erased_at: Some(now), ..Bookkeeping::default() };
+        let bookkeeping =
+            Bookkeeping { version: read_version + 1, erased_at: Some(now), ..Bookkeeping::default() };
         let mut item: Item =
             serde_dynamo::to_item(bookkeeping).map_err(|error| StoreError::unreadable(OPERATION, error))?;
         item.extend(keys::key(partition.key(), STATS));
@@ -274,11 +296,13 @@ impl Store {
     pub async fn delete_all_but_statistics(&self, partition: &Partition) -> Result<(), StoreError> {
         for page in self.sort_keys(partition).await?.chunks(MAX_WRITE_ITEMS) {
             let requests = page.iter().filter(|sort_key| *sort_key != STATS).map(|sort_key| {
-                let request = DeleteRequest::builder().set_key(Some(keys::key(partition.key(), sort_key))).build();
+                let request =
+                    DeleteRequest::builder().set_key(Some(keys::key(partition.key(), sort_key))).build();
                 request.map(|request| WriteRequest::builder().delete_request(request).build())
             });
             let requests = requests.collect::<Result<Vec<_>, _>>();
-            self.write_items(requests.map_err(|error| StoreError::unreadable("BatchWriteItem", error))?).await?;
+            self.write_items(requests.map_err(|error| StoreError::unreadable("BatchWriteItem", error))?)
+                .await?;
         }
         Ok(())
     }
@@ -292,7 +316,10 @@ impl Store {
             let output = call.send().await.map_err(StoreError::call(OPERATION))?;
             requests = output.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
             if requests.len() == asked {
-                return Err(StoreError::unreadable(OPERATION, std::io::Error::other("no item was processed")));
+                return Err(StoreError::unreadable(
+                    OPERATION,
+                    std::io::Error::other("no item was processed"),
+                ));
             }
         }
         Ok(())

@@ -78,7 +78,12 @@ impl Store {
         self.put_marks(vec![keys::key(keys::ledger(distribution), COLLAPSE)], mark, expires_at).await
     }
 
-    async fn put_marks(&self, keys: Vec<Item>, mark: &CacheMark, expires_at: Timestamp) -> Result<(), StoreError> {
+    async fn put_marks(
+        &self,
+        keys: Vec<Item>,
+        mark: &CacheMark,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
         let unreadable = |error| StoreError::unreadable("writing CACHE", error);
         let mark: Item = serde_dynamo::to_item(mark).map_err(unreadable)?;
         for keys in keys.chunks(MAX_WRITE_ITEMS) {
@@ -90,7 +95,8 @@ impl Store {
                 request.map(|request| WriteRequest::builder().put_request(request).build())
             });
             let requests = requests.collect::<Result<Vec<_>, _>>();
-            self.write_items(requests.map_err(|error| StoreError::unreadable("writing CACHE", error))?).await?;
+            self.write_items(requests.map_err(|error| StoreError::unreadable("writing CACHE", error))?)
+                .await?;
         }
         Ok(())
     }
@@ -118,7 +124,12 @@ impl Store {
     }
 
     /// Gives back what was booked for a call that CloudFront surely refused.
-    pub async fn release_invalidation(&self, distribution: &str, now: Timestamp, items: usize) -> Result<(), StoreError> {
+    pub async fn release_invalidation(
+        &self,
+        distribution: &str,
+        now: Timestamp,
+        items: usize,
+    ) -> Result<(), StoreError> {
         let items = i64::try_from(items).unwrap_or(i64::MAX);
         self.book(distribution, now, -items, -1, None).await
     }

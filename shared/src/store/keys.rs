@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn ids_spread_over_all_shards() {
-        let shards: std::collections::HashSet<u8> = (0..1000).map(|id| shard(&format!("order-{id}"))).collect();
+        let shards: std::collections::HashSet<u8> =
+            (0..1000).map(|id| shard(&format!("order-{id}"))).collect();
         assert_eq!(shards.len(), usize::from(DOMAIN_SHARDS));
     }
 }

@@ -90,8 +90,8 @@ impl Store {
     /// whether this one does.
     pub async fn write_ban(&self, sub: &str, ban: &Ban) -> Result<bool, StoreError> {
         const OPERATION: &str = "UpdateItem PROFILE ban";
-        let item: AttributeValue =
-            serde_dynamo::to_attribute_value(ban).map_err(|error| StoreError::unreadable(OPERATION, error))?;
+        let item: AttributeValue = serde_dynamo::to_attribute_value(ban)
+            .map_err(|error| StoreError::unreadable(OPERATION, error))?;
         let mut update = UpdateExpression::default();
         update.set("ban", item);
         update.set("isBanned", AttributeValue::Bool(!ban.is_lifted()));

@@ -16,8 +16,13 @@ const VARIABLES: Variables<'static> = &[
 async fn every_kind_is_worded_in_every_language_within_cognito_s_limits() {
     let rig = rig().await;
     let kinds = [
-        "sign-up", "admin-create-user", "resend-code", "forgot-password", "update-user-attribute",
-        "verify-user-attribute", "authentication",
+        "sign-up",
+        "admin-create-user",
+        "resend-code",
+        "forgot-password",
+        "update-user-attribute",
+        "verify-user-attribute",
+        "authentication",
     ];
     let mut subjects = std::collections::BTreeSet::new();
     for kind in kinds {
@@ -26,7 +31,9 @@ async fn every_kind_is_worded_in_every_language_within_cognito_s_limits() {
                 event["request"]["userAttributes"]["locale"] = locale.into();
             });
             let response = rig.response("custom-message", VARIABLES, event).await;
-            let text = |name: &str| response[name].as_str().unwrap_or_else(|| panic!("{kind} {locale} {name}")).to_owned();
+            let text = |name: &str| {
+                response[name].as_str().unwrap_or_else(|| panic!("{kind} {locale} {name}")).to_owned()
+            };
             assert!((6..=140).contains(&text("smsMessage").chars().count()), "{kind} {locale}");
             assert!((6..=20_000).contains(&text("emailMessage").chars().count()), "{kind} {locale}");
             assert!((1..=140).contains(&text("emailSubject").chars().count()), "{kind} {locale}");
@@ -55,7 +62,9 @@ async fn without_ses_only_the_sms_text_is_set() {
 #[tokio::test]
 async fn a_name_cannot_bring_a_link_or_a_tag_into_the_mail() {
     let rig = rig().await;
-    for name in ["<script>alert(1)</script>", "Visit https://evil.test now", "evil.test", "{####}", "{username}"] {
+    for name in
+        ["<script>alert(1)</script>", "Visit https://evil.test now", "evil.test", "{####}", "{username}"]
+    {
         let event = event_with("custom-message/sign-up", |event| {
             event["request"]["userAttributes"]["name"] = name.into();
         });
@@ -73,7 +82,8 @@ async fn a_name_cannot_bring_a_link_or_a_tag_into_the_mail() {
 #[tokio::test]
 async fn a_message_that_cannot_be_worded_is_left_to_cognito() {
     let rig = rig().await;
-    let without_code = event_with("custom-message/sign-up", |event| event["request"]["codeParameter"] = Value::Null);
+    let without_code =
+        event_with("custom-message/sign-up", |event| event["request"]["codeParameter"] = Value::Null);
     let response = rig.response("custom-message", VARIABLES, without_code).await;
     assert_eq!(response, json!({"smsMessage": null, "emailMessage": null, "emailSubject": null}));
     let sent = rig.sent().await;

@@ -63,7 +63,8 @@ async fn a_failing_table_denies_or_allows_as_the_operator_says() {
     }
 }
 
-const GROUP_RULES: &str = r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"}]"#;
+const GROUP_RULES: &str =
+    r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"}]"#;
 
 #[tokio::test(start_paused = true)]
 async fn a_confirmation_is_answered_when_everything_fails() {
@@ -71,7 +72,8 @@ async fn a_confirmation_is_answered_when_everything_fails() {
         let rig = rig().await;
         rig.account.faults.inject("*", fault.clone(), 100);
         let begun = tokio::time::Instant::now();
-        let answer = rig.invoke("post-confirmation", &[], fixtures::event("post-confirmation/confirm-sign-up")).await;
+        let answer =
+            rig.invoke("post-confirmation", &[], fixtures::event("post-confirmation/confirm-sign-up")).await;
         assert!(answer.is_ok() && begun.elapsed() < LIMIT, "{fault:?}: {:?}", begun.elapsed());
     }
 }

@@ -9,7 +9,10 @@ use crate::support::rig;
 async fn an_allowed_sign_up_goes_on_and_is_reported_by_domain() {
     let rig = rig().await;
     let response = rig.response("pre-sign-up", &[], event("pre-sign-up/sign-up")).await;
-    assert_eq!(response, json!({"autoConfirmUser": false, "autoVerifyEmail": false, "autoVerifyPhone": false}));
+    assert_eq!(
+        response,
+        json!({"autoConfirmUser": false, "autoVerifyEmail": false, "autoVerifyPhone": false})
+    );
     let sent = rig.sent().await;
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0]["subject"], "domain:example.com");
@@ -26,7 +29,10 @@ async fn a_denied_sign_up_tells_the_reason_to_the_queue_and_not_to_the_user() {
     assert_eq!(error.message, "Sign-up is not possible with this e-mail address");
     let sent = rig.sent().await;
     assert_eq!(sent[0]["subject"], "domain:other", "whoever signs up cannot fill the table");
-    assert_eq!(sent[0]["data"], json!({"outcome": "denied", "reason": "domain_not_allowed", "channel": "self"}));
+    assert_eq!(
+        sent[0]["data"],
+        json!({"outcome": "denied", "reason": "domain_not_allowed", "channel": "self"})
+    );
     assert!(!sent[0].to_string().contains("mallory"));
     assert_eq!(rig.account.counts("SignUpsDenied"), [("domain_not_allowed".to_owned(), 1)].into());
 }
@@ -53,9 +59,11 @@ async fn an_administrator_may_create_anyone_and_a_provider_s_user_is_checked() {
 #[tokio::test]
 async fn a_sign_up_without_an_e_mail_address_is_the_operator_s_choice() {
     let rig = rig().await;
-    let without = || event_with("pre-sign-up/sign-up", |event| {
-        event["request"]["userAttributes"].as_object_mut().unwrap().remove("email");
-    });
+    let without = || {
+        event_with("pre-sign-up/sign-up", |event| {
+            event["request"]["userAttributes"].as_object_mut().unwrap().remove("email");
+        })
+    };
     assert!(rig.invoke("pre-sign-up", &[], without()).await.is_err());
     assert!(rig.invoke("pre-sign-up", &[("ALLOW_WITHOUT_EMAIL", "true")], without()).await.is_ok());
 }

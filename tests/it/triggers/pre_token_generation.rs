@@ -31,7 +31,8 @@ async fn each_source_is_reported_as_what_it_is() {
         let rig = rig().await;
         rig.response("pre-token-generation", &[], event(&format!("pre-token-generation/{fixture}"))).await;
         let sent = rig.sent().await;
-        let event = sent.iter().find(|event| event["type"] == event_type).unwrap_or_else(|| panic!("{fixture}"));
+        let event =
+            sent.iter().find(|event| event["type"] == event_type).unwrap_or_else(|| panic!("{fixture}"));
         assert_eq!(event["data"]["flow"].as_str().unwrap_or_default(), flow, "{fixture}");
         assert_eq!(event["data"]["client_id"], "1example23456789", "{fixture}");
     }
@@ -41,7 +42,9 @@ async fn each_source_is_reported_as_what_it_is() {
 async fn client_credentials_are_left_alone() {
     let rig = rig().await;
     let variables = [RULES[0], ("TOKEN_CLAIMS", r#"{"access": {"tenant": "x"}}"#)];
-    let answer = rig.invoke("pre-token-generation", &variables, event("pre-token-generation/client-credentials")).await;
+    let answer = rig
+        .invoke("pre-token-generation", &variables, event("pre-token-generation/client-credentials"))
+        .await;
     assert_eq!(answer.unwrap(), tests::fixtures::json("pre-token-generation/client-credentials"));
     assert_eq!(rig.account.faults.calls(), [] as [&str; 0]);
 }
@@ -49,7 +52,9 @@ async fn client_credentials_are_left_alone() {
 #[tokio::test]
 async fn nothing_is_overridden_where_nothing_changes() {
     let rig = rig().await;
-    for fixture in ["authentication", "authentication-v1", "authentication-v3", "refresh-tokens", "authenticate-device"] {
+    for fixture in
+        ["authentication", "authentication-v1", "authentication-v3", "refresh-tokens", "authenticate-device"]
+    {
         let name = format!("pre-token-generation/{fixture}");
         let response = rig.response("pre-token-generation", &[], event(&name)).await;
         assert_eq!(response, tests::fixtures::json(&name)["response"], "{fixture}");
@@ -59,8 +64,10 @@ async fn nothing_is_overridden_where_nothing_changes() {
 #[tokio::test]
 async fn a_group_that_a_rule_gives_is_added_to_those_that_cognito_sent() {
     let rig = rig().await;
-    let response = rig.response("pre-token-generation", RULES, event("pre-token-generation/authentication")).await;
-    let sent = tests::fixtures::json("pre-token-generation/authentication")["request"]["groupConfiguration"].clone();
+    let response =
+        rig.response("pre-token-generation", RULES, event("pre-token-generation/authentication")).await;
+    let sent =
+        tests::fixtures::json("pre-token-generation/authentication")["request"]["groupConfiguration"].clone();
     let groups = &response["claimsAndScopeOverrideDetails"]["groupOverrideDetails"];
     assert_eq!(groups["groupsToOverride"], json!(["Engineering", "Staff", "Developer"]));
     assert_eq!(groups["iamRolesToOverride"], sent["iamRolesToOverride"]);
@@ -86,11 +93,21 @@ async fn the_first_version_has_the_groups_in_its_own_place() {
 #[tokio::test]
 async fn claims_are_added_to_the_later_versions() {
     let rig = rig().await;
-    let variables = [("TOKEN_CLAIMS", r#"{"id": {"plan": "free"}, "access": {"tenant": "x"}, "scopes_to_add": ["orders"]}"#)];
-    let response = rig.response("pre-token-generation", &variables, event("pre-token-generation/authentication-v3")).await;
+    let variables = [(
+        "TOKEN_CLAIMS",
+        r#"{"id": {"plan": "free"}, "access": {"tenant": "x"}, "scopes_to_add": ["orders"]}"#,
+    )];
+    let response = rig
+        .response("pre-token-generation", &variables, event("pre-token-generation/authentication-v3"))
+        .await;
     let expected = json!({"claimsAndScopeOverrideDetails": {
-        "idTokenGeneration": {"claimsToAddOrOverride": {"plan": "free"}},
-        "accessTokenGeneration": {"claimsToAddOrOverride": {"tenant": "x"}, "scopesToAdd": ["orders"]},
+        "idTokenGeneration": {"claimsToAddOrOverride": {"plan": "free"}, "claimsToSuppress": []},
+        "accessTokenGeneration": {
+            "claimsToAddOrOverride": {"tenant": "x"}, "claimsToSuppress": [],
+            "scopesToAdd": ["orders"], "scopesToSuppress": [],
+        },
+        "groupOverrideDetails":
+            tests::fixtures::json("pre-token-generation/authentication-v3")["request"]["groupConfiguration"],
     }});
     assert_eq!(response, expected);
 }
@@ -99,7 +116,9 @@ async fn claims_are_added_to_the_later_versions() {
 async fn a_ban_holds_on_every_way_to_a_token() {
     let rig = rig().await;
     ban(&rig, None).await;
-    for fixture in ["hosted-auth", "authentication", "new-password-challenge", "authenticate-device", "refresh-tokens"] {
+    for fixture in
+        ["hosted-auth", "authentication", "new-password-challenge", "authenticate-device", "refresh-tokens"]
+    {
         let of_ana = event_with(&format!("pre-token-generation/{fixture}"), |event| {
             event["request"]["userAttributes"]["sub"] = ANA.into();
         });

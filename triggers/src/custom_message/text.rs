@@ -26,7 +26,8 @@ pub fn is_unsafe(c: char) -> bool {
 pub fn displayable(text: &str) -> Option<String> {
     let text: String = text.chars().filter(|c| !is_unsafe(*c)).collect();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let looks_like_link = text.contains("://") || text.to_lowercase().contains("www.") || has_dotted_word(&text);
+    let looks_like_link =
+        text.contains("://") || text.to_lowercase().contains("www.") || has_dotted_word(&text);
     let looks_like_placeholder = text.contains(['{', '}', '#', '<', '>', '@', '/', '\\']);
     let fits = (1..=MAX_NAME_CHARS).contains(&text.chars().count());
     (fits && !looks_like_link && !looks_like_placeholder).then_some(text)
@@ -51,7 +52,8 @@ pub fn check(message: &Message, code: &str, username: Option<&str>) -> Result<()
     if !within(sms, SMS_CHARS) || sms.contains(is_unsafe) {
         return Err("sms_invalid");
     }
-    let has_placeholders = |text: &str| text.contains(code) && username.is_none_or(|name| text.contains(name));
+    let has_placeholders =
+        |text: &str| text.contains(code) && username.is_none_or(|name| text.contains(name));
     if !has_placeholders(html) || !has_placeholders(sms) {
         return Err("placeholder_missing");
     }

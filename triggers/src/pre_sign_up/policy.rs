@@ -76,7 +76,8 @@ impl Policy {
 
     /// Decides about one sign-up.
     pub fn decide(&self, sign_up: &SignUp<'_>) -> Decision {
-        let decision = |outcome, reason, domain: &str| Decision { outcome, reason, domain: domain.to_owned() };
+        let decision =
+            |outcome, reason, domain: &str| Decision { outcome, reason, domain: domain.to_owned() };
         let (allowed, denied) = (SignUpOutcome::Allowed, SignUpOutcome::Denied);
         let email = sign_up.email.filter(|email| !email.is_empty());
         let domain = email.map(Domain::of_address);
@@ -127,7 +128,9 @@ impl Policy {
         let user_name = sign_up.user_name.to_lowercase();
         let bound = self.provider_domains.iter();
         bound
-            .filter(|(provider, _)| user_name.strip_prefix(provider.as_str()).is_some_and(|id| id.starts_with('_')))
+            .filter(|(provider, _)| {
+                user_name.strip_prefix(provider.as_str()).is_some_and(|id| id.starts_with('_'))
+            })
             .max_by_key(|(provider, _)| provider.len())
             .map(|(_, patterns)| patterns.as_slice())
     }
@@ -166,8 +169,10 @@ mod tests {
             ("BLOCKED_EMAIL_DOMAINS", "old.example.com"),
             ("TRUSTED_EMAIL_DOMAINS", "example.org"),
         ]);
-        let trusting =
-            policy(&[("TRUSTED_EMAIL_DOMAINS", "example.org"), ("TRUSTED_DOMAINS_SKIP_VERIFICATION", "true")]);
+        let trusting = policy(&[
+            ("TRUSTED_EMAIL_DOMAINS", "example.org"),
+            ("TRUSTED_DOMAINS_SKIP_VERIFICATION", "true"),
+        ]);
         for (policy, email, expected) in [
             (&open, "ana@example.com", (Allowed, "any_domain", "example.com")),
             (&open, "ana@x.spam.test", (Denied, "blocked_domain", "spam.test")),
@@ -210,7 +215,10 @@ mod tests {
         let error = |name: &str, value: &str| {
             Policy::from_environment(&[(name, value)].into_iter().collect()).unwrap_err().to_string()
         };
-        assert!(error("ALLOWED_EMAIL_DOMAINS", "@example.com").starts_with("ALLOWED_EMAIL_DOMAINS: \"@example.com\""));
+        assert!(
+            error("ALLOWED_EMAIL_DOMAINS", "@example.com")
+                .starts_with("ALLOWED_EMAIL_DOMAINS: \"@example.com\"")
+        );
         assert!(error("PROVIDER_DOMAINS", "[]").starts_with("PROVIDER_DOMAINS: "));
         assert!(error("PROVIDER_DOMAINS", r#"{"Google": ["x"]}"#).starts_with("PROVIDER_DOMAINS: \"x\""));
         assert!(error("BLOCK_DISPOSABLE_DOMAINS", "true").starts_with("BLOCK_DISPOSABLE_DOMAINS: "));

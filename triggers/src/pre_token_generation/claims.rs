@@ -9,8 +9,27 @@ const MAX_CLAIMS: usize = 5_000;
 
 /// Claims that Cognito does not let a trigger change.
 const RESERVED: [&str; 22] = [
-    "acr", "amr", "at_hash", "aud", "auth_time", "azp", "client_id", "cognito:username", "device_key", "event_id",
-    "exp", "iat", "identities", "iss", "jti", "nbf", "nonce", "origin_jti", "sub", "token_use", "username",
+    "acr",
+    "amr",
+    "at_hash",
+    "aud",
+    "auth_time",
+    "azp",
+    "client_id",
+    "cognito:username",
+    "device_key",
+    "event_id",
+    "exp",
+    "iat",
+    "identities",
+    "iss",
+    "jti",
+    "nbf",
+    "nonce",
+    "origin_jti",
+    "sub",
+    "token_use",
+    "username",
     "version",
 ];
 
@@ -54,23 +73,20 @@ impl TokenClaims {
         Ok(())
     }
 
-    /// Adds the claims to `claimsAndScopeOverrideDetails`.
+    /// Adds the claims to `claimsAndScopeOverrideDetails`, each token's part in the full shape that AWS documents.
     pub fn add_to(&self, details: &mut Map<String, Value>) {
         if !self.id.is_empty() {
-            details.insert("idTokenGeneration".to_owned(), json!({"claimsToAddOrOverride": self.id}));
+            let id = json!({"claimsToAddOrOverride": self.id, "claimsToSuppress": []});
+            details.insert("idTokenGeneration".to_owned(), id);
         }
-        let mut access = Map::new();
-        if !self.access.is_empty() {
-            access.insert("claimsToAddOrOverride".to_owned(), json!(self.access));
-        }
-        if !self.scopes_to_add.is_empty() {
-            access.insert("scopesToAdd".to_owned(), json!(self.scopes_to_add));
-        }
-        if !self.scopes_to_suppress.is_empty() {
-            access.insert("scopesToSuppress".to_owned(), json!(self.scopes_to_suppress));
-        }
-        if !access.is_empty() {
-            details.insert("accessTokenGeneration".to_owned(), Value::Object(access));
+        if !self.access.is_empty() || !self.scopes_to_add.is_empty() || !self.scopes_to_suppress.is_empty() {
+            let access = json!({
+                "claimsToAddOrOverride": self.access,
+                "claimsToSuppress": [],
+                "scopesToAdd": self.scopes_to_add,
+                "scopesToSuppress": self.scopes_to_suppress,
+            });
+            details.insert("accessTokenGeneration".to_owned(), access);
         }
     }
 }

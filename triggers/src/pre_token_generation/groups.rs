@@ -114,7 +114,10 @@ impl Rule {
     fn check(&self, trusted: &HashSet<String>) -> Result<(), String> {
         let conditions = [self.equals.is_some(), self.one_of.is_some(), self.contains.is_some()];
         if conditions.iter().filter(|condition| **condition).count() != 1 {
-            return Err(format!("the rule for \"{}\" needs exactly one of equals, one_of, contains", self.group));
+            return Err(format!(
+                "the rule for \"{}\" needs exactly one of equals, one_of, contains",
+                self.group
+            ));
         }
         if self.group.is_empty() {
             return Err("a rule has an empty group".to_owned());
@@ -194,10 +197,13 @@ impl GroupRules {
         if sent.preferred_role.as_ref().is_some_and(|role| !role_is_managed(role)) {
             return sent.preferred_role.clone();
         }
-        let with_precedence = giving.iter().filter(|rule| rule.precedence.is_some() && rule.role_arn.is_some());
+        let with_precedence =
+            giving.iter().filter(|rule| rule.precedence.is_some() && rule.role_arn.is_some());
         let best = with_precedence.min_by_key(|rule| rule.precedence).and_then(|rule| rule.role_arn.clone());
-        let still_given =
-            sent.preferred_role.clone().filter(|role| giving.iter().any(|rule| rule.role_arn.as_ref() == Some(role)));
+        let still_given = sent
+            .preferred_role
+            .clone()
+            .filter(|role| giving.iter().any(|rule| rule.role_arn.as_ref() == Some(role)));
         best.or(still_given)
     }
 }
@@ -273,7 +279,8 @@ mod tests {
 
     #[test]
     fn the_preferred_role_changes_only_where_precedences_decide_it() {
-        let (developer, other) = ("arn:aws:iam::123456789012:role/developer", "arn:aws:iam::123456789012:role/other");
+        let (developer, other) =
+            ("arn:aws:iam::123456789012:role/developer", "arn:aws:iam::123456789012:role/other");
         let engineer = serde_json::json!({"custom:department": "Engineering"});
         let preferred = |mapped: MappedGroups| mapped.configuration.and_then(|new| new.preferred_role);
         assert_eq!(preferred(map(engineer.clone(), &[], None)).as_deref(), Some(developer));
@@ -289,7 +296,10 @@ mod tests {
             (r#"[{"attribute": "a", "group": "g"}]"#, "exactly one of"),
             (r#"[{"attribute": "a", "equals": "x", "contains": "y", "group": "g"}]"#, "exactly one of"),
             (r#"[{"attribute": "a", "equals": "x", "group": "g", "grup": "g"}]"#, "unknown field"),
-            (r#"[{"attribute": "a", "equals": "x", "group": "g", "privileged": true}]"#, "TRUSTED_ATTRIBUTES"),
+            (
+                r#"[{"attribute": "a", "equals": "x", "group": "g", "privileged": true}]"#,
+                "TRUSTED_ATTRIBUTES",
+            ),
             (
                 r#"[{"attribute": "custom:roles", "equals": "x", "group": "g", "privileged": true},
                     {"attribute": "a", "equals": "x", "group": "g"}]"#,

@@ -45,17 +45,22 @@ impl InvalidationError {
         R: std::fmt::Debug + Send + Sync + 'static,
     {
         /// Codes that mean "later". The SDK retries throttling by itself, but not the first of these.
-        const LATER: [&str; 4] =
-            ["TooManyInvalidationsInProgress", "Throttling", "ThrottlingException", "TooManyRequestsException"];
+        const LATER: [&str; 4] = [
+            "TooManyInvalidationsInProgress",
+            "Throttling",
+            "ThrottlingException",
+            "TooManyRequestsException",
+        ];
         let code = error.code().map(str::to_owned);
-        let server_failed = matches!(&error, SdkError::ServiceError(service) if service.err().code().is_none());
+        let server_failed =
+            matches!(&error, SdkError::ServiceError(service) if service.err().code().is_none());
         let answered = matches!(error, SdkError::ServiceError(_));
         let cause = chain(&error).into();
         match code.as_deref() {
             Some(code) if LATER.contains(&code) => Self::NoRoom(cause),
-            Some("InternalError" | "InternalFailure" | "ServiceUnavailable" | "ServiceUnavailableException") => {
-                Self::Unanswered(cause)
-            }
+            Some(
+                "InternalError" | "InternalFailure" | "ServiceUnavailable" | "ServiceUnavailableException",
+            ) => Self::Unanswered(cause),
             _ if answered && !server_failed => Self::Refused(cause),
             _ => Self::Unanswered(cause),
         }
@@ -70,10 +75,15 @@ impl Distribution {
 
     /// Evicts the entries that the items name. With the same reference and items CloudFront answers with the
     /// invalidation that it has made already, free of charge.
-    pub async fn invalidate(&self, items: &[String], caller_reference: &str) -> Result<(), InvalidationError> {
+    pub async fn invalidate(
+        &self,
+        items: &[String],
+        caller_reference: &str,
+    ) -> Result<(), InvalidationError> {
         let quantity = i32::try_from(items.len()).unwrap_or(i32::MAX);
         let refuse = |error: aws_sdk_cloudfront::error::BuildError| InvalidationError::Refused(error.into());
-        let paths = Paths::builder().quantity(quantity).set_items(Some(items.to_vec())).build().map_err(refuse)?;
+        let paths =
+            Paths::builder().quantity(quantity).set_items(Some(items.to_vec())).build().map_err(refuse)?;
         let batch = InvalidationBatch::builder().paths(paths).caller_reference(caller_reference);
         let batch = batch.build().map_err(refuse)?;
         let call = self.client.create_invalidation().distribution_id(&self.id).invalidation_batch(batch);

@@ -52,9 +52,9 @@ mod tests {
         let views = BTreeSet::from([View::Dashboard, View::Orders]);
         let sub = "7d8ca528-4931-4254-9273-ea5ee853f271";
         assert_eq!(Target::Tag.of_user(sub, &views), [format!("#user:{sub}")]);
-        assert_eq!(Target::Path.of_user("a b/é*,", &views), [
-            "/users/a%20b%2F%C3%A9%2A%2C/dashboard",
-            "/users/a%20b%2F%C3%A9%2A%2C/orders",
-        ]);
+        assert_eq!(
+            Target::Path.of_user("a b/é*,", &views),
+            ["/users/a%20b%2F%C3%A9%2A%2C/dashboard", "/users/a%20b%2F%C3%A9%2A%2C/orders",]
+        );
     }
 }

@@ -122,16 +122,17 @@ pub fn plan(changes: &[Change], known: &Known, limits: &Limits, now: Timestamp, 
             user.messages.push(change.message);
         }
     }
-    let calls = if users.len() as u64 > u64::from(collapse_above(limits, now, oldest)) && known.may_collapse(now) {
-        vec![Call {
-            items: vec![limits.target.everybody()],
-            subs: users.keys().map(|sub| (*sub).to_owned()).collect(),
-            messages: users.into_values().flat_map(|user| user.messages).collect(),
-            collapse: true,
-        }]
-    } else {
-        individual_calls(users, limits.target)
-    };
+    let calls =
+        if users.len() as u64 > u64::from(collapse_above(limits, now, oldest)) && known.may_collapse(now) {
+            vec![Call {
+                items: vec![limits.target.everybody()],
+                subs: users.keys().map(|sub| (*sub).to_owned()).collect(),
+                messages: users.into_values().flat_map(|user| user.messages).collect(),
+                collapse: true,
+            }]
+        } else {
+            individual_calls(users, limits.target)
+        };
     Plan { skipped, calls }
 }
 
@@ -151,7 +152,12 @@ fn individual_calls(users: BTreeMap<&str, User>, target: Target) -> Vec<Call> {
                 call.subs.push(sub.to_owned());
                 call.messages.extend(user.messages);
             }
-            _ => calls.push(Call { items, subs: vec![sub.to_owned()], messages: user.messages, collapse: false }),
+            _ => calls.push(Call {
+                items,
+                subs: vec![sub.to_owned()],
+                messages: user.messages,
+                collapse: false,
+            }),
         }
     }
     calls
@@ -197,18 +203,22 @@ mod tests {
     fn changes_of_one_user_are_one_item() {
         let changes = [change(0, "ana", -3), change(1, "ben", -2), change(2, "ana", -1)];
         let plan = plan(&changes, &Known::default(), &LIMITS, at(0), at(0));
-        assert_eq!(plan.calls, [Call {
-            items: vec!["#user:ana".into(), "#user:ben".into()],
-            subs: vec!["ana".into(), "ben".into()],
-            messages: vec![0, 2, 1],
-            collapse: false,
-        }]);
+        assert_eq!(
+            plan.calls,
+            [Call {
+                items: vec!["#user:ana".into(), "#user:ben".into()],
+                subs: vec!["ana".into(), "ben".into()],
+                messages: vec![0, 2, 1],
+                collapse: false,
+            }]
+        );
         assert_eq!(plan.skipped, []);
     }
 
     #[test]
     fn what_is_done_or_has_expired_is_skipped() {
-        let known = Known { users: HashMap::from([("ana".to_owned(), mark(-10))]), collapse: Some(mark(-20)) };
+        let known =
+            Known { users: HashMap::from([("ana".to_owned(), mark(-10))]), collapse: Some(mark(-20)) };
         let changes = [
             change(0, "ana", -10),
             change(1, "ana", -9),
@@ -217,11 +227,14 @@ mod tests {
             change(4, "eva", -1801),
         ];
         let plan = plan(&changes, &known, &LIMITS, at(0), at(0));
-        assert_eq!(plan.skipped, [
-            (0, SkipReason::AlreadyInvalidated),
-            (2, SkipReason::AlreadyInvalidated),
-            (4, SkipReason::Expired),
-        ]);
+        assert_eq!(
+            plan.skipped,
+            [
+                (0, SkipReason::AlreadyInvalidated),
+                (2, SkipReason::AlreadyInvalidated),
+                (4, SkipReason::Expired),
+            ]
+        );
         assert_eq!(plan.calls[0].messages, [1, 3]);
     }
 

@@ -37,7 +37,8 @@ impl IdleRule {
     /// skipped. Later tokens see what was committed then.
     pub fn is_late_token(&self, issued_at: Timestamp, last_skipped_at: Option<Timestamp>) -> bool {
         last_skipped_at.is_some_and(|skipped_at| {
-            issued_at <= plus_seconds(skipped_at, CLOCK_SKEW_SECONDS) && self.last_entry_at(issued_at) >= skipped_at
+            issued_at <= plus_seconds(skipped_at, CLOCK_SKEW_SECONDS)
+                && self.last_entry_at(issued_at) >= skipped_at
         })
     }
 }
