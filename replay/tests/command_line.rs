@@ -1,5 +1,12 @@
 //! The command line, as it is typed.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests may fail loudly"
+)]
+
 use std::process::{Command, Output};
 
 fn replay(arguments: &[&str]) -> Output {

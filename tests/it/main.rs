@@ -3,6 +3,13 @@
 //! A trigger's test hands a fixture to the very function that Lambda runs and looks at the response, the items
 //! and the messages. A worker's test delivers every message twice.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests may fail loudly"
+)]
+
 mod cache_invalidation;
 mod contract;
 mod journeys;

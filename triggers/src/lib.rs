@@ -11,7 +11,7 @@
 //!
 //! - [`event`]: the event that Cognito sends, and the rule that only `response` changes
 //! - [`report`]: telling the user-events queue, without ever deciding a sign-in by it
-//! - [`run`]: the Lambda loop, in which every error and panic becomes a safe sentence
+//! - [`mod@run`]: the Lambda loop, in which every error and panic becomes a safe sentence
 
 pub mod custom_message;
 pub mod event;

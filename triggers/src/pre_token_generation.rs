@@ -145,6 +145,11 @@ fn set_response(
     if details != before || mapped.configuration.is_some() {
         let groups = mapped.configuration.as_ref().unwrap_or(sent);
         details.insert("groupOverrideDetails".to_owned(), json!(groups));
+        if first_version {
+            // The full shape that AWS documents.
+            details.entry("claimsToAddOrOverride").or_insert_with(|| json!({}));
+            details.entry("claimsToSuppress").or_insert_with(|| json!([]));
+        }
         response.insert(name.to_owned(), Value::Object(details));
         event.set_response(response);
     }

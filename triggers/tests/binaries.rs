@@ -1,5 +1,12 @@
 //! The triggers as Lambda runs them: binaries against a Runtime API on loopback, with an AWS on loopback.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests may fail loudly"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@
 //! and what they have in common:
 //!
 //! - [`batch`]: from SQS records to events; parking what can never succeed; partial batch failures
-//! - [`run`]: the Lambda loop
+//! - [`mod@run`]: the Lambda loop
 
 pub mod batch;
 pub mod cache_invalidation;

@@ -1,5 +1,12 @@
 //! The workers as Lambda runs them: binaries against a Runtime API on loopback, with an AWS on loopback.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests may fail loudly"
+)]
+
 use std::sync::Arc;
 
 use replay::embedded::Embedded;
