@@ -52,6 +52,9 @@ pub struct StepOutcome {
     pub at: Timestamp,
     /// What the function answered, or what was done.
     pub outcome: String,
+    /// A trigger's response, where it gave one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<Value>,
 }
 
 /// One call to CloudFront.
@@ -115,9 +118,10 @@ pub async fn play(journey: &Journey, defaults: &Variables) -> Result<Outcome> {
     let mut player = Player::new(account, variables, journey.deliveries).await?;
     for step in &journey.steps {
         player.advance(step.after).await?;
-        let outcome = player.act(step).await.with_context(|| format!("step \"{}\"", step.name))?;
+        let (outcome, response) =
+            player.act(step).await.with_context(|| format!("step \"{}\"", step.name))?;
         let at = player.account.time.now();
-        player.outcome.steps.push(StepOutcome { name: step.name.clone(), at, outcome });
+        player.outcome.steps.push(StepOutcome { name: step.name.clone(), at, outcome, response });
         player.run_due().await?;
     }
     player.come_to_rest().await?;
@@ -149,30 +153,29 @@ impl Player {
         Ok(Self { account, variables, sqs, user_stats, cache_invalidation, seen_invalidations: 0, outcome })
     }
 
-    async fn act(&self, step: &Step) -> Result<String> {
-        match &step.action {
+    async fn act(&self, step: &Step) -> Result<(String, Option<Value>)> {
+        let done = match &step.action {
             Action::Invoke { function, event } if function == "user-stats" => {
                 let event = serde_json::from_value(event.clone()).context("not an SQS event")?;
                 let response = user_stats::handle(&self.user_stats.1, event, Timestamp::MAX).await;
-                Ok(describe_batch(response?))
+                describe_batch(response?)
             }
             Action::Invoke { function, event } if function == "cache-invalidation" => {
                 let event = serde_json::from_value(event.clone()).context("not an SQS event")?;
                 let response =
                     cache_invalidation::handle(&self.cache_invalidation.1, event, Timestamp::MAX).await;
-                Ok(describe_batch(response?))
+                describe_batch(response?)
             }
             Action::Invoke { function, event } => {
-                let before = event.get("response").cloned().unwrap_or_default();
-                let event = TriggerEvent::from_json(&event.to_string())?;
                 let own = self.variables.get(&resource_name(function)).cloned().unwrap_or_default();
-                let answer = invoke(&self.account, function, &own, event).await?;
-                describe_answer(&before, answer)
+                let answer =
+                    invoke(&self.account, function, &own, TriggerEvent::from_json(&event.to_string())?)
+                        .await?;
+                return describe_answer(event, answer);
             }
             Action::Send { messages, times } => {
-                for message in
-                    messages.iter().flat_map(|message| std::iter::repeat_n(message, *times as usize))
-                {
+                let times = usize::try_from(*times)?;
+                for message in messages.iter().flat_map(|message| std::iter::repeat_n(message, times)) {
                     let body = self.body(message);
                     self.sqs
                         .send_message()
@@ -181,11 +184,12 @@ impl Player {
                         .send()
                         .await?;
                 }
-                Ok(format!("{} sent to user-events", plural(messages.len() * *times as usize, "message")))
+                format!("{} sent to user-events", plural(messages.len() * times, "message"))
             }
-            Action::Suspend(ban) => self.write_ban(ban, false).await,
-            Action::Reinstate(ban) => self.write_ban(ban, true).await,
-        }
+            Action::Suspend(ban) => self.write_ban(ban, false).await?,
+            Action::Reinstate(ban) => self.write_ban(ban, true).await?,
+        };
+        Ok((done, None))
     }
 
     /// A message as it is sent: texts as they are, events with what every event has.
@@ -367,27 +371,56 @@ pub fn resource_name(function: &str) -> String {
     format!("{}Function", function.split('-').map(capitalize).collect::<String>())
 }
 
-fn describe_answer(before: &Value, answer: Result<TriggerEvent, TriggerError>) -> Result<String> {
+/// What a trigger answered, in a few words; the response itself is shown where an event is played alone.
+fn describe_answer(
+    sent: &Value,
+    answer: Result<TriggerEvent, TriggerError>,
+) -> Result<(String, Option<Value>)> {
     let answer = match answer {
         Ok(answer) => serde_json::to_value(&answer)?,
-        Err(error) => return Ok(format!("refused: {}", error.message)),
+        Err(error) => return Ok((format!("refused: {}", error.message), None)),
     };
-    let after = answer.get("response").cloned().unwrap_or_default();
-    if after == *before {
-        return Ok("answered, response unchanged".to_owned());
+    let (before, after) = (sent.get("response"), answer.get("response").cloned().unwrap_or_default());
+    if before == Some(&after) {
+        return Ok(("answered, response unchanged".to_owned(), Some(after)));
     }
-    let changed =
-        after.as_object().into_iter().flatten().filter(|(name, value)| before.get(*name) != Some(*value));
-    let changed: Vec<String> =
-        changed.map(|(name, value)| format!("{name} = {}", shortened(value))).collect();
-    Ok(format!("answered, {}", changed.join(", ")))
+    let changed = after.as_object().into_iter().flatten();
+    let changed = changed.filter(|(name, value)| before.and_then(|before| before.get(*name)) != Some(*value));
+    let changed: Vec<String> = changed.map(|(name, value)| describe_change(sent, name, value)).collect();
+    Ok((format!("answered: {}", changed.join(", ")), Some(after)))
 }
 
-/// JSON in one line of bearable length.
-fn shortened(value: &Value) -> String {
-    let text = value.to_string();
-    let end = text.char_indices().nth(64).map(|(end, _)| end);
-    end.map_or(text.clone(), |end| format!("{}…", &text[..end]))
+fn describe_change(sent: &Value, name: &str, value: &Value) -> String {
+    let words = |list: Option<&Value>| -> Vec<String> {
+        let list = list.and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    match value {
+        Value::String(text) if text.chars().count() > 60 => {
+            format!("{name} of {} characters", text.chars().count())
+        }
+        Value::String(text) => format!("{name} \"{text}\""),
+        Value::Object(details) => {
+            let before = words(sent.pointer("/request/groupConfiguration/groupsToOverride"));
+            let after = words(value.pointer("/groupOverrideDetails/groupsToOverride"));
+            let new =
+                after.iter().filter(|group| !before.contains(group)).map(|group| format!("group +{group}"));
+            let gone =
+                before.iter().filter(|group| !after.contains(group)).map(|group| format!("group -{group}"));
+            let claims = |token: &str| {
+                let claims =
+                    details.get(token).and_then(|token| token.get("claimsToAddOrOverride")?.as_object());
+                claims.into_iter().flat_map(|claims| claims.keys().cloned()).collect::<Vec<_>>()
+            };
+            let id = claims("idTokenGeneration").into_iter().map(|claim| format!("ID token claim {claim}"));
+            let access = claims("accessTokenGeneration")
+                .into_iter()
+                .map(|claim| format!("access token claim {claim}"));
+            let changes: Vec<String> = new.chain(gone).chain(id).chain(access).collect();
+            if changes.is_empty() { name.to_owned() } else { changes.join(", ") }
+        }
+        other => format!("{name} {other}"),
+    }
 }
 
 fn describe_batch(response: SqsBatchResponse) -> String {

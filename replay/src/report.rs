@@ -23,6 +23,12 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         writeln!(out, "  {time}  {:width$}  {}", step.name, step.outcome)?;
     }
 
+    if let [step] = outcome.steps.as_slice()
+        && let Some(response) = &step.response
+    {
+        writeln!(out, "\nResponse\n{response:#}")?;
+    }
+
     writeln!(out, "\nStatistics")?;
     if outcome.users.is_empty() {
         writeln!(out, "  none")?;
@@ -35,7 +41,8 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         }
         for activity in statistics.get("recent").and_then(Value::as_array).into_iter().flatten() {
             let field = |name: &str| activity.get(name).map(|value| shown(name, value)).unwrap_or_default();
-            writeln!(out, "    {:20} {}  {} {}", "recent", field("at"), field("type"), field("detail"))?;
+            let line = format!("    {:20} {}  {} {}", "recent", field("at"), field("type"), field("detail"));
+            writeln!(out, "{}", line.trim_end())?;
         }
     }
     for (domain, stats) in &outcome.domains {

@@ -84,3 +84,15 @@ fn a_wrong_path_or_a_broken_file_is_one_line_and_exit_code_2() {
         assert_eq!(text(&output.stdout), "");
     }
 }
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = include_str!("../../README.md");
+    for arguments in [&["local"][..], &["local", "events/pre-sign-up/denied-domain.json"]] {
+        let shown = text(&replay(arguments).stdout);
+        assert!(
+            readme.contains(shown.trim_end()),
+            "README.md does not show what {arguments:?} prints:\n{shown}"
+        );
+    }
+}
