@@ -23,7 +23,6 @@ pub struct TriggerError {
 }
 
 /// An event of any user pool trigger.
-#[derive(Debug)]
 pub struct TriggerEvent {
     raw: Box<RawValue>,
     /// The top level as it came; empty where the event is no JSON object.
@@ -31,6 +30,13 @@ pub struct TriggerEvent {
     request: Value,
     response: Option<Map<String, Value>>,
     traceparent: Option<String>,
+}
+
+/// Without what it holds: an event must not get into a log by way of a `{:?}`.
+impl fmt::Debug for TriggerEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TriggerEvent").field("trigger_source", &self.trigger_source()).finish_non_exhaustive()
+    }
 }
 
 impl TriggerEvent {
