@@ -16,14 +16,14 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::Value;
 use shared::config::Environment;
 use shared::function::Function;
 use shared::store::Item;
 use shared::store::keys::{PK, SK, STATS};
 use shared::telemetry::Metrics;
-use shared::time::Clock;
+use shared::time::{Clock, plus_seconds};
 
 pub mod http_client;
 
@@ -84,7 +84,7 @@ impl ManualTime {
 
     /// Moves on by some seconds.
     pub fn advance(&self, seconds: i64) {
-        self.move_to(self.now() + SignedDuration::from_secs(seconds));
+        self.move_to(plus_seconds(self.now(), seconds));
     }
 
     /// A clock that tells this time.

@@ -14,6 +14,7 @@ use shared::queues::Queue;
 use shared::statistics::DomainStats;
 use shared::store::Store;
 use shared::store::keys::STATS;
+use shared::time::{plus, plus_seconds};
 use triggers::{TriggerError, TriggerEvent};
 use workers::{cache_invalidation, user_stats};
 
@@ -207,7 +208,7 @@ impl Player {
     /// to the queue, and evicts the user's cached pages.
     async fn write_ban(&self, suspension: &Suspension, lift: bool) -> Result<String> {
         let now = self.account.time.now();
-        let until = if lift { Some(now) } else { suspension.duration.map(|duration| now + duration) };
+        let until = if lift { Some(now) } else { suspension.duration.map(|duration| plus(now, duration)) };
         let ban = Ban { reason: suspension.reason.clone(), until, by: "replay local".to_owned(), at: now };
         let store = Store::new(self.account.dynamodb().await, TABLE);
         if !store.write_ban(&suspension.sub, &ban).await? {
@@ -222,7 +223,7 @@ impl Player {
 
     /// Lets time pass, and everything happen in its order that falls into it.
     async fn advance(&mut self, duration: SignedDuration) -> Result<()> {
-        let until = self.account.time.now() + duration;
+        let until = plus(self.account.time.now(), duration);
         self.run_until(until).await?;
         self.account.time.move_to(until);
         Ok(())
@@ -248,7 +249,7 @@ impl Player {
     /// Lets the workers do what is due now.
     async fn run_due(&mut self) -> Result<()> {
         let now = self.account.time.now();
-        let deadline = now + SignedDuration::from_secs(WORKER_SECONDS);
+        let deadline = plus_seconds(now, WORKER_SECONDS);
         let Self { account, sqs, user_stats: (mapping, deps), .. } = self;
         drain(account, sqs, mapping, async |event| user_stats::handle(deps, event, deadline).await.ok())
             .await?;

@@ -10,8 +10,9 @@ use anyhow::{Context, Result};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use shared::time::plus_seconds;
 
 use crate::embedded::QueuePair;
 
@@ -59,8 +60,7 @@ impl Mapping {
 
     /// When there is something to do next.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let batch =
-            self.waiting.iter().map(|message| message.since + SignedDuration::from_secs(self.window_seconds));
+        let batch = self.waiting.iter().map(|message| plus_seconds(message.since, self.window_seconds));
         let full = (self.waiting.len() >= self.batch_size).then_some(Timestamp::MIN);
         let visible = self.invisible.iter().map(|(at, _)| *at);
         batch.chain(full).chain(visible).min()
@@ -120,8 +120,8 @@ impl Mapping {
 
     /// The next batch that is due at the time `now`.
     pub fn take_batch(&mut self, now: Timestamp) -> Option<Delivery> {
-        let window = SignedDuration::from_secs(self.window_seconds);
-        let is_due = self.waiting.len() >= self.batch_size || self.waiting.first()?.since + window <= now;
+        let is_due = self.waiting.len() >= self.batch_size
+            || plus_seconds(self.waiting.first()?.since, self.window_seconds) <= now;
         if !is_due {
             return None;
         }
@@ -155,7 +155,7 @@ impl Mapping {
         for (id, receipt_handle) in delivery.messages {
             if failed.contains(&id) {
                 let delay = delays.get(&receipt_handle).copied().unwrap_or(self.visibility_seconds);
-                self.invisible.push((now + SignedDuration::from_secs(delay), receipt_handle));
+                self.invisible.push((plus_seconds(now, delay), receipt_handle));
             } else {
                 let call = sqs.delete_message().queue_url(&self.queues.url).receipt_handle(receipt_handle);
                 call.send().await.context("deleting a message")?;

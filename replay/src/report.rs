@@ -93,6 +93,10 @@ fn shown(name: &str, value: &Value) -> String {
     let time = |value: &Value| Timestamp::from_millisecond(value.as_i64()?).ok();
     match value {
         Value::String(text) => text.clone(),
+        Value::Number(_) if name == "expiresAt" => value
+            .as_i64()
+            .and_then(|seconds| Timestamp::from_second(seconds).ok())
+            .map_or_else(|| value.to_string(), |time| time.to_string()),
         Value::Number(_) if name == "at" || name.ends_with("At") => {
             time(value).map_or_else(|| value.to_string(), |time| time.to_string())
         }

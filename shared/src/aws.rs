@@ -35,13 +35,16 @@ pub fn trigger_settings(loader: ConfigLoader) -> ConfigLoader {
     loader.timeout_config(timeouts.build()).retry_config(retries)
 }
 
+/// A worker's call to AWS has ended after this time, one way or the other.
+pub const WORKER_CALL_SECONDS: i64 = 5;
+
 /// Settings for a worker: patient enough for a transaction of 100 items, short enough to leave time for the
 /// rest of the batch.
 pub fn worker_settings(loader: ConfigLoader) -> ConfigLoader {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(2))
-        .operation_attempt_timeout(Duration::from_secs(5))
-        .operation_timeout(Duration::from_secs(15));
+        .connect_timeout(Duration::from_secs(1))
+        .operation_attempt_timeout(Duration::from_secs(2))
+        .operation_timeout(Duration::from_secs(WORKER_CALL_SECONDS.unsigned_abs()));
     let retries = RetryConfig::standard()
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(50))

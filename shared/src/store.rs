@@ -40,6 +40,7 @@ pub struct Store {
 pub struct StoreError {
     operation: &'static str,
     code: Option<String>,
+    unreadable: bool,
     #[source]
     cause: Box<dyn std::error::Error + Send + Sync>,
 }
@@ -51,12 +52,22 @@ impl StoreError {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        move |error| Self { operation, code: error.code().map(str::to_owned), cause: chain(&error).into() }
+        move |error| Self {
+            operation,
+            code: error.code().map(str::to_owned),
+            unreadable: false,
+            cause: chain(&error).into(),
+        }
     }
 
     /// For an item that does not hold what it should.
     fn unreadable(operation: &'static str, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { operation, code: None, cause: Box::new(cause) }
+        Self { operation, code: None, unreadable: true, cause: Box::new(cause) }
+    }
+
+    /// Whether the item was there and could not be understood: asking again does not help.
+    pub fn is_unreadable(&self) -> bool {
+        self.unreadable
     }
 
     /// Whether a condition of the write was not met.

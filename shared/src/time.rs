@@ -52,3 +52,9 @@ pub fn minus_seconds(time: Timestamp, seconds: i64) -> Timestamp {
 pub fn plus_millisecond(time: Timestamp) -> Timestamp {
     time.checked_add(jiff::SignedDuration::from_millis(1)).unwrap_or(Timestamp::MAX)
 }
+
+/// `time` plus `duration`; the end of time where that lies beyond it.
+pub fn plus(time: Timestamp, duration: jiff::SignedDuration) -> Timestamp {
+    let beyond = if duration.is_negative() { Timestamp::MIN } else { Timestamp::MAX };
+    time.checked_add(duration).unwrap_or(beyond)
+}

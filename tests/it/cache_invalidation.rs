@@ -101,9 +101,48 @@ async fn a_lost_reply_is_asked_for_again_under_the_same_reference() {
     let rig = rig().await;
     let worker = rig.cache_invalidation(&[]).await;
     rig.account.faults.inject("CreateInvalidation", Fault::ReplyLost, 1);
-    assert_eq!(worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await, [] as [&str; 0]);
+    let changes = batch(&[changed("1", ANA, "08:59:50")]);
+    assert_eq!(worker.handle(&changes).await, ["m0"]);
+    assert_eq!(spent(&rig).await, (json!(1), json!(1)), "it may have been done: the ledger counts it");
+    assert_eq!(worker.handle(&changes).await, [] as [&str; 0]);
     let references = rig.account.http_client().caller_references();
     assert_eq!((references.len(), &references[0]), (2, &references[1]));
+}
+
+#[tokio::test]
+async fn a_path_evicts_one_view_and_says_nothing_of_the_others() {
+    let rig = rig().await;
+    let worker = rig.cache_invalidation(&[("INVALIDATION_TARGET", "path")]).await;
+    let of = |id: &str, view: &str, at: &str| {
+        event(
+            "user.data_changed",
+            id,
+            ANA,
+            json!({"views": [view], "changed_at": format!("2026-03-02T{at}Z")}),
+        )
+    };
+    worker.handle(&batch(&[of("1", "dashboard", "08:59:50")])).await;
+    worker.handle(&batch(&[of("2", "profile", "08:59:40")])).await;
+    let views: Vec<Vec<String>> =
+        ["dashboard", "profile"].map(|view| vec![format!("/users/{ANA}/{view}")]).into();
+    assert_eq!(invalidations(&rig), views);
+}
+
+#[tokio::test]
+async fn everybody_is_evicted_at_most_once_in_five_minutes_whoever_asks() {
+    let rig = rig().await;
+    let variables = [("MONTHLY_ITEM_BUDGET", "1"), ("BUDGET_EXHAUSTED", "collapse")];
+    let (first, second) =
+        (rig.cache_invalidation(&variables).await, rig.cache_invalidation(&variables).await);
+    let many = |from: usize| {
+        let change = |i: usize| changed(&format!("{from}-{i}"), &format!("user-{from}-{i}"), "09:00:00");
+        batch(&(0..2500).map(change).collect::<Vec<_>>())
+    };
+    assert_eq!(first.handle(&many(0)).await, [] as [&str; 0]);
+    assert_eq!(second.handle(&many(1)).await.len(), 2500);
+    assert_eq!(invalidations(&rig), [["#users".to_owned()]]);
+    rig.account.time.advance(300);
+    assert_eq!(second.handle(&many(1)).await, [] as [&str; 0]);
 }
 
 #[tokio::test]

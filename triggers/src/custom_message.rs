@@ -81,6 +81,7 @@ impl Deps {
 
 /// Sets the texts. On any failure the event goes back unchanged, and Cognito sends its own text.
 pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
+    event.readable()?;
     let kind = match event.trigger_source().as_str() {
         "CustomMessage_SignUp" => MessageKind::SignUp,
         "CustomMessage_AdminCreateUser" => MessageKind::AdminCreateUser,

@@ -22,6 +22,10 @@ pub struct TriggerError {
     pub message: &'static str,
 }
 
+/// What a person reads whose event cannot be understood.
+const UNREADABLE: TriggerError =
+    TriggerError { error_type: "unreadable_event", message: "Something went wrong, please try again" };
+
 /// An event of any user pool trigger.
 pub struct TriggerEvent {
     raw: Box<RawValue>,
@@ -53,6 +57,14 @@ impl TriggerEvent {
     /// W3C trace context of the invocation.
     pub fn traceparent(&self) -> Option<&str> {
         self.traceparent.as_deref()
+    }
+
+    /// Fails where a part of the event cannot be understood, though it is there: what it says would be taken
+    /// for missing. Half of a surrogate pair is enough for that.
+    pub fn readable(&self) -> Result<(), TriggerError> {
+        let is_readable =
+            |(_, raw): &(String, Box<RawValue>)| serde_json::from_str::<Value>(raw.get()).is_ok();
+        if self.fields.iter().all(is_readable) { Ok(()) } else { Err(UNREADABLE) }
     }
 
     /// Which trigger, and what for, such as `PreSignUp_SignUp`.
@@ -192,6 +204,13 @@ mod tests {
         event.set_response(Map::from_iter([("y".to_owned(), Value::Bool(true))]));
         let expected = r#"{"b":1.0e2,"new":{"z":1, "a":[ ]},"request":{},"response":{"y":true}}"#;
         assert_eq!(serde_json::to_string(&event).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_there_and_cannot_be_understood_is_not_taken_for_missing() {
+        let event =
+            TriggerEvent::from_json(r#"{"request": {"userAttributes": {"name": "\ud800"}}}"#).unwrap();
+        assert_eq!(event.readable(), Err(UNREADABLE));
     }
 
     #[test]

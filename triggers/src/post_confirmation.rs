@@ -31,6 +31,7 @@ impl Deps {
 /// could not be written, user-stats writes it from the event; where that is lost too, the next token sends it
 /// anew.
 pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
+    event.readable()?;
     let Deps { store, reporter } = deps;
     match event.trigger_source().as_str() {
         "PostConfirmation_ConfirmSignUp" => {

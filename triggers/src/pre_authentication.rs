@@ -39,6 +39,7 @@ impl Deps {
 /// Denies where a ban is in force. A user whom the pool does not know takes the same path with the same calls,
 /// so that nobody can tell.
 pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
+    event.readable()?;
     if event.trigger_source() != "PreAuthentication_Authentication" {
         return Ok(event);
     }

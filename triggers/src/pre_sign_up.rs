@@ -42,6 +42,7 @@ const DENIED: TriggerError = TriggerError {
 
 /// Decides by the policy, reports, and for a trusted domain confirms and verifies where the operator said so.
 pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
+    event.readable()?;
     let channel = match event.trigger_source().as_str() {
         "PreSignUp_SignUp" => SignUpChannel::SelfService,
         "PreSignUp_AdminCreateUser" => SignUpChannel::Admin,

@@ -57,6 +57,7 @@ impl Deps {
 
 /// Denies where a ban is in force; else maps groups, adds claims, and reports the new token.
 pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
+    event.readable()?;
     let flow = match event.trigger_source().as_str() {
         "TokenGeneration_HostedAuth" => AttemptFlow::Hosted,
         // Also a refresh through GetTokensFromRefreshToken: Cognito does not tell them apart.

@@ -47,6 +47,8 @@ pub async fn decide(store: &Store, reporter: &Reporter, sub: &str, on_store_erro
         Err(error) => {
             tracing::error!(error_type = "store", cause = chain(&error), "the ban could not be read");
             match on_store_error {
+                // A ban that is there and cannot be understood is still a ban.
+                _ if error.is_unreadable() => (Verdict::Denied, "store_error"),
                 OnStoreError::Deny => (Verdict::Denied, "store_error"),
                 OnStoreError::Allow => (Verdict::Allowed(None), "store_error"),
             }

@@ -22,7 +22,7 @@ pub mod planner;
 
 use distribution::{Distribution, InvalidationError};
 use items::Target;
-use planner::{Call, Change, Known, Limits, Plan, plan};
+use planner::{COLLAPSE_INTERVAL_SECONDS, Call, Change, Known, Limits, Plan, plan};
 
 /// How long messages wait that CloudFront had no room for; it doubles with each receive.
 const FIRST_DELAY: Duration = Duration::from_secs(30);
@@ -113,6 +113,8 @@ impl Deps {
 enum Outcome {
     /// Evicted, or not worth it: the messages are done.
     Done,
+    /// Everybody's entries were evicted: all messages of the batch are done.
+    Collapsed,
     /// CloudFront has no room, or refuses: the messages come again later, and further calls make no sense.
     NotNow,
 }
@@ -124,7 +126,7 @@ pub async fn handle(
     deadline: Timestamp,
 ) -> Result<SqsBatchResponse, BatchError> {
     let mut batch = Batch::new(event);
-    let (changes, rejections) = sort(&batch);
+    let (changes, rejections) = sort(&batch, deps.config.limits.target);
     batch.park(rejections, &deps.dead_letters, &deps.metrics).await;
     if changes.is_empty() {
         return batch.finish(&deps.cache_invalidations).await;
@@ -147,10 +149,14 @@ pub async fn handle(
     let mut calls = plan.calls.into_iter();
     for call in calls.by_ref() {
         let in_time = deps.clock.now() <= minus_seconds(deadline, DEADLINE_MARGIN_SECONDS);
-        let outcome = if in_time { invalidate(deps, &batch, &call, &known).await } else { Outcome::NotNow };
-        if matches!(outcome, Outcome::NotNow) {
-            batch.fail_with_backoff(call.messages, FIRST_DELAY, LONGEST_DELAY);
-            break;
+        let outcome = if in_time { invalidate(deps, &batch, &call).await } else { Outcome::NotNow };
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Collapsed => return batch.finish(&deps.cache_invalidations).await,
+            Outcome::NotNow => {
+                batch.fail_with_backoff(call.messages, FIRST_DELAY, LONGEST_DELAY);
+                break;
+            }
         }
     }
     for call in calls {
@@ -160,21 +166,28 @@ pub async fn handle(
 }
 
 /// Sorts the messages of a batch into changes, and what can never succeed.
-fn sort(batch: &Batch) -> (Vec<Change>, Vec<(usize, Rejection)>) {
+fn sort(batch: &Batch, target: Target) -> (Vec<Change>, Vec<(usize, Rejection)>) {
     let (mut changes, mut rejections) = (Vec::new(), Vec::new());
-    for message_index in 0..batch.len() {
-        match Event::parse(batch.body(message_index)) {
-            Err(error) => rejections.push((message_index, Rejection::from(error))),
+    for index in 0..batch.len() {
+        match Event::parse(batch.body(index)) {
+            Err(error) => rejections.push((index, Rejection::from(error))),
             Ok(Event { subject: Subject::User(sub), data: Data::DataChanged(changed), .. }) => {
                 let DataChanged { views, changed_at } = changed;
-                if views.is_empty() {
-                    let message = "invalid data: data.views: is empty".to_owned();
-                    rejections.push((message_index, Rejection { error_type: "invalid_data", message }));
+                let reason = if views.is_empty() {
+                    Some("data.views: is empty")
+                } else if target.of_user(&sub, &views).iter().any(|item| item.len() > items::MAX_ITEM_BYTES) {
+                    Some("subject: too long for a cache tag or path")
+                } else {
+                    None
+                };
+                if let Some(reason) = reason {
+                    let message = format!("invalid data: {reason}");
+                    rejections.push((index, Rejection { error_type: "invalid_data", message }));
                     continue;
                 }
-                changes.push(Change { message: message_index, sub, views, changed_at });
+                changes.push(Change { message: index, sub, views, changed_at });
             }
-            Ok(event) => rejections.push((message_index, Rejection::wrong_queue(&event))),
+            Ok(event) => rejections.push((index, Rejection::wrong_queue(&event))),
         }
     }
     (changes, rejections)
@@ -193,25 +206,39 @@ fn count(deps: &Deps, changes: &[Change], plan: &Plan) {
 }
 
 /// Books the items, makes the call and notes what was evicted.
-async fn invalidate(deps: &Deps, batch: &Batch, call: &Call, known: &Known) -> Outcome {
+async fn invalidate(deps: &Deps, batch: &Batch, call: &Call) -> Outcome {
     let Deps { config, store, .. } = deps;
     let now = deps.clock.now();
+    if call.collapse && !may_collapse(deps, now).await {
+        return Outcome::NotNow;
+    }
     let reserved = store
         .reserve_invalidation(&config.distribution_id, now, call.items.len(), config.monthly_item_budget)
         .await;
     match reserved {
-        Ok(Reservation::Granted) => {}
-        Ok(Reservation::Exhausted) => return without_budget(deps, batch, call, known).await,
+        Ok(Reservation::Granted) => create(deps, batch, call, now).await,
+        Ok(Reservation::Exhausted) => without_budget(deps, batch, call).await,
         Err(error) => {
             tracing::error!(error_type = "store", cause = chain(&error), "the ledger could not be written");
-            return Outcome::NotNow;
+            Outcome::NotNow
         }
     }
-    create(deps, batch, call, now).await
+}
+
+/// Takes the right to the one collapse in five minutes. The planner only guesses: another worker may be first.
+async fn may_collapse(deps: &Deps, now: Timestamp) -> bool {
+    let since = minus_seconds(now, COLLAPSE_INTERVAL_SECONDS);
+    match deps.store.claim_collapse(&deps.config.distribution_id, now, since).await {
+        Ok(claimed) => claimed,
+        Err(error) => {
+            tracing::error!(error_type = "store", cause = chain(&error), "the collapse could not be claimed");
+            false
+        }
+    }
 }
 
 /// What happens to a call when the month's budget is spent.
-async fn without_budget(deps: &Deps, batch: &Batch, call: &Call, known: &Known) -> Outcome {
+async fn without_budget(deps: &Deps, batch: &Batch, call: &Call) -> Outcome {
     let now = deps.clock.now();
     let reason = match deps.config.budget_exhausted {
         BudgetExhausted::Expire => "expire",
@@ -222,15 +249,17 @@ async fn without_budget(deps: &Deps, batch: &Batch, call: &Call, known: &Known) 
     if deps.config.budget_exhausted == BudgetExhausted::Expire {
         return Outcome::Done;
     }
-    if !known.may_collapse(now) {
+    if !call.collapse && !may_collapse(deps, now).await {
         return Outcome::NotNow;
     }
     let everybody =
         Call { items: vec![deps.config.limits.target.everybody()], collapse: true, ..call.clone() };
-    let reserved = deps.store.reserve_invalidation(&deps.config.distribution_id, now, 1, None).await;
-    match reserved {
+    match deps.store.reserve_invalidation(&deps.config.distribution_id, now, 1, None).await {
         Ok(_) => create(deps, batch, &everybody, now).await,
-        Err(_) => Outcome::NotNow,
+        Err(error) => {
+            tracing::error!(error_type = "store", cause = chain(&error), "the ledger could not be written");
+            Outcome::NotNow
+        }
     }
 }
 
@@ -238,8 +267,8 @@ async fn create(deps: &Deps, batch: &Batch, call: &Call, now: Timestamp) -> Outc
     let Deps { config, store, .. } = deps;
     let message_ids = call.messages.iter().map(|message| batch.message_id(*message));
     let reference = distribution::caller_reference(message_ids, &call.items);
-    match deps.distribution.invalidate(&call.items, &reference).await {
-        Ok(()) => {}
+    let created_at = match deps.distribution.invalidate(&call.items, &reference).await {
+        Ok(created_at) => created_at,
         Err(error) => {
             tracing::error!(
                 error_type = error.error_type(),
@@ -256,21 +285,28 @@ async fn create(deps: &Deps, batch: &Batch, call: &Call, now: Timestamp) -> Outc
             }
             return Outcome::NotNow;
         }
-    }
+    };
     let items = call.items.len() as u64;
     deps.metrics.count(&[("InvalidationItems", items), ("InvalidationCalls", 1)]);
-    let mark = CacheMark { last_invalidated_at: minus_seconds(now, CLOCK_SKEW_SECONDS) };
+    // An invalidation that was made for an earlier delivery evicted nothing that was filled since.
+    let evicted_at = created_at.map_or(now, |created_at| created_at.min(now));
+    let mark = CacheMark { last_invalidated_at: minus_seconds(evicted_at, CLOCK_SKEW_SECONDS) };
     let lifetime = i64::from(config.limits.max_cache_lifetime_seconds);
     let expires_at = plus_seconds(now, lifetime + MARK_GRACE_SECONDS);
-    let noted = if call.collapse {
-        deps.metrics.count(&[("InvalidationsCollapsed", call.subs.len() as u64)]);
-        store.mark_collapsed(&config.distribution_id, &mark, expires_at).await
-    } else {
-        store.mark_invalidated(call.subs.iter().map(String::as_str), &mark, expires_at).await
+    let noted = match (call.collapse, config.limits.target) {
+        (true, _) => {
+            deps.metrics.count(&[("InvalidationsCollapsed", call.subs.len() as u64)]);
+            store.mark_collapsed(&config.distribution_id, &mark, expires_at).await
+        }
+        (false, Target::Tag) => {
+            store.mark_invalidated(call.subs.iter().map(String::as_str), &mark, expires_at).await
+        }
+        // One view of a user says nothing of the others.
+        (false, Target::Path) => Ok(()),
     };
     if let Err(error) = noted {
         // It costs at most another invalidation.
         tracing::warn!(error_type = "store", cause = chain(&error), "the mark was not written");
     }
-    Outcome::Done
+    if call.collapse { Outcome::Collapsed } else { Outcome::Done }
 }

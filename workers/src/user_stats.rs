@@ -13,6 +13,7 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shared::aws::WORKER_CALL_SECONDS;
 use shared::config::{ConfigError, Environment};
 use shared::events::{Data, DataChanged, Event, Subject, View};
 use shared::function::Function;
@@ -23,7 +24,7 @@ use shared::store::{
     Commit, CommitError, Consistency, Partition, Profile, Store, StoreError, StoredStatistics, keys,
 };
 use shared::telemetry::{Metrics, chain};
-use shared::time::{Clock, minus_seconds};
+use shared::time::{Clock, minus_seconds, plus_seconds};
 
 use crate::batch::{Batch, BatchError, Rejection};
 
@@ -316,12 +317,14 @@ impl Fold for DomainStats {
 struct State<S> {
     folded: S,
     bookkeeping: Bookkeeping,
+    /// When the latest commit of ours had been made for certain.
+    committed_by: Option<Timestamp>,
 }
 
 impl<S: Fold> State<S> {
     fn from_stored(stored: Option<StoredStatistics>) -> Result<Self, StoreError> {
         let Some(stored) = stored else { return Ok(Self::default()) };
-        Ok(Self { folded: stored.folded()?, bookkeeping: stored.bookkeeping().clone() })
+        Ok(Self { folded: stored.folded()?, bookkeeping: stored.bookkeeping()?, committed_by: None })
     }
 }
 
@@ -361,8 +364,11 @@ async fn commit<S: Fold>(
                 applied += count as u64;
                 left.drain(..count);
                 let version = state.bookkeeping.version + 1;
-                state =
-                    State { folded: next.folded, bookkeeping: Bookkeeping { version, ..next.bookkeeping } };
+                state = State {
+                    folded: next.folded,
+                    bookkeeping: Bookkeeping { version, ..next.bookkeeping },
+                    committed_by: Some(deps.clock.now()),
+                };
                 continue;
             }
             // Always progress: each of them is gone afterwards.
@@ -383,7 +389,8 @@ async fn commit<S: Fold>(
         }
         // Consistently: the time of a commit that was not seen decides about an invalidation.
         let stored = deps.store.statistics(&[&work.partition], Consistency::Strong).await?;
-        state = State::from_stored(stored.into_values().next())?;
+        let committed_by = state.committed_by;
+        state = State { committed_by, ..State::from_stored(stored.into_values().next())? };
     }
     let dropped = left.len() as u64;
     let counts =
@@ -422,7 +429,7 @@ fn fold<S: Fold>(config: &Config, state: &State<S>, events: &[&Pending], now: Ti
             bookkeeping.last_skipped_at = Some(changed_at);
         }
     }
-    State { folded, bookkeeping }
+    State { folded, bookkeeping, committed_by: None }
 }
 
 /// Whether a change must reach the cache even of a user who seems idle.
@@ -446,7 +453,12 @@ fn profile(partition: &Partition, events: &[&Pending]) -> Option<Profile> {
 fn notice(deps: &Deps, sub: &str, work: &Work, state: &State<UserStats>) -> Option<Event> {
     let events = || work.events.iter().map(|pending| &pending.event);
     let Bookkeeping { last_changed_at, last_skipped_at, erased_at, .. } = state.bookkeeping;
-    let changed_at = last_changed_at.filter(|_| erased_at.is_none())?;
+    let noted_at = last_changed_at.filter(|_| erased_at.is_none())?;
+    // The time in STATS was taken before the commit. An invalidation between the two evicted nothing of it.
+    let changed_at = match state.committed_by {
+        Some(committed_by) => committed_by.max(noted_at),
+        None => plus_seconds(noted_at, WORKER_CALL_SECONDS),
+    };
     let mut views: BTreeSet<View> = events().flat_map(|event| changed_views(&event.data)).copied().collect();
     let everyone = events().any(|event| concerns_everyone(&event.data));
     let late_token = deps.config.idle.is_some_and(|rule| {
@@ -481,7 +493,7 @@ fn is_erasure(work: &Work) -> bool {
 /// else. A crash in between is made good by the next delivery.
 async fn erase(deps: &Deps, work: &Work, known: Option<StoredStatistics>) -> Result<Option<Event>, Failure> {
     let Partition::User(sub) = &work.partition else { return Ok(None) };
-    let mut bookkeeping = known.map(|stored| stored.bookkeeping().clone()).unwrap_or_default();
+    let mut bookkeeping = known.map(|stored| stored.bookkeeping()).transpose()?.unwrap_or_default();
     let mut attempts = 0;
     while bookkeeping.erased_at.is_none() {
         let (now, version) = (deps.clock.now(), bookkeeping.version);
@@ -495,12 +507,16 @@ async fn erase(deps: &Deps, work: &Work, known: Option<StoredStatistics>) -> Res
                 }
                 tokio::time::sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, fastrand::f64())).await;
                 let stored = deps.store.statistics(&[&work.partition], Consistency::Strong).await?;
-                bookkeeping =
-                    stored.into_values().next().map(|s| s.bookkeeping().clone()).unwrap_or_default();
+                bookkeeping = stored
+                    .into_values()
+                    .next()
+                    .map(|stored| stored.bookkeeping())
+                    .transpose()?
+                    .unwrap_or_default();
             }
         }
     }
-    deps.store.delete_all_but_statistics(&work.partition).await?;
+    deps.store.delete_all_but_marker_and_ban(&work.partition).await?;
     deps.metrics.count(&[("UsersErased", 1)]);
     Ok(Some(data_changed(deps, sub, View::ALL.into(), deps.clock.now())))
 }

@@ -38,12 +38,10 @@ pub enum Consistency {
     Strong,
 }
 
-/// A STATS item as it was read.
+/// A STATS item as it was read. It is understood only when asked, so that one that cannot be understood fails
+/// its own user alone.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct StoredStatistics {
-    attributes: Item,
-    bookkeeping: Bookkeeping,
-}
+pub struct StoredStatistics(Item);
 
 /// What STATS holds beside the fold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,21 +61,15 @@ pub struct Bookkeeping {
 }
 
 impl StoredStatistics {
-    fn from_item(item: Item) -> Result<Self, StoreError> {
-        let bookkeeping = serde_dynamo::from_item(item.clone())
-            .map_err(|error| StoreError::unreadable("reading STATS", error))?;
-        Ok(Self { attributes: item, bookkeeping })
-    }
-
     /// The folded statistics.
     pub fn folded<S: DeserializeOwned>(&self) -> Result<S, StoreError> {
-        serde_dynamo::from_item(self.attributes.clone())
+        serde_dynamo::from_item(self.0.clone())
             .map_err(|error| StoreError::unreadable("reading STATS", error))
     }
 
     /// What stands beside them.
-    pub fn bookkeeping(&self) -> &Bookkeeping {
-        &self.bookkeeping
+    pub fn bookkeeping(&self) -> Result<Bookkeeping, StoreError> {
+        self.folded()
     }
 }
 
@@ -129,7 +121,7 @@ impl Store {
         for item in self.read_items(keys, consistency).await? {
             let partition = item.get(PK).and_then(|key| by_key.get(key.as_s().ok()?.as_str()));
             if let Some(partition) = partition {
-                statistics.insert((*partition).clone(), StoredStatistics::from_item(item)?);
+                statistics.insert((*partition).clone(), StoredStatistics(item));
             }
         }
         Ok(statistics)
@@ -292,14 +284,19 @@ impl Store {
         }
     }
 
-    /// Deletes every item of a partition but STATS, which holds the marker. Repeating it does no harm.
-    pub async fn delete_all_but_statistics(&self, partition: &Partition) -> Result<(), StoreError> {
+    /// Deletes every item of a partition but STATS, which holds the marker, and of PROFILE what is no ban: an
+    /// event must not free anyone. Repeating it does no harm.
+    pub async fn delete_all_but_marker_and_ban(&self, partition: &Partition) -> Result<(), StoreError> {
+        self.delete_profile(partition).await?;
         for page in self.sort_keys(partition).await?.chunks(MAX_WRITE_ITEMS) {
-            let requests = page.iter().filter(|sort_key| *sort_key != STATS).map(|sort_key| {
-                let request =
-                    DeleteRequest::builder().set_key(Some(keys::key(partition.key(), sort_key))).build();
-                request.map(|request| WriteRequest::builder().delete_request(request).build())
-            });
+            let requests = page
+                .iter()
+                .filter(|sort_key| *sort_key != STATS && *sort_key != keys::PROFILE)
+                .map(|sort_key| {
+                    let request =
+                        DeleteRequest::builder().set_key(Some(keys::key(partition.key(), sort_key))).build();
+                    request.map(|request| WriteRequest::builder().delete_request(request).build())
+                });
             let requests = requests.collect::<Result<Vec<_>, _>>();
             self.write_items(requests.map_err(|error| StoreError::unreadable("BatchWriteItem", error))?)
                 .await?;

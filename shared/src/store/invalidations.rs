@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -46,8 +47,8 @@ impl Store {
         // A mark that is read too old costs an invalidation; one that is missed is no loss.
         for item in self.read_items(wanted, Consistency::Eventual).await? {
             let sub = item.get(PK).and_then(|key| by_key.get(key.as_s().ok()?.as_str())).copied();
-            let mark = serde_dynamo::from_item(item)
-                .map_err(|error| StoreError::unreadable("reading CACHE", error))?;
+            // A collapse that was claimed and not made yet has no mark.
+            let Ok(mark) = serde_dynamo::from_item(item) else { continue };
             match sub {
                 Some(sub) => drop(marks.insert(sub.to_owned(), mark)),
                 None => collapse = Some(mark),
@@ -68,6 +69,28 @@ impl Store {
         self.put_marks(keys, mark, expires_at).await
     }
 
+    /// Takes the right to evict everybody's entries, unless somebody took it after `since`. Answers whether it
+    /// was there to take.
+    pub async fn claim_collapse(
+        &self,
+        distribution: &str,
+        now: Timestamp,
+        since: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let call = self.client.update_item().table_name(&self.table);
+        let call = call
+            .set_key(Some(keys::key(keys::ledger(distribution), COLLAPSE)))
+            .update_expression("SET claimedAt = :now")
+            .condition_expression("attribute_not_exists(claimedAt) OR claimedAt <= :since")
+            .expression_attribute_values(":now", number(now.as_millisecond()))
+            .expression_attribute_values(":since", number(since.as_millisecond()));
+        match call.send().await.map_err(StoreError::call("UpdateItem COLLAPSE")) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_condition_failed() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Notes that everybody's entries were evicted.
     pub async fn mark_collapsed(
         &self,
@@ -75,7 +98,13 @@ impl Store {
         mark: &CacheMark,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.put_marks(vec![keys::key(keys::ledger(distribution), COLLAPSE)], mark, expires_at).await
+        let call = self.client.update_item().table_name(&self.table);
+        let call = call
+            .set_key(Some(keys::key(keys::ledger(distribution), COLLAPSE)))
+            .update_expression(format!("SET lastInvalidatedAt = :mark, {EXPIRES_AT} = :expiresAt"))
+            .expression_attribute_values(":mark", number(mark.last_invalidated_at.as_millisecond()))
+            .expression_attribute_values(":expiresAt", number(expires_at.as_second()));
+        call.send().await.map(|_| ()).map_err(StoreError::call("UpdateItem COLLAPSE"))
     }
 
     async fn put_marks(
@@ -116,7 +145,7 @@ impl Store {
         if most.is_some_and(|most| most < 0) {
             return Ok(Reservation::Exhausted);
         }
-        match self.book(distribution, now, items, 1, most).await {
+        match self.book(distribution, now, items, 1, most, None).await {
             Ok(()) => Ok(Reservation::Granted),
             Err(error) if error.is_condition_failed() => Ok(Reservation::Exhausted),
             Err(error) => Err(error),
@@ -131,7 +160,9 @@ impl Store {
         items: usize,
     ) -> Result<(), StoreError> {
         let items = i64::try_from(items).unwrap_or(i64::MAX);
-        self.book(distribution, now, -items, -1, None).await
+        let once = aws_sdk_dynamodb::config::Builder::new().retry_config(RetryConfig::disabled());
+        // One attempt: given back twice, the ledger would count too little.
+        self.book(distribution, now, -items, -1, None, Some(once)).await
     }
 
     async fn book(
@@ -141,6 +172,7 @@ impl Store {
         items: i64,
         calls: i64,
         most: Option<i64>,
+        config: Option<aws_sdk_dynamodb::config::Builder>,
     ) -> Result<(), StoreError> {
         let call = self.client.update_item().table_name(&self.table);
         let call = call
@@ -156,6 +188,7 @@ impl Store {
                 .condition_expression("attribute_not_exists(#items) OR #items <= :most")
                 .expression_attribute_values(":most", number(most)),
         };
+        let call = call.customize().config_override(config.unwrap_or_default());
         call.send().await.map(|_| ()).map_err(StoreError::call("UpdateItem LEDGER"))
     }
 }

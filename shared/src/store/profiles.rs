@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Item, Store, StoreError, UpdateExpression, keys, number, string};
+use super::{Item, Partition, Store, StoreError, UpdateExpression, keys, number, string};
 use crate::ban::{Ban, BanStatus};
 use crate::events::Confirmed;
 
@@ -109,5 +109,26 @@ impl Store {
             Err(error) if error.is_condition_failed() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Deletes a profile; where there is a ban, all of it but the ban.
+    pub(super) async fn delete_profile(&self, partition: &Partition) -> Result<(), StoreError> {
+        let key = keys::key(partition.key(), keys::PROFILE);
+        let call = self.client.delete_item().table_name(&self.table).set_key(Some(key.clone()));
+        let call = call
+            .condition_expression(
+                "attribute_not_exists(ban) AND (attribute_not_exists(isBanned) OR isBanned = :false)",
+            )
+            .expression_attribute_values(":false", AttributeValue::Bool(false));
+        match call.send().await.map_err(StoreError::call("DeleteItem PROFILE")) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_condition_failed() => {}
+            Err(error) => return Err(error),
+        }
+        let call = self.client.update_item().table_name(&self.table).set_key(Some(key));
+        let call = call
+            .update_expression("REMOVE cognitoId, username, email, #name, createdAt, isEmailVerified")
+            .expression_attribute_names("#name", "name");
+        call.send().await.map(|_| ()).map_err(StoreError::call("UpdateItem PROFILE"))
     }
 }

@@ -91,7 +91,9 @@ impl Policy {
             return decision(allowed, "admin_created", counted);
         }
         let domain = match domain {
-            None if self.allow_without_email => return decision(allowed, "no_email", "none"),
+            None if self.allow_without_email && self.provider_patterns(sign_up).is_none() => {
+                return decision(allowed, "no_email", "none");
+            }
             None => return decision(denied, "no_email", "none"),
             Some(Err(_)) => return decision(denied, "invalid_address", "invalid"),
             Some(Ok(domain)) => domain,
@@ -207,6 +209,9 @@ mod tests {
         assert_eq!(decide(&checked, Admin, "ana@example.org").0, Allowed);
         assert_eq!(decide(&policy, External, "ana@example.org").1, "provider_domain");
         assert_eq!(decide(&policy, External, "ana@example.com").1, "not_the_provider_s_domain");
+        let lenient = Policy { allow_without_email: true, ..policy.clone() };
+        assert_eq!(decide(&lenient, External, "").0, Denied);
+        assert_eq!(decide(&lenient, SelfService, "").0, Allowed);
         assert_eq!(decide(&policy, SelfService, "ana@example.com").0, Allowed);
     }
 

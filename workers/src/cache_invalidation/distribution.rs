@@ -1,9 +1,11 @@
 //! CloudFront's CreateInvalidation, and what its errors mean.
 
 use aws_sdk_cloudfront::Client;
+use aws_sdk_cloudfront::config::retry::RetryConfig;
 use aws_sdk_cloudfront::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudfront::operation::create_invalidation::CreateInvalidationError;
 use aws_sdk_cloudfront::types::{InvalidationBatch, Paths};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use shared::telemetry::chain;
 
@@ -73,13 +75,15 @@ impl Distribution {
         Self { client, id }
     }
 
-    /// Evicts the entries that the items name. With the same reference and items CloudFront answers with the
-    /// invalidation that it has made already, free of charge.
+    /// Evicts the entries that the items name, and answers when CloudFront took it up. With the same reference
+    /// and items it answers with the invalidation that it has made already, free of charge.
+    ///
+    /// One attempt: after a second one, a refusal would not say that nothing was done. The queue tries again.
     pub async fn invalidate(
         &self,
         items: &[String],
         caller_reference: &str,
-    ) -> Result<(), InvalidationError> {
+    ) -> Result<Option<Timestamp>, InvalidationError> {
         let quantity = i32::try_from(items.len()).unwrap_or(i32::MAX);
         let refuse = |error: aws_sdk_cloudfront::error::BuildError| InvalidationError::Refused(error.into());
         let paths =
@@ -87,7 +91,11 @@ impl Distribution {
         let batch = InvalidationBatch::builder().paths(paths).caller_reference(caller_reference);
         let batch = batch.build().map_err(refuse)?;
         let call = self.client.create_invalidation().distribution_id(&self.id).invalidation_batch(batch);
-        call.send().await.map(|_| ()).map_err(InvalidationError::from_sdk)
+        let once = aws_sdk_cloudfront::config::Builder::new().retry_config(RetryConfig::disabled());
+        let output =
+            call.customize().config_override(once).send().await.map_err(InvalidationError::from_sdk)?;
+        let created = output.invalidation.and_then(|made| made.create_time.to_millis().ok());
+        Ok(created.and_then(|millis| Timestamp::from_millisecond(millis).ok()))
     }
 }
 

@@ -10,6 +10,9 @@ use shared::events::View;
 /// takes ASCII only. A sub, which is a UUID, never changes.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// CloudFront: a tag has at most 256 characters. Paths may be longer; no name needs it.
+pub const MAX_ITEM_BYTES: usize = 256;
+
 /// How users' entries are found: INVALIDATION_TARGET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {

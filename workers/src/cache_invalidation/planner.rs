@@ -52,9 +52,11 @@ pub struct Known {
 }
 
 impl Known {
-    /// Up to when the entries of a user are evicted.
-    fn evicted_until(&self, sub: &str) -> Option<Timestamp> {
-        let marks = self.users.get(sub).into_iter().chain(&self.collapse);
+    /// Up to when the entries of a user are evicted. A path evicts one view, so that there a user's mark says
+    /// nothing of the others.
+    fn evicted_until(&self, sub: &str, target: Target) -> Option<Timestamp> {
+        let user = self.users.get(sub).filter(|_| target == Target::Tag);
+        let marks = user.into_iter().chain(&self.collapse);
         marks.map(|mark| mark.last_invalidated_at).max()
     }
 
@@ -114,7 +116,10 @@ pub fn plan(changes: &[Change], known: &Known, limits: &Limits, now: Timestamp, 
     for change in changes {
         if change.changed_at < expired_before {
             skipped.push((change.message, SkipReason::Expired));
-        } else if known.evicted_until(&change.sub).is_some_and(|until| change.changed_at <= until) {
+        } else if known
+            .evicted_until(&change.sub, limits.target)
+            .is_some_and(|until| change.changed_at <= until)
+        {
             skipped.push((change.message, SkipReason::AlreadyInvalidated));
         } else {
             let user = users.entry(&change.sub).or_default();
@@ -236,6 +241,15 @@ mod tests {
             ]
         );
         assert_eq!(plan.calls[0].messages, [1, 3]);
+    }
+
+    #[test]
+    fn a_mark_of_one_view_says_nothing_of_the_others() {
+        let known = Known { users: HashMap::from([("ana".to_owned(), mark(-10))]), collapse: None };
+        let limits = Limits { target: Target::Path, ..LIMITS };
+        assert_eq!(plan(&[change(0, "ana", -20)], &known, &limits, at(0), at(0)).skipped, []);
+        let known = Known { collapse: Some(mark(-10)), ..known };
+        assert_eq!(plan(&[change(0, "ana", -20)], &known, &limits, at(0), at(0)).skipped.len(), 1);
     }
 
     #[test]
