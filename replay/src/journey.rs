@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// When a journey begins that does not say so.
@@ -21,6 +21,38 @@ pub const FUNCTIONS: [&str; 7] = [
     "custom-message",
     "user-stats",
     "cache-invalidation",
+];
+
+/// The environment variables of all functions, beside those that name the account's own table, queues and
+/// distribution. Another name is a slip of the pen.
+pub const VARIABLES: [&str; 27] = [
+    "ALLOWED_EMAIL_DOMAINS",
+    "ALLOW_ERASURE_EVENTS",
+    "ALLOW_WITHOUT_EMAIL",
+    "BLOCKED_EMAIL_DOMAINS",
+    "BLOCK_DISPOSABLE_DOMAINS",
+    "BUDGET_EXHAUSTED",
+    "CHECK_ADMIN_CREATED",
+    "COLLAPSE_ABOVE",
+    "DEFAULT_LOCALE",
+    "EMAIL_THROUGH_SES",
+    "EVENT_RETENTION_DAYS",
+    "GROUP_RULES",
+    "INVALIDATION_TARGET",
+    "LINK_BASE_URL",
+    "MAX_CACHE_LIFETIME_SECONDS",
+    "MAX_STALENESS_SECONDS",
+    "MONTHLY_ITEM_BUDGET",
+    "ON_STORE_ERROR",
+    "PRODUCT_NAME",
+    "PROVIDER_DOMAINS",
+    "SKIP_IDLE_USERS",
+    "SUPPORT_URL",
+    "TOKEN_CLAIMS",
+    "TOKEN_VALIDITY_MINUTES",
+    "TRUSTED_ATTRIBUTES",
+    "TRUSTED_DOMAINS_SKIP_VERIFICATION",
+    "TRUSTED_EMAIL_DOMAINS",
 ];
 
 /// A file that cannot be played: where, and what is wrong.
@@ -95,7 +127,7 @@ pub struct Suspension {
     #[serde(default)]
     pub reason: String,
     /// For how long; for good where it is not said.
-    #[serde(default, rename = "for")]
+    #[serde(default, rename = "for", deserialize_with = "some_duration")]
     pub duration: Option<SignedDuration>,
 }
 
@@ -116,7 +148,7 @@ struct JourneyFile {
 #[serde(deny_unknown_fields)]
 struct StepFile {
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "duration")]
     after: SignedDuration,
     #[serde(default)]
     invoke: Option<String>,
@@ -130,6 +162,15 @@ struct StepFile {
     suspend: Option<Suspension>,
     #[serde(default)]
     reinstate: Option<Suspension>,
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SignedDuration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| de::Error::custom("expected hours, minutes or seconds, such as 24h or 1m 30s"))
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SignedDuration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 fn once() -> u32 {
@@ -154,6 +195,10 @@ pub fn read(path: &Path) -> Result<Journey, InvalidJourney> {
         });
     }
     let file: JourneyFile = read_json(path)?;
+    check_variables(path, "environment.", &file.environment)?;
+    if file.steps.is_empty() {
+        return Err(invalid(path, "steps: is empty".to_owned()));
+    }
     let steps = file.steps.into_iter().enumerate().map(|(index, step)| {
         let at = |reason: String| invalid(path, format!("steps[{index}]: {reason}"));
         let action = action(path, &step).map_err(|error| match error {
@@ -173,7 +218,30 @@ pub fn read(path: &Path) -> Result<Journey, InvalidJourney> {
 
 /// Reads a file of environment variables.
 pub fn read_variables(path: &Path) -> Result<Variables, InvalidJourney> {
-    read_json(path)
+    let variables = read_json(path)?;
+    check_variables(path, "", &variables).map(|()| variables)
+}
+
+/// Names that mean nothing are refused: a rule that is silently not there is the worst kind of mistake.
+fn check_variables(path: &Path, prefix: &str, variables: &Variables) -> Result<(), InvalidJourney> {
+    for (function, own) in variables {
+        if !FUNCTIONS.iter().any(|name| resource_name(name) == *function) {
+            return Err(invalid(path, format!("{prefix}{function}: no function has this name")));
+        }
+        if let Some(name) = own.keys().find(|name| !VARIABLES.contains(&name.as_str())) {
+            return Err(invalid(path, format!("{prefix}{function}.{name}: no function reads this variable")));
+        }
+    }
+    Ok(())
+}
+
+/// The resource of a function in the template: `pre-sign-up` is `PreSignUpFunction`.
+pub fn resource_name(function: &str) -> String {
+    let capitalize = |word: &str| {
+        let mut chars = word.chars();
+        chars.next().map(|first| first.to_ascii_uppercase().to_string() + chars.as_str()).unwrap_or_default()
+    };
+    format!("{}Function", function.split('-').map(capitalize).collect::<String>())
 }
 
 enum ActionError {
@@ -183,6 +251,12 @@ enum ActionError {
 
 fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
     let wrong = |reason: &str| ActionError::Step(reason.to_owned());
+    if step.after.is_negative() {
+        return Err(wrong("after: time runs forward only"));
+    }
+    if step.reinstate.as_ref().is_some_and(|ban| ban.duration.is_some()) {
+        return Err(wrong("reinstate.for: a ban is lifted for good"));
+    }
     if step.times.is_some() && step.send.is_none() {
         return Err(wrong("times: goes with send"));
     }
@@ -195,6 +269,11 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
             let function = function_of(&path).ok_or_else(|| {
                 ActionError::Step(format!("invoke: {event} lies in no folder of a function"))
             })?;
+            if !path.is_file() {
+                return Err(ActionError::Step(format!(
+                    "invoke: no file {event}, seen from the journey's folder"
+                )));
+            }
             let mut event: Value = read_json(&path).map_err(ActionError::File)?;
             merge(&mut event, &step.patch);
             Ok(Action::Invoke { function, event })
@@ -210,6 +289,7 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
 
 /// The function whose event a file holds: the name of its folder.
 fn function_of(path: &Path) -> Option<String> {
+    let path = std::path::absolute(path).ok()?;
     let folder = path.parent()?.file_name()?.to_str()?;
     FUNCTIONS.contains(&folder).then(|| folder.to_owned())
 }

@@ -19,7 +19,7 @@ use triggers::{TriggerError, TriggerEvent};
 use workers::{cache_invalidation, user_stats};
 
 use crate::embedded::{Embedded, QueuePair, TABLE};
-use crate::journey::{Action, Journey, Step, Suspension, Variables};
+use crate::journey::{Action, Journey, Step, Suspension, Variables, resource_name};
 use crate::mapping::Mapping;
 
 /// Lambda gives a worker this long.
@@ -47,6 +47,8 @@ pub struct Outcome {
 /// What came of a step.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct StepOutcome {
+    /// The journey.
+    pub journey: String,
     /// The step.
     pub name: String,
     /// When.
@@ -86,14 +88,18 @@ pub async fn play_all(journeys: &[Journey], defaults: &Variables) -> Result<Outc
     for journey in journeys {
         let outcome =
             play(journey, defaults).await.with_context(|| format!("journey \"{}\"", journey.name))?;
+        if let Some(sub) = outcome.users.keys().find(|sub| all.users.contains_key(*sub)) {
+            bail!(
+                "user {sub} is in two of the journeys, whose statistics have nothing to do with each other: play them one at a time"
+            );
+        }
         all.add(outcome);
     }
     Ok(all)
 }
 
 impl Outcome {
-    /// Puts another journey's outcome to this one. Users that both know keep the statistics of the later one:
-    /// the accounts have nothing to do with each other.
+    /// Puts another journey's outcome to this one.
     fn add(&mut self, other: Self) {
         self.steps.extend(other.steps);
         self.users.extend(other.users);
@@ -122,7 +128,13 @@ pub async fn play(journey: &Journey, defaults: &Variables) -> Result<Outcome> {
         let (outcome, response) =
             player.act(step).await.with_context(|| format!("step \"{}\"", step.name))?;
         let at = player.account.time.now();
-        player.outcome.steps.push(StepOutcome { name: step.name.clone(), at, outcome, response });
+        player.outcome.steps.push(StepOutcome {
+            journey: journey.name.clone(),
+            name: step.name.clone(),
+            at,
+            outcome,
+            response,
+        });
         player.run_due().await?;
     }
     player.come_to_rest().await?;
@@ -361,15 +373,6 @@ pub async fn invoke(
         "custom-message" => invoke!("custom-message", custom_message),
         _ => bail!("no function is named {function}"),
     })
-}
-
-/// The resource of a function in the template: `pre-sign-up` is `PreSignUpFunction`.
-pub fn resource_name(function: &str) -> String {
-    let capitalize = |word: &str| {
-        let mut chars = word.chars();
-        chars.next().map(|first| first.to_ascii_uppercase().to_string() + chars.as_str()).unwrap_or_default()
-    };
-    format!("{}Function", function.split('-').map(capitalize).collect::<String>())
 }
 
 /// What a trigger answered, in a few words; the response itself is shown where an event is played alone.

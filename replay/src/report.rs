@@ -65,8 +65,8 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         let why = match reason.as_str() {
             "coalesced" => "coalesced: another change of the same user was in the call",
             "idle" => "not sent: the user is idle, no cached page of theirs can live",
-            "already_invalidated" => "skipped: evicted since the change",
-            "expired" => "skipped: expired since the change",
+            "already_invalidated" => "skipped: already evicted after the change",
+            "expired" => "skipped: expired by itself after the change",
             other => other,
         };
         writeln!(out, "  {count} {why}")?;

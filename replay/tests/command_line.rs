@@ -68,7 +68,23 @@ fn a_wrong_path_or_a_broken_file_is_one_line_and_exit_code_2() {
         (write("b.json", r#"{"name": "x"}"#), "b.json: "),
         (write("c.json", r#"{"name": "x", "steps": 7}"#), "c.json: steps: "),
         (write("d.json", &step(r#""invoke": "nowhere.json""#)), "d.json: steps[0]: invoke: "),
-        (write("e.json", &step(r#""invoke": "pre-sign-up/nowhere.json""#)), "nowhere.json: No such file"),
+        (
+            write("e.json", &step(r#""invoke": "pre-sign-up/nowhere.json""#)),
+            "e.json: steps[0]: invoke: no file ",
+        ),
+        (write("i.json", &step(r#""after": "-1s", "send": []"#)), "i.json: steps[0]: after: "),
+        (write("j.json", r#"{"name": "x", "steps": []}"#), "j.json: steps: is empty"),
+        (
+            write("k.json", r#"{"name": "x", "steps": [], "environment": {"PreSignupFunction": {}}}"#),
+            "k.json: environment.PreSignupFunction: ",
+        ),
+        (
+            write(
+                "l.json",
+                r#"{"name": "x", "steps": [], "environment": {"PreSignUpFunction": {"BLOCKED": "x"}}}"#,
+            ),
+            "l.json: environment.PreSignUpFunction.BLOCKED: ",
+        ),
         (write("f.json", &step(r#""after": "soon", "send": []"#)), "f.json: steps[0].after: "),
         (
             write("g.json", &step(r#""send": [], "suspend": {"sub": "x"}"#)),
@@ -94,5 +110,13 @@ fn the_readme_shows_what_is_printed() {
             readme.contains(shown.trim_end()),
             "README.md does not show what {arguments:?} prints:\n{shown}"
         );
+    }
+}
+
+#[test]
+fn the_readme_names_every_variable() {
+    let readme = include_str!("../../README.md");
+    for name in replay::journey::VARIABLES {
+        assert!(readme.contains(name), "{name}");
     }
 }
