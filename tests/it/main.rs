@@ -14,6 +14,7 @@ mod cache_invalidation;
 mod contract;
 mod journeys;
 mod panics;
+mod properties;
 mod statistics;
 mod support;
 mod tidy;

@@ -1,0 +1,158 @@
+//! Properties of the planner and of the domain policy, over whatever input.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use shared::events::{SignUpChannel, SignUpOutcome, View};
+use shared::store::CacheMark;
+use shared::time::plus_seconds;
+use triggers::pre_sign_up::Policy;
+use triggers::pre_sign_up::domain::Domain;
+use triggers::pre_sign_up::policy::SignUp;
+use workers::cache_invalidation::items::Target;
+use workers::cache_invalidation::planner::{Change, Known, Limits, MAX_ITEMS, plan};
+
+const NOW: i64 = 1_772_442_000;
+
+fn at(second: i64) -> Timestamp {
+    plus_seconds(Timestamp::from_second(NOW).expect("a time"), second)
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let views = prop::collection::btree_set(prop::sample::select(View::ALL.to_vec()), 1..=3);
+    let one = (0..60_u16, views, -2_000..10_i64);
+    prop::collection::vec(one, 0..120).prop_map(|changes| {
+        let change = |(message, (user, views, second)): (usize, (u16, BTreeSet<View>, i64))| Change {
+            message,
+            sub: format!("user-{user}"),
+            views,
+            changed_at: at(second),
+        };
+        changes.into_iter().enumerate().map(change).collect()
+    })
+}
+
+fn known() -> impl Strategy<Value = Known> {
+    let mark = || (-400..5_i64).prop_map(|second| CacheMark { last_invalidated_at: at(second) });
+    let users =
+        prop::collection::hash_map((0..60_u16).prop_map(|user| format!("user-{user}")), mark(), 0..40);
+    (users, prop::option::of(mark()))
+        .prop_map(|(users, collapse): (HashMap<_, _>, _)| Known { users, collapse })
+}
+
+/// Local parts and domains in strange company.
+fn addresses() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "ana",
+        "@",
+        "@",
+        ".",
+        "example.com",
+        "evil",
+        "test",
+        "\"",
+        "(",
+        ")",
+        " ",
+        "\t",
+        "%",
+        "!",
+        "=?",
+        "[",
+        "]",
+        "<",
+        "\u{200b}",
+        "\u{202e}",
+        "＠",
+        "．",
+        "bücher",
+        "xn--",
+        "é",
+        "EXAMPLE.COM",
+        "mail.example.com",
+        "-",
+        "\0",
+        "127.0.0.1",
+        ",",
+        ";",
+        "+tag",
+    ]);
+    prop_oneof![
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat()),
+        "[a-z.]{0,10}@[a-z.]{0,12}",
+        any::<String>(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn each_message_is_skipped_or_in_exactly_one_call(
+        changes in changes(), known in known(), by_tag in any::<bool>(), collapse_above in 1..80_u32, age in 0..2_000_i64,
+    ) {
+        let target = if by_tag { Target::Tag } else { Target::Path };
+        let limits = Limits { target, collapse_above, max_staleness_seconds: 300, max_cache_lifetime_seconds: 1800 };
+        let plan = plan(&changes, &known, &limits, at(0), at(-age));
+
+        let skipped = plan.skipped.iter().map(|(message, _)| *message);
+        let called = plan.calls.iter().flat_map(|call| call.messages.iter().copied());
+        let mut messages: Vec<usize> = skipped.chain(called).collect();
+        messages.sort_unstable();
+        prop_assert_eq!(messages, (0..changes.len()).collect::<Vec<_>>());
+
+        let items: Vec<&String> = plan.calls.iter().flat_map(|call| &call.items).collect();
+        prop_assert_eq!(items.iter().collect::<BTreeSet<_>>().len(), items.len(), "nothing is paid twice");
+        prop_assert!(plan.calls.iter().all(|call| (1..=MAX_ITEMS).contains(&call.items.len())));
+        let collapses = plan.calls.iter().filter(|call| call.collapse).count();
+        prop_assert!(collapses == 0 || (plan.calls.len() == 1 && known.may_collapse(at(0))));
+    }
+
+    #[test]
+    fn what_is_not_skipped_is_evicted(changes in changes(), known in known(), by_tag in any::<bool>()) {
+        let target = if by_tag { Target::Tag } else { Target::Path };
+        let limits =
+            Limits { target, collapse_above: 3000, max_staleness_seconds: 300, max_cache_lifetime_seconds: 1800 };
+        let plan = plan(&changes, &known, &limits, at(0), at(0));
+        let skipped: BTreeSet<usize> = plan.skipped.iter().map(|(message, _)| *message).collect();
+        let items: BTreeSet<&String> = plan.calls.iter().flat_map(|call| &call.items).collect();
+        for change in &changes {
+            if skipped.contains(&change.message) {
+                let user = known.users.get(&change.sub).filter(|_| by_tag);
+                let evicted = user.into_iter().chain(&known.collapse).any(|mark| change.changed_at <= mark.last_invalidated_at);
+                prop_assert!(evicted || change.changed_at < at(-1800));
+            } else {
+                prop_assert!(target.of_user(&change.sub, &change.views).iter().all(|item| items.contains(item)));
+            }
+        }
+    }
+
+    #[test]
+    fn an_allowed_address_ends_in_a_domain_of_the_list(address in addresses()) {
+        let policy = Policy::from_environment(
+            &[("ALLOWED_EMAIL_DOMAINS", "example.com,*.example.com"), ("BLOCKED_EMAIL_DOMAINS", "evil.example.com")]
+                .into_iter()
+                .collect(),
+        );
+        let sign_up =
+            SignUp { channel: SignUpChannel::SelfService, email: Some(&address), user_name: "user" };
+        let decision = policy.expect("a policy").decide(&sign_up);
+        if decision.outcome != SignUpOutcome::Denied {
+            let domain = Domain::of_address(&address).expect("an allowed address is one").to_string();
+            prop_assert!(domain == "example.com" || domain.ends_with(".example.com"));
+            prop_assert_ne!(&domain, "evil.example.com");
+            prop_assert_eq!(address.matches('@').count(), 1);
+            prop_assert_eq!(&decision.domain, "example.com", "counted under a domain of the list");
+        }
+    }
+
+    #[test]
+    fn an_address_reads_the_same_however_it_is_spelt(local in "[a-z]{1,8}", domain in "[a-z]{1,8}\\.(com|test)") {
+        let plain = Domain::of_address(&format!("{local}@{domain}"));
+        prop_assert!(plain.is_ok());
+        for spelling in [domain.to_uppercase(), format!("{domain}."), domain.replace('.', "。")] {
+            prop_assert_eq!(&Domain::of_address(&format!("{local}@{spelling}")), &plain);
+        }
+    }
+}
