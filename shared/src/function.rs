@@ -1,5 +1,7 @@
 //! What a Lambda function is built from: in Lambda, in a test, and in `replay local`.
 
+use std::process::ExitCode;
+
 use aws_config::SdkConfig;
 
 use crate::config::{ConfigError, Environment};
@@ -22,6 +24,23 @@ pub struct Function {
 }
 
 impl Function {
+    /// The function `name` in this process, with its environment, the machine's clock, and metrics on standard
+    /// output.
+    pub fn of_process(name: &'static str, aws: SdkConfig) -> Self {
+        let clock = Clock::system();
+        let metrics = Metrics::to_stdout(name, clock.clone());
+        Self { environment: Environment::from_process(), aws, clock, metrics }
+    }
+
+    /// Builds a function's `Deps`. A configuration mistake is logged with the variable's name, and ends the
+    /// start.
+    pub fn build<D>(&self, build: impl FnOnce(&Self) -> Result<D, ConfigError>) -> Result<D, ExitCode> {
+        build(self).map_err(|error| {
+            tracing::error!(error_type = "configuration", "{error}");
+            ExitCode::FAILURE
+        })
+    }
+
     /// The queue whose URL the variable `name` holds.
     pub fn queue(&self, name: &str) -> Result<Queue, ConfigError> {
         Ok(Queue::new(aws_sdk_sqs::Client::new(&self.aws), self.environment.required(name)?))

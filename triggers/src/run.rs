@@ -5,10 +5,8 @@ use std::process::ExitCode;
 
 use futures_util::FutureExt;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
-use shared::config::{ConfigError, Environment};
+use shared::config::ConfigError;
 use shared::function::Function;
-use shared::telemetry::Metrics;
-use shared::time::Clock;
 
 use crate::{TriggerError, TriggerEvent};
 
@@ -26,19 +24,10 @@ pub async fn run<D>(
 ) -> ExitCode {
     lambda_runtime::tracing::init_default_subscriber();
     shared::telemetry::quiet_panics();
-    let clock = Clock::system();
-    let function = Function {
-        environment: Environment::from_process(),
-        aws: shared::aws::for_trigger().await,
-        metrics: Metrics::to_stdout(name, clock.clone()),
-        clock,
-    };
-    let deps = match build(&function) {
+    let function = Function::of_process(name, shared::aws::for_trigger().await);
+    let deps = match function.build(build) {
         Ok(deps) => deps,
-        Err(error) => {
-            tracing::error!(error_type = "configuration", "{error}");
-            return ExitCode::FAILURE;
-        }
+        Err(code) => return code,
     };
     warm_up(&deps).await;
     let (deps, handle) = (&deps, &handle);

@@ -7,10 +7,8 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use shared::config::{ConfigError, Environment};
+use shared::config::ConfigError;
 use shared::function::Function;
-use shared::telemetry::Metrics;
-use shared::time::Clock;
 
 use crate::BatchError;
 
@@ -23,19 +21,10 @@ pub async fn run<D>(
 ) -> ExitCode {
     lambda_runtime::tracing::init_default_subscriber();
     shared::telemetry::quiet_panics();
-    let clock = Clock::system();
-    let function = Function {
-        environment: Environment::from_process(),
-        aws: shared::aws::for_worker().await,
-        metrics: Metrics::to_stdout(name, clock.clone()),
-        clock,
-    };
-    let deps = match build(&function) {
+    let function = Function::of_process(name, shared::aws::for_worker().await);
+    let deps = match function.build(build) {
         Ok(deps) => deps,
-        Err(error) => {
-            tracing::error!(error_type = "configuration", "{error}");
-            return ExitCode::FAILURE;
-        }
+        Err(code) => return code,
     };
     let (deps, handle) = (&deps, &handle);
     let service = service_fn(async |event: LambdaEvent<SqsEvent>| {
