@@ -97,10 +97,7 @@ impl Event {
     /// An event of ours with a fresh id (UUIDv7 of its time).
     pub fn new(source: impl Into<String>, subject: Subject, time: Timestamp, data: Data) -> Self {
         let time = time::whole_milliseconds(time);
-        let seconds = u64::try_from(time.as_second()).unwrap_or_default();
-        let nanoseconds = u32::try_from(time.subsec_nanosecond()).unwrap_or_default();
-        let id = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds));
-        Self { id: id.to_string(), source: source.into(), subject, time, traceparent: None, data }
+        Self { id: unique_id(time), source: source.into(), subject, time, traceparent: None, data }
     }
 
     /// The same event with the id `id`, for a fact that can happen once only.
@@ -198,6 +195,13 @@ impl Event {
         }
         Ok(())
     }
+}
+
+/// An id that nobody else has: a UUIDv7 of the time `time`.
+pub fn unique_id(time: Timestamp) -> String {
+    let seconds = u64::try_from(time.as_second()).unwrap_or_default();
+    let nanoseconds = u32::try_from(time.subsec_nanosecond()).unwrap_or_default();
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds)).to_string()
 }
 
 /// The id of a user's `user.confirmed`: the same however often Cognito invokes a trigger (UUIDv5 of user pool

@@ -129,6 +129,20 @@ async fn a_path_evicts_one_view_and_says_nothing_of_the_others() {
 }
 
 #[tokio::test]
+async fn a_collapse_that_somebody_else_made_leaves_the_items_one_by_one() {
+    let rig = rig().await;
+    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]).await;
+    let now = rig.account.time.now();
+    let since = shared::time::minus_seconds(now, 300);
+    assert!(rig.store().await.claim_collapse(rig.account.distribution_id(), now, since).await.unwrap());
+    rig.account.time.advance(1);
+    let change = |i: usize| changed(&format!("{i}"), &format!("user-{i}"), "08:59:50");
+    let changes = batch(&(0..4).map(change).collect::<Vec<_>>());
+    assert_eq!(worker.handle(&changes).await, [] as [&str; 0]);
+    assert_eq!(invalidations(&rig), [(0..4).map(|i| format!("#user:user-{i}")).collect::<Vec<_>>()]);
+}
+
+#[tokio::test]
 async fn everybody_is_evicted_at_most_once_in_five_minutes_whoever_asks() {
     let rig = rig().await;
     let variables = [("MONTHLY_ITEM_BUDGET", "1"), ("BUDGET_EXHAUSTED", "collapse")];

@@ -1,5 +1,6 @@
 //! user-stats. Every batch is delivered twice, unless a test says otherwise.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use replay::embedded::Fault;
 use serde_json::{Value, json};
 use shared::store::keys;
@@ -282,6 +283,28 @@ async fn an_unreadable_item_fails_its_own_user_alone() {
     let failed = user_stats.handle(&batch(&[order("1", ANA, "1.00"), order("2", BEN, "1.00")])).await;
     assert_eq!(failed, ["m0"]);
     assert_eq!(rig.item(&format!("USER#{BEN}"), "STATS").await["orders"], 1);
+}
+
+#[tokio::test]
+async fn a_ban_that_is_over_is_erased_too() {
+    for (is_banned, until, at, stays) in [(true, 50, 10, false), (false, 50, 50, false), (true, 50, 50, true)]
+    {
+        let rig = rig().await;
+        let user_stats = rig.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]).await;
+        let client = rig.account.dynamodb().await;
+        let string = |text: &str| AttributeValue::S(text.to_owned());
+        let number = |number: i64| AttributeValue::N(number.to_string());
+        let ban =
+            [("until", number(until)), ("at", number(at)), ("reason", string("x")), ("by", string("y"))];
+        let ban = ban.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let call =
+            client.put_item().table_name(replay::embedded::TABLE).item("PK", string(&format!("USER#{ANA}")));
+        let call = call.item("SK", string("PROFILE")).item("isBanned", AttributeValue::Bool(is_banned));
+        call.item("ban", AttributeValue::M(ban)).send().await.unwrap();
+        user_stats.handle_twice(&batch(&[event("user.deleted", "d", ANA, json!({}))])).await;
+        let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
+        assert_eq!(profile != Value::Null, stays, "{is_banned} until {until}, decided at {at}");
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ pub mod planner;
 
 use distribution::{Distribution, InvalidationError};
 use items::Target;
-use planner::{COLLAPSE_INTERVAL_SECONDS, Call, Change, Known, Limits, Plan, plan};
+use planner::{COLLAPSE_INTERVAL_SECONDS, Call, Change, Known, Limits, Plan};
 
 /// How long messages wait that CloudFront had no room for; it doubles with each receive.
 const FIRST_DELAY: Duration = Duration::from_secs(30);
@@ -143,7 +143,11 @@ pub async fn handle(
     };
     let oldest = changes.iter().filter_map(|change| batch.sent_at(change.message)).min();
     let now = deps.clock.now();
-    let plan = plan(&changes, &known, &deps.config.limits, now, oldest.unwrap_or(now));
+    let mut plan = planner::plan(&changes, &known, &deps.config.limits, now, oldest.unwrap_or(now));
+    if plan.calls.iter().any(|call| call.collapse) && !may_collapse(deps, now).await {
+        let limits = Limits { collapse_above: u32::MAX, ..deps.config.limits };
+        plan = planner::plan(&changes, &known, &limits, now, now);
+    }
     count(deps, &changes, &plan);
 
     let mut calls = plan.calls.into_iter();
@@ -175,7 +179,8 @@ fn sort(batch: &Batch, target: Target) -> (Vec<Change>, Vec<(usize, Rejection)>)
                 let DataChanged { views, changed_at } = changed;
                 let reason = if views.is_empty() {
                     Some("data.views: is empty")
-                } else if target.of_user(&sub, &views).iter().any(|item| item.len() > items::MAX_ITEM_BYTES) {
+                } else if target.of_user(&sub, &views).iter().any(|item| item.len() > target.max_item_bytes())
+                {
                     Some("subject: too long for a cache tag or path")
                 } else {
                     None
@@ -209,9 +214,6 @@ fn count(deps: &Deps, changes: &[Change], plan: &Plan) {
 async fn invalidate(deps: &Deps, batch: &Batch, call: &Call) -> Outcome {
     let Deps { config, store, .. } = deps;
     let now = deps.clock.now();
-    if call.collapse && !may_collapse(deps, now).await {
-        return Outcome::NotNow;
-    }
     let reserved = store
         .reserve_invalidation(&config.distribution_id, now, call.items.len(), config.monthly_item_budget)
         .await;
@@ -308,5 +310,7 @@ async fn create(deps: &Deps, batch: &Batch, call: &Call, now: Timestamp) -> Outc
         // It costs at most another invalidation.
         tracing::warn!(error_type = "store", cause = chain(&error), "the mark was not written");
     }
-    if call.collapse { Outcome::Collapsed } else { Outcome::Done }
+    // What was evicted for an earlier delivery says nothing of this one's other messages.
+    let is_fresh = evicted_at >= minus_seconds(now, CLOCK_SKEW_SECONDS);
+    if call.collapse && is_fresh { Outcome::Collapsed } else { Outcome::Done }
 }

@@ -516,7 +516,7 @@ async fn erase(deps: &Deps, work: &Work, known: Option<StoredStatistics>) -> Res
             }
         }
     }
-    deps.store.delete_all_but_marker_and_ban(&work.partition).await?;
+    deps.store.delete_all_but_marker_and_ban(&work.partition, deps.clock.now()).await?;
     deps.metrics.count(&[("UsersErased", 1)]);
     Ok(Some(data_changed(deps, sub, View::ALL.into(), deps.clock.now())))
 }

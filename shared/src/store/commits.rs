@@ -286,8 +286,12 @@ impl Store {
 
     /// Deletes every item of a partition but STATS, which holds the marker, and of PROFILE what is no ban: an
     /// event must not free anyone. Repeating it does no harm.
-    pub async fn delete_all_but_marker_and_ban(&self, partition: &Partition) -> Result<(), StoreError> {
-        self.delete_profile(partition).await?;
+    pub async fn delete_all_but_marker_and_ban(
+        &self,
+        partition: &Partition,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.delete_profile(partition, now).await?;
         for page in self.sort_keys(partition).await?.chunks(MAX_WRITE_ITEMS) {
             let requests = page
                 .iter()

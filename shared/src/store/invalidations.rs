@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::commits::{Consistency, MAX_WRITE_ITEMS};
 use super::keys::{self, CACHE, COLLAPSE, EXPIRES_AT, PK};
-use super::{Item, Store, StoreError, number};
+use super::{Item, Store, StoreError, number, string};
+use crate::events;
 use crate::store::millis;
 
 /// Ledger months are kept this long.
@@ -77,11 +78,16 @@ impl Store {
         now: Timestamp,
         since: Timestamp,
     ) -> Result<bool, StoreError> {
+        let claim = events::unique_id(now);
         let call = self.client.update_item().table_name(&self.table);
         let call = call
             .set_key(Some(keys::key(keys::ledger(distribution), COLLAPSE)))
-            .update_expression("SET claimedAt = :now")
-            .condition_expression("attribute_not_exists(claimedAt) OR claimedAt <= :since")
+            .update_expression("SET claimedAt = :now, claimedBy = :claim")
+            // Its own claim is there already where the SDK tries again after a lost reply.
+            .condition_expression(
+                "attribute_not_exists(claimedAt) OR claimedAt <= :since OR claimedBy = :claim",
+            )
+            .expression_attribute_values(":claim", string(claim))
             .expression_attribute_values(":now", number(now.as_millisecond()))
             .expression_attribute_values(":since", number(since.as_millisecond()));
         match call.send().await.map_err(StoreError::call("UpdateItem COLLAPSE")) {

@@ -111,14 +111,23 @@ impl Store {
         }
     }
 
-    /// Deletes a profile; where there is a ban, all of it but the ban.
-    pub(super) async fn delete_profile(&self, partition: &Partition) -> Result<(), StoreError> {
+    /// Deletes a profile; where a ban is in force at the time `now`, all that is ours of it but the ban.
+    pub(super) async fn delete_profile(
+        &self,
+        partition: &Partition,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let key = keys::key(partition.key(), keys::PROFILE);
         let call = self.client.delete_item().table_name(&self.table).set_key(Some(key.clone()));
         let call = call
             .condition_expression(
-                "attribute_not_exists(ban) AND (attribute_not_exists(isBanned) OR isBanned = :false)",
+                "((attribute_not_exists(isBanned) OR isBanned = :false) \
+                  AND (attribute_not_exists(ban) OR ban.#until <= :now)) \
+                 OR (ban.#until <= :now AND ban.#until > ban.#at)",
             )
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":now", number(now.as_millisecond()))
             .expression_attribute_values(":false", AttributeValue::Bool(false));
         match call.send().await.map_err(StoreError::call("DeleteItem PROFILE")) {
             Ok(_) => return Ok(()),

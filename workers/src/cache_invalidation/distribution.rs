@@ -1,13 +1,19 @@
 //! CloudFront's CreateInvalidation, and what its errors mean.
 
+use std::time::Duration;
+
 use aws_sdk_cloudfront::Client;
 use aws_sdk_cloudfront::config::retry::RetryConfig;
+use aws_sdk_cloudfront::config::timeout::TimeoutConfig;
 use aws_sdk_cloudfront::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudfront::operation::create_invalidation::CreateInvalidationError;
 use aws_sdk_cloudfront::types::{InvalidationBatch, Paths};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use shared::telemetry::chain;
+
+/// A thousand items may take CloudFront a while. The deadline's margin leaves room for it.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A distribution whose entries can be evicted.
 #[derive(Clone, Debug)]
@@ -91,7 +97,11 @@ impl Distribution {
         let batch = InvalidationBatch::builder().paths(paths).caller_reference(caller_reference);
         let batch = batch.build().map_err(refuse)?;
         let call = self.client.create_invalidation().distribution_id(&self.id).invalidation_batch(batch);
-        let once = aws_sdk_cloudfront::config::Builder::new().retry_config(RetryConfig::disabled());
+        let patience =
+            TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).operation_timeout(PATIENCE);
+        let once = aws_sdk_cloudfront::config::Builder::new()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(patience.build());
         let output =
             call.customize().config_override(once).send().await.map_err(InvalidationError::from_sdk)?;
         let created = output.invalidation.and_then(|made| made.create_time.to_millis().ok());

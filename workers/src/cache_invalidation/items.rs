@@ -10,9 +10,6 @@ use shared::events::View;
 /// takes ASCII only. A sub, which is a UUID, never changes.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// CloudFront: a tag has at most 256 characters. Paths may be longer; no name needs it.
-pub const MAX_ITEM_BYTES: usize = 256;
-
 /// How users' entries are found: INVALIDATION_TARGET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -34,6 +31,14 @@ impl Target {
         match self {
             Self::Tag => vec![format!("#user:{sub}")],
             Self::Path => views.iter().map(|view| format!("/users/{sub}/{}", view.name())).collect(),
+        }
+    }
+
+    /// CloudFront: a tag has at most 256 characters, which stand after a `#` here; a path 4,000.
+    pub fn max_item_bytes(self) -> usize {
+        match self {
+            Self::Tag => 257,
+            Self::Path => 4_000,
         }
     }
 
