@@ -39,7 +39,7 @@ impl Metrics {
         Self { function, clock, write: Arc::new(write) }
     }
 
-    /// Records counts: `(name, value)`. Nothing is written where there are none.
+    /// Records counts: `(name, value)`. Zeros are left out, and nothing is written where there are only zeros.
     pub fn count(&self, counts: &[(&str, u64)]) {
         self.count_by(None, counts);
     }
@@ -47,8 +47,9 @@ impl Metrics {
     /// Records counts under one more dimension, such as `("reason", "banned")`. Only words from a closed list
     /// may be dimensions: every value is a metric of its own, and is paid for.
     pub fn count_by(&self, dimension: Option<(&str, &str)>, counts: &[(&str, u64)]) {
+        let counts: Vec<(&str, u64)> = counts.iter().copied().filter(|(_, count)| *count > 0).collect();
         if !counts.is_empty() {
-            (self.write)(&self.line(dimension, counts));
+            (self.write)(&self.line(dimension, &counts));
         }
     }
 

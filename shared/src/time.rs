@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// Tells the time. Cheap to clone; clones tell the same time.
 #[derive(Clone)]
@@ -38,23 +38,23 @@ pub fn whole_milliseconds(time: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
 }
 
-/// `time` plus `seconds`; the end of time where that lies beyond it.
-pub fn plus_seconds(time: Timestamp, seconds: i64) -> Timestamp {
-    time.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+/// `time` plus `duration`; the end of time where that lies beyond it.
+pub fn plus(time: Timestamp, duration: SignedDuration) -> Timestamp {
+    let beyond = if duration.is_negative() { Timestamp::MIN } else { Timestamp::MAX };
+    time.checked_add(duration).unwrap_or(beyond)
 }
 
-/// `time` minus `seconds`; the beginning of time where that lies before it.
+/// `time` plus `seconds`.
+pub fn plus_seconds(time: Timestamp, seconds: i64) -> Timestamp {
+    plus(time, SignedDuration::from_secs(seconds))
+}
+
+/// `time` minus `seconds`.
 pub fn minus_seconds(time: Timestamp, seconds: i64) -> Timestamp {
-    time.checked_sub(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MIN)
+    plus_seconds(time, seconds.saturating_neg())
 }
 
 /// The next millisecond after `time`.
 pub fn plus_millisecond(time: Timestamp) -> Timestamp {
-    time.checked_add(jiff::SignedDuration::from_millis(1)).unwrap_or(Timestamp::MAX)
-}
-
-/// `time` plus `duration`; the end of time where that lies beyond it.
-pub fn plus(time: Timestamp, duration: jiff::SignedDuration) -> Timestamp {
-    let beyond = if duration.is_negative() { Timestamp::MIN } else { Timestamp::MAX };
-    time.checked_add(duration).unwrap_or(beyond)
+    plus(time, SignedDuration::from_millis(1))
 }

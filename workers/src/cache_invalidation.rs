@@ -202,9 +202,7 @@ fn count(deps: &Deps, changes: &[Change], plan: &Plan) {
     let items: usize = plan.calls.iter().filter(|call| !call.collapse).map(|call| call.subs.len()).sum();
     let changes_left = changes.len() - plan.skipped.len();
     let coalesced = changes_left.saturating_sub(items) as u64;
-    if coalesced > 0 {
-        deps.metrics.count(&[("InvalidationsCoalesced", coalesced)]);
-    }
+    deps.metrics.count(&[("InvalidationsCoalesced", coalesced)]);
     for (_, reason) in &plan.skipped {
         deps.metrics.count_by(Some(("reason", reason.name())), &[("InvalidationsSkipped", 1)]);
     }

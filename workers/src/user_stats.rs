@@ -220,9 +220,7 @@ fn sort(deps: &Deps, batch: &Batch) -> (Vec<Work>, Vec<(usize, Rejection)>) {
             duplicates += 1;
         }
     }
-    let counts = [("EventsDuplicate", duplicates), ("SignInsOfUnknownUsers", unknown_users)];
-    let counts: Vec<(&str, u64)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
-    deps.metrics.count(&counts);
+    deps.metrics.count(&[("EventsDuplicate", duplicates), ("SignInsOfUnknownUsers", unknown_users)]);
     (works.into_values().collect(), rejections)
 }
 
@@ -395,7 +393,6 @@ async fn commit<S: Fold>(
     let dropped = left.len() as u64;
     let counts =
         [("EventsApplied", applied), ("EventsDuplicate", duplicates), ("EventsOfErasedUsers", dropped)];
-    let counts: Vec<(&str, u64)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
     deps.metrics.count(&counts);
     Ok(state)
 }
