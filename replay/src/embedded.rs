@@ -1,4 +1,4 @@
-//! An AWS account in memory: a table, the queues with their dead-letter queues, a distribution. The SDK builds,
+//! An AWS account in memory: a table, the queues with their dead-letter queues, a distribution, user pools. The SDK builds,
 //! signs, retries and parses as always; only its HTTP client is ours ([`http_client`]), and hands the requests
 //! to winterbaume's services.
 
@@ -122,6 +122,7 @@ impl Embedded {
         let (is_worker, dead_letters) = match name {
             "user-stats" => (true, Some(&self.user_events)),
             "cache-invalidation" => (true, Some(&self.cache_invalidations)),
+            "group-membership" => (true, Some(&self.group_memberships)),
             _ => (false, None),
         };
         let mut environment = BTreeMap::from([
@@ -223,7 +224,7 @@ fn loader(http_client: &EmbeddedHttpClient) -> ConfigLoader {
     shared::aws::defaults()
         .http_client(http_client.clone())
         .credentials_provider(Credentials::new("EXAMPLE", "EXAMPLE", None, None, "embedded"))
-        .region(Region::new("eu-central-1"))
+        .region(Region::new(http_client::REGION))
 }
 
 async fn worker_config(http_client: &EmbeddedHttpClient) -> aws_config::SdkConfig {

@@ -13,7 +13,7 @@ use serde_json::Value;
 /// When a journey begins that does not say so.
 pub const DEFAULT_START: &str = "2026-03-02T09:00:00Z";
 /// The functions whose events lie in `events/<function>/`.
-pub const FUNCTIONS: [&str; 7] = [
+pub const FUNCTIONS: [&str; 8] = [
     "pre-sign-up",
     "post-confirmation",
     "pre-authentication",
@@ -21,11 +21,12 @@ pub const FUNCTIONS: [&str; 7] = [
     "custom-message",
     "user-stats",
     "cache-invalidation",
+    "group-membership",
 ];
 
 /// The environment variables of all functions, beside those that name the account's own table, queues and
 /// distribution. Another name is a slip of the pen.
-pub const VARIABLES: [&str; 27] = [
+pub const VARIABLES: [&str; 28] = [
     "ALLOWED_EMAIL_DOMAINS",
     "ALLOW_ERASURE_EVENTS",
     "ALLOW_WITHOUT_EMAIL",
@@ -34,6 +35,7 @@ pub const VARIABLES: [&str; 27] = [
     "BUDGET_EXHAUSTED",
     "CHECK_ADMIN_CREATED",
     "COLLAPSE_ABOVE",
+    "CREATE_GROUPS",
     "DEFAULT_LOCALE",
     "EMAIL_THROUGH_SES",
     "EVENT_RETENTION_DAYS",

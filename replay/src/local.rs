@@ -9,14 +9,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::ban::Ban;
-use shared::events::{Data, Event, Subject, SuspensionNotice};
+use shared::events::{Data, Event, GroupsMapped, Subject, SuspensionNotice};
 use shared::queues::Queue;
 use shared::statistics::DomainStats;
 use shared::store::Store;
 use shared::store::keys::STATS;
 use shared::time::{plus, plus_seconds};
+use triggers::pre_token_generation::groups::GroupConfiguration;
 use triggers::{TriggerError, TriggerEvent};
-use workers::{cache_invalidation, user_stats};
+use workers::{cache_invalidation, group_membership, user_stats};
 
 use crate::embedded::{Embedded, QueuePair, TABLE};
 use crate::journey::{Action, Journey, Step, Suspension, Variables, resource_name};
@@ -40,6 +41,8 @@ pub struct Outcome {
     pub invalidations: Vec<Invalidation>,
     /// Invalidations that were not needed, by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// The groups of the user pool's users to whom tokens were given, by username.
+    pub groups: BTreeMap<String, Vec<String>>,
     /// What lies in the dead-letter queues.
     pub dead_letters: Vec<DeadLetter>,
 }
@@ -111,6 +114,7 @@ impl Outcome {
         for (reason, count) in other.skipped {
             *self.skipped.entry(reason).or_default() += count;
         }
+        self.groups.extend(other.groups);
         self.dead_letters.extend(other.dead_letters);
     }
 }
@@ -147,6 +151,7 @@ struct Player {
     sqs: aws_sdk_sqs::Client,
     user_stats: (Mapping, user_stats::Deps),
     cache_invalidation: (Mapping, cache_invalidation::Deps),
+    group_membership: (Mapping, group_membership::Deps),
     seen_invalidations: usize,
     outcome: Outcome,
 }
@@ -161,9 +166,20 @@ impl Player {
         // Five seconds of delivery delay, ten of batching window: changes of one moment become one call.
         let mapping = Mapping::new(account.cache_invalidations.clone(), 1_000, 15, deliveries);
         let cache_invalidation = (mapping, cache_invalidation::Deps::new(&function)?);
+        let function = account.function("group-membership", &own("group-membership")).await;
+        let mapping = Mapping::new(account.group_memberships.clone(), 10, 0, deliveries);
+        let group_membership = (mapping, group_membership::Deps::new(&function)?);
         let sqs = account.sqs().await;
-        let outcome = Outcome::default();
-        Ok(Self { account, variables, sqs, user_stats, cache_invalidation, seen_invalidations: 0, outcome })
+        Ok(Self {
+            account,
+            variables,
+            sqs,
+            user_stats,
+            cache_invalidation,
+            group_membership,
+            seen_invalidations: 0,
+            outcome: Outcome::default(),
+        })
     }
 
     async fn act(&self, step: &Step) -> Result<(String, Option<Value>)> {
@@ -179,7 +195,17 @@ impl Player {
                     cache_invalidation::handle(&self.cache_invalidation.1, event, Timestamp::MAX).await;
                 describe_batch(response?)
             }
+            Action::Invoke { function, event } if function == "group-membership" => {
+                let event: SqsEvent = serde_json::from_value(event.clone()).context("not an SQS event")?;
+                self.put_users_of(&event).await;
+                let response =
+                    group_membership::handle(&self.group_membership.1, event, Timestamp::MAX).await;
+                describe_batch(response?)
+            }
             Action::Invoke { function, event } => {
+                if function == "pre-token-generation" {
+                    self.put_user_of(event).await;
+                }
                 let own = self.variables.get(&resource_name(function)).cloned().unwrap_or_default();
                 let answer =
                     invoke(&self.account, function, &own, TriggerEvent::from_json(&event.to_string())?)
@@ -203,6 +229,28 @@ impl Player {
             Action::Reinstate(ban) => self.write_ban(ban, true).await?,
         };
         Ok((done, None))
+    }
+
+    /// Who gets a token is in the user pool, in the groups that Cognito sent.
+    async fn put_user_of(&self, event: &Value) {
+        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (user_pool_id, username) = (text("userPoolId"), text("userName"));
+        if user_pool_id.is_empty() || username.is_empty() {
+            return;
+        }
+        let sent = GroupConfiguration::from_request(event.get("request").unwrap_or(&Value::Null));
+        self.account.http_client().put_user(user_pool_id, username, &sent.groups_to_override).await;
+    }
+
+    /// Whose groups a message changes is in the user pool, in the groups that they are to leave.
+    async fn put_users_of(&self, event: &SqsEvent) {
+        let bodies = event.records.iter().filter_map(|record| record.body.as_deref());
+        for mapped in bodies.filter_map(|body| Event::parse(body).ok()) {
+            if let Data::GroupsMapped(GroupsMapped { user_pool_id, username, remove, .. }) = mapped.data {
+                let groups: Vec<String> = remove.into_iter().collect();
+                self.account.http_client().put_user(&user_pool_id, &username, &groups).await;
+            }
+        }
     }
 
     /// A message as it is sent: texts as they are, events with what every event has.
@@ -248,7 +296,11 @@ impl Player {
 
     async fn run_until(&mut self, until: Timestamp) -> Result<()> {
         for _ in 0..MAX_ROUNDS {
-            let dues = [self.user_stats.0.next_due(), self.cache_invalidation.0.next_due()];
+            let dues = [
+                self.user_stats.0.next_due(),
+                self.cache_invalidation.0.next_due(),
+                self.group_membership.0.next_due(),
+            ];
             let Some(due) = dues.into_iter().flatten().min().filter(|due| *due <= until) else {
                 return Ok(());
             };
@@ -268,6 +320,11 @@ impl Player {
         let Self { account, sqs, cache_invalidation: (mapping, deps), .. } = self;
         drain(account, sqs, mapping, async |event| {
             cache_invalidation::handle(deps, event, deadline).await.ok()
+        })
+        .await?;
+        let Self { account, sqs, group_membership: (mapping, deps), .. } = self;
+        drain(account, sqs, mapping, async |event| {
+            group_membership::handle(deps, event, deadline).await.ok()
         })
         .await?;
         let invalidations = self.account.http_client().invalidations();
@@ -294,6 +351,7 @@ impl Player {
                 *sum = sum.plus(&stats);
             }
         }
+        outcome.groups = account.http_client().groups().await;
         let skipped = [
             ("coalesced", account.count("InvalidationsCoalesced")),
             ("idle", account.count("InvalidationsSkippedIdle")),

@@ -72,6 +72,14 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         writeln!(out, "  {count} {why}")?;
     }
 
+    if !outcome.groups.is_empty() {
+        writeln!(out, "\nGroups in the user pool")?;
+    }
+    for (username, groups) in &outcome.groups {
+        let groups = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };
+        writeln!(out, "  {username}: {groups}")?;
+    }
+
     writeln!(out, "\nDead letters")?;
     if outcome.dead_letters.is_empty() {
         writeln!(out, "  none")?;

@@ -12,6 +12,7 @@
 
 mod cache_invalidation;
 mod contract;
+mod group_membership;
 mod journeys;
 mod panics;
 mod properties;

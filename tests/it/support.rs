@@ -9,7 +9,7 @@ use replay::local;
 use serde_json::{Value, json};
 use shared::store::Store;
 use triggers::{TriggerError, TriggerEvent};
-use workers::{cache_invalidation, user_stats};
+use workers::{cache_invalidation, group_membership, user_stats};
 
 /// Ana of the fixtures.
 pub const ANA: &str = "7d8ca528-4931-4254-9273-ea5ee853f271";
@@ -57,6 +57,12 @@ impl Rig {
     pub async fn cache_invalidation(&self, variables: Variables<'_>) -> CacheInvalidation {
         let function = self.account.function("cache-invalidation", &owned(variables)).await;
         CacheInvalidation(cache_invalidation::Deps::new(&function).unwrap())
+    }
+
+    /// group-membership, for batches.
+    pub async fn group_membership(&self, variables: Variables<'_>) -> GroupMembership {
+        let function = self.account.function("group-membership", &owned(variables)).await;
+        GroupMembership(group_membership::Deps::new(&function).unwrap())
     }
 
     /// The table.
@@ -145,6 +151,20 @@ impl CacheInvalidation {
     /// Handles a batch; answers the ids of the messages that must come again.
     pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
         failed(cache_invalidation::handle(&self.0, event.clone(), Timestamp::MAX).await.unwrap())
+    }
+}
+
+pub struct GroupMembership(group_membership::Deps);
+
+impl GroupMembership {
+    /// Handles a batch; answers the ids of the messages that must come again.
+    pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
+        self.handle_until(event, Timestamp::MAX).await
+    }
+
+    /// Handles a batch that must be done by `deadline`.
+    pub async fn handle_until(&self, event: &SqsEvent, deadline: Timestamp) -> Vec<String> {
+        failed(group_membership::handle(&self.0, event.clone(), deadline).await.unwrap())
     }
 }
 

@@ -35,6 +35,35 @@ async fn an_unknown_trigger_source_passes_through_unchanged() {
 }
 
 #[tokio::test]
+async fn a_source_that_cognito_adds_is_no_way_around_a_ban_or_the_domain_policy() {
+    let rig = rig().await;
+    let with_source =
+        |fixture: &str, source: &str| event_with(fixture, |event| event["triggerSource"] = source.into());
+    let banned = || with_source("pre-token-generation/authentication", "TokenGeneration_New");
+    assert!(rig.invoke("pre-token-generation", &[], banned()).await.is_ok());
+    pre_authentication::ban(&rig, None).await;
+    let answer = rig.invoke("pre-token-generation", &[], banned()).await;
+    assert_eq!(answer, Err(triggers::sign_in::DENIED));
+    let banned = with_source("pre-authentication/authentication", "PreAuthentication_New");
+    let answer = rig.invoke("pre-authentication", &[], banned).await;
+    assert_eq!(answer, Err(triggers::sign_in::DENIED));
+
+    let sent: Vec<Value> = rig.sent().await.into_iter().map(|event| event["data"]["flow"].clone()).collect();
+    assert_eq!(sent.iter().filter(|flow| **flow == "other").count(), 2, "{sent:?}");
+
+    let variables = [
+        ("ALLOWED_EMAIL_DOMAINS", "example.org"),
+        ("TRUSTED_EMAIL_DOMAINS", "example.com"),
+        ("TRUSTED_DOMAINS_SKIP_VERIFICATION", "true"),
+    ];
+    let denied = with_source("pre-sign-up/denied-domain", "PreSignUp_New");
+    assert!(rig.invoke("pre-sign-up", &variables, denied).await.is_err());
+    let allowed = with_source("pre-sign-up/sign-up", "PreSignUp_New");
+    let response = rig.response("pre-sign-up", &variables, allowed).await;
+    assert_eq!(response["autoConfirmUser"], false, "nothing is known of it: no verification is skipped");
+}
+
+#[tokio::test]
 async fn every_fixture_is_answered_and_only_its_response_changes() {
     let rig = rig().await;
     for name in fixtures::all() {

@@ -148,6 +148,7 @@ async fn serve_aws(account: Arc<Embedded>) -> SocketAddr {
             let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
             let host = match target.and_then(|target| target.split_once(['_', '.'])) {
                 Some(("DynamoDB", _)) => "dynamodb.eu-central-1",
+                Some(("AWSCognitoIdentityProviderService", _)) => "cognito-idp.eu-central-1",
                 Some(_) => "sqs.eu-central-1",
                 None => "cloudfront",
             };

@@ -40,7 +40,8 @@ impl Deps {
 /// so that nobody can tell.
 pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
     event.readable()?;
-    if event.trigger_source() != "PreAuthentication_Authentication" {
+    // Whatever else Cognito may ask it for tomorrow, a ban is a ban.
+    if !event.trigger_source().starts_with("PreAuthentication_") {
         return Ok(event);
     }
     let Deps { on_store_error, store, reporter } = deps;

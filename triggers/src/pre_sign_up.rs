@@ -7,6 +7,7 @@ use shared::function::Function;
 
 use crate::{Reporter, TriggerError, TriggerEvent};
 
+pub mod disposable;
 pub mod domain;
 pub mod policy;
 
@@ -47,6 +48,8 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
         "PreSignUp_SignUp" => SignUpChannel::SelfService,
         "PreSignUp_AdminCreateUser" => SignUpChannel::Admin,
         "PreSignUp_ExternalProvider" => SignUpChannel::External,
+        // A door that Cognito adds tomorrow is no way around the policy.
+        source if source.starts_with("PreSignUp_") => SignUpChannel::Other,
         _ => return Ok(event),
     };
     let (email, user_name) = (event.attribute("email"), event.user_name());

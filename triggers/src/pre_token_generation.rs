@@ -65,7 +65,11 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
         "TokenGeneration_NewPasswordChallenge" => AttemptFlow::NewPassword,
         "TokenGeneration_AuthenticateDevice" => AttemptFlow::Device,
         "TokenGeneration_RefreshTokens" => AttemptFlow::Refresh,
-        // Client credentials have no user; what is new passes through.
+        "TokenGeneration_ClientCredentials" => return Ok(event),
+        // A way that Cognito adds tomorrow is no way around a ban; without a user there is nothing to decide.
+        source if source.starts_with("TokenGeneration_") && event.attribute("sub").is_some() => {
+            AttemptFlow::Other
+        }
         _ => return Ok(event),
     };
     let Deps { store, reporter, .. } = deps;
@@ -118,6 +122,7 @@ fn issued(flow: AttemptFlow, event: &TriggerEvent, mapped: &MappedGroups) -> Dat
         AttemptFlow::Hosted => SignInFlow::Hosted,
         AttemptFlow::NewPassword => SignInFlow::NewPassword,
         AttemptFlow::Device => SignInFlow::Device,
+        AttemptFlow::Other => SignInFlow::Other,
         AttemptFlow::Password | AttemptFlow::PreAuthentication => SignInFlow::Password,
     };
     Data::SignedIn(SignedIn { flow, client_id: event.client_id(), groups: mapped.groups.clone() })

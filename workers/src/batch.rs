@@ -97,6 +97,11 @@ impl Batch {
         count.and_then(|count| count.parse().ok()).unwrap_or(1)
     }
 
+    /// Whether a message was reported as failed.
+    pub fn has_failed(&self, index: usize) -> bool {
+        self.failed.contains(&index)
+    }
+
     /// Reports messages as failed: they come again after the queue's visibility time-out.
     pub fn fail(&mut self, indexes: impl IntoIterator<Item = usize>) {
         self.failed.extend(indexes);

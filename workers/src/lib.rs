@@ -3,6 +3,7 @@
 //!
 //! - [`user_stats`]: user-events → statistics, exactly once
 //! - [`cache_invalidation`]: cache-invalidations → CloudFront, at the lowest cost known
+//! - [`group_membership`]: group-memberships → the groups of the user pool
 //!
 //! and what they have in common:
 //!
@@ -11,6 +12,7 @@
 
 pub mod batch;
 pub mod cache_invalidation;
+pub mod group_membership;
 pub mod run;
 pub mod user_stats;
 

@@ -16,6 +16,7 @@ use tests::lambda::{self, Answer};
 
 const USER_STATS: &str = env!("CARGO_BIN_EXE_user-stats");
 const CACHE_INVALIDATION: &str = env!("CARGO_BIN_EXE_cache-invalidation");
+const GROUP_MEMBERSHIP: &str = env!("CARGO_BIN_EXE_group-membership");
 
 async fn account() -> Arc<Embedded> {
     Arc::new(Embedded::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap())
@@ -26,6 +27,8 @@ async fn start(binary: &str, account: &Arc<Embedded>) -> lambda::Function {
         ("TABLE_NAME", replay::embedded::TABLE),
         ("USER_EVENTS_QUEUE_URL", &account.user_events.url),
         ("CACHE_INVALIDATIONS_QUEUE_URL", &account.cache_invalidations.url),
+        ("GROUP_MEMBERSHIPS_QUEUE_URL", &account.group_memberships.url),
+        ("CREATE_GROUPS", "true"),
         ("DEAD_LETTER_QUEUE_URL", &account.user_events.dead_letter_url),
         ("DISTRIBUTION_ID", account.distribution_id()),
     ];
@@ -74,8 +77,26 @@ async fn cache_invalidation_makes_one_call_for_a_batch() {
 }
 
 #[tokio::test]
+async fn group_membership_changes_the_user_pool() {
+    let account = account().await;
+    let ben = "e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25";
+    account.http_client().put_user("eu-central-1_EXAMPLE01", ben, &["Developer".to_owned()]).await;
+    let mut function = start(GROUP_MEMBERSHIP, &account).await;
+    let batch = dated_now("group-membership/changes-of-two-users");
+    for _ in 0..2 {
+        let answer = function.invoke(&batch).await;
+        assert_eq!(answer, Answer::Response(json!({"batchItemFailures": []})));
+    }
+    assert_eq!(account.http_client().groups().await[ben], ["Commerce"]);
+}
+
+#[tokio::test]
 async fn a_missing_variable_ends_the_start_with_its_name() {
-    for (binary, variable) in [(USER_STATS, "TABLE_NAME"), (CACHE_INVALIDATION, "DISTRIBUTION_ID")] {
+    for (binary, variable) in [
+        (USER_STATS, "TABLE_NAME"),
+        (CACHE_INVALIDATION, "DISTRIBUTION_ID"),
+        (GROUP_MEMBERSHIP, "GROUP_MEMBERSHIPS_QUEUE_URL"),
+    ] {
         let (success, output) = lambda::start(binary, None, &[]).await.ended().await;
         assert!(!success && output.contains(&format!("{variable}: is required")), "{output}");
     }

@@ -3,7 +3,7 @@
 //! One at a time, because winterbaume's transactions are not atomic against each other. Below the SDK, so that
 //! its retries and time-outs meet the faults as they would meet them in an account.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,9 +17,16 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use serde_json::Value;
 use winterbaume_cloudfront::CloudFrontService;
-use winterbaume_core::{MockRequest, MockResponse, MockService};
+use winterbaume_cognitoidentityprovider::CognitoIdentityProviderService;
+use winterbaume_cognitoidentityprovider::views::{CognitoUserView, GroupView, UserPoolView};
+use winterbaume_core::{MockRequest, MockResponse, MockService, StatefulService, default_account_id};
 use winterbaume_dynamodb::DynamoDbService;
 use winterbaume_sqs::SqsService;
+
+/// The region of the account.
+pub(super) const REGION: &str = "eu-central-1";
+/// When everything in the embedded user pool was created.
+const CREATED_DATE: &str = "2026-01-01T00:00:00Z";
 
 /// What goes wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +101,7 @@ struct Journal {
     invalidations: Vec<Vec<String>>,
     /// The caller reference of each of them.
     caller_references: Vec<String>,
-    /// The visibility that workers set, in seconds, by receipt handle.
+    /// The visibility that workers asked for, in seconds, by receipt handle.
     delays: HashMap<String, i64>,
 }
 
@@ -103,6 +110,7 @@ struct Services {
     dynamodb: DynamoDbService,
     sqs: SqsService,
     cloudfront: CloudFrontService,
+    cognito: CognitoIdentityProviderService,
     one_at_a_time: tokio::sync::Mutex<()>,
 }
 
@@ -119,6 +127,7 @@ impl EmbeddedHttpClient {
             dynamodb: DynamoDbService::new(),
             sqs: SqsService::new(),
             cloudfront: CloudFrontService::new(),
+            cognito: CognitoIdentityProviderService::new(),
             one_at_a_time: tokio::sync::Mutex::new(()),
         };
         Self { services: Arc::new(services), faults }
@@ -134,7 +143,7 @@ impl EmbeddedHttpClient {
         self.journal().caller_references.clone()
     }
 
-    /// The visibility that workers set, in seconds, by receipt handle.
+    /// The visibility that workers asked for, in seconds, by receipt handle.
     pub fn delays(&self) -> HashMap<String, i64> {
         self.journal().delays.clone()
     }
@@ -169,6 +178,42 @@ impl EmbeddedHttpClient {
         }
     }
 
+    /// A user pool with this user, who is in these groups, as Cognito has them before our functions hear of
+    /// them. A user who is there already stays as they are.
+    pub async fn put_user(&self, user_pool_id: &str, username: &str, groups: &[String]) {
+        let cognito = &self.services.cognito;
+        let mut view = cognito.snapshot(default_account_id(), REGION).await;
+        let pool = view.user_pools.entry(user_pool_id.to_owned()).or_insert_with(|| user_pool(user_pool_id));
+        if pool.users.contains_key(username) {
+            return;
+        }
+        for name in groups {
+            pool.groups.entry(name.clone()).or_insert_with(|| group(user_pool_id, name));
+        }
+        pool.users.insert(username.to_owned(), user(username, groups));
+        // The state comes from a snapshot: it can be restored.
+        let _ = cognito.restore(default_account_id(), REGION, view).await;
+    }
+
+    /// The groups of every user of every user pool, by username.
+    pub async fn groups(&self) -> BTreeMap<String, Vec<String>> {
+        let view = self.services.cognito.snapshot(default_account_id(), REGION).await;
+        let users = view.user_pools.into_values().flat_map(|pool| pool.users);
+        users.map(|(username, user)| (username, user.groups)).collect()
+    }
+
+    /// The embedded Cognito puts users into groups that are not there. AWS does not.
+    async fn missing_group(&self, operation: &str, request: &MockRequest) -> Option<MockResponse> {
+        if operation != "AdminAddUserToGroup" {
+            return None;
+        }
+        let mut get_group = request.clone();
+        let target = http::HeaderValue::from_static("AWSCognitoIdentityProviderService.GetGroup");
+        get_group.headers.insert("x-amz-target", target);
+        let response = self.services.cognito.handle(get_group).await;
+        (response.status >= 300).then_some(response)
+    }
+
     /// Answers one request.
     pub async fn answer(&self, request: MockRequest) -> Result<MockResponse, ConnectorError> {
         let target =
@@ -176,6 +221,9 @@ impl EmbeddedHttpClient {
         let (service, operation): (&dyn MockService, &str) = match target.split_once('.') {
             Some((service, operation)) if service.starts_with("DynamoDB") => {
                 (&self.services.dynamodb, operation)
+            }
+            Some((service, operation)) if service.starts_with("AWSCognito") => {
+                (&self.services.cognito, operation)
             }
             Some((_, operation)) => (&self.services.sqs, operation),
             None => (&self.services.cloudfront, cloudfront_operation(&request)),
@@ -190,12 +238,60 @@ impl EmbeddedHttpClient {
         }
         let response = {
             let _turn = self.services.one_at_a_time.lock().await;
-            service.handle(request.clone()).await
+            match self.missing_group(operation, &request).await {
+                Some(response) => response,
+                None => service.handle(request.clone()).await,
+            }
         };
-        if response.status < 300 {
+        // The embedded SQS refuses a whole batch of delays for one receipt handle that it does not know.
+        if response.status < 300 || operation == "ChangeMessageVisibilityBatch" {
             self.note(operation, &request.body);
         }
         if fault.is_some() { Err(lost()) } else { Ok(response) }
+    }
+}
+
+fn user_pool(id: &str) -> UserPoolView {
+    UserPoolView {
+        id: id.to_owned(),
+        name: "embedded".to_owned(),
+        arn: format!("arn:aws:cognito-idp:{REGION}:{}:userpool/{id}", default_account_id()),
+        status: "Enabled".to_owned(),
+        created_date: CREATED_DATE.to_owned(),
+        clients: HashMap::new(),
+        users: HashMap::new(),
+        groups: HashMap::new(),
+        identity_providers: HashMap::new(),
+        resource_servers: HashMap::new(),
+        domain: None,
+        mfa_config: None,
+        custom_attributes: Vec::new(),
+        tags: HashMap::new(),
+    }
+}
+
+fn user(username: &str, groups: &[String]) -> CognitoUserView {
+    CognitoUserView {
+        username: username.to_owned(),
+        status: "CONFIRMED".to_owned(),
+        created_date: CREATED_DATE.to_owned(),
+        attributes: HashMap::new(),
+        enabled: true,
+        password: None,
+        confirmed: true,
+        groups: groups.to_vec(),
+    }
+}
+
+fn group(user_pool_id: &str, name: &str) -> GroupView {
+    GroupView {
+        group_name: name.to_owned(),
+        user_pool_id: user_pool_id.to_owned(),
+        description: None,
+        role_arn: None,
+        precedence: None,
+        created_date: CREATED_DATE.to_owned(),
+        last_modified_date: CREATED_DATE.to_owned(),
     }
 }
 

@@ -193,6 +193,8 @@ pub enum SignUpChannel {
     Admin,
     /// First sign-in through an identity provider.
     External,
+    /// A way that Cognito has added since.
+    Other,
 }
 
 /// Data of `user.confirmed`: what the profile needs. The only event that carries an e-mail address.
@@ -244,6 +246,8 @@ pub enum AttemptFlow {
     Device,
     /// With a refresh token.
     Refresh,
+    /// A way that Cognito has added since.
+    Other,
 }
 
 /// What became of an attempt to sign in.
@@ -296,6 +300,8 @@ pub enum SignInFlow {
     NewPassword,
     /// By a remembered device.
     Device,
+    /// A way that Cognito has added since.
+    Other,
 }
 
 /// Data of `user.token_refreshed`.

@@ -32,6 +32,9 @@ impl Domain {
 
     /// A domain as an address has it, or a configuration.
     pub fn parse(domain: &str) -> Result<Self, Invalid> {
+        if domain.chars().any(is_invisible) {
+            return Err(Invalid);
+        }
         let domain = domain.strip_suffix('.').unwrap_or(domain);
         let ascii = Uts46::new()
             .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, DnsLength::Verify)
@@ -54,6 +57,13 @@ impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether IDNA leaves this character out, such as a soft hyphen or a zero-width space, or a joiner, which is
+/// there and not seen. Another program may not leave it out.
+fn is_invisible(c: char) -> bool {
+    let is_joiner = matches!(c, '\u{200c}' | '\u{200d}');
+    is_joiner || (!c.is_ascii() && idna::domain_to_ascii(&format!("a{c}a")).is_ok_and(|ascii| ascii == "aa"))
 }
 
 /// RFC 5322's dot-atom in ASCII, less what relays have read as a route (`%`, `!`) and what starts an encoded
@@ -89,6 +99,11 @@ impl Pattern {
         }
         let rest = domain.0.strip_suffix(self.base.as_str());
         rest.is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+    }
+
+    /// Whether the pattern is this very domain, not all domains below one.
+    pub fn names(&self, domain: &Domain) -> bool {
+        !self.subdomains && self.base == *domain
     }
 
     /// The domain that the pattern names.

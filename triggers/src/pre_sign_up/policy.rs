@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use shared::config::{ConfigError, Environment};
 use shared::events::{SignUpChannel, SignUpOutcome};
 
+use super::disposable;
 use super::domain::{Domain, Pattern};
 
 /// The policy as configured. Blocked beats allowed; an empty allow list allows all.
@@ -16,6 +17,9 @@ pub struct Policy {
     pub blocked: Vec<Pattern>,
     /// TRUSTED_EMAIL_DOMAINS: these domains may sign up too, and need no code where `skip_verification` says so.
     pub trusted: Vec<Pattern>,
+    /// BLOCK_DISPOSABLE_DOMAINS: whether domains of the compiled-in list are blocked, unless a list above names
+    /// them.
+    pub block_disposable: bool,
     /// TRUSTED_DOMAINS_SKIP_VERIFICATION. Lets anyone claim a mailbox of a trusted domain.
     pub skip_verification: bool,
     /// ALLOW_WITHOUT_EMAIL.
@@ -52,12 +56,6 @@ pub struct Decision {
 impl Policy {
     /// Reads the policy.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        if environment.flag("BLOCK_DISPOSABLE_DOMAINS", false)? {
-            return Err(ConfigError::new(
-                "BLOCK_DISPOSABLE_DOMAINS",
-                "this version has no list of disposable domains; name them in BLOCKED_EMAIL_DOMAINS",
-            ));
-        }
         let patterns = |name: &str| parse_patterns(name, &environment.list(name));
         let providers: BTreeMap<String, Vec<String>> = environment.json("PROVIDER_DOMAINS")?;
         let provider_domains = providers.into_iter().map(|(provider, domains)| {
@@ -67,6 +65,7 @@ impl Policy {
             allowed: patterns("ALLOWED_EMAIL_DOMAINS")?,
             blocked: patterns("BLOCKED_EMAIL_DOMAINS")?,
             trusted: patterns("TRUSTED_EMAIL_DOMAINS")?,
+            block_disposable: environment.flag("BLOCK_DISPOSABLE_DOMAINS", false)?,
             skip_verification: environment.flag("TRUSTED_DOMAINS_SKIP_VERIFICATION", false)?,
             allow_without_email: environment.flag("ALLOW_WITHOUT_EMAIL", false)?,
             check_admin_created: environment.flag("CHECK_ADMIN_CREATED", false)?,
@@ -102,6 +101,12 @@ impl Policy {
         if let Some(pattern) = on(&self.blocked) {
             return decision(denied, "blocked_domain", pattern.base().as_str());
         }
+        if self.block_disposable
+            && let Some(entry) = disposable::entry(&domain)
+            && !self.names(&domain, sign_up)
+        {
+            return decision(denied, "disposable_domain", entry);
+        }
         if let Some(patterns) = self.provider_patterns(sign_up) {
             return match on(patterns) {
                 Some(pattern) => decision(allowed, "provider_domain", pattern.base().as_str()),
@@ -119,6 +124,16 @@ impl Policy {
             None if self.allowed.is_empty() => decision(allowed, "any_domain", domain.as_str()),
             None => decision(denied, "domain_not_allowed", "other"),
         }
+    }
+
+    /// Whether the operator's lists name this very domain, which the compiled-in list may be wrong about. A
+    /// wildcard is no name.
+    fn names(&self, domain: &Domain, sign_up: &SignUp<'_>) -> bool {
+        let patterns = match self.provider_patterns(sign_up) {
+            Some(patterns) => vec![patterns],
+            None => vec![self.allowed.as_slice(), self.trusted.as_slice()],
+        };
+        patterns.into_iter().flatten().any(|pattern| pattern.names(domain))
     }
 
     /// The domains to which the user's identity provider is bound, where it is.
@@ -193,6 +208,51 @@ mod tests {
     }
 
     #[test]
+    fn a_disposable_domain_is_blocked_where_wanted_and_not_named_by_the_operator() {
+        use SignUpChannel::{External, SelfService};
+
+        let block = ("BLOCK_DISPOSABLE_DOMAINS", "true");
+        let reason = |variables: &[(&str, &str)], channel, email: &str| {
+            decide(&policy(variables), channel, email).1.to_owned()
+        };
+        let provider = ("PROVIDER_DOMAINS", r#"{"Google": ["mailinator.com"]}"#);
+        for (variables, channel, email, expected) in [
+            (&[][..], SelfService, "ana@mailinator.com", "any_domain"),
+            (&[block], SelfService, "ana@mailinator.com", "disposable_domain"),
+            (&[block], SelfService, "ana@x.mailinator.com", "disposable_domain"),
+            (&[block], SelfService, "ana@example.com", "any_domain"),
+            (
+                &[block, ("TRUSTED_EMAIL_DOMAINS", "mailinator.com")],
+                SelfService,
+                "ana@mailinator.com",
+                "trusted_domain",
+            ),
+            (
+                &[block, ("ALLOWED_EMAIL_DOMAINS", "mailinator.com")],
+                SelfService,
+                "ana@mailinator.com",
+                "allowed_domain",
+            ),
+            (
+                &[block, ("ALLOWED_EMAIL_DOMAINS", "*.mailinator.com")],
+                SelfService,
+                "ana@x.mailinator.com",
+                "disposable_domain",
+            ),
+            (
+                &[block, ("BLOCKED_EMAIL_DOMAINS", "mailinator.com")],
+                SelfService,
+                "ana@mailinator.com",
+                "blocked_domain",
+            ),
+            (&[block, provider], External, "ana@mailinator.com", "provider_domain"),
+            (&[block, provider], SelfService, "ana@mailinator.com", "disposable_domain"),
+        ] {
+            assert_eq!(reason(variables, channel, email), expected, "{variables:?} {email}");
+        }
+    }
+
+    #[test]
     fn each_door_has_its_rule() {
         use SignUpChannel::{Admin, External, SelfService};
         use SignUpOutcome::{Allowed, Denied};
@@ -226,6 +286,6 @@ mod tests {
         );
         assert!(error("PROVIDER_DOMAINS", "[]").starts_with("PROVIDER_DOMAINS: "));
         assert!(error("PROVIDER_DOMAINS", r#"{"Google": ["x"]}"#).starts_with("PROVIDER_DOMAINS: \"x\""));
-        assert!(error("BLOCK_DISPOSABLE_DOMAINS", "true").starts_with("BLOCK_DISPOSABLE_DOMAINS: "));
+        assert!(error("BLOCK_DISPOSABLE_DOMAINS", "yes").starts_with("BLOCK_DISPOSABLE_DOMAINS: "));
     }
 }

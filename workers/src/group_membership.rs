@@ -1,0 +1,191 @@
+//! group-membership: makes permanent in the user pool which groups the rules of pre-token-generation gave and
+//! took away.
+//!
+//! The token is right without it: pre-token-generation maps groups into every token anew. What the pool says is
+//! for those who read it there, and where a message comes late or not at all, the next token sends another.
+
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use jiff::Timestamp;
+use shared::config::ConfigError;
+use shared::events::{Data, Event};
+use shared::function::Function;
+use shared::queues::Queue;
+use shared::telemetry::{Metrics, chain};
+use shared::time::{Clock, minus_seconds};
+
+use crate::batch::{Batch, BatchError, Rejection};
+
+pub mod plan;
+pub mod user_pools;
+
+use plan::{Action, Change, Request, User, plan};
+use user_pools::{MembershipError, UserPools};
+
+/// How long messages wait where Cognito throttles; it doubles with each receive.
+const FIRST_DELAY: Duration = Duration::from_secs(10);
+const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
+/// No call is begun when the deadline is this close: a group that is not there takes three calls.
+const DEADLINE_MARGIN_SECONDS: i64 = 3 * shared::aws::WORKER_CALL_SECONDS;
+
+/// What the worker works with.
+pub struct Deps {
+    /// CREATE_GROUPS: whether a group that the pool does not have is created.
+    create_groups: bool,
+    user_pools: UserPools,
+    group_memberships: Queue,
+    dead_letters: Queue,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Deps {
+    /// Reads the configuration.
+    pub fn new(function: &Function) -> Result<Self, ConfigError> {
+        Ok(Self {
+            create_groups: function.environment.flag("CREATE_GROUPS", false)?,
+            user_pools: UserPools::new(aws_sdk_cognitoidentityprovider::Client::new(&function.aws)),
+            group_memberships: function.queue("GROUP_MEMBERSHIPS_QUEUE_URL")?,
+            dead_letters: function.queue("DEAD_LETTER_QUEUE_URL")?,
+            clock: function.clock.clone(),
+            metrics: function.metrics.clone(),
+        })
+    }
+}
+
+/// What became of a change.
+#[derive(Clone)]
+enum Outcome {
+    /// It is so now.
+    Done,
+    /// It can never succeed.
+    Rejected(Rejection),
+    /// Cognito has no room: later.
+    NotNow,
+    /// Somebody must look, or nobody knows: after the queue's own time-out.
+    Failed,
+}
+
+/// Changes the memberships that a batch asks for before the time `deadline`, and reports what must come again.
+pub async fn handle(
+    deps: &Deps,
+    event: SqsEvent,
+    deadline: Timestamp,
+) -> Result<SqsBatchResponse, BatchError> {
+    let mut batch = Batch::new(event);
+    let (requests, mut rejections) = sort(&batch);
+    let mut throttled = false;
+    for change in plan(&requests) {
+        let in_time = deps.clock.now() <= minus_seconds(deadline, DEADLINE_MARGIN_SECONDS);
+        let outcome = if throttled || !in_time { Outcome::NotNow } else { apply(deps, &change).await };
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Rejected(rejection) => {
+                rejections.extend(change.messages.into_iter().map(|message| (message, rejection.clone())));
+            }
+            Outcome::NotNow => {
+                throttled = true;
+                batch.fail_with_backoff(change.messages, FIRST_DELAY, LONGEST_DELAY);
+            }
+            Outcome::Failed => batch.fail(change.messages),
+        }
+    }
+    // What comes again is not parked as well, and what is parked is parked once.
+    rejections.retain(|(message, _)| !batch.has_failed(*message));
+    rejections.sort_by_key(|(message, _)| *message);
+    rejections.dedup_by_key(|(message, _)| *message);
+    batch.park(rejections, &deps.dead_letters, &deps.metrics).await;
+    batch.finish(&deps.group_memberships).await
+}
+
+/// Sorts the messages of a batch into requests, and what can never succeed.
+fn sort(batch: &Batch) -> (Vec<Request>, Vec<(usize, Rejection)>) {
+    let (mut requests, mut rejections) = (Vec::new(), Vec::new());
+    for message in 0..batch.len() {
+        match Event::parse(batch.body(message)) {
+            Err(error) => rejections.push((message, Rejection::from(error))),
+            Ok(Event { data: Data::GroupsMapped(mapped), time, .. }) => {
+                let wrong = if mapped.user_pool_id.is_empty() {
+                    Some("data.user_pool_id: is empty")
+                } else if mapped.username.is_empty() {
+                    Some("data.username: is empty")
+                } else if mapped.add.is_empty() && mapped.remove.is_empty() {
+                    Some("data: no group to add or to remove")
+                } else if mapped.add.iter().any(|group| mapped.remove.contains(group)) {
+                    Some("data: a group both to add and to remove")
+                } else {
+                    None
+                };
+                match wrong {
+                    Some(wrong) => {
+                        let message_text = format!("invalid data: {wrong}");
+                        let rejection = Rejection { error_type: "invalid_data", message: message_text };
+                        rejections.push((message, rejection));
+                    }
+                    None => requests.push(Request {
+                        message,
+                        at: time,
+                        user: User { user_pool_id: mapped.user_pool_id, username: mapped.username },
+                        add: mapped.add,
+                        remove: mapped.remove,
+                    }),
+                }
+            }
+            Ok(event) => rejections.push((message, Rejection::wrong_queue(&event))),
+        }
+    }
+    (requests, rejections)
+}
+
+/// Makes one change. What is so already is success.
+async fn apply(deps: &Deps, change: &Change) -> Outcome {
+    let Change { user, group, action, .. } = change;
+    let result = match action {
+        Action::Remove => deps.user_pools.remove(user, group).await,
+        Action::Add => match deps.user_pools.add(user, group).await {
+            Err(MembershipError::NotFound(_)) if deps.create_groups => {
+                create_and_add(deps, user, group).await
+            }
+            result => result,
+        },
+    };
+    let error = match (result, action) {
+        (Ok(()), Action::Add) => {
+            deps.metrics.count(&[("MembershipsAdded", 1)]);
+            return Outcome::Done;
+        }
+        // Nobody is in a group that is not there.
+        (Ok(()) | Err(MembershipError::NotFound(_)), Action::Remove) => {
+            deps.metrics.count(&[("MembershipsRemoved", 1)]);
+            return Outcome::Done;
+        }
+        (Err(error), _) => error,
+    };
+    let error_type = error.error_type();
+    let rejected = |message: &str| Outcome::Rejected(Rejection { error_type, message: message.to_owned() });
+    let outcome = match &error {
+        // Deleted since: there is nobody to put into a group.
+        MembershipError::UserNotFound(_) => {
+            deps.metrics.count_by(Some(("reason", error_type)), &[("MembershipsSkipped", 1)]);
+            return Outcome::Done;
+        }
+        MembershipError::NotFound(_) if deps.create_groups => rejected("there is no such user pool"),
+        MembershipError::NotFound(_) => {
+            rejected("the user pool or the group is not there; CREATE_GROUPS=true creates groups")
+        }
+        MembershipError::Invalid(_) => rejected("Cognito does not take the user name or the group"),
+        MembershipError::TooManyGroups(_) => rejected("the user pool can have no more groups"),
+        MembershipError::Throttled(_) => Outcome::NotNow,
+        MembershipError::Failed(_) => Outcome::Failed,
+    };
+    tracing::error!(error_type, cause = chain(&error), "a group membership was not changed");
+    deps.metrics.count_by(Some(("reason", error_type)), &[("MembershipsFailed", 1)]);
+    outcome
+}
+
+async fn create_and_add(deps: &Deps, user: &User, group: &str) -> Result<(), MembershipError> {
+    deps.user_pools.create_group(&user.user_pool_id, group).await?;
+    deps.metrics.count(&[("GroupsCreated", 1)]);
+    deps.user_pools.add(user, group).await
+}
