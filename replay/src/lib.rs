@@ -1,15 +1,21 @@
 //! The command line `replay`, and the embedded AWS that it and the tests use.
 //!
-//! - [`embedded`]: DynamoDB, SQS and CloudFront in memory, under the real SDK; with faults to inject
+//! - [`account`]: a real account, as the AWS CLI reaches it
+//! - [`embedded`]: DynamoDB, SQS, CloudFront and Cognito's groups in memory, under the real SDK; with faults to inject
 //! - [`mapping`]: Lambda's SQS event source mapping, small and on a clock that jumps
 //! - [`journey`]: journeys, as JSON files
 //! - [`local`]: plays them through the real handlers
+//! - [`suspension`]: bans users and reinstates them
+//! - [`preview`]: the messages of custom-message, to look at
 //! - [`report`]: what came of it, as text or JSON
 //! - [`schema`]: the JSON Schema of the events
 
+pub mod account;
 pub mod embedded;
 pub mod journey;
 pub mod local;
 pub mod mapping;
+pub mod preview;
 pub mod report;
 pub mod schema;
+pub mod suspension;

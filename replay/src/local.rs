@@ -8,8 +8,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::ban::Ban;
-use shared::events::{Data, Event, GroupsMapped, Subject, SuspensionNotice};
+use shared::events::{Data, Event, GroupsMapped};
 use shared::queues::Queue;
 use shared::statistics::DomainStats;
 use shared::store::Store;
@@ -22,9 +21,12 @@ use workers::{cache_invalidation, group_membership, user_stats};
 use crate::embedded::{Embedded, QueuePair, TABLE};
 use crate::journey::{Action, Journey, Step, Suspension, Variables, resource_name};
 use crate::mapping::Mapping;
+use crate::suspension::Decision;
 
 /// Lambda gives a worker this long.
 const WORKER_SECONDS: i64 = 60;
+/// Who bans and reinstates in a journey.
+const BY: &str = "replay local";
 /// A journey whose queues do not come to rest within this many rounds has a message that comes for ever.
 const MAX_ROUNDS: usize = 10_000;
 
@@ -264,21 +266,23 @@ impl Player {
         Value::Object(fields).to_string()
     }
 
-    /// What an administrator's tool does: the ban goes into the table, where it holds at once; the notice goes
-    /// to the queue, and evicts the user's cached pages.
+    /// What `replay suspend` and `replay reinstate` do.
     async fn write_ban(&self, suspension: &Suspension, lift: bool) -> Result<String> {
         let now = self.account.time.now();
-        let until = if lift { Some(now) } else { suspension.duration.map(|duration| plus(now, duration)) };
-        let ban = Ban { reason: suspension.reason.clone(), until, by: "replay local".to_owned(), at: now };
+        let Suspension { sub, reason, duration } = suspension;
+        let decision = if lift {
+            Decision::reinstate(sub, reason, BY, now)
+        } else {
+            Decision::suspend(sub, reason, duration.map(|duration| plus(now, duration)), BY, now)
+        };
         let store = Store::new(self.account.dynamodb().await, TABLE);
-        if !store.write_ban(&suspension.sub, &ban).await? {
-            return Ok("nothing done: a later decision is there".to_owned());
-        }
-        let notice = SuspensionNotice { reason: Some(ban.reason), until };
-        let data = if lift { Data::Reinstated(notice) } else { Data::Suspended(notice) };
         let queue = Queue::new(self.sqs.clone(), self.account.user_events.url.clone());
-        queue.send(&Event::new("/replay", Subject::user(&suspension.sub), now, data)).await?;
-        Ok(if lift { "ban lifted" } else { "ban written" }.to_owned())
+        Ok(match (decision.carry_out(&store, &queue).await?, lift) {
+            (false, _) => "nothing done: a later decision is there",
+            (true, true) => "ban lifted",
+            (true, false) => "ban written",
+        }
+        .to_owned())
     }
 
     /// Lets time pass, and everything happen in its order that falls into it.

@@ -5,9 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use replay::account::AccountOptions;
 use replay::journey::{self, InvalidJourney, Journey, Variables};
-use replay::{local, report, schema};
+use replay::suspension::{Decision, standing};
+use replay::{local, preview, report, schema};
+use shared::ban::BanStatus;
+use shared::events::Subject;
+use shared::time::Clock;
 
 /// Plays what happens to users, and looks after the queues.
 #[derive(Debug, Parser)]
@@ -35,14 +42,67 @@ enum Command {
         #[arg(long)]
         log: bool,
     },
+    /// Keep a user out, from now on, until a time or for good.
+    ///
+    /// The ban holds on the next sign-in and on every refresh of a token. Tokens that are out stay valid until they
+    /// expire. Shows what it would do, and does it with --yes.
+    Suspend {
+        #[command(flatten)]
+        decision: DecisionOptions,
+        /// When the ban ends by itself: a date, or a time such as 2026-04-01T12:00:00Z. [default: never]
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        until: Option<Timestamp>,
+    },
+    /// Lift a user's ban. Shows what it would do, and does it with --yes.
+    Reinstate {
+        #[command(flatten)]
+        decision: DecisionOptions,
+    },
+    /// Write every message of custom-message in every language to a folder, with a page that shows them side by side.
+    Preview {
+        /// The folder; it is made where it is not there.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Environment variables by function, in the format of `sam local invoke --env-vars`.
+        /// [default: events/environment.json]
+        #[arg(long, value_name = "FILE")]
+        env_vars: Option<PathBuf>,
+    },
     /// Write the JSON Schema of the events to events/schema/event.json.
     Schema,
+}
+
+/// What both decisions about a user need.
+#[derive(Debug, Args)]
+struct DecisionOptions {
+    /// The user, by sub.
+    sub: String,
+    /// Why, for your colleagues. Never shown to the user.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Who decides. [default: USER]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    /// The table. [default: TABLE_NAME]
+    #[arg(long, value_name = "NAME")]
+    table: Option<String>,
+    /// The queue user-events, by name or URL. [default: USER_EVENTS_QUEUE_URL]
+    #[arg(long, value_name = "NAME")]
+    queue: Option<String>,
+    /// Do it.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    account: AccountOptions,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Local { journeys, json, env_vars, log } => play(journeys, json, env_vars, log).await,
+        Command::Suspend { decision, until } => decide(decision, Some(until)).await,
+        Command::Reinstate { decision } => decide(decision, None).await,
+        Command::Preview { out, env_vars } => write_preview(&out, env_vars),
         Command::Schema => write_schema(),
     };
     match result {
@@ -54,11 +114,16 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "replay: {error:#}");
+            let _ = writeln!(std::io::stderr(), "replay: {}", one_line(&error));
             // 2: what was asked for cannot be played; 1: it could not be done.
             ExitCode::from(if error.is::<InvalidJourney>() || error.is::<NotFound>() { 2 } else { 1 })
         }
     }
+}
+
+/// An error and its causes in one line.
+fn one_line(error: &anyhow::Error) -> String {
+    shared::telemetry::chain(error.as_ref()).replace('\n', " ")
 }
 
 /// There is no `events` folder here or above.
@@ -77,11 +142,7 @@ async fn play(paths: Vec<PathBuf>, json: bool, env_vars: Option<PathBuf>, log: b
         (true, None) => return Err(NotFound.into()),
     };
     let journeys = paths.iter().map(|path| journey::read(path)).collect::<Result<Vec<Journey>, _>>()?;
-    let variables = match (env_vars, events) {
-        (Some(path), _) => journey::read_variables(&path)?,
-        (None, Some(events)) => journey::read_variables(&events.join("environment.json"))?,
-        (None, None) => Variables::new(),
-    };
+    let variables = read_variables(env_vars, events.as_deref())?;
 
     let mut out = std::io::stdout().lock();
     if json {
@@ -94,6 +155,67 @@ async fn play(paths: Vec<PathBuf>, json: bool, env_vars: Option<PathBuf>, log: b
         let line = if index > 0 { "\n" } else { "" };
         writeln!(out, "{line}{}\n\n{}", journey.name, report::text(&outcome).trim_end())?;
     }
+    Ok(())
+}
+
+/// The variables of a file, or of the repository's where none is named.
+fn read_variables(env_vars: Option<PathBuf>, events: Option<&Path>) -> Result<Variables> {
+    Ok(match (env_vars, events) {
+        (Some(path), _) => journey::read_variables(&path)?,
+        (None, Some(events)) => journey::read_variables(&events.join("environment.json"))?,
+        (None, None) => Variables::new(),
+    })
+}
+
+/// A date, at its first moment in UTC, or a time.
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    let midnight = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(TimeZone::UTC).ok();
+    let time = text.parse().ok().or_else(|| midnight().map(|time| time.timestamp()));
+    time.ok_or_else(|| {
+        "expected a date such as 2026-04-01, or a time such as 2026-04-01T12:00:00Z".to_owned()
+    })
+}
+
+/// Bans a user until a time (`Some(None)`: for good), or lifts the ban.
+async fn decide(options: DecisionOptions, suspend_until: Option<Option<Timestamp>>) -> Result<()> {
+    let DecisionOptions { sub, reason, by, table, queue, yes, account } = options;
+    let now = Clock::system().now();
+    if !matches!(sub.parse(), Ok(Subject::User(_))) {
+        bail!("SUB: expected a user's sub, of at most 128 characters");
+    }
+    if suspend_until.flatten().is_some_and(|until| until <= now) {
+        bail!("--until: lies in the past; to lift a ban, use reinstate");
+    }
+    let account = account.open().await?;
+    let store = account.store(table.as_deref())?;
+    let user_events = account.user_events(queue.as_deref()).await?;
+    let by = by.as_deref().unwrap_or(account.operator());
+    let decision = match suspend_until {
+        Some(until) => Decision::suspend(&sub, &reason, until, by, now),
+        None => Decision::reinstate(&sub, &reason, by, now),
+    };
+
+    let mut out = std::io::stdout().lock();
+    let profile = store.profile_state(&sub).await?;
+    writeln!(out, "user {sub}{}", if profile.exists { "" } else { ", who has no profile in this table" })?;
+    writeln!(out, "  now   {}", standing(&profile.ban, now))?;
+    let then = BanStatus { is_banned: !decision.ban.is_lifted(), ban: Some(decision.ban.clone()) };
+    writeln!(out, "  then  {}", standing(&then, now))?;
+    if !yes {
+        writeln!(out, "Nothing was changed. With --yes it is done.")?;
+        return Ok(());
+    }
+    if !decision.carry_out(&store, &user_events).await? {
+        bail!("nothing was changed: a later decision about this user is there");
+    }
+    writeln!(out, "Done: it holds from now on, and the user's cached pages are being evicted.")?;
+    Ok(())
+}
+
+fn write_preview(out: &Path, env_vars: Option<PathBuf>) -> Result<()> {
+    let variables = read_variables(env_vars, find_events().as_deref())?;
+    let index = preview::write(out, &variables)?;
+    writeln!(std::io::stdout(), "{}", index.display())?;
     Ok(())
 }
 

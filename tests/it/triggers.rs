@@ -1,5 +1,6 @@
 //! The five triggers.
 
+mod corpus;
 mod custom_message;
 mod failures;
 mod post_confirmation;

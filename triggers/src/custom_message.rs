@@ -118,7 +118,7 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
 }
 
 /// Renders the texts and checks them against Cognito's limits; a stable word says why it cannot be done.
-fn word(
+pub fn word(
     config: &Config,
     kind: MessageKind,
     locale: Locale,

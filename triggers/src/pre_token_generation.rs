@@ -147,6 +147,11 @@ fn set_response(
     let before = details.clone();
     if !first_version {
         claims.add_to(&mut details);
+    } else if !claims.is_empty() {
+        tracing::warn!(
+            error_type = "claims_not_added",
+            "TOKEN_CLAIMS needs event version 2 or 3 of pre-token-generation; the user pool sends version 1"
+        );
     }
     if details != before || mapped.configuration.is_some() {
         let groups = mapped.configuration.as_ref().unwrap_or(sent);

@@ -40,8 +40,7 @@ impl Domain {
             .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, DnsLength::Verify)
             .map_err(|_| Invalid)?;
         let top_level = ascii.rsplit_once('.').ok_or(Invalid)?.1;
-        // An IPv4 address is no domain; no top-level domain is a number.
-        if top_level.bytes().all(|byte| byte.is_ascii_digit()) {
+        if is_number(top_level) {
             return Err(Invalid);
         }
         Ok(Self(ascii.into_owned()))
@@ -57,6 +56,14 @@ impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether a last label makes an IPv4 address of the whole, as the URL standard reads them: no top-level domain
+/// is a number.
+fn is_number(label: &str) -> bool {
+    let hex = label.strip_prefix("0x");
+    label.bytes().all(|byte| byte.is_ascii_digit())
+        || hex.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Whether IDNA leaves this character out, such as a soft hyphen or a zero-width space, or a joiner, which is

@@ -7,8 +7,10 @@ use shared::config::{ConfigError, Environment};
 /// AWS: claims and scopes together, at most 5,000.
 const MAX_CLAIMS: usize = 5_000;
 
-/// Claims that Cognito does not let a trigger change.
-const RESERVED: [&str; 22] = [
+/// Claims that Cognito does not let a trigger change, in one token or the other ("Claims and scopes reference" in
+/// Cognito's guide): AWS does not say that a name which is reserved in one is free in the other. `scope` has
+/// lists of its own.
+const RESERVED: [&str; 23] = [
     "acr",
     "amr",
     "at_hash",
@@ -27,11 +29,18 @@ const RESERVED: [&str; 22] = [
     "nbf",
     "nonce",
     "origin_jti",
+    "scope",
     "sub",
     "token_use",
     "username",
     "version",
 ];
+
+/// Claims of the ID token that take no lists and objects, beside [`PROOFS`].
+const SIMPLE: [&str; 2] = ["address", "updated_at"];
+
+/// Claims that say something was proven. One value for every user would say it of those who proved nothing.
+const PROOFS: [&str; 2] = ["email_verified", "phone_number_verified"];
 
 /// What to add.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -64,6 +73,21 @@ impl TokenClaims {
         if let Some(name) = names().find(is_reserved) {
             return Err(format!("the claim \"{name}\" is reserved"));
         }
+        if let Some(name) = names().find(|name| PROOFS.contains(&name.as_str())) {
+            return Err(format!("the claim \"{name}\" is Cognito's to say"));
+        }
+        let is_complex = |(name, value): &(&String, &Value)| {
+            SIMPLE.contains(&name.as_str()) && (value.is_array() || value.is_object())
+        };
+        if let Some((name, _)) = self.id.iter().find(is_complex) {
+            return Err(format!("the claim \"{name}\" of the ID token takes no list or object"));
+        }
+        if let Some(name) = names().find(|name| name.is_empty()) {
+            return Err(format!("the claim \"{name}\" has no name"));
+        }
+        if let Some((name, _)) = self.id.iter().chain(&self.access).find(|(_, value)| value.is_null()) {
+            return Err(format!("the claim \"{name}\" has no value"));
+        }
         if let Some(scope) = scopes().find(|scope| scope.is_empty() || scope.contains(char::is_whitespace)) {
             return Err(format!("the scope \"{scope}\" is empty or has white space in it"));
         }
@@ -71,6 +95,11 @@ impl TokenClaims {
             return Err(format!("more than {MAX_CLAIMS} claims and scopes"));
         }
         Ok(())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 
     /// Adds the claims to `claimsAndScopeOverrideDetails`, each token's part in the full shape that AWS documents.
@@ -96,12 +125,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_more_than_five_thousand_claims_and_scopes_are_taken() {
+        let claims = |count: usize| {
+            let id: Map<String, Value> = (0..count).map(|n| (format!("c{n}"), Value::from(n))).collect();
+            let json = json!({"id": id, "scopes_to_add": ["orders"]}).to_string();
+            TokenClaims::from_environment(&[("TOKEN_CLAIMS", json.as_str())].into_iter().collect())
+        };
+        assert!(claims(4_999).is_ok());
+        assert!(claims(5_000).unwrap_err().to_string().starts_with("TOKEN_CLAIMS: more than 5000"));
+    }
+
+    #[test]
     fn reserved_claims_and_scopes_with_spaces_fail_the_start() {
         for (json, reason) in [
             (r#"{"id": {"sub": "x"}}"#, "\"sub\" is reserved"),
             (r#"{"access": {"cognito:groups": []}}"#, "\"cognito:groups\" is reserved"),
             (r#"{"scopes_to_add": ["a b"]}"#, "\"a b\""),
             (r#"{"claims": {}}"#, "unknown field"),
+            (r#"{"access": {"scope": "openid"}}"#, "\"scope\" is reserved"),
+            (r#"{"id": {"dev:custom": "x"}}"#, "\"dev:custom\" is reserved"),
+            (r#"{"id": {"email_verified": "true"}}"#, "Cognito's to say"),
+            (r#"{"id": {"address": {"country": "x"}}}"#, "takes no list or object"),
+            (r#"{"id": {"plan": null}}"#, "has no value"),
+            (r#"{"id": {"": "x"}}"#, "has no name"),
+            (r#"{"scopes_to_suppress": [""]}"#, "is empty"),
         ] {
             let environment = [("TOKEN_CLAIMS", json)].into_iter().collect();
             let error = TokenClaims::from_environment(&environment).unwrap_err().to_string();

@@ -1,0 +1,82 @@
+//! Reaching a real account: the options that the AWS CLI has too, and the names of the account's table and queues.
+
+use anyhow::{Context, Result, anyhow};
+use aws_config::{Region, SdkConfig};
+use clap::Args;
+use shared::config::Environment;
+use shared::queues::Queue;
+use shared::store::Store;
+
+/// Which account, and how to reach it.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AccountOptions {
+    /// Use this profile of the AWS configuration. [default: AWS_PROFILE]
+    #[arg(long, value_name = "NAME", help_heading = "Account")]
+    pub profile: Option<String>,
+    /// The region. [default: AWS_REGION, or the profile's]
+    #[arg(long, value_name = "NAME", help_heading = "Account")]
+    pub region: Option<String>,
+    /// Talk to this address instead of AWS. [default: AWS_ENDPOINT_URL]
+    #[arg(long, value_name = "URL", help_heading = "Account")]
+    pub endpoint_url: Option<String>,
+}
+
+/// An account that can be reached.
+pub struct Account {
+    config: SdkConfig,
+    environment: Environment,
+}
+
+impl AccountOptions {
+    /// Reads the configuration. Nothing is called yet.
+    pub async fn open(&self) -> Result<Account> {
+        let mut loader = shared::aws::worker_settings(shared::aws::defaults());
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint_url) = &self.endpoint_url {
+            loader = loader.endpoint_url(endpoint_url);
+        }
+        let config = loader.load().await;
+        if config.region().is_none() {
+            return Err(anyhow!("no region: give --region, or set AWS_REGION"));
+        }
+        Ok(Account { config, environment: Environment::from_process() })
+    }
+}
+
+impl Account {
+    /// The table named `table`, or by TABLE_NAME.
+    pub fn store(&self, table: Option<&str>) -> Result<Store> {
+        let name = self.named("--table", table, "TABLE_NAME")?;
+        Ok(Store::new(aws_sdk_dynamodb::Client::new(&self.config), name))
+    }
+
+    /// The queue user-events with this name or URL, or by USER_EVENTS_QUEUE_URL.
+    pub async fn user_events(&self, queue: Option<&str>) -> Result<Queue> {
+        let name = self.named("--queue", queue, "USER_EVENTS_QUEUE_URL")?;
+        let sqs = aws_sdk_sqs::Client::new(&self.config);
+        if name.starts_with("https://") || name.starts_with("http://") {
+            return Ok(Queue::new(sqs, name));
+        }
+        let output = sqs.get_queue_url().queue_name(&name).send().await.map_err(|error| {
+            anyhow!("the queue {name} was not found: {}", shared::telemetry::chain(&error))
+        })?;
+        Ok(Queue::new(sqs, output.queue_url.context("a queue without a URL")?))
+    }
+
+    fn named(&self, option: &str, given: Option<&str>, variable: &str) -> Result<String> {
+        given
+            .or_else(|| self.environment.optional(variable))
+            .map(str::to_owned)
+            .ok_or_else(|| anyhow!("give {option}, or set {variable}"))
+    }
+
+    /// Who works with the account, as the shell knows them.
+    pub fn operator(&self) -> &str {
+        self.environment.optional("USER").unwrap_or("replay")
+    }
+}
