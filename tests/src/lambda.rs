@@ -139,7 +139,7 @@ async fn serve_runtime_api(
 }
 
 /// The embedded AWS for another process.
-async fn serve_aws(account: Arc<Embedded>) -> SocketAddr {
+pub async fn serve_aws(account: Arc<Embedded>) -> SocketAddr {
     serve(move |request: Request<Incoming>| {
         let account = account.clone();
         async move {

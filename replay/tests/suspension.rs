@@ -1,0 +1,128 @@
+//! `replay suspend` and `replay reinstate`, as they are typed, against an AWS on loopback.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests may fail loudly"
+)]
+
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use replay::embedded::{Embedded, Fault, TABLE};
+use serde_json::{Value, json};
+
+const ANA: &str = "7d8ca528-4931-4254-9273-ea5ee853f271";
+
+struct Shop {
+    account: Arc<Embedded>,
+    endpoint: String,
+}
+
+async fn shop() -> Shop {
+    let account = Arc::new(Embedded::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap());
+    let endpoint = format!("http://{}", tests::lambda::serve_aws(account.clone()).await);
+    Shop { account, endpoint }
+}
+
+impl Shop {
+    /// Runs `replay` with these arguments and the account's names.
+    async fn replay(&self, arguments: &[&str]) -> (bool, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_replay"));
+        command
+            .env_clear()
+            .env("AWS_ACCESS_KEY_ID", "EXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "EXAMPLE")
+            .env("USER", "ben")
+            .args(arguments)
+            .args(["--table", TABLE, "--queue", "user-events", "--region", "eu-central-1"])
+            .args(["--endpoint-url", &self.endpoint]);
+        let run = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let Output { status, stdout, stderr } = run;
+        (status.success(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    }
+
+    async fn profile(&self) -> Value {
+        let key = (format!("USER#{ANA}"), "PROFILE".to_owned());
+        self.account.items().await.unwrap().remove(&key).unwrap_or_default()
+    }
+
+    /// The notices on user-events, taken out.
+    async fn notices(&self) -> Vec<Value> {
+        let sqs = self.account.sqs().await;
+        let call = sqs.receive_message().queue_url(&self.account.user_events.url).max_number_of_messages(10);
+        let messages = call.send().await.unwrap().messages.unwrap_or_default();
+        messages.iter().map(|message| serde_json::from_str(message.body().unwrap()).unwrap()).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ban_is_shown_first_and_written_with_yes() {
+    let shop = shop().await;
+    let command = ["suspend", ANA, "--reason", "spam", "--until", "2099-01-01"];
+    let (success, shown, _) = shop.replay(&command).await;
+    assert!(
+        success && shown.contains("now   not banned") && shown.contains("Nothing was changed"),
+        "{shown}"
+    );
+    assert!(shown.contains("then  banned until 2099-01-01T00:00:00Z, by ben: spam"), "{shown}");
+    assert_eq!((shop.profile().await, shop.notices().await.len()), (Value::Null, 0));
+
+    let (success, shown, errors) = shop.replay(&[&command[..], &["--yes"]].concat()).await;
+    assert!(success && shown.contains("Done"), "{shown}{errors}");
+    let profile = shop.profile().await;
+    assert_eq!((&profile["isBanned"], &profile["ban"]["reason"]), (&json!(true), &json!("spam")));
+    let notices = shop.notices().await;
+    assert_eq!((&notices[0]["type"], &notices[0]["subject"]), (&json!("user.suspended"), &json!(ANA)));
+
+    let (success, shown, _) = shop.replay(&["reinstate", ANA, "--reason", "settled", "--yes"]).await;
+    assert!(
+        success && shown.contains("now   banned until 2099") && shown.contains("then  not banned"),
+        "{shown}"
+    );
+    assert_eq!(shop.profile().await["isBanned"], json!(false));
+    assert_eq!(shop.notices().await[0]["type"], "user.reinstated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_decision_is_not_overwritten() {
+    let shop = shop().await;
+    let store = shared::store::Store::new(shop.account.dynamodb().await, TABLE);
+    let at = "2099-01-01T00:00:00Z".parse().unwrap();
+    let later = replay::suspension::Decision::suspend(ANA, "fraud", None, "carla", at);
+    assert!(store.write_ban(ANA, &later.ban).await.unwrap());
+    let (success, _, errors) = shop.replay(&["reinstate", ANA, "--reason", "settled", "--yes"]).await;
+    assert!(!success && errors.contains("a later decision"), "{errors}");
+    assert_eq!(
+        (shop.profile().await["ban"]["reason"].clone(), shop.notices().await.len()),
+        (json!("fraud"), 0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ban_whose_notice_fails_holds_and_says_so() {
+    let shop = shop().await;
+    shop.account.faults.inject("SendMessage", Fault::Error("AccessDenied"), 9);
+    let (success, _, errors) = shop.replay(&["suspend", ANA, "--reason", "spam", "--yes"]).await;
+    assert!(!success && errors.contains("holds, but cached pages were not evicted"), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert_eq!(shop.profile().await["isBanned"], json!(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_is_one_line_and_nothing_is_done() {
+    let shop = shop().await;
+    for (arguments, expected) in [
+        (&["suspend", "", "--reason", "x", "--yes"][..], "SUB: expected"),
+        (&["suspend", "domain:example.com", "--reason", "x", "--yes"], "SUB: expected"),
+        (&["suspend", ANA, "--reason", "x", "--until", "2020-01-01", "--yes"], "--until: lies in the past"),
+    ] {
+        let (success, _, errors) = shop.replay(arguments).await;
+        assert!(!success && errors.contains(expected) && errors.lines().count() == 1, "{errors}");
+    }
+    shop.account.faults.inject("GetItem", Fault::Error("ResourceNotFoundException"), 9);
+    let (success, _, errors) = shop.replay(&["suspend", ANA, "--reason", "x", "--yes"]).await;
+    assert!(!success && errors.lines().count() == 1, "{errors}");
+    assert_eq!((shop.profile().await, shop.notices().await.len()), (Value::Null, 0));
+}
