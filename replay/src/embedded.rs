@@ -28,7 +28,7 @@ use shared::time::{Clock, plus_seconds};
 pub mod http_client;
 
 use http_client::EmbeddedHttpClient;
-pub use http_client::{Fault, Faults};
+pub use http_client::{Answer, Fault, Faults};
 
 /// The name of the table.
 pub const TABLE: &str = "cognito-user-events";
@@ -147,6 +147,7 @@ impl Embedded {
         let clock = self.time.clock();
         let lines = self.metrics.clone();
         let metrics = Metrics::new(name, clock.clone(), move |line| {
+            tracing::info!(metrics = line);
             lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
         });
         Function { environment, aws, clock, metrics }

@@ -24,6 +24,7 @@ fn defaults() -> Variables {
 }
 
 async fn play(name: &str) -> Outcome {
+    tests::log::watch();
     local::play(&read(name), &defaults()).await.unwrap()
 }
 

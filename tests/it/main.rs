@@ -14,6 +14,7 @@ mod cache_invalidation;
 mod contract;
 mod group_membership;
 mod journeys;
+mod log;
 mod panics;
 mod properties;
 mod statistics;

@@ -22,6 +22,7 @@ pub type Variables<'a> = &'a [(&'a str, &'a str)];
 
 /// An account at nine o'clock.
 pub async fn rig() -> Rig {
+    tests::log::watch();
     Rig { account: Embedded::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap() }
 }
 

@@ -7,17 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use replay::embedded::Embedded;
+use replay::embedded::http_client::cut_off;
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 use winterbaume_core::MockRequest;
 
 /// Nothing on loopback takes longer.
@@ -35,6 +38,7 @@ pub enum Answer {
 /// A running Lambda function.
 pub struct Function {
     child: Child,
+    output: Vec<JoinHandle<String>>,
     events: mpsc::UnboundedSender<String>,
     answers: mpsc::UnboundedReceiver<Answer>,
 }
@@ -62,8 +66,13 @@ pub async fn start(binary: &str, account: Option<Arc<Embedded>>, variables: &[(&
     if let Some(account) = account {
         command.env("AWS_ENDPOINT_URL", format!("http://{}", serve_aws(account).await));
     }
-    let child = command.spawn().expect("the binary starts");
-    Function { child, events, answers }
+    let mut child = command.spawn().expect("the binary starts");
+    // Read all the time: a full pipe would stop the function.
+    let output = vec![
+        tokio::spawn(read(child.stdout.take().expect("a pipe"))),
+        tokio::spawn(read(child.stderr.take().expect("a pipe"))),
+    ];
+    Function { child, output, events, answers }
 }
 
 impl Function {
@@ -89,14 +98,24 @@ impl Function {
 
     async fn output(&mut self) -> String {
         let mut output = String::new();
-        if let Some(mut stdout) = self.child.stdout.take() {
-            let _ = stdout.read_to_string(&mut output).await;
-        }
-        if let Some(mut stderr) = self.child.stderr.take() {
-            let _ = stderr.read_to_string(&mut output).await;
+        for reading in self.output.drain(..) {
+            output += &reading.await.unwrap_or_default();
         }
         output
     }
+}
+
+async fn read(mut pipe: impl AsyncRead + Unpin) -> String {
+    let mut text = String::new();
+    let _ = pipe.read_to_string(&mut text).await;
+    text
+}
+
+/// A body that is whole, or breaks off.
+type Body = BoxBody<Bytes, std::io::Error>;
+
+fn full(bytes: Bytes) -> Body {
+    Full::from(bytes).map_err(|never| match never {}).boxed()
 }
 
 /// Lambda's Runtime API: hands out events, takes answers.
@@ -125,14 +144,14 @@ async fn serve_runtime_api(
                         "Lambda-Runtime-Trace-Id",
                         "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
                     )
-                    .body(Full::from(event))
+                    .body(full(event.into()))
                     .expect("a response");
             }
             let body = request.into_body().collect().await.expect("a body").to_bytes();
             let body: Value = serde_json::from_slice(&body).unwrap_or_default();
             let answer = if path.ends_with("/error") { Answer::Error(body) } else { Answer::Response(body) };
             let _ = answered.send(answer);
-            Response::builder().status(StatusCode::ACCEPTED).body(Full::default()).expect("a response")
+            Response::builder().status(StatusCode::ACCEPTED).body(full(Bytes::new())).expect("a response")
         }
     })
     .await
@@ -159,8 +178,10 @@ pub async fn serve_aws(account: Arc<Embedded>) -> SocketAddr {
                 body: body.collect().await.expect("a body").to_bytes(),
             };
             match account.http_client().answer(request).await {
-                Ok(answer) => {
-                    let mut response = Response::new(Full::from(answer.body));
+                Ok(replay::embedded::Answer { response: answer, is_cut_off }) => {
+                    let body =
+                        if is_cut_off { BodyExt::boxed(cut_off(&answer.body)) } else { full(answer.body) };
+                    let mut response = Response::new(body);
                     *response.status_mut() = StatusCode::from_u16(answer.status).expect("a status");
                     *response.headers_mut() = answer.headers;
                     response
@@ -168,7 +189,7 @@ pub async fn serve_aws(account: Arc<Embedded>) -> SocketAddr {
                 // As near as a server comes to a connection that breaks.
                 Err(_) => Response::builder()
                     .status(StatusCode::BAD_GATEWAY)
-                    .body(Full::default())
+                    .body(full(Bytes::new()))
                     .expect("a response"),
             }
         }
@@ -179,7 +200,7 @@ pub async fn serve_aws(account: Arc<Embedded>) -> SocketAddr {
 async fn serve<F, R>(answer: F) -> SocketAddr
 where
     F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
-    R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    R: Future<Output = Response<Body>> + Send + 'static,
 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port on loopback");
     let address = listener.local_addr().expect("an address");

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use replay::embedded::Embedded;
+use replay::embedded::{Embedded, Fault};
 use serde_json::Value;
 use tests::fixtures;
 use tests::lambda::{self, Answer};
@@ -72,6 +72,27 @@ async fn every_trigger_starts_and_answers() {
     let attributes = account.sqs().await.get_queue_attributes().queue_url(&account.user_events.url);
     let attributes = attributes.attribute_names("ApproximateNumberOfMessages".into()).send().await.unwrap();
     assert_eq!(attributes.attributes.unwrap()[&"ApproximateNumberOfMessages".into()], "10");
+}
+
+#[tokio::test]
+async fn nothing_personal_is_written_but_in_the_line_of_a_lost_event() {
+    let account = account().await;
+    account.faults.inject("SendMessage", Fault::Error("AccessDeniedException"), 1_000);
+    account.faults.inject("SendMessageBatch", Fault::Error("AccessDeniedException"), 1_000);
+    let mut addresses = 0;
+    for (name, binary, _) in TRIGGERS {
+        let mut function = start(binary, &account, &[("AWS_LAMBDA_LOG_LEVEL", "DEBUG")]).await;
+        for fixture in fixtures::all().iter().filter(|fixture| fixture.starts_with(&format!("{name}/"))) {
+            function.invoke(&fixtures::text(fixture)).await;
+        }
+        let output = function.stop().await;
+        assert!(output.contains("event not sent") && output.contains("DEBUG"), "{name}: {output}");
+        for line in output.lines() {
+            assert_eq!(tests::log::personal(line), None, "{name}: {line}");
+            addresses += line.matches("ana@example.com").count();
+        }
+    }
+    assert!(addresses > 0, "a lost confirmation holds the address");
 }
 
 #[tokio::test]

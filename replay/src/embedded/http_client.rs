@@ -15,6 +15,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use serde_json::Value;
 use winterbaume_cloudfront::CloudFrontService;
 use winterbaume_cognitoidentityprovider::CognitoIdentityProviderService;
@@ -39,6 +42,27 @@ pub enum Fault {
     Hang,
     /// The request is performed, and its answer lost.
     ReplyLost,
+    /// The request is performed, and the connection closed half-way through the answer.
+    CutOff,
+}
+
+/// What comes back for a request.
+#[derive(Debug)]
+pub struct Answer {
+    /// The response.
+    pub response: MockResponse,
+    /// Whether the connection is closed after half of the body.
+    pub is_cut_off: bool,
+}
+
+/// A body of which half comes before the connection is closed.
+pub type CutOffBody =
+    StreamBody<futures_util::stream::Iter<std::array::IntoIter<std::io::Result<Frame<Bytes>>, 2>>>;
+
+/// Half of `body`, and then an error.
+pub fn cut_off(body: &Bytes) -> CutOffBody {
+    let closed = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "connection closed half-way");
+    StreamBody::new(stream::iter([Ok(Frame::data(body.slice(..body.len() / 2))), Err(closed)]))
 }
 
 /// Faults to come, and the calls so far.
@@ -215,7 +239,7 @@ impl EmbeddedHttpClient {
     }
 
     /// Answers one request.
-    pub async fn answer(&self, request: MockRequest) -> Result<MockResponse, ConnectorError> {
+    pub async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
         let target =
             request.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
         let (service, operation): (&dyn MockService, &str) = match target.split_once('.') {
@@ -229,12 +253,14 @@ impl EmbeddedHttpClient {
             None => (&self.services.cloudfront, cloudfront_operation(&request)),
         };
         let fault = self.faults.meet(operation);
-        let lost = || ConnectorError::io("connection closed".into());
         match fault {
-            Some(Fault::Error(code)) => return Ok(error_response(code, target.is_empty())),
+            Some(Fault::Error(code)) => {
+                let response = error_response(code, target.is_empty());
+                return Ok(Answer { response, is_cut_off: false });
+            }
             Some(Fault::Refused) => return Err(ConnectorError::io("connection refused".into())),
             Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::ReplyLost) | None => {}
+            Some(Fault::ReplyLost | Fault::CutOff) | None => {}
         }
         let response = {
             let _turn = self.services.one_at_a_time.lock().await;
@@ -247,7 +273,10 @@ impl EmbeddedHttpClient {
         if response.status < 300 || operation == "ChangeMessageVisibilityBatch" {
             self.note(operation, &request.body);
         }
-        if fault.is_some() { Err(lost()) } else { Ok(response) }
+        match fault {
+            Some(Fault::ReplyLost) => Err(ConnectorError::io("connection closed".into())),
+            fault => Ok(Answer { response, is_cut_off: fault.is_some() }),
+        }
     }
 }
 
@@ -317,12 +346,17 @@ impl HttpConnector for EmbeddedHttpClient {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let client = self.clone();
         HttpConnectorFuture::new(async move {
-            let response = client.answer(mock_request(&request)?).await?;
+            let Answer { response, is_cut_off } = client.answer(mock_request(&request)?).await?;
             let status = response
                 .status
                 .try_into()
                 .map_err(|error: _| ConnectorError::other(Box::new(error), None))?;
-            let mut answer = HttpResponse::new(status, SdkBody::from(response.body));
+            let body = if is_cut_off {
+                SdkBody::from_body_1_x(cut_off(&response.body))
+            } else {
+                SdkBody::from(response.body)
+            };
+            let mut answer = HttpResponse::new(status, body);
             for (name, value) in &response.headers {
                 if let Ok(value) = value.to_str() {
                     answer.headers_mut().insert(name.as_str().to_owned(), value.to_owned());

@@ -3,79 +3,98 @@
 use std::time::Duration;
 
 use replay::embedded::Fault;
-use serde_json::json;
-use tests::fixtures;
+use serde_json::{Value, json};
+use shared::events::Event;
+use shared::telemetry::LOST_EVENT;
+use tests::{fixtures, log};
 use triggers::sign_in::DENIED;
 
 use super::FIXTURES;
-use crate::support::rig;
+use crate::support::{ANA, rig};
 
 /// The whole trigger, cold start aside. Cognito waits five seconds.
 const LIMIT: Duration = Duration::from_millis(2_500);
 
-fn faults() -> [Fault; 4] {
-    [Fault::Hang, Fault::Refused, Fault::Error("ThrottlingException"), Fault::ReplyLost]
-}
+const FAULTS: [Fault; 7] = [
+    Fault::Hang,
+    Fault::Refused,
+    Fault::Error("ThrottlingException"),
+    Fault::Error("InternalServerError"),
+    Fault::Error("AccessDeniedException"),
+    Fault::ReplyLost,
+    Fault::CutOff,
+];
 
-#[tokio::test(start_paused = true)]
-async fn a_failing_queue_decides_no_sign_in_and_takes_no_time() {
-    for fault in faults() {
-        for (function, fixture) in FIXTURES {
-            let rig = rig().await;
-            for operation in ["SendMessage", "SendMessageBatch"] {
-                rig.account.faults.inject(operation, fault.clone(), 100);
-            }
-            let begun = tokio::time::Instant::now();
-            let answer = rig.invoke(function, &[], fixtures::event(fixture)).await;
-            assert!(answer.is_ok(), "{function} {fault:?}: {answer:?}");
-            assert!(begun.elapsed() < LIMIT, "{function} {fault:?}: {:?}", begun.elapsed());
-            assert!(rig.account.count("EventsLost") > 0, "{function} {fault:?}");
-        }
-    }
-}
+const TABLE: &[&str] = &["GetItem", "UpdateItem"];
+const QUEUE: &[&str] = &["SendMessage", "SendMessageBatch"];
+const BOTH: &[&str] = &["*"];
 
-#[tokio::test(start_paused = true)]
-async fn a_failing_table_denies_or_allows_as_the_operator_says() {
-    let table_operations = ["GetItem", "UpdateItem"];
-    for fault in faults() {
-        for function in ["pre-authentication", "pre-token-generation"] {
-            for (on_store_error, allowed) in [("deny", false), ("allow", true)] {
-                let rig = rig().await;
-                for operation in table_operations {
-                    rig.account.faults.inject(operation, fault.clone(), 100);
-                }
-                let begun = tokio::time::Instant::now();
-                let event = fixtures::event(&format!("{function}/authentication"));
-                let variables = [("ON_STORE_ERROR", on_store_error), ("GROUP_RULES", GROUP_RULES)];
-                let answer = rig.invoke(function, &variables, event).await;
-                assert!(begun.elapsed() < LIMIT, "{function} {fault:?}: {:?}", begun.elapsed());
-                match answer {
-                    // No group is added where the ban may say otherwise.
-                    Ok(answer) => {
-                        let sent = fixtures::json(&format!("{function}/authentication"));
-                        assert!(allowed, "{function} {fault:?}");
-                        assert_eq!(answer, sent);
-                    }
-                    Err(error) => assert_eq!((allowed, error), (false, DENIED), "{function} {fault:?}"),
-                }
-            }
-        }
-    }
-}
-
+/// A rule that would give a group: none is added where the ban may say otherwise.
 const GROUP_RULES: &str =
     r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"}]"#;
 
+/// Every trigger × what fails × how it fails × ON_STORE_ERROR.
 #[tokio::test(start_paused = true)]
-async fn a_confirmation_is_answered_when_everything_fails() {
-    for fault in faults() {
+async fn whatever_fails_each_trigger_answers_in_time_as_its_row_says() {
+    for ((function, fixture), failing, fault, on_store_error) in cases() {
+        let case = format!("{function}, {failing:?} {fault:?}, {on_store_error}");
         let rig = rig().await;
-        rig.account.faults.inject("*", fault.clone(), 100);
+        for operation in failing {
+            rig.account.faults.inject(operation, fault.clone(), 100);
+        }
+        let variables = [("ON_STORE_ERROR", on_store_error), ("GROUP_RULES", GROUP_RULES)];
         let begun = tokio::time::Instant::now();
-        let answer =
-            rig.invoke("post-confirmation", &[], fixtures::event("post-confirmation/confirm-sign-up")).await;
-        assert!(answer.is_ok() && begun.elapsed() < LIMIT, "{fault:?}: {:?}", begun.elapsed());
+        let answer = rig.invoke(function, &variables, fixtures::event(fixture)).await;
+        assert!(begun.elapsed() < LIMIT, "{case}: {:?}", begun.elapsed());
+
+        let asks_the_table = matches!(function, "pre-authentication" | "pre-token-generation");
+        if asks_the_table && failing != QUEUE && on_store_error == "deny" {
+            assert_eq!(answer, Err(DENIED), "{case}");
+        } else {
+            let answer = answer.unwrap_or_else(|error| panic!("{case}: {error:?}"));
+            let unchanged = asks_the_table && failing != QUEUE;
+            assert!(!unchanged || answer == fixtures::json(fixture), "{case}: no group is added");
+        }
+        let (lost, counted) = (lost_events(), rig.account.count("EventsLost"));
+        assert_eq!(lost.len() as u64, counted, "{case}: each lost event is in the log and counted");
+        assert_eq!(lost.is_empty(), failing == TABLE, "{case}");
     }
+}
+
+type Case = ((&'static str, &'static str), &'static [&'static str], Fault, &'static str);
+
+fn cases() -> impl Iterator<Item = Case> {
+    let of_fixture = |fixture| {
+        let of_failing = move |failing| {
+            let of_fault = move |fault: Fault| {
+                ["deny", "allow"].map(|setting| (fixture, failing, fault.clone(), setting))
+            };
+            FAULTS.into_iter().flat_map(of_fault)
+        };
+        [TABLE, QUEUE, BOTH].into_iter().flat_map(of_failing)
+    };
+    FIXTURES.into_iter().flat_map(of_fixture)
+}
+
+/// The events that this thread has logged as lost: each can be read back, and sent.
+fn lost_events() -> Vec<Event> {
+    let lines: Vec<Value> = log::taken().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lost = lines.iter().filter(|line| line["fields"]["message"] == LOST_EVENT);
+    lost.map(|line| Event::parse(line["fields"]["event"].as_str().unwrap()).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_lost_event_stands_in_the_log_whole() {
+    let rig = rig().await;
+    rig.account.faults.inject("SendMessage", Fault::Refused, 100);
+    log::taken();
+    rig.response("post-confirmation", &[], fixtures::event("post-confirmation/confirm-sign-up")).await;
+    let lost = lost_events();
+    rig.account.faults.clear();
+    rig.user_stats(&[]).await.handle_twice(&crate::support::batch(&[lost[0].to_json().into()])).await;
+    let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
+    assert_eq!(profile["email"], "ana@example.com");
+    assert!(rig.item(&format!("USER#{ANA}"), "STATS").await["confirmedAt"].is_number());
 }
 
 #[tokio::test]
@@ -87,6 +106,6 @@ async fn a_profile_that_could_not_be_written_is_written_by_user_stats() {
     rig.account.faults.clear();
     let sent = rig.sent().await;
     rig.user_stats(&[]).await.handle_twice(&crate::support::batch(&sent)).await;
-    let profile = rig.item(&format!("USER#{}", crate::support::ANA), "PROFILE").await;
+    let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
     assert_eq!((&profile["email"], &profile["isBanned"]), (&json!("ana@example.com"), &json!(false)));
 }
