@@ -12,6 +12,7 @@
 
 mod cache_invalidation;
 mod contract;
+mod fuzz;
 mod group_membership;
 mod journeys;
 mod log;

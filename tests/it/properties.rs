@@ -86,7 +86,7 @@ fn addresses() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn each_message_is_skipped_or_in_exactly_one_call(

@@ -48,7 +48,7 @@ fn fold(events: &[Event]) -> UserStats {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn the_fold_is_the_same_in_every_order(events in events(), seed in any::<u64>()) {

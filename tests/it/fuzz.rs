@@ -1,0 +1,452 @@
+//! The five handlers over mutated fixtures: whatever comes, a trigger answers or refuses with one of its sentences,
+//! and changes nothing but `response`.
+//!
+//! The suite runs 2,048 cases for each handler. For more: `PROPTEST_CASES=25000 cargo test --release -p tests --test
+//! it fuzz` runs eight times that for each of the five, a million in all.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::test_runner::{TestCaseError, TestRunner};
+use replay::embedded::Embedded;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tests::fixtures;
+use triggers::{TriggerError, TriggerEvent};
+
+/// An account's table and queue grow with what the triggers write: it is replaced after this many cases.
+const CASES_OF_AN_ACCOUNT: usize = 250;
+
+const GROUP_RULES: &str = r#"[
+    {"attribute": "custom:department", "equals": "Engineering", "group": "Developer", "precedence": 2,
+     "role_arn": "arn:aws:iam::123456789012:role/developer"},
+    {"attribute": "custom:roles", "contains": "admin", "group": "Admin", "privileged": true, "provider": "Corporate"}]"#;
+
+/// Sentences that a person may read.
+const SENTENCES: [&str; 3] = [
+    "Sign-up is not possible with this e-mail address",
+    "Sign-in is not possible, please contact support",
+    "Something went wrong, please try again",
+];
+
+/// What happens to an event.
+#[derive(Clone, Debug)]
+enum Mutation {
+    /// The value at a place becomes another one.
+    Replace(usize, Value),
+    /// A place goes.
+    Remove(usize),
+    /// A field comes to the object at a place, or an item to the list.
+    Insert(usize, String, Value),
+    /// The text at a place gets something in its middle.
+    Splice(usize, String),
+    /// Some bytes of the document become another text.
+    Bytes(usize, usize, &'static str),
+}
+
+fn texts() -> impl Strategy<Value = String> {
+    let odd = [
+        "",
+        " ",
+        "{####}",
+        "{username}",
+        "{##Click Here##}",
+        "{{",
+        "#}",
+        "null",
+        "true",
+        "0",
+        "-1",
+        "\u{0}",
+        "\u{7f}",
+        "\r\n",
+        "\u{200b}",
+        "\u{202e}",
+        "\u{ad}",
+        "\u{feff}",
+        "\u{e000}",
+        "é",
+        "田中",
+        "😀",
+        "ana@example.com",
+        "ana@evil.test@example.com",
+        "\"ana\"@example.com",
+        "ana@mailinator.com",
+        "@",
+        "a@b",
+        "https://evil.test",
+        "evil.test",
+        "<b>",
+        "&amp;",
+        "'",
+        "\"",
+        "\\",
+        "[a, b]",
+        "[\"admin\"]",
+        "admin",
+        "Engineering",
+        "[{\"providerName\":\"Corporate\"}]",
+        "[{\"providerName\":7}]",
+        "[{}]",
+        "PreSignUp_SignUp",
+        "PreSignUp_ExternalProvider",
+        "TokenGeneration_RefreshTokens",
+        "TokenGeneration_ClientCredentials",
+        "TokenGeneration_New",
+        "CustomMessage_AdminCreateUser",
+        "PostConfirmation_ConfirmForgotPassword",
+        "PreAuthentication_New",
+        "1",
+        "2",
+        "3",
+        "domain:x",
+        "unknown",
+        "Google_1",
+        "_",
+        "pt-BR",
+        "xx",
+        "email",
+        "sub",
+        "name",
+        "response",
+        "request",
+        "groupsToOverride",
+        "claimsAndScopeOverrideDetails",
+        "claimsOverrideDetails",
+        "userAttributes",
+        "version",
+        "codeParameter",
+    ];
+    prop_oneof![
+        6 => prop::sample::select(odd.to_vec()).prop_map(str::to_owned),
+        1 => any::<String>(),
+        1 => (prop::sample::select(vec!["a", "é", "{####}", "a.", "@"]), 1..3_000_usize).prop_map(|(text, times)| text.repeat(times)),
+    ]
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        texts().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(texts(), inner, 0..4)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
+    let bytes = ["", "\"", "{", "}", "[", ",", "\\ud800", "\\u0000", "1e999", "null", "\u{fffd}", " "];
+    let one = prop_oneof![
+        4 => (any::<usize>(), values()).prop_map(|(place, value)| Mutation::Replace(place, value)),
+        2 => any::<usize>().prop_map(Mutation::Remove),
+        2 => (any::<usize>(), texts(), values()).prop_map(|(place, name, value)| Mutation::Insert(place, name, value)),
+        3 => (any::<usize>(), texts()).prop_map(|(place, text)| Mutation::Splice(place, text)),
+        1 => (any::<usize>(), 0..4_usize, prop::sample::select(bytes.to_vec()))
+            .prop_map(|(at, length, text)| Mutation::Bytes(at, length, text)),
+    ];
+    prop::collection::vec(one, 1..6)
+}
+
+/// The pointers of all places in a document.
+fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    let escape = |name: &str| name.replace('~', "~0").replace('/', "~1");
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| places(value, &format!("{at}/{}", escape(name)), found));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), found));
+        }
+        _ => {}
+    }
+}
+
+fn mutated(mut event: Value, mutations: &[Mutation]) -> String {
+    let mut bytes = Vec::new();
+    for mutation in mutations {
+        let mut all = Vec::new();
+        places(&event, "", &mut all);
+        let pointer = |place: usize| all[place % all.len()].clone();
+        match mutation {
+            Mutation::Replace(place, value) => {
+                *event.pointer_mut(&pointer(*place)).unwrap() = value.clone();
+            }
+            Mutation::Remove(place) => {
+                let pointer = pointer(*place);
+                let (parent, name) = pointer.rsplit_once('/').unwrap_or(("", ""));
+                let name = name.replace("~1", "/").replace("~0", "~");
+                if let Some(Value::Object(fields)) = event.pointer_mut(parent) {
+                    fields.remove(&name);
+                }
+            }
+            Mutation::Insert(place, name, value) => match event.pointer_mut(&pointer(*place)).unwrap() {
+                Value::Object(fields) => drop(fields.insert(name.clone(), value.clone())),
+                Value::Array(items) => items.push(value.clone()),
+                other => *other = value.clone(),
+            },
+            Mutation::Splice(place, text) => {
+                if let Some(Value::String(old)) = event.pointer_mut(&pointer(*place)) {
+                    let middle = (0..=old.len() / 2).rev().find(|index| old.is_char_boundary(*index));
+                    old.insert_str(middle.unwrap_or_default(), text);
+                }
+            }
+            Mutation::Bytes(at, length, text) => bytes.push((*at, *length, *text)),
+        }
+    }
+    let mut json = event.to_string();
+    for (at, length, text) in bytes {
+        let boundary = |index: usize| {
+            (0..=index.min(json.len())).rev().find(|i| json.is_char_boundary(*i)).unwrap_or_default()
+        };
+        let from = boundary(at % (json.len() + 1));
+        let to = boundary(from + length).max(from);
+        json.replace_range(from..to, text);
+    }
+    json
+}
+
+/// The five triggers on an account.
+struct Triggers {
+    _account: Embedded,
+    pre_sign_up: triggers::pre_sign_up::Deps,
+    post_confirmation: triggers::post_confirmation::Deps,
+    pre_authentication: triggers::pre_authentication::Deps,
+    pre_token_generation: triggers::pre_token_generation::Deps,
+    custom_message: triggers::custom_message::Deps,
+}
+
+impl Triggers {
+    async fn start() -> Self {
+        let account = Embedded::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap();
+        let variables = BTreeMap::from(
+            [
+                ("ALLOWED_EMAIL_DOMAINS", "example.com,*.example.com"),
+                ("BLOCK_DISPOSABLE_DOMAINS", "true"),
+                ("TRUSTED_EMAIL_DOMAINS", "example.org"),
+                ("TRUSTED_DOMAINS_SKIP_VERIFICATION", "true"),
+                ("PROVIDER_DOMAINS", r#"{"Google": ["example.com"]}"#),
+                ("CHECK_ADMIN_CREATED", "true"),
+                ("GROUP_RULES", GROUP_RULES),
+                ("TRUSTED_ATTRIBUTES", "custom:roles"),
+                ("TOKEN_CLAIMS", r#"{"id": {"plan": "free"}, "scopes_to_add": ["orders"]}"#),
+                ("PRODUCT_NAME", "Example"),
+                ("EMAIL_THROUGH_SES", "true"),
+                ("LINK_BASE_URL", "https://www.example.com/account"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let function = async |name| account.function(name, &variables).await;
+        Self {
+            pre_sign_up: triggers::pre_sign_up::Deps::new(&function("pre-sign-up").await).unwrap(),
+            post_confirmation: triggers::post_confirmation::Deps::new(&function("post-confirmation").await)
+                .unwrap(),
+            pre_authentication: triggers::pre_authentication::Deps::new(
+                &function("pre-authentication").await,
+            )
+            .unwrap(),
+            pre_token_generation: triggers::pre_token_generation::Deps::new(
+                &function("pre-token-generation").await,
+            )
+            .unwrap(),
+            custom_message: triggers::custom_message::Deps::new(&function("custom-message").await).unwrap(),
+            _account: account,
+        }
+    }
+
+    async fn handle(&self, function: &str, event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
+        match function {
+            "pre-sign-up" => triggers::pre_sign_up::handle(&self.pre_sign_up, event).await,
+            "post-confirmation" => triggers::post_confirmation::handle(&self.post_confirmation, event).await,
+            "pre-authentication" => {
+                triggers::pre_authentication::handle(&self.pre_authentication, event).await
+            }
+            "pre-token-generation" => {
+                triggers::pre_token_generation::handle(&self.pre_token_generation, event).await
+            }
+            _ => triggers::custom_message::handle(&self.custom_message, event).await,
+        }
+    }
+}
+
+/// An object's fields in their order, as they are written; none where it is no object.
+fn fields(json: &str) -> Vec<(String, String)> {
+    struct Fields(Vec<(String, String)>);
+
+    impl<'de> serde::Deserialize<'de> for Fields {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Visitor;
+
+            impl<'de> serde::de::Visitor<'de> for Visitor {
+                type Value = Fields;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("an object")
+                }
+
+                fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Fields, M::Error> {
+                    let mut fields = Vec::new();
+                    while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                        fields.push((name, value.get().to_owned()));
+                    }
+                    Ok(Fields(fields))
+                }
+            }
+            deserializer.deserialize_map(Visitor)
+        }
+    }
+
+    serde_json::from_str::<Fields>(json).map(|fields| fields.0).unwrap_or_default()
+}
+
+/// What must hold of an answer, whatever the event.
+fn check(
+    function: &str,
+    sent: &str,
+    answer: Result<TriggerEvent, TriggerError>,
+) -> Result<(), TestCaseError> {
+    let answer = match answer {
+        Ok(answer) => {
+            serde_json::to_string(&answer).map_err(|error| TestCaseError::fail(error.to_string()))?
+        }
+        Err(error) => {
+            prop_assert!(SENTENCES.contains(&error.message), "{:?}", error);
+            return Ok(());
+        }
+    };
+    let but_response =
+        |json: &str| fields(json).into_iter().filter(|(name, _)| name != "response").collect::<Vec<_>>();
+    prop_assert_eq!(but_response(&answer), but_response(sent));
+    // White space around the document is no part of it.
+    if answer == sent.trim() {
+        return Ok(());
+    }
+    let (sent, answer): (Value, Value) =
+        (serde_json::from_str(sent).unwrap_or_default(), serde_json::from_str(&answer).unwrap());
+    let response = &answer["response"];
+    prop_assert!(response.is_object());
+    match function {
+        "pre-sign-up" => {
+            // Nothing is verified that is not there.
+            prop_assert!(
+                response["autoVerifyEmail"] != true || sent["request"]["userAttributes"]["email"].is_string()
+            );
+        }
+        "pre-token-generation" => check_groups(&sent, response)?,
+        "custom-message" => {
+            for (name, limit) in [("smsMessage", 140), ("emailSubject", 140), ("emailMessage", 20_000)] {
+                let text = response[name].as_str().unwrap_or_default();
+                prop_assert!(
+                    text.chars().count() <= limit,
+                    "{} of {} characters",
+                    name,
+                    text.chars().count()
+                );
+                let code = sent["request"]["codeParameter"].as_str().unwrap_or_default();
+                prop_assert!(name == "emailSubject" || text.contains(code), "{}", name);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// An override keeps every group that no rule manages, and gives none but what the rules may give.
+fn check_groups(sent: &Value, response: &Value) -> Result<(), TestCaseError> {
+    let groups = |value: &Value| -> BTreeSet<String> {
+        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let version = sent["version"].as_str().unwrap_or_default();
+    let name = if matches!(version, "1" | "") && !sent["version"].is_number() || sent["version"] == 1 {
+        "claimsOverrideDetails"
+    } else {
+        "claimsAndScopeOverrideDetails"
+    };
+    let before = groups(&sent["request"]["groupConfiguration"]["groupsToOverride"]);
+    let after = &response[name]["groupOverrideDetails"]["groupsToOverride"];
+    prop_assert!(after.is_array(), "an override names the groups: {}", response);
+    let (after, managed) = (groups(after), BTreeSet::from(["Developer".to_owned(), "Admin".to_owned()]));
+    prop_assert!(before.difference(&managed).all(|group| after.contains(group)));
+    prop_assert!(after.difference(&before).all(|group| managed.contains(group)));
+    let attributes = &sent["request"]["userAttributes"];
+    if after.contains("Admin") {
+        let corporate =
+            attributes["identities"].as_str().is_some_and(|identities| identities.contains("Corporate"));
+        prop_assert!(corporate && attributes["custom:roles"].to_string().contains("admin"));
+    }
+    Ok(())
+}
+
+fn fuzz(function: &str) {
+    let events: Vec<Value> = fixtures::all()
+        .iter()
+        .filter(|name| name.starts_with(&format!("{function}/")))
+        .map(|name| fixtures::json(name))
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let state = RefCell::new((runtime.block_on(Triggers::start()), 0));
+    let default = ProptestConfig::default();
+    let config = ProptestConfig { cases: 8 * default.cases, failure_persistence: None, ..default };
+    let cases = (prop::sample::select(events), mutations());
+    let result = TestRunner::new(config).run(&cases, |(event, mutations)| {
+        let sent = mutated(event, &mutations);
+        // What is no JSON never gets to a trigger.
+        let Ok(event) = TriggerEvent::from_json(&sent) else { return Ok(()) };
+        let (triggers, count) = &mut *state.borrow_mut();
+        *count += 1;
+        if *count % CASES_OF_AN_ACCOUNT == 0 {
+            *triggers = runtime.block_on(Triggers::start());
+        }
+        check(function, &sent, runtime.block_on(triggers.handle(function, event)))
+    });
+    let handled = state.borrow().1;
+    println!("{function}: {handled} events handled");
+    assert!(handled > 1_000);
+    result.unwrap_or_else(|error| panic!("{function}: {error}"));
+}
+
+#[test]
+fn pre_sign_up_survives_mutated_events() {
+    fuzz("pre-sign-up");
+}
+
+#[test]
+fn post_confirmation_survives_mutated_events() {
+    fuzz("post-confirmation");
+}
+
+#[test]
+fn pre_authentication_survives_mutated_events() {
+    fuzz("pre-authentication");
+}
+
+#[test]
+fn pre_token_generation_survives_mutated_events() {
+    fuzz("pre-token-generation");
+}
+
+#[test]
+fn custom_message_survives_mutated_events() {
+    fuzz("custom-message");
+}
+
+/// The mutations themselves do something, or the fuzzing would prove nothing.
+#[test]
+fn mutations_change_the_event_where_they_say() {
+    let event = json!({"request": {"userAttributes": {"email": "ana@example.com"}}, "version": "1"});
+    let place = 3; // "", /request, /request/userAttributes, /request/userAttributes/email, /version
+    let after = |mutation: Mutation| mutated(event.clone(), &[mutation]);
+    assert!(after(Mutation::Replace(place, json!(7))).contains(r#""email":7"#));
+    assert!(after(Mutation::Remove(place)).contains(r#""userAttributes":{}"#));
+    assert!(after(Mutation::Insert(place - 1, "x".into(), json!(1))).contains(r#""x":1"#));
+    assert_eq!(after(Mutation::Splice(place, "@".into())).matches('@').count(), 2);
+    assert!(after(Mutation::Bytes(0, 1, "[")).starts_with('['));
+}
