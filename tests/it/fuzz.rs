@@ -408,7 +408,7 @@ fn fuzz(function: &str) {
         check(function, &sent, runtime.block_on(triggers.handle(function, event)))
     });
     let handled = state.borrow().1;
-    println!("{function}: {handled} events handled");
+    eprintln!("{function}: {handled} events handled");
     assert!(handled > 1_000);
     result.unwrap_or_else(|error| panic!("{function}: {error}"));
 }

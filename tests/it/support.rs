@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use aws_lambda_events::sqs::SqsEvent;
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use replay::embedded::{Embedded, QueuePair, TABLE};
 use replay::local;
 use serde_json::{Value, json};
-use shared::store::Store;
+use shared::store::{Item, Store, keys};
 use triggers::{TriggerError, TriggerEvent};
 use workers::{cache_invalidation, group_membership, user_stats};
 
@@ -69,6 +70,20 @@ impl Rig {
     /// The table.
     pub async fn store(&self) -> Store {
         Store::new(self.account.dynamodb().await, TABLE)
+    }
+
+    /// Puts a PROFILE of one attribute into the table, as by hand.
+    pub async fn put_profile(&self, sub: &str, name: &str, value: Value) {
+        self.put(&format!("USER#{sub}"), "PROFILE", json!({name: value})).await;
+    }
+
+    /// Puts an item into the table, as by hand.
+    pub async fn put(&self, partition: &str, sort: &str, attributes: Value) {
+        let mut item: Item = serde_dynamo::to_item(attributes).unwrap();
+        let key = [(keys::PK, partition), (keys::SK, sort)];
+        item.extend(key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned()))));
+        let client = self.account.dynamodb().await;
+        client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
     }
 
     /// An item, without its keys; null where there is none.

@@ -37,6 +37,21 @@ fn every_source_file_says_what_it_is_for() {
 }
 
 #[test]
+fn every_test_that_security_md_names_is_there() {
+    let sources: String =
+        all_rust_files().iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let page = std::fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let rows =
+        page.lines().filter_map(|line| line.strip_suffix(" |")?.rsplit_once(" | ").map(|(_, tests)| tests));
+    let mut count = 0;
+    for name in rows.flat_map(|tests| tests.split('`').skip(1).step_by(2)) {
+        count += 1;
+        assert!(sources.contains(&format!("fn {name}(")), "no test is named {name}");
+    }
+    assert!(count > 25, "{count}");
+}
+
+#[test]
 fn the_schema_is_that_of_the_types() {
     let stored = std::fs::read_to_string(root().join(schema::PATH)).unwrap();
     assert!(stored == schema::event_schema(), "stale: cargo run -p replay -- schema");

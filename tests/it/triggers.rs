@@ -1,5 +1,6 @@
 //! The five triggers.
 
+mod bans;
 mod corpus;
 mod custom_message;
 mod failures;

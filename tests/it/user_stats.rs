@@ -1,6 +1,5 @@
 //! user-stats. Every batch is delivered twice, unless a test says otherwise.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use replay::embedded::Fault;
 use serde_json::{Value, json};
 use shared::store::keys;
@@ -275,11 +274,7 @@ async fn an_idle_user_s_change_sends_no_notice_until_a_token_turns_up_late() {
 async fn an_unreadable_item_fails_its_own_user_alone() {
     let rig = rig().await;
     let user_stats = rig.user_stats(&[]).await;
-    let client = rig.account.dynamodb().await;
-    let string = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-    let call =
-        client.put_item().table_name(replay::embedded::TABLE).item("PK", string(&format!("USER#{ANA}")));
-    call.item("SK", string("STATS")).item("version", string("seven")).send().await.unwrap();
+    rig.put(&format!("USER#{ANA}"), "STATS", json!({"version": "seven"})).await;
     let failed = user_stats.handle(&batch(&[order("1", ANA, "1.00"), order("2", BEN, "1.00")])).await;
     assert_eq!(failed, ["m0"]);
     assert_eq!(rig.item(&format!("USER#{BEN}"), "STATS").await["orders"], 1);
@@ -291,16 +286,9 @@ async fn a_ban_that_is_over_is_erased_too() {
     {
         let rig = rig().await;
         let user_stats = rig.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]).await;
-        let client = rig.account.dynamodb().await;
-        let string = |text: &str| AttributeValue::S(text.to_owned());
-        let number = |number: i64| AttributeValue::N(number.to_string());
-        let ban =
-            [("until", number(until)), ("at", number(at)), ("reason", string("x")), ("by", string("y"))];
-        let ban = ban.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let call =
-            client.put_item().table_name(replay::embedded::TABLE).item("PK", string(&format!("USER#{ANA}")));
-        let call = call.item("SK", string("PROFILE")).item("isBanned", AttributeValue::Bool(is_banned));
-        call.item("ban", AttributeValue::M(ban)).send().await.unwrap();
+        let ban = json!({"until": until, "at": at, "reason": "x", "by": "y"});
+        let profile = json!({"isBanned": is_banned, "ban": ban});
+        rig.put(&format!("USER#{ANA}"), "PROFILE", profile).await;
         user_stats.handle_twice(&batch(&[event("user.deleted", "d", ANA, json!({}))])).await;
         let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
         assert_eq!(profile != Value::Null, stays, "{is_banned} until {until}, decided at {at}");

@@ -67,29 +67,3 @@ async fn an_unknown_user_takes_the_same_path_and_is_not_stored() {
     assert!(sent.iter().any(|event| event["subject"] == "unknown"));
     assert!(!json!(sent).to_string().contains('@'));
 }
-
-#[tokio::test]
-async fn the_flag_alone_bans_for_good() {
-    let rig = rig().await;
-    let client = rig.account.dynamodb().await;
-    let string = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-    let call = client.put_item().table_name(replay::embedded::TABLE);
-    let call = call.item("PK", string(&format!("USER#{ANA}"))).item("SK", string("PROFILE"));
-    call.item("isBanned", aws_sdk_dynamodb::types::AttributeValue::Bool(true)).send().await.unwrap();
-    let answer = rig.invoke("pre-authentication", &[], event("pre-authentication/authentication")).await;
-    assert_eq!(answer, Err(DENIED));
-}
-
-#[tokio::test]
-async fn a_ban_that_cannot_be_understood_is_still_a_ban() {
-    let rig = rig().await;
-    let client = rig.account.dynamodb().await;
-    let string = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-    let call =
-        client.put_item().table_name(replay::embedded::TABLE).item("PK", string(&format!("USER#{ANA}")));
-    call.item("SK", string("PROFILE")).item("ban", string("for ever")).send().await.unwrap();
-    let variables = [("ON_STORE_ERROR", "allow")];
-    let answer =
-        rig.invoke("pre-authentication", &variables, event("pre-authentication/authentication")).await;
-    assert_eq!(answer, Err(DENIED));
-}

@@ -2,9 +2,7 @@
 
 use serde_json::json;
 use tests::fixtures::{event, event_with};
-use triggers::sign_in::DENIED;
 
-use super::pre_authentication::ban;
 use crate::support::{ANA, Rig, Variables, rig};
 
 const RULES: Variables<'static> = &[(
@@ -110,21 +108,6 @@ async fn claims_are_added_to_the_later_versions() {
             tests::fixtures::json("pre-token-generation/authentication-v3")["request"]["groupConfiguration"],
     }});
     assert_eq!(response, expected);
-}
-
-#[tokio::test]
-async fn a_ban_holds_on_every_way_to_a_token() {
-    let rig = rig().await;
-    ban(&rig, None).await;
-    for fixture in
-        ["hosted-auth", "authentication", "new-password-challenge", "authenticate-device", "refresh-tokens"]
-    {
-        let of_ana = event_with(&format!("pre-token-generation/{fixture}"), |event| {
-            event["request"]["userAttributes"]["sub"] = ANA.into();
-        });
-        assert_eq!(rig.invoke("pre-token-generation", &[], of_ana).await, Err(DENIED), "{fixture}");
-    }
-    assert_eq!(types(&rig).await, ["user.sign_in_attempted"; 5]);
 }
 
 #[tokio::test]
