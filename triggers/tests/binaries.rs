@@ -125,15 +125,26 @@ async fn a_missing_variable_ends_the_start_with_its_name() {
 #[tokio::test]
 async fn a_wrong_variable_ends_the_start_with_its_name_and_the_reason() {
     let account = account().await;
-    for (index, variable, value) in [
-        (0, "ALLOWED_EMAIL_DOMAINS", "@example.com"),
-        (2, "ON_STORE_ERROR", "maybe"),
-        (3, "GROUP_RULES", "{"),
-        (4, "DEFAULT_LOCALE", "xx"),
+    let untrusted = r#"[{"attribute": "custom:role", "equals": "x", "group": "Admin", "privileged": true}]"#;
+    for (index, variable, value, reason) in [
+        (0, "ALLOWED_EMAIL_DOMAINS", "@example.com", "is not a domain"),
+        (0, "BLOCK_DISPOSABLE_DOMAINS", "yes", "not one of: true, false"),
+        (0, "PROVIDER_DOMAINS", r#"{"Google": "example.com"}"#, "at Google: invalid type"),
+        (2, "ON_STORE_ERROR", "maybe", "not one of: deny, allow"),
+        (3, "GROUP_RULES", "{", "EOF"),
+        (3, "GROUP_RULES", r#"[{"atribute": "x"}]"#, "at [0].atribute: unknown field"),
+        (3, "GROUP_RULES", untrusted, "not in TRUSTED_ATTRIBUTES"),
+        (3, "TOKEN_CLAIMS", r#"{"id": {"sub": "x"}}"#, "is reserved"),
+        (4, "DEFAULT_LOCALE", "xx", "not one of: en, de, es, fr, pt, ja"),
+        (4, "SUPPORT_URL", "http://www.example.com", "starts with https://"),
     ] {
         let function = start(TRIGGERS[index].1, &account, &[(variable, value)]).await;
         let (success, output) = function.ended().await;
-        assert!(!success && output.contains(&format!("{variable}: ")), "{variable}: {output}");
+        let said = output.replace("\\\"", "\"");
+        assert!(
+            !success && said.contains(&format!("{variable}: ")) && said.contains(reason),
+            "{value}: {output}"
+        );
     }
 }
 
