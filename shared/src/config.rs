@@ -80,8 +80,13 @@ impl Environment {
     /// A JSON value; the type's default where `name` is not set.
     pub fn json<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, ConfigError> {
         let Some(value) = self.optional(name) else { return Ok(T::default()) };
-        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(value))
-            .map_err(|error| ConfigError::new(name, format!("at {}: {}", error.path(), error.inner())))
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(value)).map_err(|error| {
+            let place = match error.path().to_string().as_str() {
+                "." => String::new(),
+                path => format!("at {path}: "),
+            };
+            ConfigError::new(name, format!("{place}{}", error.inner()))
+        })
     }
 }
 
@@ -122,5 +127,7 @@ mod tests {
         assert_eq!(error.to_string(), "NAME: \"7\" is not a whole number from 1 to 5");
         let error = environment("[1, \"x\"]").json::<Vec<u8>>("NAME").unwrap_err();
         assert!(error.to_string().starts_with("NAME: at [1]: invalid type"), "{error}");
+        let error = environment("7").json::<Vec<u8>>("NAME").unwrap_err();
+        assert!(error.to_string().starts_with("NAME: invalid type"), "{error}");
     }
 }
