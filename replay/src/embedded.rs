@@ -27,8 +27,8 @@ use shared::time::{Clock, plus_seconds};
 
 pub mod http_client;
 
-use http_client::EmbeddedHttpClient;
 pub use http_client::{Answer, Fault, Faults};
+use http_client::{Aws, EmbeddedHttpClient, UnderSdk};
 
 /// The name of the table.
 pub const TABLE: &str = "cognito-user-events";
@@ -222,8 +222,13 @@ impl Embedded {
 }
 
 fn loader(http_client: &EmbeddedHttpClient) -> ConfigLoader {
+    loader_for(http_client.clone())
+}
+
+/// The SDK's configuration of an account that `aws` answers for.
+pub fn loader_for(aws: impl Aws) -> ConfigLoader {
     shared::aws::defaults()
-        .http_client(http_client.clone())
+        .http_client(UnderSdk(aws))
         .credentials_provider(Credentials::new("EXAMPLE", "EXAMPLE", None, None, "embedded"))
         .region(Region::new(http_client::REGION))
 }

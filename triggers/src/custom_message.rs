@@ -134,7 +134,8 @@ pub fn word(
         }
         _ => None,
     };
-    let name = event.attribute("name").and_then(|name| text::displayable(&name));
+    let name = event.attribute("name").filter(|_| is_known_to_reader(kind));
+    let name = name.and_then(|name| text::displayable(&name));
     let link = link(config, kind, &event.user_name(), code);
     let message = render(
         kind,
@@ -153,12 +154,29 @@ pub fn word(
     Ok(message)
 }
 
-/// The page that takes the code. A temporary password or a second factor does not belong into a URL.
-fn link(config: &Config, kind: MessageKind, user_name: &str, code: &str) -> Option<String> {
-    if matches!(kind, MessageKind::AdminCreateUser | MessageKind::Authentication) {
-        return None;
+/// Whether the reader is whose name it is: the address is proven, or an administrator's choice. To any other
+/// address, a name may be a stranger's, or what a stranger wants somebody to read.
+fn is_known_to_reader(kind: MessageKind) -> bool {
+    match kind {
+        MessageKind::AdminCreateUser | MessageKind::ForgotPassword | MessageKind::Authentication => true,
+        MessageKind::SignUp
+        | MessageKind::ResendCode
+        | MessageKind::UpdateUserAttribute
+        | MessageKind::VerifyUserAttribute => false,
     }
+}
+
+/// The page that takes the code. A temporary password or a second factor does not belong into a URL: who has
+/// one is led to the page to sign in at most.
+fn link(config: &Config, kind: MessageKind, user_name: &str, code: &str) -> Option<String> {
     let base = config.link_base_url.as_deref()?.trim_end_matches('/');
-    let user_name = utf8_percent_encode(user_name, NON_ALPHANUMERIC);
-    Some(format!("{base}/{}?username={user_name}&code={code}", kind.name().replace('_', "-")))
+    let page = format!("{base}/{}", kind.name().replace('_', "-"));
+    match kind {
+        MessageKind::Authentication => None,
+        MessageKind::AdminCreateUser => Some(page),
+        _ => {
+            let user_name = utf8_percent_encode(user_name, NON_ALPHANUMERIC);
+            Some(format!("{page}?username={user_name}&code={code}"))
+        }
+    }
 }

@@ -111,6 +111,19 @@ impl Faults {
     }
 }
 
+/// What answers the SDK's requests in place of AWS.
+pub trait Aws: Clone + fmt::Debug + Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(
+        &self,
+        request: MockRequest,
+    ) -> impl Future<Output = Result<Answer, ConnectorError>> + Send + '_;
+}
+
+/// The HTTP client of an SDK whose requests `A` answers.
+#[derive(Clone, Debug)]
+pub struct UnderSdk<A>(pub A);
+
 /// The SDK's way to the embedded account.
 #[derive(Clone)]
 pub struct EmbeddedHttpClient {
@@ -334,7 +347,7 @@ fn cloudfront_operation(request: &MockRequest) -> &'static str {
 }
 
 /// An error as the service would write it: XML for CloudFront, JSON for the others.
-fn error_response(code: &str, is_xml: bool) -> MockResponse {
+pub fn error_response(code: &str, is_xml: bool) -> MockResponse {
     // 400 is what all of the injected errors have; the SDK goes by the code.
     if is_xml {
         return MockResponse::error(400, code, "injected");
@@ -342,9 +355,18 @@ fn error_response(code: &str, is_xml: bool) -> MockResponse {
     MockResponse::json(400, format!(r#"{{"__type":"{code}","message":"injected"}}"#))
 }
 
-impl HttpConnector for EmbeddedHttpClient {
+impl Aws for EmbeddedHttpClient {
+    fn answer(
+        &self,
+        request: MockRequest,
+    ) -> impl Future<Output = Result<Answer, ConnectorError>> + Send + '_ {
+        Self::answer(self, request)
+    }
+}
+
+impl<A: Aws> HttpConnector for UnderSdk<A> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.clone();
+        let client = self.0.clone();
         HttpConnectorFuture::new(async move {
             let Answer { response, is_cut_off } = client.answer(mock_request(&request)?).await?;
             let status = response
@@ -367,7 +389,7 @@ impl HttpConnector for EmbeddedHttpClient {
     }
 }
 
-impl HttpClient for EmbeddedHttpClient {
+impl<A: Aws> HttpClient for UnderSdk<A> {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }

@@ -65,18 +65,38 @@ async fn a_name_cannot_bring_a_link_or_a_tag_into_the_mail() {
     for name in
         ["<script>alert(1)</script>", "Visit https://evil.test now", "evil.test", "{####}", "{username}"]
     {
-        let event = event_with("custom-message/sign-up", |event| {
+        let event = event_with("custom-message/forgot-password", |event| {
             event["request"]["userAttributes"]["name"] = name.into();
         });
         let response = rig.response("custom-message", VARIABLES, event).await;
         let html = response["emailMessage"].as_str().unwrap();
         assert!(!html.contains("script") && !html.contains("evil") && !html.contains("{username}"), "{name}");
     }
-    let event = event_with("custom-message/sign-up", |event| {
+    let event = event_with("custom-message/forgot-password", |event| {
         event["request"]["userAttributes"]["name"] = "O'Hara & Sons".into();
     });
     let html = rig.response("custom-message", VARIABLES, event).await["emailMessage"].to_string();
     assert!(html.contains("Hara &#38; Sons") || html.contains("Hara &amp; Sons"), "escaped");
+}
+
+#[tokio::test]
+async fn a_name_goes_only_to_a_reader_who_is_known() {
+    let rig = rig().await;
+    for (kind, shown) in [
+        ("sign-up", false),
+        ("resend-code", false),
+        ("update-user-attribute", false),
+        ("verify-user-attribute", false),
+        ("forgot-password", true),
+        ("authentication", true),
+        ("admin-create-user", true),
+    ] {
+        let event = event_with(&format!("custom-message/{kind}"), |event| {
+            event["request"]["userAttributes"]["name"] = "Zoe Somebody".into();
+        });
+        let response = rig.response("custom-message", VARIABLES, event).await;
+        assert_eq!(response["emailMessage"].to_string().contains("Zoe Somebody"), shown, "{kind}");
+    }
 }
 
 #[tokio::test]
@@ -99,6 +119,11 @@ async fn a_link_carries_the_code_but_never_a_temporary_password() {
         async move { rig.response("custom-message", VARIABLES, event).await["emailMessage"].to_string() }
     };
     assert!(html("sign-up").await.contains("https://www.example.com/account/sign-up?username="));
-    assert!(!html("admin-create-user").await.contains("https://www.example.com/account/"));
+    let admin_created = html("admin-create-user").await;
+    assert!(
+        admin_created.contains("https://www.example.com/account/admin-create-user\\\""),
+        "{admin_created}"
+    );
+    assert!(!admin_created.contains("username="));
     assert!(!html("authentication").await.contains("https://www.example.com/account/"));
 }

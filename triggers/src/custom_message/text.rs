@@ -14,23 +14,28 @@ const SMS_CHARS: std::ops::RangeInclusive<usize> = 6..=140;
 /// Whether Cognito's check of texts, or a reader's eyes, would stumble over this character: control and format
 /// characters, separators other than a space, private and unassigned ones.
 pub fn is_unsafe(c: char) -> bool {
+    let is_separator =
+        matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}');
     let is_format = matches!(c,
         '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
         | '\u{fff0}'..='\u{ffff}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}');
-    c.is_control() || is_format
+    c.is_control() || is_separator || is_format
 }
 
 /// A user's own text as a message may show it: without control and format characters, and only where it
-/// cannot be taken for a link or a placeholder. Anyone can sign somebody else up under any name.
+/// cannot be taken for a link, a placeholder or a sentence. Anyone can sign somebody else up under any name.
 pub fn displayable(text: &str) -> Option<String> {
-    let text: String = text.chars().filter(|c| !is_unsafe(*c)).collect();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text: String = text.chars().filter(|c| !is_unsafe(*c)).collect();
+    let looks_like_sentence = text.contains(|c: char| c.is_numeric())
+        || text
+            .contains(['!', '?', ':', ';', '$', '€', '£', '¥', '%', '。', '．', '｡', '․', '！', '？', '：']);
     let looks_like_link =
         text.contains("://") || text.to_lowercase().contains("www.") || has_dotted_word(&text);
     let looks_like_placeholder = text.contains(['{', '}', '#', '<', '>', '@', '/', '\\']);
     let fits = (1..=MAX_NAME_CHARS).contains(&text.chars().count());
-    (fits && !looks_like_link && !looks_like_placeholder).then_some(text)
+    (fits && !looks_like_link && !looks_like_placeholder && !looks_like_sentence).then_some(text)
 }
 
 /// Whether a dot stands between two letters or digits, which mail clients turn into a link ("evil.test").
@@ -77,6 +82,12 @@ mod tests {
             ("Win at evil.test", None),
             ("https://evil.test", None),
             ("<b>Ana</b>", None),
+            ("田中\u{3000}さくら", Some("田中 さくら")),
+            ("Your payment was approved call 1 888 555 0100", None),
+            ("Win at evil。test", None),
+            ("Win at evil．test", None),
+            ("You won!", None),
+            ("Dr. Ana Example", Some("Dr. Ana Example")),
         ] {
             assert_eq!(displayable(name).as_deref(), shown, "{name:?}");
         }
