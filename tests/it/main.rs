@@ -18,6 +18,7 @@ mod journeys;
 mod log;
 mod panics;
 mod properties;
+mod schedules;
 mod statistics;
 mod support;
 mod tidy;
