@@ -386,6 +386,7 @@ fn check_groups(sent: &Value, response: &Value) -> Result<(), TestCaseError> {
 }
 
 fn fuzz(function: &str) {
+    let _silence = tests::log::silence();
     let events: Vec<Value> = fixtures::all()
         .iter()
         .filter(|name| name.starts_with(&format!("{function}/")))

@@ -26,6 +26,7 @@ fn holds(schedule: &Schedule, plant: Plant) -> Result<(), TestCaseError> {
 }
 
 fn run(config: Config, plant: Plant) -> Result<(), TestError<Schedule>> {
+    let _silence = tests::log::silence();
     TestRunner::new(config).run(&schedules(), |schedule| holds(&schedule, plant))
 }
 

@@ -12,6 +12,7 @@ use std::sync::{LazyLock, Once};
 use serde_json::Value;
 use shared::telemetry::LOST_EVENT;
 use tracing::level_filters::LevelFilter;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 
 use crate::fixtures;
 
@@ -29,6 +30,11 @@ pub fn watch() {
         let log = tracing_subscriber::fmt().json().with_max_level(LevelFilter::DEBUG);
         log.with_writer(|| Watcher).init();
     });
+}
+
+/// Logs nothing in this thread until the answer is dropped: for tests of many thousand cases.
+pub fn silence() -> DefaultGuard {
+    tracing::subscriber::set_default(NoSubscriber::new())
 }
 
 /// The lines that this thread has logged since it last asked.

@@ -212,9 +212,10 @@ impl Aws for FaultyAws {
             for _ in 0..before {
                 tokio::task::yield_now().await;
             }
-            if plant == Plant::NoticeBeforeCommit && operation == "TransactWriteItems" {
+            let commits = matches!(operation.as_str(), "TransactWriteItems" | "PutItem");
+            if plant == Plant::NoticeBeforeCommit && commits {
                 self.tell_too_early(&serde_json::from_slice(&request.body).unwrap_or_default());
-                for _ in 0..8 {
+                for _ in 0..40 {
                     tokio::task::yield_now().await;
                 }
             }
@@ -398,7 +399,8 @@ fn committed(body: &Value) -> (String, Vec<String>) {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     let events = items().filter_map(|item| item.get("Put")).map(|put| text(put.pointer("/Item/SK/S")));
     let partition = items().next().map(|item| text(item.pointer("/Put/Item/PK/S")));
-    (partition.unwrap_or_default(), events.collect())
+    // An erasure is a PutItem by itself.
+    (partition.unwrap_or_else(|| text(body.pointer("/Item/PK/S"))), events.collect())
 }
 
 fn operation(request: &MockRequest) -> String {

@@ -79,14 +79,18 @@ pub async fn play(schedule: &Schedule, plant: Plant) -> Result<World, String> {
         let first = world.receive(Worker::UserStats, round.sizes[0]);
         let second =
             if round.same { first.clone() } else { world.receive(Worker::UserStats, round.sizes[1]) };
-        let notices = world.receive(Worker::CacheInvalidation, round.notices);
-        let batches =
-            [(Worker::UserStats, first), (Worker::UserStats, second), (Worker::CacheInvalidation, notices)];
-        let mut running: FuturesUnordered<_> = batches
-            .into_iter()
-            .zip(round.crashes)
-            .map(|((worker, messages), crash)| world.run(worker, messages, crash))
-            .collect();
+        let [first_crash, second_crash, last_crash] = round.crashes;
+        let notices = async {
+            for _ in 0..round.notices_after {
+                tokio::task::yield_now().await;
+            }
+            let notices = world.receive(Worker::CacheInvalidation, round.notices);
+            world.run(Worker::CacheInvalidation, notices, last_crash).await
+        };
+        let mut running: FuturesUnordered<Running<'_>> = FuturesUnordered::new();
+        running.push(Box::pin(world.run(Worker::UserStats, first, first_crash)));
+        running.push(Box::pin(world.run(Worker::UserStats, second, second_crash)));
+        running.push(Box::pin(notices));
         let mut done = Vec::new();
         while let Some(outcome) = running.next().await {
             done.push(outcome);
@@ -251,6 +255,9 @@ impl World {
 }
 
 type Handling<'a> = Pin<Box<dyn Future<Output = Result<SqsBatchResponse, BatchError>> + 'a>>;
+
+/// A worker at its batch, and what it answers.
+type Running<'a> = Pin<Box<dyn Future<Output = (Worker, Vec<Message>, Option<SqsBatchResponse>)> + 'a>>;
 
 /// A worker that dies after some polls: at whatever it awaits then.
 struct Mortal<'a> {

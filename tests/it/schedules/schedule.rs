@@ -79,6 +79,8 @@ pub struct Round {
     pub same: bool,
     /// How many notices cache-invalidation gets.
     pub notices: usize,
+    /// How long after user-stats has begun it asks for them, in turns of the scheduler.
+    pub notices_after: u8,
     /// After how many polls each worker dies.
     pub crashes: [Option<u8>; 3],
     /// Whether what was done is delivered once more.
@@ -144,14 +146,16 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         [0..8_usize, 0..8_usize],
         prop::bool::weighted(0.3),
         0..10_usize,
+        prop_oneof![Just(0), 0..80_u8],
         [crash(), crash(), crash()],
         prop::bool::weighted(0.2),
         prop_oneof![0..3_u16, 0..400_u16],
     )
-        .prop_map(|(sizes, same, notices, crashes, again, seconds)| Round {
+        .prop_map(|(sizes, same, notices, notices_after, crashes, again, seconds)| Round {
             sizes,
             same,
             notices,
+            notices_after,
             crashes,
             again,
             seconds,
