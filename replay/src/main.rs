@@ -49,7 +49,7 @@ enum Command {
     Suspend {
         #[command(flatten)]
         decision: DecisionOptions,
-        /// When the ban ends by itself: a date, or a time such as 2026-04-01T12:00:00Z. [default: never]
+        /// When the ban ends by itself: a date (at 00:00 UTC), or a time such as 2026-04-01T12:00:00Z. [default: never]
         #[arg(long, value_name = "TIME", value_parser = parse_time)]
         until: Option<Timestamp>,
     },
@@ -92,6 +92,9 @@ struct DecisionOptions {
     /// Do it.
     #[arg(long)]
     yes: bool,
+    /// Do it also where the table has no profile of the user.
+    #[arg(long)]
+    without_profile: bool,
     #[command(flatten)]
     account: AccountOptions,
 }
@@ -167,21 +170,28 @@ fn read_variables(env_vars: Option<PathBuf>, events: Option<&Path>) -> Result<Va
     })
 }
 
-/// A date, at its first moment in UTC, or a time.
+/// A date, at its first moment in UTC, or a time with its offset.
 fn parse_time(text: &str) -> Result<Timestamp, String> {
+    // jiff would read the date of "2026-04-01T12:00" and leave out the time.
+    let is_date = text.len() == "2026-04-01".len();
     let midnight = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(TimeZone::UTC).ok();
-    let time = text.parse().ok().or_else(|| midnight().map(|time| time.timestamp()));
-    time.ok_or_else(|| {
-        "expected a date such as 2026-04-01, or a time such as 2026-04-01T12:00:00Z".to_owned()
+    let date = || midnight().filter(|_| is_date).map(|time| time.timestamp());
+    text.parse().ok().or_else(date).ok_or_else(|| {
+        "expected a date such as 2026-04-01 (from 00:00 UTC on), or a time such as 2026-04-01T12:00:00Z"
+            .to_owned()
     })
 }
 
 /// Bans a user until a time (`Some(None)`: for good), or lifts the ban.
 async fn decide(options: DecisionOptions, suspend_until: Option<Option<Timestamp>>) -> Result<()> {
-    let DecisionOptions { sub, reason, by, table, queue, yes, account } = options;
+    let DecisionOptions { sub, reason, by, table, queue, yes, without_profile, account } = options;
     let now = Clock::system().now();
-    if !matches!(sub.parse(), Ok(Subject::User(_))) {
-        bail!("SUB: expected a user's sub, of at most 128 characters");
+    let is_user = matches!(sub.parse(), Ok(Subject::User(_)));
+    if !is_user || sub.contains(|c: char| c == '@' || c == '#' || c.is_whitespace()) {
+        bail!("SUB: expected a user's sub, which is no e-mail address and has no spaces");
+    }
+    if reason.trim().is_empty() {
+        bail!("--reason: is empty");
     }
     if suspend_until.flatten().is_some_and(|until| until <= now) {
         bail!("--until: lies in the past; to lift a ban, use reinstate");
@@ -205,8 +215,11 @@ async fn decide(options: DecisionOptions, suspend_until: Option<Option<Timestamp
         writeln!(out, "Nothing was changed. With --yes it is done.")?;
         return Ok(());
     }
+    if !profile.exists && !without_profile {
+        bail!("nothing was changed: is the sub right? With --without-profile it is done all the same");
+    }
     if !decision.carry_out(&store, &user_events).await? {
-        bail!("nothing was changed: a later decision about this user is there");
+        bail!("nothing was changed: a decision about this user is there that is as late, or later");
     }
     writeln!(out, "Done: it holds from now on, and the user's cached pages are being evicted.")?;
     Ok(())

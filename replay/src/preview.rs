@@ -106,7 +106,7 @@ body { margin: 24px; font: 15px/1.4 system-ui, sans-serif; color: #0f172a; backg
 h1 { font-size: 20px } h2 { margin: 32px 0 8px; font-size: 17px }
 .row { display: grid; grid-template-columns: repeat(6, 340px); gap: 16px }
 figure { margin: 0 } figcaption { height: 42px; overflow: hidden } figcaption a { color: #1d4ed8 }
-iframe { width: 100%; height: 980px; border: 1px solid #cbd5e1; border-radius: 6px; color-scheme: light }
+iframe { width: 100%; height: 1080px; border: 1px solid #cbd5e1; border-radius: 6px; color-scheme: light }
 #dark:checked ~ .row iframe { color-scheme: dark }
 .sms { margin: 8px 0 0; padding: 8px 12px; border-radius: 12px; background: #dcfce7; overflow-wrap: anywhere }
 .count { margin: 2px 12px; font-size: 12px; color: #475569 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use replay::embedded::{Embedded, Fault, TABLE};
 use serde_json::{Value, json};
+use shared::events::Confirmed;
+use shared::store::{Profile, Store};
 
 const ANA: &str = "7d8ca528-4931-4254-9273-ea5ee853f271";
 
@@ -22,6 +24,9 @@ struct Shop {
 
 async fn shop() -> Shop {
     let account = Arc::new(Embedded::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap());
+    let confirmed = Confirmed { username: ANA.into(), email: None, email_verified: false, name: None };
+    let profile = Profile { sub: ANA.into(), confirmed, created_at: account.time.now() };
+    Store::new(account.dynamodb().await, TABLE).write_profile(&profile).await.unwrap();
     let endpoint = format!("http://{}", tests::lambda::serve_aws(account.clone()).await);
     Shop { account, endpoint }
 }
@@ -67,7 +72,7 @@ async fn a_ban_is_shown_first_and_written_with_yes() {
         "{shown}"
     );
     assert!(shown.contains("then  banned until 2099-01-01T00:00:00Z, by ben: spam"), "{shown}");
-    assert_eq!((shop.profile().await, shop.notices().await.len()), (Value::Null, 0));
+    assert_eq!((&shop.profile().await["isBanned"], shop.notices().await.len()), (&json!(false), 0));
 
     let (success, shown, errors) = shop.replay(&[&command[..], &["--yes"]].concat()).await;
     assert!(success && shown.contains("Done"), "{shown}{errors}");
@@ -88,12 +93,12 @@ async fn a_ban_is_shown_first_and_written_with_yes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_decision_is_not_overwritten() {
     let shop = shop().await;
-    let store = shared::store::Store::new(shop.account.dynamodb().await, TABLE);
+    let store = Store::new(shop.account.dynamodb().await, TABLE);
     let at = "2099-01-01T00:00:00Z".parse().unwrap();
     let later = replay::suspension::Decision::suspend(ANA, "fraud", None, "carla", at);
     assert!(store.write_ban(ANA, &later.ban).await.unwrap());
     let (success, _, errors) = shop.replay(&["reinstate", ANA, "--reason", "settled", "--yes"]).await;
-    assert!(!success && errors.contains("a later decision"), "{errors}");
+    assert!(!success && errors.contains("as late, or later"), "{errors}");
     assert_eq!(
         (shop.profile().await["ban"]["reason"].clone(), shop.notices().await.len()),
         (json!("fraud"), 0)
@@ -117,6 +122,8 @@ async fn a_mistake_is_one_line_and_nothing_is_done() {
         (&["suspend", "", "--reason", "x", "--yes"][..], "SUB: expected"),
         (&["suspend", "domain:example.com", "--reason", "x", "--yes"], "SUB: expected"),
         (&["suspend", ANA, "--reason", "x", "--until", "2020-01-01", "--yes"], "--until: lies in the past"),
+        (&["suspend", "ana@example.com", "--reason", "x", "--yes"], "SUB: expected"),
+        (&["suspend", ANA, "--reason", " ", "--yes"], "--reason: is empty"),
     ] {
         let (success, _, errors) = shop.replay(arguments).await;
         assert!(!success && errors.contains(expected) && errors.lines().count() == 1, "{errors}");
@@ -124,5 +131,15 @@ async fn a_mistake_is_one_line_and_nothing_is_done() {
     shop.account.faults.inject("GetItem", Fault::Error("ResourceNotFoundException"), 9);
     let (success, _, errors) = shop.replay(&["suspend", ANA, "--reason", "x", "--yes"]).await;
     assert!(!success && errors.lines().count() == 1, "{errors}");
-    assert_eq!((shop.profile().await, shop.notices().await.len()), (Value::Null, 0));
+    assert_eq!((&shop.profile().await["isBanned"], shop.notices().await.len()), (&json!(false), 0));
+    for until in ["2099-01-01T12:00", "2099-01-01 12:00", "2099-01-01T12:00[Europe/Berlin]", "soon"] {
+        let (success, _, errors) = shop.replay(&["suspend", ANA, "--reason", "x", "--until", until]).await;
+        assert!(
+            !success && errors.contains("expected a date"),
+            "a time without an offset is no date: {errors}"
+        );
+    }
+    shop.account.faults.clear();
+    let (success, _, errors) = shop.replay(&["suspend", "nobody", "--reason", "x", "--yes"]).await;
+    assert!(!success && errors.contains("--without-profile"), "{errors}");
 }

@@ -3,9 +3,12 @@
 //! Each trigger and worker has a typed `Config` of its own, filled through an [`Environment`] once, at start.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
 /// A variable that is missing, or has a value that cannot be used. Ends the start of a function.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,16 +80,46 @@ impl Environment {
         })
     }
 
-    /// A JSON value; the type's default where `name` is not set.
-    pub fn json<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, ConfigError> {
+    /// A JSON value, such as `example`; the type's default where `name` is not set.
+    pub fn json<T: DeserializeOwned + Default>(&self, name: &str, example: &str) -> Result<T, ConfigError> {
         let Some(value) = self.optional(name) else { return Ok(T::default()) };
-        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(value)).map_err(|error| {
+        let wrong = |place: &str, reason: &serde_json::Error| {
+            ConfigError::new(name, format!("{place}{reason}; expected JSON such as {example}"))
+        };
+        let mut deserializer = serde_json::Deserializer::from_str(value);
+        let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let place = match error.path().to_string().as_str() {
                 "." => String::new(),
                 path => format!("at {path}: "),
             };
-            ConfigError::new(name, format!("{place}{}", error.inner()))
-        })
+            wrong(&place, error.inner())
+        })?;
+        deserializer.end().map_err(|error| wrong("", &error))?;
+        Ok(parsed)
+    }
+}
+
+/// A JSON object. serde would take a list for a struct as well, field by field.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Object<T>, M::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
     }
 }
 
@@ -125,9 +158,11 @@ mod tests {
         assert_eq!(error.to_string(), "NAME: \"yes\" is not one of: true, false");
         let error = environment("7").number("NAME", 1, 1..=5).unwrap_err();
         assert_eq!(error.to_string(), "NAME: \"7\" is not a whole number from 1 to 5");
-        let error = environment("[1, \"x\"]").json::<Vec<u8>>("NAME").unwrap_err();
+        let error = environment("[1, \"x\"]").json::<Vec<u8>>("NAME", "[1]").unwrap_err();
         assert!(error.to_string().starts_with("NAME: at [1]: invalid type"), "{error}");
-        let error = environment("7").json::<Vec<u8>>("NAME").unwrap_err();
-        assert!(error.to_string().starts_with("NAME: invalid type"), "{error}");
+        for value in ["7", "[1] 2", "[1"] {
+            let error = environment(value).json::<Vec<u8>>("NAME", "[1]").unwrap_err().to_string();
+            assert!(error.starts_with("NAME: ") && error.ends_with("; expected JSON such as [1]"), "{error}");
+        }
     }
 }

@@ -17,6 +17,12 @@ fn mapped(seconds_before: u32, username: &str, add: &[&str], remove: &[&str]) ->
     event
 }
 
+/// The same message of another time.
+fn dated(time: &str, mut message: Value) -> Value {
+    message["time"] = json!(time);
+    message
+}
+
 /// Ana, who is in these groups; the pool has Developer and Commerce.
 async fn rig_with_ana(groups: &[&str]) -> Rig {
     let rig = rig().await;
@@ -148,6 +154,8 @@ async fn what_says_nothing_or_is_no_business_of_the_queue_is_parked() {
         crate::support::order("1", ANA, "1.00"),
         json!("not an event"),
         mapped(7, ANA, &["Developer"], &[]),
+        dated("2026-03-01T08:59:59Z", mapped(6, ANA, &["Commerce"], &[])),
+        dated("2026-03-02T09:15:01Z", mapped(5, ANA, &["Commerce"], &[])),
     ]);
     assert_eq!(worker.handle(&event).await, [] as [&str; 0]);
     let mut reasons: Vec<String> = rig
@@ -157,8 +165,16 @@ async fn what_says_nothing_or_is_no_business_of_the_queue_is_parked() {
         .map(|(_, reason)| reason)
         .collect();
     reasons.sort();
-    assert_eq!(reasons.len(), 5, "{reasons:?}");
-    assert!(reasons.contains(&"wrong_queue".to_owned()) && reasons.contains(&"invalid_data".to_owned()));
+    let expected = [
+        "in_the_future",
+        "invalid_data",
+        "invalid_data",
+        "invalid_data",
+        "not_json",
+        "too_old",
+        "wrong_queue",
+    ];
+    assert_eq!(reasons, expected);
     assert_eq!(groups_of(&rig, ANA).await, ["Developer"], "one bad message fails no other");
 }
 

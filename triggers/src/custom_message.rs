@@ -40,22 +40,33 @@ impl Config {
             return Err(ConfigError::new("PRODUCT_NAME", reason));
         }
         let url = |name: &str| match environment.optional(name) {
-            Some(url)
-                if !url.starts_with("https://") || url.contains(['"', '\'', '<', '>', '{', '}', ' ']) =>
-            {
-                Err(ConfigError::new(name, "expected a URL that starts with https://"))
-            }
+            Some(url) if !is_url(url) => Err(ConfigError::new(
+                name,
+                "expected a URL such as https://www.example.com/help, percent-encoded",
+            )),
             url => Ok(url.map(str::to_owned)),
         };
+        let link_base_url = url("LINK_BASE_URL")?;
+        if link_base_url.as_deref().is_some_and(|url| url.contains(['?', '#'])) {
+            // The message's own page and its query come behind it.
+            return Err(ConfigError::new("LINK_BASE_URL", "expected a URL without a query and a fragment"));
+        }
         let locales = Locale::ALL.map(|locale| (locale.code(), locale));
         Ok(Self {
             product_name,
             email_through_ses: environment.flag("EMAIL_THROUGH_SES", false)?,
             default_locale: environment.choice("DEFAULT_LOCALE", Locale::En, &locales)?,
             support_url: url("SUPPORT_URL")?,
-            link_base_url: url("LINK_BASE_URL")?,
+            link_base_url,
         })
     }
+}
+
+/// Whether this can stand in an `href` as it is, and leads somewhere.
+fn is_url(url: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>{}\\^`|".contains(&byte);
+    let host = url.strip_prefix("https://").and_then(|rest| rest.split(['/', '?', '#']).next());
+    host.is_some_and(|host| !host.is_empty()) && url.bytes().all(is_plain)
 }
 
 /// What the trigger works with.

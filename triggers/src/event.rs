@@ -12,6 +12,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use shared::events::Subject;
 
 /// A refusal or failure. Cognito shows `message` to the person signing in and puts a dot behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,9 +108,12 @@ impl TriggerEvent {
         }
     }
 
-    /// The key under which the user is stored: the `sub`, or where Cognito sends none, the username.
+    /// The key under which the user is stored: the `sub`, or where Cognito sends none, the username. What looks
+    /// like another kind of subject is set apart, as it is in events.
     pub fn sub(&self) -> String {
-        self.attribute("sub").filter(|sub| !sub.is_empty()).map_or_else(|| self.user_name(), Cow::into_owned)
+        let sub = self.attribute("sub").filter(|sub| !sub.is_empty());
+        let name = sub.map_or_else(|| self.user_name(), Cow::into_owned);
+        Subject::user(&name).to_string()
     }
 
     /// `response` as it stands: empty where Cognito sent none.

@@ -136,7 +136,9 @@ async fn a_wrong_variable_ends_the_start_with_its_name_and_the_reason() {
         (3, "GROUP_RULES", untrusted, "not in TRUSTED_ATTRIBUTES"),
         (3, "TOKEN_CLAIMS", r#"{"id": {"sub": "x"}}"#, "is reserved"),
         (4, "DEFAULT_LOCALE", "xx", "not one of: en, de, es, fr, pt, ja"),
-        (4, "SUPPORT_URL", "http://www.example.com", "starts with https://"),
+        (4, "SUPPORT_URL", "http://www.example.com", "such as https://"),
+        (4, "SUPPORT_URL", "https://", "such as https://"),
+        (4, "LINK_BASE_URL", "https://www.example.com/#/a", "without a query and a fragment"),
     ] {
         let function = start(TRIGGERS[index].1, &account, &[(variable, value)]).await;
         let (success, output) = function.ended().await;

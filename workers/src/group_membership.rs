@@ -9,11 +9,11 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
 use shared::config::ConfigError;
-use shared::events::{Data, Event};
+use shared::events::{Data, Event, InvalidEvent, MAX_AHEAD_SECONDS};
 use shared::function::Function;
 use shared::queues::Queue;
 use shared::telemetry::{Metrics, chain};
-use shared::time::{Clock, minus_seconds};
+use shared::time::{Clock, minus_seconds, plus_seconds};
 
 use crate::batch::{Batch, BatchError, Rejection};
 
@@ -26,6 +26,9 @@ use user_pools::{MembershipError, UserPools};
 /// How long messages wait where Cognito throttles; it doubles with each receive.
 const FIRST_DELAY: Duration = Duration::from_secs(10);
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
+/// What pre-token-generation said longer ago is not done any more: the user's next token says how it is now, and a
+/// redrive must not give a group back that was taken away since.
+pub const MAX_AGE_SECONDS: i64 = 24 * 3600;
 /// No call is begun when the deadline is this close: a group that is not there takes three calls.
 const DEADLINE_MARGIN_SECONDS: i64 = 3 * shared::aws::WORKER_CALL_SECONDS;
 
@@ -74,7 +77,7 @@ pub async fn handle(
     deadline: Timestamp,
 ) -> Result<SqsBatchResponse, BatchError> {
     let mut batch = Batch::new(event);
-    let (requests, mut rejections) = sort(&batch);
+    let (requests, mut rejections) = sort(&batch, deps.clock.now());
     let mut throttled = false;
     for change in plan(&requests) {
         let in_time = deps.clock.now() <= minus_seconds(deadline, DEADLINE_MARGIN_SECONDS);
@@ -100,11 +103,20 @@ pub async fn handle(
 }
 
 /// Sorts the messages of a batch into requests, and what can never succeed.
-fn sort(batch: &Batch) -> (Vec<Request>, Vec<(usize, Rejection)>) {
+fn sort(batch: &Batch, now: Timestamp) -> (Vec<Request>, Vec<(usize, Rejection)>) {
     let (mut requests, mut rejections) = (Vec::new(), Vec::new());
     for message in 0..batch.len() {
         match Event::parse(batch.body(message)) {
             Err(error) => rejections.push((message, Rejection::from(error))),
+            Ok(event) if event.time > plus_seconds(now, MAX_AHEAD_SECONDS) => {
+                rejections.push((message, Rejection::from(InvalidEvent::InTheFuture)));
+            }
+            Ok(Event { data: Data::GroupsMapped(_), time, .. })
+                if time < minus_seconds(now, MAX_AGE_SECONDS) =>
+            {
+                let text = "time: more than a day ago; the user's next token says how it is now".to_owned();
+                rejections.push((message, Rejection { error_type: "too_old", message: text }));
+            }
             Ok(Event { data: Data::GroupsMapped(mapped), time, .. }) => {
                 let wrong = if mapped.user_pool_id.is_empty() {
                     Some("data.user_pool_id: is empty")

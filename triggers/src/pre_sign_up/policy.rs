@@ -57,10 +57,18 @@ impl Policy {
     /// Reads the policy.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let patterns = |name: &str| parse_patterns(name, &environment.list(name));
-        let providers: BTreeMap<String, Vec<String>> = environment.json("PROVIDER_DOMAINS")?;
-        let provider_domains = providers.into_iter().map(|(provider, domains)| {
-            Ok((provider.to_lowercase(), parse_patterns("PROVIDER_DOMAINS", &domains)?))
-        });
+        const PROVIDER_DOMAINS: &str = "PROVIDER_DOMAINS";
+        let providers: BTreeMap<String, Vec<String>> =
+            environment.json(PROVIDER_DOMAINS, r#"{"Google": ["example.com"]}"#)?;
+        let mut provider_domains = BTreeMap::new();
+        for (provider, domains) in providers {
+            let patterns = parse_patterns(PROVIDER_DOMAINS, &domains)?;
+            let twice = provider_domains.insert(provider.to_lowercase(), patterns).is_some();
+            if provider.is_empty() || twice {
+                let reason = format!("the provider \"{provider}\" has no name, or is there twice");
+                return Err(ConfigError::new(PROVIDER_DOMAINS, reason));
+            }
+        }
         Ok(Self {
             allowed: patterns("ALLOWED_EMAIL_DOMAINS")?,
             blocked: patterns("BLOCKED_EMAIL_DOMAINS")?,
@@ -69,7 +77,7 @@ impl Policy {
             skip_verification: environment.flag("TRUSTED_DOMAINS_SKIP_VERIFICATION", false)?,
             allow_without_email: environment.flag("ALLOW_WITHOUT_EMAIL", false)?,
             check_admin_created: environment.flag("CHECK_ADMIN_CREATED", false)?,
-            provider_domains: provider_domains.collect::<Result<_, ConfigError>>()?,
+            provider_domains,
         })
     }
 
@@ -286,6 +294,8 @@ mod tests {
         );
         assert!(error("PROVIDER_DOMAINS", "[]").starts_with("PROVIDER_DOMAINS: "));
         assert!(error("PROVIDER_DOMAINS", r#"{"Google": ["x"]}"#).starts_with("PROVIDER_DOMAINS: \"x\""));
+        assert!(error("PROVIDER_DOMAINS", r#"{"Google": [], "google": []}"#).contains("there twice"));
+        assert!(error("PROVIDER_DOMAINS", r#"{"": []}"#).contains("has no name"));
         assert!(error("BLOCK_DISPOSABLE_DOMAINS", "yes").starts_with("BLOCK_DISPOSABLE_DOMAINS: "));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use shared::config::{ConfigError, Environment};
+use shared::config::{ConfigError, Environment, Object};
 
 /// AWS: claims and scopes together, at most 5,000.
 const MAX_CLAIMS: usize = 5_000;
@@ -59,7 +59,8 @@ pub struct TokenClaims {
 impl TokenClaims {
     /// Reads TOKEN_CLAIMS.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        let claims: Self = environment.json("TOKEN_CLAIMS")?;
+        let Object(claims): Object<Self> =
+            environment.json("TOKEN_CLAIMS", r#"{"id": {"plan": "free"}, "scopes_to_add": ["orders"]}"#)?;
         claims.check().map(|()| claims).map_err(|reason| ConfigError::new("TOKEN_CLAIMS", reason))
     }
 
@@ -142,6 +143,7 @@ mod tests {
             (r#"{"access": {"cognito:groups": []}}"#, "\"cognito:groups\" is reserved"),
             (r#"{"scopes_to_add": ["a b"]}"#, "\"a b\""),
             (r#"{"claims": {}}"#, "unknown field"),
+            (r#"[{"admin": true}]"#, "expected an object"),
             (r#"{"access": {"scope": "openid"}}"#, "\"scope\" is reserved"),
             (r#"{"id": {"dev:custom": "x"}}"#, "\"dev:custom\" is reserved"),
             (r#"{"id": {"email_verified": "true"}}"#, "Cognito's to say"),

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::config::{ConfigError, Environment};
+use shared::config::{ConfigError, Environment, Object};
 
 use crate::TriggerEvent;
 
@@ -119,8 +119,21 @@ impl Rule {
                 self.group
             ));
         }
-        if self.group.is_empty() {
-            return Err("a rule has an empty group".to_owned());
+        // Cognito: 1 to 128 characters, no white space.
+        let is_group = (1..=128).contains(&self.group.chars().count())
+            && !self.group.contains(|c: char| c.is_whitespace() || c.is_control());
+        if !is_group {
+            return Err(format!("\"{}\" is no name of a group", self.group));
+        }
+        let never = self.attribute.is_empty()
+            || self.equals.as_deref() == Some("")
+            || self.contains.as_deref() == Some("")
+            || self.one_of.as_ref().is_some_and(Vec::is_empty);
+        if never {
+            return Err(format!("the rule for \"{}\" names no attribute or no value", self.group));
+        }
+        if self.role_arn.as_ref().is_some_and(|role| !role.starts_with("arn:")) {
+            return Err(format!("the role_arn of \"{}\" is no ARN", self.group));
         }
         if self.privileged && !trusted.contains(&self.attribute) {
             return Err(format!(
@@ -135,15 +148,20 @@ impl Rule {
 impl GroupRules {
     /// Reads GROUP_RULES and TRUSTED_ATTRIBUTES.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        let rules: Vec<Rule> = environment.json("GROUP_RULES")?;
+        let rules: Vec<Object<Rule>> = environment.json(
+            "GROUP_RULES",
+            r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"}]"#,
+        )?;
+        let rules: Vec<Rule> = rules.into_iter().map(|Object(rule)| rule).collect();
         let trusted = environment.list("TRUSTED_ATTRIBUTES").into_iter().collect();
-        // A group is as powerful as its most powerful rule: no other rule may give it away.
-        let privileged: HashSet<String> =
-            rules.iter().filter(|rule| rule.privileged).map(|rule| rule.group.clone()).collect();
-        let rules: Vec<Rule> = rules
-            .into_iter()
-            .map(|rule| Rule { privileged: privileged.contains(&rule.group), ..rule })
-            .collect();
+        // A group, and a role, is as powerful as its most powerful rule: no other rule may give it away.
+        let powerful: Vec<Rule> = rules.iter().filter(|rule| rule.privileged).cloned().collect();
+        let is_powerful = |rule: &Rule| {
+            let same_role = |other: &Rule| rule.role_arn.is_some() && rule.role_arn == other.role_arn;
+            powerful.iter().any(|other| rule.group == other.group || same_role(other))
+        };
+        let rules: Vec<Rule> =
+            rules.into_iter().map(|rule| Rule { privileged: is_powerful(&rule), ..rule }).collect();
         let check = rules.iter().try_for_each(|rule| rule.check(&trusted));
         check.map_err(|reason| ConfigError::new("GROUP_RULES", reason))?;
         Ok(Self(rules))
@@ -305,6 +323,17 @@ mod tests {
                     {"attribute": "a", "equals": "x", "group": "g"}]"#,
                 "TRUSTED_ATTRIBUTES",
             ),
+            (
+                r#"[{"attribute": "custom:roles", "equals": "x", "group": "g", "privileged": true, "role_arn": "arn:x"},
+                    {"attribute": "a", "equals": "x", "group": "other", "role_arn": "arn:x"}]"#,
+                "TRUSTED_ATTRIBUTES",
+            ),
+            (r#"[["custom:department", "Engineering", null, null, null, "Admins"]]"#, "expected an object"),
+            (r#"[] trailing"#, "trailing"),
+            (r#"[{"attribute": "a", "equals": "x", "group": "Two words"}]"#, "is no name of a group"),
+            (r#"[{"attribute": "a", "equals": "", "group": "g"}]"#, "names no attribute or no value"),
+            (r#"[{"attribute": "a", "one_of": [], "group": "g"}]"#, "names no attribute or no value"),
+            (r#"[{"attribute": "a", "equals": "x", "group": "g", "role_arn": "admin"}]"#, "is no ARN"),
         ] {
             let error = rules(json).unwrap_err().to_string();
             assert!(error.starts_with("GROUP_RULES: ") && error.contains(reason), "{error}");
