@@ -24,37 +24,47 @@ pub const FUNCTIONS: [&str; 8] = [
     "group-membership",
 ];
 
-/// The environment variables of all functions, beside those that name the account's own table, queues and
-/// distribution. Another name is a slip of the pen.
-pub const VARIABLES: [&str; 28] = [
-    "ALLOWED_EMAIL_DOMAINS",
-    "ALLOW_ERASURE_EVENTS",
-    "ALLOW_WITHOUT_EMAIL",
-    "BLOCKED_EMAIL_DOMAINS",
-    "BLOCK_DISPOSABLE_DOMAINS",
-    "BUDGET_EXHAUSTED",
-    "CHECK_ADMIN_CREATED",
-    "COLLAPSE_ABOVE",
-    "CREATE_GROUPS",
-    "DEFAULT_LOCALE",
-    "EMAIL_THROUGH_SES",
-    "EVENT_RETENTION_DAYS",
-    "GROUP_RULES",
-    "INVALIDATION_TARGET",
-    "LINK_BASE_URL",
-    "MAX_CACHE_LIFETIME_SECONDS",
-    "MAX_STALENESS_SECONDS",
-    "MONTHLY_ITEM_BUDGET",
-    "ON_STORE_ERROR",
-    "PRODUCT_NAME",
-    "PROVIDER_DOMAINS",
-    "SKIP_IDLE_USERS",
-    "SUPPORT_URL",
-    "TOKEN_CLAIMS",
-    "TOKEN_VALIDITY_MINUTES",
-    "TRUSTED_ATTRIBUTES",
-    "TRUSTED_DOMAINS_SKIP_VERIFICATION",
-    "TRUSTED_EMAIL_DOMAINS",
+/// The environment variables of all functions, with the functions that read them. Another name, or the right one at the
+/// wrong function, is a slip of the pen.
+pub const VARIABLES: [(&str, &[&str]); 28] = [
+    ("ALLOWED_EMAIL_DOMAINS", &["pre-sign-up"]),
+    ("ALLOW_ERASURE_EVENTS", &["user-stats"]),
+    ("ALLOW_WITHOUT_EMAIL", &["pre-sign-up"]),
+    ("BLOCKED_EMAIL_DOMAINS", &["pre-sign-up"]),
+    ("BLOCK_DISPOSABLE_DOMAINS", &["pre-sign-up"]),
+    ("BUDGET_EXHAUSTED", &["cache-invalidation"]),
+    ("CHECK_ADMIN_CREATED", &["pre-sign-up"]),
+    ("COLLAPSE_ABOVE", &["cache-invalidation"]),
+    ("CREATE_GROUPS", &["group-membership"]),
+    ("DEFAULT_LOCALE", &["custom-message"]),
+    ("EMAIL_THROUGH_SES", &["custom-message"]),
+    ("EVENT_RETENTION_DAYS", &["user-stats"]),
+    ("GROUP_RULES", &["pre-token-generation"]),
+    ("INVALIDATION_TARGET", &["user-stats", "cache-invalidation"]),
+    ("LINK_BASE_URL", &["custom-message"]),
+    ("MAX_CACHE_LIFETIME_SECONDS", &["user-stats", "cache-invalidation"]),
+    ("MAX_STALENESS_SECONDS", &["cache-invalidation"]),
+    ("MONTHLY_ITEM_BUDGET", &["cache-invalidation"]),
+    ("ON_STORE_ERROR", &["pre-authentication", "pre-token-generation"]),
+    ("PRODUCT_NAME", &["custom-message"]),
+    ("PROVIDER_DOMAINS", &["pre-sign-up"]),
+    ("SKIP_IDLE_USERS", &["user-stats"]),
+    ("SUPPORT_URL", &["custom-message"]),
+    ("TOKEN_CLAIMS", &["pre-token-generation"]),
+    ("TOKEN_VALIDITY_MINUTES", &["user-stats"]),
+    ("TRUSTED_ATTRIBUTES", &["pre-token-generation"]),
+    ("TRUSTED_DOMAINS_SKIP_VERIFICATION", &["pre-sign-up"]),
+    ("TRUSTED_EMAIL_DOMAINS", &["pre-sign-up"]),
+];
+
+/// Those that name the account's own table, queues and distribution.
+const ACCOUNT_VARIABLES: [&str; 6] = [
+    "CACHE_INVALIDATIONS_QUEUE_URL",
+    "DEAD_LETTER_QUEUE_URL",
+    "DISTRIBUTION_ID",
+    "GROUP_MEMBERSHIPS_QUEUE_URL",
+    "TABLE_NAME",
+    "USER_EVENTS_QUEUE_URL",
 ];
 
 /// A file that cannot be played: where, and what is wrong.
@@ -104,6 +114,8 @@ pub enum Action {
         function: String,
         /// Its event.
         event: Value,
+        /// Whether the step itself says which groups Cognito tells.
+        says_groups: bool,
     },
     /// Other services send messages to user-events.
     Send {
@@ -186,7 +198,7 @@ pub fn read(path: &Path) -> Result<Journey, InvalidJourney> {
         let step = Step {
             name: path.display().to_string(),
             after: SignedDuration::ZERO,
-            action: Action::Invoke { function, event },
+            action: Action::Invoke { function, event, says_groups: true },
         };
         return Ok(Journey {
             name: format!("One event: {}", path.display()),
@@ -195,6 +207,11 @@ pub fn read(path: &Path) -> Result<Journey, InvalidJourney> {
             deliveries: 1,
             steps: vec![step],
         });
+    }
+    let event: Value = read_json(path)?;
+    if event.get("triggerSource").is_some() || event.get("Records").is_some() {
+        let reason = "an event: it must lie in a folder named after its function, such as pre-sign-up";
+        return Err(invalid(path, reason.to_owned()));
     }
     let file: JourneyFile = read_json(path)?;
     check_variables(path, "environment.", &file.environment)?;
@@ -230,8 +247,23 @@ fn check_variables(path: &Path, prefix: &str, variables: &Variables) -> Result<(
         if !FUNCTIONS.iter().any(|name| resource_name(name) == *function) {
             return Err(invalid(path, format!("{prefix}{function}: no function has this name")));
         }
-        if let Some(name) = own.keys().find(|name| !VARIABLES.contains(&name.as_str())) {
-            return Err(invalid(path, format!("{prefix}{function}.{name}: no function reads this variable")));
+        for name in own.keys() {
+            let readers =
+                VARIABLES.iter().find(|(variable, _)| variable == name).map(|(_, readers)| *readers);
+            let wrong = match readers {
+                None if ACCOUNT_VARIABLES.contains(&name.as_str()) => {
+                    "names what replay makes: it is set already"
+                }
+                None => "no function reads this variable",
+                Some(readers) if !readers.iter().any(|reader| resource_name(reader) == *function) => {
+                    return Err(invalid(
+                        path,
+                        format!("{prefix}{function}.{name}: read by {}", readers.join(", ")),
+                    ));
+                }
+                Some(_) => continue,
+            };
+            return Err(invalid(path, format!("{prefix}{function}.{name}: {wrong}")));
         }
     }
     Ok(())
@@ -253,6 +285,18 @@ enum ActionError {
 
 fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
     let wrong = |reason: &str| ActionError::Step(reason.to_owned());
+    let bans = [("suspend", &step.suspend), ("reinstate", &step.reinstate)];
+    for (name, ban) in bans.iter().filter_map(|(name, ban)| Some((name, ban.as_ref()?))) {
+        if ban.sub.trim().is_empty() {
+            return Err(ActionError::Step(format!("{name}.sub: is empty")));
+        }
+        if ban.duration.is_some_and(|duration| !duration.is_positive()) {
+            return Err(ActionError::Step(format!("{name}.for: expected a duration above zero")));
+        }
+    }
+    if step.times == Some(0) || step.send.as_ref().is_some_and(Vec::is_empty) {
+        return Err(wrong("send: nothing is sent"));
+    }
     if step.after.is_negative() {
         return Err(wrong("after: time runs forward only"));
     }
@@ -278,7 +322,8 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
             }
             let mut event: Value = read_json(&path).map_err(ActionError::File)?;
             merge(&mut event, &step.patch);
-            Ok(Action::Invoke { function, event })
+            let says_groups = step.patch.pointer("/request/groupConfiguration").is_some();
+            Ok(Action::Invoke { function, event, says_groups })
         }
         (None, Some(messages), None, None) => {
             Ok(Action::Send { messages: messages.clone(), times: step.times.unwrap_or(1) })

@@ -163,14 +163,15 @@ impl Player {
         let own = |name: &str| variables.get(&resource_name(name)).cloned().unwrap_or_default();
         let function = account.function("user-stats", &own("user-stats")).await;
         let mapping = Mapping::new(account.user_events.clone(), 100, 0, deliveries);
-        let user_stats = (mapping, user_stats::Deps::new(&function)?);
+        let user_stats = (mapping, user_stats::Deps::new(&function).context("user-stats")?);
         let function = account.function("cache-invalidation", &own("cache-invalidation")).await;
         // Five seconds of delivery delay, ten of batching window: changes of one moment become one call.
         let mapping = Mapping::new(account.cache_invalidations.clone(), 1_000, 15, deliveries);
-        let cache_invalidation = (mapping, cache_invalidation::Deps::new(&function)?);
+        let cache_invalidation =
+            (mapping, cache_invalidation::Deps::new(&function).context("cache-invalidation")?);
         let function = account.function("group-membership", &own("group-membership")).await;
         let mapping = Mapping::new(account.group_memberships.clone(), 10, 0, deliveries);
-        let group_membership = (mapping, group_membership::Deps::new(&function)?);
+        let group_membership = (mapping, group_membership::Deps::new(&function).context("group-membership")?);
         let sqs = account.sqs().await;
         Ok(Self {
             account,
@@ -186,33 +187,34 @@ impl Player {
 
     async fn act(&self, step: &Step) -> Result<(String, Option<Value>)> {
         let done = match &step.action {
-            Action::Invoke { function, event } if function == "user-stats" => {
+            Action::Invoke { function, event, .. } if function == "user-stats" => {
                 let event = serde_json::from_value(event.clone()).context("not an SQS event")?;
                 let response = user_stats::handle(&self.user_stats.1, event, Timestamp::MAX).await;
                 describe_batch(response?)
             }
-            Action::Invoke { function, event } if function == "cache-invalidation" => {
+            Action::Invoke { function, event, .. } if function == "cache-invalidation" => {
                 let event = serde_json::from_value(event.clone()).context("not an SQS event")?;
                 let response =
                     cache_invalidation::handle(&self.cache_invalidation.1, event, Timestamp::MAX).await;
                 describe_batch(response?)
             }
-            Action::Invoke { function, event } if function == "group-membership" => {
+            Action::Invoke { function, event, .. } if function == "group-membership" => {
                 let event: SqsEvent = serde_json::from_value(event.clone()).context("not an SQS event")?;
                 self.put_users_of(&event).await;
                 let response =
                     group_membership::handle(&self.group_membership.1, event, Timestamp::MAX).await;
                 describe_batch(response?)
             }
-            Action::Invoke { function, event } => {
+            Action::Invoke { function, event, says_groups } => {
+                let mut event = event.clone();
                 if function == "pre-token-generation" {
-                    self.put_user_of(event).await;
+                    self.tell_groups(&mut event, *says_groups).await;
                 }
                 let own = self.variables.get(&resource_name(function)).cloned().unwrap_or_default();
-                let answer =
-                    invoke(&self.account, function, &own, TriggerEvent::from_json(&event.to_string())?)
-                        .await?;
-                return describe_answer(event, answer);
+                let trigger_event = TriggerEvent::from_json(&event.to_string())?;
+                let answer = invoke(&self.account, function, &own, trigger_event);
+                let answer = answer.await.with_context(|| function.clone())?;
+                return describe_answer(&event, answer);
             }
             Action::Send { messages, times } => {
                 let times = usize::try_from(*times)?;
@@ -233,15 +235,27 @@ impl Player {
         Ok((done, None))
     }
 
-    /// Who gets a token is in the user pool, in the groups that Cognito sent.
-    async fn put_user_of(&self, event: &Value) {
-        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
+    /// Who gets a token is in the user pool. Cognito tells the groups that the user is in there, where the step does not
+    /// say otherwise; at a user's first token, those of the event.
+    async fn tell_groups(&self, event: &mut Value, says_groups: bool) {
+        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (user_pool_id, username) = (text("userPoolId"), text("userName"));
-        if user_pool_id.is_empty() || username.is_empty() {
+        if event.pointer("/request/userAttributes/sub").is_none() || username.is_empty() {
             return;
         }
-        let sent = GroupConfiguration::from_request(event.get("request").unwrap_or(&Value::Null));
-        self.account.http_client().put_user(user_pool_id, username, &sent.groups_to_override).await;
+        let known = self.account.http_client().groups().await.remove(&username);
+        match known.filter(|_| !says_groups) {
+            Some(groups) => {
+                if let Some(told) = event.pointer_mut("/request/groupConfiguration/groupsToOverride") {
+                    *told = json!(groups);
+                }
+            }
+            None => {
+                let sent = GroupConfiguration::from_request(event.get("request").unwrap_or(&Value::Null));
+                let http_client = self.account.http_client();
+                http_client.put_user(&user_pool_id, &username, &sent.groups_to_override).await;
+            }
+        }
     }
 
     /// Whose groups a message changes is in the user pool, in the groups that they are to leave.
@@ -249,7 +263,9 @@ impl Player {
         let bodies = event.records.iter().filter_map(|record| record.body.as_deref());
         for mapped in bodies.filter_map(|body| Event::parse(body).ok()) {
             if let Data::GroupsMapped(GroupsMapped { user_pool_id, username, remove, .. }) = mapped.data {
-                let groups: Vec<String> = remove.into_iter().collect();
+                let mut groups =
+                    self.account.http_client().groups().await.remove(&username).unwrap_or_default();
+                groups.extend(remove.into_iter().filter(|group| !groups.contains(group)).collect::<Vec<_>>());
                 self.account.http_client().put_user(&user_pool_id, &username, &groups).await;
             }
         }
@@ -278,7 +294,7 @@ impl Player {
         let store = Store::new(self.account.dynamodb().await, TABLE);
         let queue = Queue::new(self.sqs.clone(), self.account.user_events.url.clone());
         Ok(match (decision.carry_out(&store, &queue).await?, lift) {
-            (false, _) => "nothing done: a later decision is there",
+            (false, _) => "nothing done: a decision is there that is as late, or later",
             (true, true) => "ban lifted",
             (true, false) => "ban written",
         }
@@ -482,7 +498,14 @@ fn describe_change(sent: &Value, name: &str, value: &Value) -> String {
             let access = claims("accessTokenGeneration")
                 .into_iter()
                 .map(|claim| format!("access token claim {claim}"));
-            let changes: Vec<String> = new.chain(gone).chain(id).chain(access).collect();
+            let scopes = |name: &str, sign: &str| {
+                let scopes =
+                    details.get("accessTokenGeneration").and_then(|token| token.get(name)?.as_array());
+                let scopes = scopes.into_iter().flatten().filter_map(Value::as_str);
+                scopes.map(|scope| format!("scope {sign}{scope}")).collect::<Vec<_>>()
+            };
+            let scopes = [scopes("scopesToAdd", "+"), scopes("scopesToSuppress", "-")].concat();
+            let changes: Vec<String> = new.chain(gone).chain(id).chain(access).chain(scopes).collect();
             if changes.is_empty() { name.to_owned() } else { changes.join(", ") }
         }
         other => format!("{name} {other}"),

@@ -200,22 +200,27 @@ async fn decide(options: DecisionOptions, suspend_until: Option<Option<Timestamp
     let store = account.store(table.as_deref())?;
     let user_events = account.user_events(queue.as_deref()).await?;
     let by = by.as_deref().unwrap_or(account.operator());
+    let (profile, standing_now) = match store.profile_state(&sub).await {
+        Ok(profile) => (profile.exists, standing(&profile.ban, now)),
+        // It keeps the user out, and makes way for one that can be read.
+        Err(error) if error.is_unreadable() => (true, "banned, by a ban that cannot be read".to_owned()),
+        Err(error) => return Err(error.into()),
+    };
     let decision = match suspend_until {
         Some(until) => Decision::suspend(&sub, &reason, until, by, now),
         None => Decision::reinstate(&sub, &reason, by, now),
     };
 
     let mut out = std::io::stdout().lock();
-    let profile = store.profile_state(&sub).await?;
-    writeln!(out, "user {sub}{}", if profile.exists { "" } else { ", who has no profile in this table" })?;
-    writeln!(out, "  now   {}", standing(&profile.ban, now))?;
+    writeln!(out, "user {sub}{}", if profile { "" } else { ", who has no profile in this table" })?;
+    writeln!(out, "  now   {}", printable(&standing_now))?;
     let then = BanStatus { is_banned: !decision.ban.is_lifted(), ban: Some(decision.ban.clone()) };
-    writeln!(out, "  then  {}", standing(&then, now))?;
+    writeln!(out, "  then  {}", printable(&standing(&then, now)))?;
     if !yes {
         writeln!(out, "Nothing was changed. With --yes it is done.")?;
         return Ok(());
     }
-    if !profile.exists && !without_profile {
+    if !profile && !without_profile {
         bail!("nothing was changed: is the sub right? With --without-profile it is done all the same");
     }
     if !decision.carry_out(&store, &user_events).await? {
@@ -223,6 +228,11 @@ async fn decide(options: DecisionOptions, suspend_until: Option<Option<Timestamp
     }
     writeln!(out, "Done: it holds from now on, and the user's cached pages are being evicted.")?;
     Ok(())
+}
+
+/// Without control characters, which a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn write_preview(out: &Path, env_vars: Option<PathBuf>) -> Result<()> {

@@ -72,7 +72,7 @@ fn a_wrong_path_or_a_broken_file_is_one_line_and_exit_code_2() {
             write("e.json", &step(r#""invoke": "pre-sign-up/nowhere.json""#)),
             "e.json: steps[0]: invoke: no file ",
         ),
-        (write("i.json", &step(r#""after": "-1s", "send": []"#)), "i.json: steps[0]: after: "),
+        (write("i.json", &step(r#""after": "-1s", "send": ["x"]"#)), "i.json: steps[0]: after: "),
         (write("j.json", r#"{"name": "x", "steps": []}"#), "j.json: steps: is empty"),
         (
             write("k.json", r#"{"name": "x", "steps": [], "environment": {"PreSignupFunction": {}}}"#),
@@ -85,9 +85,33 @@ fn a_wrong_path_or_a_broken_file_is_one_line_and_exit_code_2() {
             ),
             "l.json: environment.PreSignUpFunction.BLOCKED: ",
         ),
+        (
+            write(
+                "m.json",
+                r#"{"name": "x", "steps": [], "environment": {"PreSignUpFunction": {"GROUP_RULES": "[]"}}}"#,
+            ),
+            "m.json: environment.PreSignUpFunction.GROUP_RULES: read by pre-token-generation",
+        ),
+        (
+            write(
+                "n.json",
+                r#"{"name": "x", "steps": [], "environment": {"UserStatsFunction": {"TABLE_NAME": "x"}}}"#,
+            ),
+            "n.json: environment.UserStatsFunction.TABLE_NAME: names what replay makes",
+        ),
+        (
+            write("o.json", &step(r#""suspend": {"sub": "x", "for": "-1h"}"#)),
+            "o.json: steps[0]: suspend.for: ",
+        ),
+        (write("p.json", &step(r#""suspend": {"sub": ""}"#)), "p.json: steps[0]: suspend.sub: "),
+        (write("q.json", &step(r#""send": []"#)), "q.json: steps[0]: send: nothing"),
+        (
+            write("plain.json", r#"{"version": "1", "triggerSource": "PreSignUp_SignUp"}"#),
+            "lie in a folder named",
+        ),
         (write("f.json", &step(r#""after": "soon", "send": []"#)), "f.json: steps[0].after: "),
         (
-            write("g.json", &step(r#""send": [], "suspend": {"sub": "x"}"#)),
+            write("g.json", &step(r#""send": ["x"], "suspend": {"sub": "x"}"#)),
             "g.json: steps[0]: expected exactly one of",
         ),
         (write("pre-sign-up/h.json", "[1,"), "h.json: "),
@@ -116,7 +140,7 @@ fn the_readme_shows_what_is_printed() {
 #[test]
 fn the_readme_names_every_variable() {
     let readme = include_str!("../../README.md");
-    for name in replay::journey::VARIABLES {
+    for (name, _) in replay::journey::VARIABLES {
         assert!(readme.contains(name), "{name}");
     }
 }

@@ -5,6 +5,23 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+use crate::telemetry::chain;
+
+/// Why a call failed, for the log. Of what a service says, the code alone: its sentences may quote what it was asked.
+pub fn cause<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug + 'static,
+{
+    match error {
+        SdkError::ServiceError(service) => {
+            service.err().code().unwrap_or("an error without a code").to_owned()
+        }
+        error => chain(error),
+    }
+}
 
 /// Configuration for a trigger.
 pub async fn for_trigger() -> SdkConfig {

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::SdkError;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
 
+use crate::aws;
 use crate::events::Event;
-use crate::telemetry::chain;
 
 /// SQS: 10 entries in a batch.
 pub const MAX_BATCH_ENTRIES: usize = 10;
@@ -75,10 +75,10 @@ pub struct QueueError {
 impl QueueError {
     fn new<E, R>(operation: &'static str) -> impl Fn(SdkError<E, R>) -> Self
     where
-        E: std::error::Error + Send + Sync + 'static,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        move |error| Self { operation, cause: chain(&error).into() }
+        move |error| Self { operation, cause: aws::cause(&error).into() }
     }
 }
 
@@ -144,7 +144,7 @@ impl Queue {
                     }
                 }
                 Err(error) => {
-                    let cause = chain(&error);
+                    let cause = aws::cause(&error);
                     tracing::warn!(error_type = "send_failed", cause, "messages not sent");
                 }
             }
@@ -166,7 +166,7 @@ impl Queue {
             let Ok(entries) = entries.collect::<Result<Vec<_>, _>>() else { continue };
             let call = self.client.change_message_visibility_batch().queue_url(&self.url);
             if let Err(error) = call.set_entries(Some(entries)).send().await {
-                let cause = chain(&error);
+                let cause = aws::cause(&error);
                 tracing::warn!(error_type = "delay_failed", cause, "visibility not changed");
             }
         }

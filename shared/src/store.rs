@@ -11,8 +11,6 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::telemetry::chain;
-
 pub mod commits;
 pub mod invalidations;
 pub mod keys;
@@ -56,7 +54,7 @@ impl StoreError {
             operation,
             code: error.code().map(str::to_owned),
             unreadable: false,
-            cause: chain(&error).into(),
+            cause: crate::aws::cause(&error).into(),
         }
     }
 

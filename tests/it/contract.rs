@@ -90,16 +90,21 @@ fn there_is_a_fixture_for_every_trigger_source() {
 async fn the_bodies_of_worker_fixtures_are_what_they_seem() {
     let rig = rig().await;
     let (user_stats, cache_invalidation) = (rig.user_stats(&[]).await, rig.cache_invalidation(&[]).await);
+    let group_membership = rig.group_membership(&[]).await;
     for name in fixtures::all().iter().filter(|name| fixtures::json(name).get("Records").is_some()) {
         let event: SqsEvent = serde_json::from_value(fixtures::json(name)).unwrap();
         let valid = event.records.iter().filter(|r| Event::parse(r.body.as_deref().unwrap()).is_ok()).count();
         assert!(valid > 0, "{name}");
         let failed = match name.split('/').next().unwrap() {
             "user-stats" => user_stats.handle(&event).await,
-            _ => cache_invalidation.handle(&event).await,
+            "cache-invalidation" => cache_invalidation.handle(&event).await,
+            _ => group_membership.handle(&event).await,
         };
         assert_eq!(failed, [] as [&str; 0], "{name}");
     }
+    let letters = rig.dead_letters(&rig.account.group_memberships).await;
+    let reasons: Vec<String> = letters.into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons, ["unknown_group"; 2], "two add, and there is no user pool here");
     let parked = rig.dead_letters(&rig.account.user_events).await;
     assert_eq!(parked.len(), 2, "poison.json holds two");
     let users = rig.account.users().await.unwrap();

@@ -14,6 +14,7 @@ fn mapped(seconds_before: u32, username: &str, add: &[&str], remove: &[&str]) ->
     let data = json!({"user_pool_id": POOL, "username": username, "add": add, "remove": remove});
     let mut event = event("user.groups_mapped", &format!("g{seconds_before}"), username, data);
     event["time"] = json!(format!("2026-03-02T08:59:{:02}Z", 60 - seconds_before));
+    event["source"] = json!(format!("/cognito/{POOL}"));
     event
 }
 
@@ -63,6 +64,23 @@ async fn of_two_messages_about_a_user_the_later_one_holds() {
         (vec!["Commerce".into()], vec!["Commerce".into()])
     );
     assert_eq!(rig.account.faults.calls().len(), 4, "one call for each user and group");
+}
+
+#[tokio::test]
+async fn a_word_that_comes_late_puts_nobody_into_a_group() {
+    let rig = rig_with_ana(&["Developer"]).await;
+    let worker = rig.group_membership(&[]).await;
+    let late = batch(&[
+        dated("2026-03-02T08:44:59Z", mapped(10, ANA, &["Commerce"], &[])),
+        dated("2026-03-01T10:00:00Z", mapped(9, ANA, &[], &["Developer"])),
+    ]);
+    assert_eq!(worker.handle(&late).await, [] as [&str; 0]);
+    assert_eq!(groups_of(&rig, ANA).await, [] as [&str; 0], "taking away is never too late within a day");
+    assert_eq!(rig.account.counts("MembershipsSkipped"), [("outdated".to_owned(), 1)].into());
+    let mut forged = mapped(8, ANA, &["Developer"], &[]);
+    forged["source"] = json!("/shop");
+    worker.handle(&batch(&[forged])).await;
+    assert_eq!(rig.dead_letters(&rig.account.group_memberships).await[0].1, "invalid_data");
 }
 
 #[tokio::test]

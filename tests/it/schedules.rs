@@ -54,7 +54,7 @@ fn whatever_fails_once_it_stops_everything_is_as_if_each_event_had_come_once() {
 #[test]
 fn a_planted_bug_is_found_and_shrunk() {
     for plant in [Plant::NoMarkerCondition, Plant::NoticeBeforeCommit, Plant::ForgetsFailure] {
-        let config = Config { cases: 1_000, max_shrink_iters: 300, ..config() };
+        let config = Config { cases: 1_000, max_shrink_iters: 1_500, ..config() };
         match run(config, plant) {
             Err(TestError::Fail(reason, schedule)) => {
                 let messages = schedule.specs.len();

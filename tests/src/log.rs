@@ -81,12 +81,11 @@ fn is_lost_event(line: &str) -> bool {
     line.pointer("/fields/message").is_some_and(|message| message == LOST_EVENT)
 }
 
-/// Whether an `@` stands between two letters or digits.
+/// Whether an `@` stands between two characters of a word.
 fn has_address(line: &str) -> bool {
-    let bytes = line.as_bytes();
-    bytes
-        .windows(3)
-        .any(|three| three[1] == b'@' && three[0].is_ascii_alphanumeric() && three[2].is_ascii_alphanumeric())
+    let chars: Vec<char> = line.chars().collect();
+    let is_of_word = |c: char| c.is_alphanumeric() || "_-+.'~".contains(c);
+    chars.windows(3).any(|three| three[1] == '@' && is_of_word(three[0]) && is_of_word(three[2]))
 }
 
 /// What the fixtures hold.

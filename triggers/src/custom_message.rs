@@ -35,8 +35,9 @@ impl Config {
     /// Reads the configuration.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let product_name = environment.required("PRODUCT_NAME")?;
-        if product_name.chars().count() > MAX_PRODUCT_NAME_CHARS || product_name.contains(text::is_unsafe) {
-            let reason = "expected at most 40 characters, and no control or format character";
+        let is_unsafe = |c: char| text::is_unsafe(c) || matches!(c, '{' | '}');
+        if product_name.chars().count() > MAX_PRODUCT_NAME_CHARS || product_name.contains(is_unsafe) {
+            let reason = "expected at most 40 characters, and no brace, control or format character";
             return Err(ConfigError::new("PRODUCT_NAME", reason));
         }
         let url = |name: &str| match environment.optional(name) {
@@ -145,7 +146,8 @@ pub fn word(
         }
         _ => None,
     };
-    let name = event.attribute("name").filter(|_| is_known_to_reader(kind));
+    let is_verified = event.attribute("email_verified").is_some_and(|value| value == "true");
+    let name = event.attribute("name").filter(|_| is_known_to_reader(kind, is_verified));
     let name = name.and_then(|name| text::displayable(&name));
     let link = link(config, kind, &event.user_name(), code);
     let message = render(
@@ -167,9 +169,11 @@ pub fn word(
 
 /// Whether the reader is whose name it is: the address is proven, or an administrator's choice. To any other
 /// address, a name may be a stranger's, or what a stranger wants somebody to read.
-fn is_known_to_reader(kind: MessageKind) -> bool {
+fn is_known_to_reader(kind: MessageKind, is_verified: bool) -> bool {
     match kind {
-        MessageKind::AdminCreateUser | MessageKind::ForgotPassword | MessageKind::Authentication => true,
+        MessageKind::AdminCreateUser => true,
+        // Cognito sends second factors to unverified addresses too.
+        MessageKind::ForgotPassword | MessageKind::Authentication => is_verified,
         MessageKind::SignUp
         | MessageKind::ResendCode
         | MessageKind::UpdateUserAttribute

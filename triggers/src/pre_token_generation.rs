@@ -67,9 +67,7 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
         "TokenGeneration_RefreshTokens" => AttemptFlow::Refresh,
         "TokenGeneration_ClientCredentials" => return Ok(event),
         // A way that Cognito adds tomorrow is no way around a ban; without a user there is nothing to decide.
-        source if source.starts_with("TokenGeneration_") && event.attribute("sub").is_some() => {
-            AttemptFlow::Other
-        }
+        source if source.starts_with("TokenGeneration_") && !event.sub().is_empty() => AttemptFlow::Other,
         _ => return Ok(event),
     };
     let Deps { store, reporter, .. } = deps;
@@ -89,13 +87,12 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
     };
 
     let sent = GroupConfiguration::from_request(event.request());
-    // Where the store failed, no group is added: the ban may say otherwise.
-    let mapped = match profile {
-        Some(_) => deps.rules.map(&sent, &event),
-        None => MappedGroups::unchanged(&sent),
-    };
+    let mapped = deps.rules.map(&sent, &event);
+    // Where the store failed, no group is added: the ban may say otherwise. What the rules take away goes all the same.
+    let mapped = if profile.is_some() { mapped } else { mapped.without_additions(&sent) };
     let mut reports = vec![reporter.event(&event, subject.clone(), issued(flow, &event, &mapped))];
-    if profile.is_some_and(|profile| !profile.exists) {
+    let is_user = event.attribute("sub").is_some() || flow != AttemptFlow::Other;
+    if is_user && profile.is_some_and(|profile| !profile.exists) {
         reports.push(confirmation(reporter, &event));
     }
     let memberships = async {
@@ -154,8 +151,13 @@ fn set_response(
         );
     }
     if details != before || mapped.configuration.is_some() {
-        let groups = mapped.configuration.as_ref().unwrap_or(sent);
-        details.insert("groupOverrideDetails".to_owned(), json!(groups));
+        // Of groups that cannot be understood, an override would say that there are none.
+        let groups_sent = event.request().get("groupConfiguration").unwrap_or(&Value::Null);
+        if mapped.configuration.is_some() || groups_sent.is_object() || groups_sent.is_null() {
+            let groups = mapped.configuration.as_ref().unwrap_or(sent);
+            details.insert("groupOverrideDetails".to_owned(), json!(groups));
+        }
+
         if first_version {
             // The full shape that AWS documents.
             details.entry("claimsToAddOrOverride").or_insert_with(|| json!({}));

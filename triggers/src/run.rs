@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
@@ -9,6 +10,9 @@ use shared::config::ConfigError;
 use shared::function::Function;
 
 use crate::{TriggerError, TriggerEvent};
+
+/// Opening connections is given up after this time.
+const WARM_UP: Duration = Duration::from_millis(200);
 
 /// What a person signing in reads when a trigger panics.
 const PANIC: TriggerError =
@@ -29,7 +33,8 @@ pub async fn run<D>(
         Ok(deps) => deps,
         Err(code) => return code,
     };
-    warm_up(&deps).await;
+    // Where AWS hangs, the first event must not pay for it: a call takes its own time-outs, and this comes on top.
+    let _ = tokio::time::timeout(WARM_UP, warm_up(&deps)).await;
     let (deps, handle) = (&deps, &handle);
     let service = service_fn(async |event: LambdaEvent<TriggerEvent>| {
         let (event, context) = event.into_parts();

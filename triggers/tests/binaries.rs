@@ -125,7 +125,8 @@ async fn a_missing_variable_ends_the_start_with_its_name() {
 #[tokio::test]
 async fn a_wrong_variable_ends_the_start_with_its_name_and_the_reason() {
     let account = account().await;
-    let untrusted = r#"[{"attribute": "custom:role", "equals": "x", "group": "Admin", "privileged": true}]"#;
+    let untrusted = r#"[{"attribute": "custom:role", "equals": "x", "group": "Admin", "privileged": true,
+        "role_arn": null}]"#;
     for (index, variable, value, reason) in [
         (0, "ALLOWED_EMAIL_DOMAINS", "@example.com", "is not a domain"),
         (0, "BLOCK_DISPOSABLE_DOMAINS", "yes", "not one of: true, false"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
 use shared::config::ConfigError;
-use shared::events::{Data, Event, InvalidEvent, MAX_AHEAD_SECONDS};
+use shared::events::{Data, Event, InvalidEvent, MAX_AHEAD_SECONDS, pool_source};
 use shared::function::Function;
 use shared::queues::Queue;
 use shared::telemetry::{Metrics, chain};
@@ -29,6 +29,9 @@ const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 /// What pre-token-generation said longer ago is not done any more: the user's next token says how it is now, and a
 /// redrive must not give a group back that was taken away since.
 pub const MAX_AGE_SECONDS: i64 = 24 * 3600;
+/// Nobody is put into a group on a word older than this: SQS has no order, and the group may have been taken away
+/// since. The user's next token says it anew.
+pub const MAX_ADD_AGE_SECONDS: i64 = 15 * 60;
 /// No call is begun when the deadline is this close: a group that is not there takes three calls.
 const DEADLINE_MARGIN_SECONDS: i64 = 3 * shared::aws::WORKER_CALL_SECONDS;
 
@@ -80,8 +83,19 @@ pub async fn handle(
     let (requests, mut rejections) = sort(&batch, deps.clock.now());
     let mut throttled = false;
     for change in plan(&requests) {
-        let in_time = deps.clock.now() <= minus_seconds(deadline, DEADLINE_MARGIN_SECONDS);
-        let outcome = if throttled || !in_time { Outcome::NotNow } else { apply(deps, &change).await };
+        let now = deps.clock.now();
+        let in_time = now <= minus_seconds(deadline, DEADLINE_MARGIN_SECONDS);
+        let outcome = if throttled {
+            Outcome::NotNow
+        } else if !in_time {
+            tracing::warn!(error_type = "deadline", "no time left for group memberships");
+            Outcome::NotNow
+        } else if change.action == Action::Add && change.at < minus_seconds(now, MAX_ADD_AGE_SECONDS) {
+            deps.metrics.count_by(Some(("reason", "outdated")), &[("MembershipsSkipped", 1)]);
+            Outcome::Done
+        } else {
+            apply(deps, &change).await
+        };
         match outcome {
             Outcome::Done => {}
             Outcome::Rejected(rejection) => {
@@ -117,8 +131,10 @@ fn sort(batch: &Batch, now: Timestamp) -> (Vec<Request>, Vec<(usize, Rejection)>
                 let text = "time: more than a day ago; the user's next token says how it is now".to_owned();
                 rejections.push((message, Rejection { error_type: "too_old", message: text }));
             }
-            Ok(Event { data: Data::GroupsMapped(mapped), time, .. }) => {
-                let wrong = if mapped.user_pool_id.is_empty() {
+            Ok(Event { data: Data::GroupsMapped(mapped), time, source, .. }) => {
+                let wrong = if source != pool_source(&mapped.user_pool_id) {
+                    Some("source: is not that of the user pool")
+                } else if mapped.user_pool_id.is_empty() {
                     Some("data.user_pool_id: is empty")
                 } else if mapped.username.is_empty() {
                     Some("data.username: is empty")
@@ -167,8 +183,7 @@ async fn apply(deps: &Deps, change: &Change) -> Outcome {
             deps.metrics.count(&[("MembershipsAdded", 1)]);
             return Outcome::Done;
         }
-        // Nobody is in a group that is not there.
-        (Ok(()) | Err(MembershipError::NotFound(_)), Action::Remove) => {
+        (Ok(()), Action::Remove) => {
             deps.metrics.count(&[("MembershipsRemoved", 1)]);
             return Outcome::Done;
         }
@@ -177,6 +192,12 @@ async fn apply(deps: &Deps, change: &Change) -> Outcome {
     let error_type = error.error_type();
     let rejected = |message: &str| Outcome::Rejected(Rejection { error_type, message: message.to_owned() });
     let outcome = match &error {
+        // Nobody is in a group that is not there, unless it is the pool that is not there.
+        MembershipError::NotFound(_) if *action == Action::Remove => {
+            deps.metrics.count_by(Some(("reason", error_type)), &[("MembershipsSkipped", 1)]);
+            return Outcome::Done;
+        }
+
         // Deleted since: there is nobody to put into a group.
         MembershipError::UserNotFound(_) => {
             deps.metrics.count_by(Some(("reason", error_type)), &[("MembershipsSkipped", 1)]);

@@ -5,7 +5,7 @@
 //! they are not there yet and updates the statistics where their version is the one that was read. A crash at
 //! any point leaves all of it or nothing; the next delivery does the rest.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
@@ -193,7 +193,7 @@ pub async fn handle(
 fn sort(deps: &Deps, batch: &Batch) -> (Vec<Work>, Vec<(usize, Rejection)>) {
     let now = deps.clock.now();
     let mut rejections = Vec::new();
-    let mut works: HashMap<Partition, Work> = HashMap::new();
+    let mut works: BTreeMap<Partition, Work> = BTreeMap::new();
     let (mut seen, mut duplicates, mut unknown_users) = (HashSet::new(), 0, 0);
     for index in 0..batch.len() {
         let event = match accept(&deps.config, batch.body(index), now) {

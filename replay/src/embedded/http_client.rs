@@ -216,14 +216,11 @@ impl EmbeddedHttpClient {
     }
 
     /// A user pool with this user, who is in these groups, as Cognito has them before our functions hear of
-    /// them. A user who is there already stays as they are.
+    /// them. A user who is there already is in these groups from now on.
     pub async fn put_user(&self, user_pool_id: &str, username: &str, groups: &[String]) {
         let cognito = &self.services.cognito;
         let mut view = cognito.snapshot(default_account_id(), REGION).await;
         let pool = view.user_pools.entry(user_pool_id.to_owned()).or_insert_with(|| user_pool(user_pool_id));
-        if pool.users.contains_key(username) {
-            return;
-        }
         for name in groups {
             pool.groups.entry(name.clone()).or_insert_with(|| group(user_pool_id, name));
         }
@@ -348,11 +345,12 @@ fn cloudfront_operation(request: &MockRequest) -> &'static str {
 
 /// An error as the service would write it: XML for CloudFront, JSON for the others.
 pub fn error_response(code: &str, is_xml: bool) -> MockResponse {
-    // 400 is what all of the injected errors have; the SDK goes by the code.
+    // 400 is what all of the injected errors have; the SDK goes by the code. A service may quote what it was asked.
+    const MESSAGE: &str = "injected: ana@example.com is not valid";
     if is_xml {
-        return MockResponse::error(400, code, "injected");
+        return MockResponse::error(400, code, MESSAGE);
     }
-    MockResponse::json(400, format!(r#"{{"__type":"{code}","message":"injected"}}"#))
+    MockResponse::json(400, format!(r#"{{"__type":"{code}","message":"{MESSAGE}"}}"#))
 }
 
 impl Aws for EmbeddedHttpClient {

@@ -8,6 +8,9 @@ use super::{Item, Partition, Store, StoreError, UpdateExpression, keys, number, 
 use crate::ban::{Ban, BanStatus};
 use crate::events::Confirmed;
 
+/// 1973: no ban was decided before.
+const EARLIEST_BAN_MILLIS: i64 = 100_000_000_000;
+
 /// A user's profile, as it is written when the account is confirmed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
@@ -72,6 +75,12 @@ impl Store {
         let attributes: Attributes =
             serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(OPERATION, error))?;
         let Attributes { cognito_id, is_banned, ban } = attributes;
+        // Written in seconds, a ban would have ended in 1970.
+        let is_early = |time: Timestamp| time.as_millisecond() < EARLIEST_BAN_MILLIS;
+        if ban.iter().any(|ban| is_early(ban.at) || ban.until.is_some_and(is_early)) {
+            let error = std::io::Error::other("the times of the ban are not in milliseconds");
+            return Err(StoreError::unreadable(OPERATION, error));
+        }
         Ok(ProfileState { exists: cognito_id.is_some(), ban: BanStatus { is_banned, ban } })
     }
 
@@ -97,11 +106,16 @@ impl Store {
         update.set("isBanned", AttributeValue::Bool(!ban.is_lifted()));
         update.names.insert("#at".to_owned(), "at".to_owned());
         update.values.insert(":at".to_owned(), number(ban.at.as_millisecond()));
+        update.values.insert(":number".to_owned(), string("N"));
         let call = self.client.update_item().table_name(&self.table);
         let call = call
             .set_key(Some(keys::key(keys::user(sub), keys::PROFILE)))
             .update_expression(update.expression())
-            .condition_expression("attribute_not_exists(#ban) OR #ban.#at < :at")
+            // A ban that cannot be understood makes way for one that can.
+            .condition_expression(
+                "attribute_not_exists(#ban) OR attribute_not_exists(#ban.#at) OR #ban.#at < :at \
+                 OR NOT attribute_type(#ban.#at, :number)",
+            )
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values));
         match call.send().await.map_err(StoreError::call(OPERATION)) {

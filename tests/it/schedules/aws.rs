@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -76,8 +77,8 @@ pub struct State {
     references: BTreeMap<String, (Vec<String>, jiff::Timestamp)>,
     /// What the next requests meet; empty: nothing.
     faults: VecDeque<Option<Fault>>,
-    /// Drawn for the order in which requests of two workers are served.
-    random: fastrand::Rng,
+    /// For what is drawn about a request.
+    seed: u64,
     next_id: u64,
     plant: Plant,
 }
@@ -106,7 +107,7 @@ impl FaultyAws {
             charged: 0,
             references: BTreeMap::new(),
             faults: faults.into(),
-            random: fastrand::Rng::with_seed(seed),
+            seed,
             next_id: 0,
             plant,
         };
@@ -203,11 +204,12 @@ impl Aws for FaultyAws {
             let operation = operation(&request);
             let (fault, before, after, plant) = {
                 let mut state = self.state();
-                let pass = state.random.i64(0..40);
+                let mut random = state.random(&operation, &request.body);
+                let pass = random.i64(0..40);
                 let later = shared::time::plus(state.time.now(), jiff::SignedDuration::from_millis(pass));
                 state.time.move_to(later);
                 let fault = state.faults.pop_front().flatten();
-                (fault, state.random.u8(0..4), state.random.u8(0..3), state.plant)
+                (fault, random.u8(0..4), random.u8(0..3), state.plant)
             };
             for _ in 0..before {
                 tokio::task::yield_now().await;
@@ -305,6 +307,14 @@ impl FaultyAws {
 }
 
 impl State {
+    /// What is drawn about a request follows from the request, so that a schedule with less in it goes much the same
+    /// way. Times and ids in it change from run to run; its length hardly does.
+    fn random(&self, operation: &str, body: &[u8]) -> fastrand::Rng {
+        let mut hasher = std::hash::DefaultHasher::new();
+        (self.seed, operation, body.len() / 64).hash(&mut hasher);
+        fastrand::Rng::with_seed(hasher.finish())
+    }
+
     /// Puts a message into a queue.
     pub fn put(&mut self, queue: &str, body: String, error_type: Option<String>) -> String {
         self.next_id += 1;

@@ -65,14 +65,17 @@ async fn a_name_cannot_bring_a_link_or_a_tag_into_the_mail() {
     for name in
         ["<script>alert(1)</script>", "Visit https://evil.test now", "evil.test", "{####}", "{username}"]
     {
-        let event = event_with("custom-message/forgot-password", |event| {
+        let event = event_with("custom-message/admin-create-user", |event| {
             event["request"]["userAttributes"]["name"] = name.into();
         });
         let response = rig.response("custom-message", VARIABLES, event).await;
         let html = response["emailMessage"].as_str().unwrap();
-        assert!(!html.contains("script") && !html.contains("evil") && !html.contains("{username}"), "{name}");
+        assert!(
+            !html.contains("script") && !html.contains("evil") && html.matches("{username}").count() == 1,
+            "{name}"
+        );
     }
-    let event = event_with("custom-message/forgot-password", |event| {
+    let event = event_with("custom-message/admin-create-user", |event| {
         event["request"]["userAttributes"]["name"] = "O'Hara & Sons".into();
     });
     let html = rig.response("custom-message", VARIABLES, event).await["emailMessage"].to_string();
@@ -93,9 +96,21 @@ async fn a_name_goes_only_to_a_reader_who_is_known() {
     ] {
         let event = event_with(&format!("custom-message/{kind}"), |event| {
             event["request"]["userAttributes"]["name"] = "Zoe Somebody".into();
+            event["request"]["userAttributes"]["email_verified"] = "true".into();
         });
         let response = rig.response("custom-message", VARIABLES, event).await;
         assert_eq!(response["emailMessage"].to_string().contains("Zoe Somebody"), shown, "{kind}");
+        let event = event_with(&format!("custom-message/{kind}"), |event| {
+            event["request"]["userAttributes"]["name"] = "Zoe Somebody".into();
+            event["request"]["userAttributes"]["email_verified"] = "false".into();
+        });
+        let response = rig.response("custom-message", VARIABLES, event).await;
+        let shown = kind == "admin-create-user";
+        assert_eq!(
+            response["emailMessage"].to_string().contains("Zoe Somebody"),
+            shown,
+            "{kind} not verified"
+        );
     }
 }
 

@@ -4,6 +4,8 @@ use super::templates::Message;
 
 /// A name longer than this is no name.
 const MAX_NAME_CHARS: usize = 60;
+/// Nor is one of more words.
+const MAX_NAME_WORDS: usize = 6;
 /// Cognito: a subject has 1 to 140 characters.
 const SUBJECT_CHARS: std::ops::RangeInclusive<usize> = 1..=140;
 /// Cognito: an e-mail has 6 to 20,000 characters.
@@ -34,7 +36,14 @@ pub fn displayable(text: &str) -> Option<String> {
     let looks_like_link =
         text.contains("://") || text.to_lowercase().contains("www.") || has_dotted_word(&text);
     let looks_like_placeholder = text.contains(['{', '}', '#', '<', '>', '@', '/', '\\']);
-    let fits = (1..=MAX_NAME_CHARS).contains(&text.chars().count());
+    // Signs in other widths, which a reader takes for the ASCII ones.
+    let has_odd_sign = text.contains(|c: char| {
+        matches!(c, '\u{fe50}'..='\u{fe6f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}'
+            | '\u{ff5b}'..='\u{ff65}')
+    });
+    let fits = (1..=MAX_NAME_CHARS).contains(&text.chars().count())
+        && text.split(' ').count() <= MAX_NAME_WORDS
+        && !has_odd_sign;
     (fits && !looks_like_link && !looks_like_placeholder && !looks_like_sentence).then_some(text)
 }
 
@@ -87,6 +96,10 @@ mod tests {
             ("Win at evil。test", None),
             ("Win at evil．test", None),
             ("You won!", None),
+            ("your account is blocked please write to us", None),
+            ("María del Carmen de la Cruz", Some("María del Carmen de la Cruz")),
+            ("evil﹒test", None),
+            ("＜b＞", None),
             ("Dr. Ana Example", Some("Dr. Ana Example")),
         ] {
             assert_eq!(displayable(name).as_deref(), shown, "{name:?}");

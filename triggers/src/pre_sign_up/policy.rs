@@ -64,8 +64,9 @@ impl Policy {
         for (provider, domains) in providers {
             let patterns = parse_patterns(PROVIDER_DOMAINS, &domains)?;
             let twice = provider_domains.insert(provider.to_lowercase(), patterns).is_some();
-            if provider.is_empty() || twice {
-                let reason = format!("the provider \"{provider}\" has no name, or is there twice");
+            if provider.is_empty() || provider.contains(char::is_whitespace) || twice {
+                let reason =
+                    format!("the provider \"{provider}\" has no name, a space in it, or is there twice");
                 return Err(ConfigError::new(PROVIDER_DOMAINS, reason));
             }
         }
@@ -146,7 +147,8 @@ impl Policy {
 
     /// The domains to which the user's identity provider is bound, where it is.
     fn provider_patterns(&self, sign_up: &SignUp<'_>) -> Option<&[Pattern]> {
-        if sign_up.channel != SignUpChannel::External {
+        // A door that is not known may be one for providers' users too.
+        if !matches!(sign_up.channel, SignUpChannel::External | SignUpChannel::Other) {
             return None;
         }
         // Cognito writes `Google_1029…`, in some pools in lower case.
@@ -277,6 +279,7 @@ mod tests {
         assert_eq!(decide(&checked, Admin, "ana@example.org").0, Allowed);
         assert_eq!(decide(&policy, External, "ana@example.org").1, "provider_domain");
         assert_eq!(decide(&policy, External, "ana@example.com").1, "not_the_provider_s_domain");
+        assert_eq!(decide(&policy, SignUpChannel::Other, "ana@example.com").1, "not_the_provider_s_domain");
         let lenient = Policy { allow_without_email: true, ..policy.clone() };
         assert_eq!(decide(&lenient, External, "").0, Denied);
         assert_eq!(decide(&lenient, SelfService, "").0, Allowed);
@@ -294,7 +297,7 @@ mod tests {
         );
         assert!(error("PROVIDER_DOMAINS", "[]").starts_with("PROVIDER_DOMAINS: "));
         assert!(error("PROVIDER_DOMAINS", r#"{"Google": ["x"]}"#).starts_with("PROVIDER_DOMAINS: \"x\""));
-        assert!(error("PROVIDER_DOMAINS", r#"{"Google": [], "google": []}"#).contains("there twice"));
+        assert!(error("PROVIDER_DOMAINS", r#"{"Google": [], "google": []}"#).contains("is there twice"));
         assert!(error("PROVIDER_DOMAINS", r#"{"": []}"#).contains("has no name"));
         assert!(error("BLOCK_DISPOSABLE_DOMAINS", "yes").starts_with("BLOCK_DISPOSABLE_DOMAINS: "));
     }

@@ -39,6 +39,9 @@ const RESERVED: [&str; 23] = [
 /// Claims of the ID token that take no lists and objects, beside [`PROOFS`].
 const SIMPLE: [&str; 2] = ["address", "updated_at"];
 
+/// The scope with which a token's holder can change attributes and delete the account.
+const SELF_SERVICE: &str = "aws.cognito.signin.user.admin";
+
 /// Claims that say something was proven. One value for every user would say it of those who proved nothing.
 const PROOFS: [&str; 2] = ["email_verified", "phone_number_verified"];
 
@@ -68,13 +71,13 @@ impl TokenClaims {
         let names = || self.id.keys().chain(self.access.keys());
         let scopes = || self.scopes_to_add.iter().chain(&self.scopes_to_suppress);
         let is_reserved = |name: &&String| {
-            let managed = name.starts_with("cognito:") || name.starts_with("dev:");
-            managed || RESERVED.contains(&name.as_str())
+            let name = name.trim().to_lowercase();
+            name.starts_with("cognito:") || name.starts_with("dev:") || RESERVED.contains(&name.as_str())
         };
         if let Some(name) = names().find(is_reserved) {
             return Err(format!("the claim \"{name}\" is reserved"));
         }
-        if let Some(name) = names().find(|name| PROOFS.contains(&name.as_str())) {
+        if let Some(name) = names().find(|name| PROOFS.contains(&name.trim().to_lowercase().as_str())) {
             return Err(format!("the claim \"{name}\" is Cognito's to say"));
         }
         let is_complex = |(name, value): &(&String, &Value)| {
@@ -89,8 +92,18 @@ impl TokenClaims {
         if let Some((name, _)) = self.id.iter().chain(&self.access).find(|(_, value)| value.is_null()) {
             return Err(format!("the claim \"{name}\" has no value"));
         }
-        if let Some(scope) = scopes().find(|scope| scope.is_empty() || scope.contains(char::is_whitespace)) {
-            return Err(format!("the scope \"{scope}\" is empty or has white space in it"));
+        // Cognito: 1 to 256 characters of ASCII, none of them a space, a quote or a backslash.
+        let is_scope = |scope: &str| {
+            let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+            (1..=256).contains(&scope.len()) && scope.bytes().all(is_plain)
+        };
+        if let Some(scope) = scopes().find(|scope| !is_scope(scope)) {
+            return Err(format!("\"{scope}\" is no scope: it is empty, too long, or has a space in it"));
+        }
+        if self.scopes_to_add.iter().any(|scope| scope == SELF_SERVICE) {
+            return Err(format!(
+                "the scope \"{SELF_SERVICE}\" lets its holder change the account: it is not added"
+            ));
         }
         if names().count() + scopes().count() > MAX_CLAIMS {
             return Err(format!("more than {MAX_CLAIMS} claims and scopes"));
@@ -150,7 +163,9 @@ mod tests {
             (r#"{"id": {"address": {"country": "x"}}}"#, "takes no list or object"),
             (r#"{"id": {"plan": null}}"#, "has no value"),
             (r#"{"id": {"": "x"}}"#, "has no name"),
-            (r#"{"scopes_to_suppress": [""]}"#, "is empty"),
+            (r#"{"scopes_to_suppress": [""]}"#, "is no scope"),
+            (r#"{"scopes_to_add": ["aws.cognito.signin.user.admin"]}"#, "it is not added"),
+            (r#"{"id": {" Sub": "x"}}"#, "is reserved"),
         ] {
             let environment = [("TOKEN_CLAIMS", json)].into_iter().collect();
             let error = TokenClaims::from_environment(&environment).unwrap_err().to_string();

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use shared::config::{ConfigError, Environment, Object};
 
@@ -31,9 +31,10 @@ pub struct Rule {
     pub provider: Option<String>,
     /// The group that follows.
     pub group: String,
-    /// The IAM role of the group.
-    #[serde(default)]
-    pub role_arn: Option<String>,
+    /// The IAM role of the group. Cognito does not say which role belongs to which group: a role that no rule names
+    /// stays when its group goes. A privileged group must say it, with null where it has none.
+    #[serde(default, deserialize_with = "stated")]
+    pub role_arn: Option<Option<String>>,
     /// The precedence of the group: of the roles of several groups, that of the lowest is preferred.
     #[serde(default)]
     pub precedence: Option<u32>,
@@ -78,6 +79,27 @@ impl MappedGroups {
         Self { groups: sent.groups_to_override.clone(), ..Self::default() }
     }
 
+    /// What is taken away, without what is added: for a user about whom the store could not be asked.
+    pub fn without_additions(self, sent: &GroupConfiguration) -> Self {
+        let Some(new) = self.configuration else { return self };
+        let keep = |list: &[String], of: &[String]| -> Vec<String> {
+            of.iter().filter(|item| list.contains(item)).cloned().collect()
+        };
+        let groups = keep(&new.groups_to_override, &sent.groups_to_override);
+        let roles = keep(&new.iam_roles_to_override, &sent.iam_roles_to_override);
+        let preferred_role = sent.preferred_role.clone().filter(|role| {
+            roles.contains(role)
+                || !sent.iam_roles_to_override.contains(role) && new.preferred_role == sent.preferred_role
+        });
+        let configuration = GroupConfiguration {
+            groups_to_override: groups.clone(),
+            iam_roles_to_override: roles,
+            preferred_role,
+        };
+        let configuration = Some(configuration).filter(|new| new != sent);
+        Self { groups, configuration, add: BTreeSet::new(), remove: self.remove }
+    }
+
     /// Whether the user pool should be told.
     pub fn changes_membership(&self) -> bool {
         !self.add.is_empty() || !self.remove.is_empty()
@@ -100,9 +122,28 @@ impl GroupConfiguration {
     }
 }
 
+fn stated<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
 impl Rule {
+    fn role(&self) -> Option<&String> {
+        self.role_arn.as_ref()?.as_ref()
+    }
+
+    /// An address or a number that was not verified is anybody's.
+    fn is_proven(&self, event: &TriggerEvent) -> bool {
+        match self.attribute.as_str() {
+            "email" | "phone_number" => {
+                event.attribute(&format!("{}_verified", self.attribute)).is_some_and(|value| value == "true")
+            }
+            _ => true,
+        }
+    }
+
     fn gives_group(&self, event: &TriggerEvent, providers: &[String]) -> bool {
-        if self.provider.as_ref().is_some_and(|provider| !providers.contains(provider)) {
+        let is_provider = self.provider.as_ref().is_none_or(|provider| providers.contains(provider));
+        if !is_provider || !self.is_proven(event) {
             return false;
         }
         let Some(value) = event.attribute(&self.attribute) else { return false };
@@ -132,7 +173,13 @@ impl Rule {
         if never {
             return Err(format!("the rule for \"{}\" names no attribute or no value", self.group));
         }
-        if self.role_arn.as_ref().is_some_and(|role| !role.starts_with("arn:")) {
+        if self.privileged && self.role_arn.is_none() {
+            return Err(format!(
+                "the privileged group \"{}\" needs role_arn, or null where it has none",
+                self.group
+            ));
+        }
+        if self.role().is_some_and(|role| !role.starts_with("arn:")) {
             return Err(format!("the role_arn of \"{}\" is no ARN", self.group));
         }
         if self.privileged && !trusted.contains(&self.attribute) {
@@ -156,13 +203,20 @@ impl GroupRules {
         let trusted = environment.list("TRUSTED_ATTRIBUTES").into_iter().collect();
         // A group, and a role, is as powerful as its most powerful rule: no other rule may give it away.
         let powerful: Vec<Rule> = rules.iter().filter(|rule| rule.privileged).cloned().collect();
-        let is_powerful = |rule: &Rule| {
-            let same_role = |other: &Rule| rule.role_arn.is_some() && rule.role_arn == other.role_arn;
-            powerful.iter().any(|other| rule.group == other.group || same_role(other))
+        let inherits = |rule: &Rule| {
+            let same_group = |other: &Rule| rule.group.to_lowercase() == other.group.to_lowercase();
+            let same_role = |other: &Rule| rule.role().is_some() && rule.role() == other.role();
+            powerful.iter().any(|other| same_group(other) || same_role(other))
         };
-        let rules: Vec<Rule> =
-            rules.into_iter().map(|rule| Rule { privileged: is_powerful(&rule), ..rule }).collect();
-        let check = rules.iter().try_for_each(|rule| rule.check(&trusted));
+        let rules: Vec<Rule> = rules
+            .into_iter()
+            .map(|rule| match inherits(&rule) {
+                // The powerful rule has stated the group's role.
+                true => Rule { privileged: true, role_arn: rule.role_arn.clone().or(Some(None)), ..rule },
+                false => rule,
+            })
+            .collect();
+        let check = powerful.iter().chain(&rules).try_for_each(|rule| rule.check(&trusted));
         check.map_err(|reason| ConfigError::new("GROUP_RULES", reason))?;
         Ok(Self(rules))
     }
@@ -196,11 +250,11 @@ impl GroupRules {
 
     /// The roles that Cognito sent, without those of groups that are gone, with those of groups that are given.
     fn roles(&self, sent: &GroupConfiguration, giving: &[&Rule]) -> Vec<String> {
-        let role_is_managed = |role: &String| self.0.iter().any(|rule| rule.role_arn.as_ref() == Some(role));
-        let role_is_given = |role: &String| giving.iter().any(|rule| rule.role_arn.as_ref() == Some(role));
+        let role_is_managed = |role: &String| self.0.iter().any(|rule| rule.role() == Some(role));
+        let role_is_given = |role: &String| giving.iter().any(|rule| rule.role() == Some(role));
         let stays = |role: &&String| !role_is_managed(role) || role_is_given(role);
         let mut roles: Vec<String> = sent.iam_roles_to_override.iter().filter(stays).cloned().collect();
-        for role in giving.iter().filter_map(|rule| rule.role_arn.as_ref()) {
+        for role in giving.iter().filter_map(|rule| rule.role()) {
             if !roles.contains(role) {
                 roles.push(role.clone());
             }
@@ -211,17 +265,14 @@ impl GroupRules {
     /// Changes only where the configured precedences decide: where Cognito sent no preferred role, or one
     /// that the rules manage. The precedence of other groups is unknown here.
     fn preferred_role(&self, sent: &GroupConfiguration, giving: &[&Rule]) -> Option<String> {
-        let role_is_managed = |role: &String| self.0.iter().any(|rule| rule.role_arn.as_ref() == Some(role));
+        let role_is_managed = |role: &String| self.0.iter().any(|rule| rule.role() == Some(role));
         if sent.preferred_role.as_ref().is_some_and(|role| !role_is_managed(role)) {
             return sent.preferred_role.clone();
         }
-        let with_precedence =
-            giving.iter().filter(|rule| rule.precedence.is_some() && rule.role_arn.is_some());
-        let best = with_precedence.min_by_key(|rule| rule.precedence).and_then(|rule| rule.role_arn.clone());
-        let still_given = sent
-            .preferred_role
-            .clone()
-            .filter(|role| giving.iter().any(|rule| rule.role_arn.as_ref() == Some(role)));
+        let with_precedence = giving.iter().filter(|rule| rule.precedence.is_some() && rule.role().is_some());
+        let best = with_precedence.min_by_key(|rule| rule.precedence).and_then(|rule| rule.role().cloned());
+        let still_given =
+            sent.preferred_role.clone().filter(|role| giving.iter().any(|rule| rule.role() == Some(role)));
         best.or(still_given)
     }
 }
@@ -236,8 +287,12 @@ fn providers(event: &TriggerEvent) -> Vec<String> {
 
 /// The items of a list in an attribute: identity providers send `[a, b]`, others JSON or commas.
 fn list_items(value: &str) -> Vec<String> {
-    if let Ok(items) = serde_json::from_str::<Vec<String>>(value) {
-        return items;
+    match serde_json::from_str(value) {
+        Ok(Value::Array(items)) => {
+            return items.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        }
+        Ok(Value::Object(_)) => return Vec::new(),
+        Ok(_) | Err(_) => {}
     }
     let value = value.trim();
     let inner = value.strip_prefix('[').and_then(|value| value.strip_suffix(']')).unwrap_or(value);
@@ -296,6 +351,48 @@ mod tests {
     }
 
     #[test]
+    fn an_item_is_an_item_of_the_list_as_it_is_written() {
+        for (value, items) in [
+            ("a, b", vec!["a", "b"]),
+            ("[a, b]", vec!["a", "b"]),
+            (r#"["a, b", "c"]"#, vec!["a, b", "c"]),
+            (r#"["a, b", 7, null]"#, vec!["a, b"]),
+            (r#"{"a": "b, admin"}"#, vec![]),
+        ] {
+            assert_eq!(list_items(value), items, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_verified_gives_nothing() {
+        let variables =
+            [("GROUP_RULES", r#"[{"attribute": "email", "equals": "boss@example.com", "group": "Boss"}]"#)];
+        let rules = GroupRules::from_environment(&variables.into_iter().collect()).unwrap();
+        for (verified, groups) in [("true", vec!["Boss"]), ("false", vec![])] {
+            let attributes = serde_json::json!({"email": "boss@example.com", "email_verified": verified});
+            let event = serde_json::json!({"request": {"userAttributes": attributes}}).to_string();
+            let mapped = rules.map(&GroupConfiguration::default(), &TriggerEvent::from_json(&event).unwrap());
+            assert_eq!(mapped.groups, groups, "{verified}");
+        }
+    }
+
+    #[test]
+    fn without_the_store_groups_go_and_none_comes() {
+        let role = "arn:aws:iam::123456789012:role/developer";
+        let sent = GroupConfiguration {
+            groups_to_override: vec!["Beta".into(), "Developer".into()],
+            iam_roles_to_override: vec![role.into()],
+            preferred_role: Some(role.into()),
+        };
+        let sales = serde_json::json!({"request": {"userAttributes": {"custom:department": "Sales"}}});
+        let event = TriggerEvent::from_json(&sales.to_string()).unwrap();
+        let mapped = rules(RULES).unwrap().map(&sent, &event).without_additions(&sent);
+        let expected = GroupConfiguration { groups_to_override: vec!["Beta".into()], ..Default::default() };
+        assert_eq!((mapped.configuration, mapped.groups), (Some(expected), vec!["Beta".to_owned()]));
+        assert_eq!((mapped.add.len(), mapped.remove), (0, BTreeSet::from(["Developer".to_owned()])));
+    }
+
+    #[test]
     fn the_preferred_role_changes_only_where_precedences_decide_it() {
         let (developer, other) =
             ("arn:aws:iam::123456789012:role/developer", "arn:aws:iam::123456789012:role/other");
@@ -315,11 +412,20 @@ mod tests {
             (r#"[{"attribute": "a", "equals": "x", "contains": "y", "group": "g"}]"#, "exactly one of"),
             (r#"[{"attribute": "a", "equals": "x", "group": "g", "grup": "g"}]"#, "unknown field"),
             (
-                r#"[{"attribute": "a", "equals": "x", "group": "g", "privileged": true}]"#,
+                r#"[{"attribute": "a", "equals": "x", "group": "g", "privileged": true, "role_arn": null}]"#,
                 "TRUSTED_ATTRIBUTES",
             ),
             (
-                r#"[{"attribute": "custom:roles", "equals": "x", "group": "g", "privileged": true},
+                r#"[{"attribute": "custom:roles", "equals": "x", "group": "g", "privileged": true}]"#,
+                "needs role_arn, or null",
+            ),
+            (
+                r#"[{"attribute": "custom:roles", "equals": "x", "group": "Admin", "privileged": true, "role_arn": null},
+                    {"attribute": "a", "equals": "x", "group": "admin"}]"#,
+                "TRUSTED_ATTRIBUTES",
+            ),
+            (
+                r#"[{"attribute": "custom:roles", "equals": "x", "group": "g", "privileged": true, "role_arn": null},
                     {"attribute": "a", "equals": "x", "group": "g"}]"#,
                 "TRUSTED_ATTRIBUTES",
             ),

@@ -10,7 +10,6 @@ use aws_sdk_cloudfront::operation::create_invalidation::CreateInvalidationError;
 use aws_sdk_cloudfront::types::{InvalidationBatch, Paths};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use shared::telemetry::chain;
 
 /// A thousand items may take CloudFront a while. The deadline's margin leaves room for it.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -63,7 +62,7 @@ impl InvalidationError {
         let server_failed =
             matches!(&error, SdkError::ServiceError(service) if service.err().code().is_none());
         let answered = matches!(error, SdkError::ServiceError(_));
-        let cause = chain(&error).into();
+        let cause = shared::aws::cause(&error).into();
         match code.as_deref() {
             Some(code) if LATER.contains(&code) => Self::NoRoom(cause),
             Some(

@@ -46,27 +46,32 @@ pub struct Change {
     pub group: String,
     /// What to do.
     pub action: Action,
+    /// When that was said.
+    pub at: Timestamp,
     /// The messages that say something about this user and group: done when this is done.
     pub messages: Vec<usize>,
 }
 
 /// The changes that follow, one for each user and group, those of a user together.
 pub fn plan(requests: &[Request]) -> Vec<Change> {
-    let mut changes: BTreeMap<(&User, &String), (Timestamp, Change)> = BTreeMap::new();
+    let mut changes: BTreeMap<(&User, &String), Change> = BTreeMap::new();
     for Request { message, at, user, add, remove } in requests {
         let add = add.iter().map(|group| (group, Action::Add));
         let remove = remove.iter().map(|group| (group, Action::Remove));
         for (group, action) in add.chain(remove) {
-            let (said_at, change) = changes.entry((user, group)).or_insert_with(|| {
-                let change =
-                    Change { user: user.clone(), group: group.clone(), action, messages: Vec::new() };
-                (*at, change)
+            let change = changes.entry((user, group)).or_insert_with(|| Change {
+                user: user.clone(),
+                group: group.clone(),
+                action,
+                at: *at,
+                messages: Vec::new(),
             });
-            (*said_at, change.action) = (*at, action).max((*said_at, change.action));
+            (change.at, change.action) = (*at, action).max((change.at, change.action));
+
             change.messages.push(*message);
         }
     }
-    changes.into_values().map(|(_, change)| change).collect()
+    changes.into_values().collect()
 }
 
 #[cfg(test)]

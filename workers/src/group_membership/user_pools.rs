@@ -2,7 +2,6 @@
 
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
-use shared::telemetry::chain;
 
 use super::plan::User;
 
@@ -56,11 +55,7 @@ impl MembershipError {
         R: std::fmt::Debug + Send + Sync + 'static,
     {
         let code = error.code().unwrap_or_default().to_owned();
-        // What Cognito says of a request may quote the user name: the code says enough.
-        let cause: Cause = match &error {
-            SdkError::ServiceError(_) if !code.is_empty() => code.clone().into(),
-            error => chain(error).into(),
-        };
+        let cause: Cause = shared::aws::cause(&error).into();
         match code.as_str() {
             "ResourceNotFoundException" => Self::NotFound(cause),
             "UserNotFoundException" => Self::UserNotFound(cause),
