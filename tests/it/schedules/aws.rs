@@ -196,72 +196,66 @@ impl FaultyAws {
 }
 
 impl Aws for FaultyAws {
-    fn answer(
-        &self,
-        request: MockRequest,
-    ) -> impl Future<Output = Result<Answer, ConnectorError>> + Send + '_ {
-        async move {
-            let operation = operation(&request);
-            let (fault, before, after, plant) = {
-                let mut state = self.state();
-                let mut random = state.random(&operation, &request.body);
-                let pass = random.i64(0..40);
-                let later = shared::time::plus(state.time.now(), jiff::SignedDuration::from_millis(pass));
-                state.time.move_to(later);
-                let fault = state.faults.pop_front().flatten();
-                (fault, random.u8(0..4), random.u8(0..3), state.plant)
-            };
-            for _ in 0..before {
-                tokio::task::yield_now().await;
-            }
-            let commits = matches!(operation.as_str(), "TransactWriteItems" | "PutItem");
-            if plant == Plant::NoticeBeforeCommit && commits {
-                self.tell_too_early(&serde_json::from_slice(&request.body).unwrap_or_default());
-                for _ in 0..40 {
-                    tokio::task::yield_now().await;
-                }
-            }
-            let is_xml = operation == "CreateInvalidation";
-            let refusal = match fault {
-                None | Some(Fault::ReplyLost) => None,
-                Some(Fault::Throttled) => Some(if is_xml { "Throttling" } else { "ThrottlingException" }),
-                Some(Fault::Failed) => Some(if is_xml { "InternalError" } else { "InternalServerError" }),
-                Some(Fault::NoRoom) if is_xml => Some("TooManyInvalidationsInProgress"),
-                Some(Fault::NoRoom) => Some("ThrottlingException"),
-                Some(Fault::Dropped) => return Err(ConnectorError::io("connection refused".into())),
-                Some(Fault::Hangs) => std::future::pending().await,
-                Some(Fault::Partly) => return Ok(self.partly(&operation, request).await),
-            };
-            if let Some(code) = refusal {
-                return Ok(Answer { response: error_response(code, is_xml), is_cut_off: false });
-            }
-            let told_before = plant == Plant::NoticeBeforeCommit
-                && operation == "SendMessageBatch"
-                && String::from_utf8_lossy(&request.body).contains(&format!("{CACHE_INVALIDATIONS}\""));
-            let answer = if told_before {
-                let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-                let ids = body["Entries"].as_array().cloned().unwrap_or_default();
-                let successful: Vec<Value> =
-                    ids.iter().map(|entry| sent(&entry["Id"], "swallowed")).collect();
-                let response = MockResponse::json(200, json!({"Successful": successful}).to_string());
-                Answer { response, is_cut_off: false }
-            } else {
-                // What has reached AWS is done, also where the worker dies meanwhile.
-                let (aws, operation) = (self.clone(), operation.clone());
-                let performing = tokio::spawn(async move {
-                    let _turn = aws.one_at_a_time.lock().await;
-                    aws.perform(&operation, request).await
-                });
-                performing.await.map_err(|error| ConnectorError::other(error.into(), None))?
-            };
-            for _ in 0..after {
-                tokio::task::yield_now().await;
-            }
-            if fault == Some(Fault::ReplyLost) {
-                return Err(ConnectorError::io("connection closed".into()));
-            }
-            Ok(answer)
+    async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
+        let operation = operation(&request);
+        let (fault, before, after, plant) = {
+            let mut state = self.state();
+            let mut random = state.random(&operation, &request.body);
+            let pass = random.i64(0..40);
+            let later = shared::time::plus(state.time.now(), jiff::SignedDuration::from_millis(pass));
+            state.time.move_to(later);
+            let fault = state.faults.pop_front().flatten();
+            (fault, random.u8(0..4), random.u8(0..3), state.plant)
+        };
+        for _ in 0..before {
+            tokio::task::yield_now().await;
         }
+        let commits = matches!(operation.as_str(), "TransactWriteItems" | "PutItem");
+        if plant == Plant::NoticeBeforeCommit && commits {
+            self.tell_too_early(&serde_json::from_slice(&request.body).unwrap_or_default());
+            for _ in 0..40 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let is_xml = operation == "CreateInvalidation";
+        let refusal = match fault {
+            None | Some(Fault::ReplyLost) => None,
+            Some(Fault::Throttled) => Some(if is_xml { "Throttling" } else { "ThrottlingException" }),
+            Some(Fault::Failed) => Some(if is_xml { "InternalError" } else { "InternalServerError" }),
+            Some(Fault::NoRoom) if is_xml => Some("TooManyInvalidationsInProgress"),
+            Some(Fault::NoRoom) => Some("ThrottlingException"),
+            Some(Fault::Dropped) => return Err(ConnectorError::io("connection refused".into())),
+            Some(Fault::Hangs) => std::future::pending().await,
+            Some(Fault::Partly) => return Ok(self.partly(&operation, request).await),
+        };
+        if let Some(code) = refusal {
+            return Ok(Answer { response: error_response(code, is_xml), is_cut_off: false });
+        }
+        let told_before = plant == Plant::NoticeBeforeCommit
+            && operation == "SendMessageBatch"
+            && String::from_utf8_lossy(&request.body).contains(&format!("{CACHE_INVALIDATIONS}\""));
+        let answer = if told_before {
+            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            let ids = body["Entries"].as_array().cloned().unwrap_or_default();
+            let successful: Vec<Value> = ids.iter().map(|entry| sent(&entry["Id"], "swallowed")).collect();
+            let response = MockResponse::json(200, json!({"Successful": successful}).to_string());
+            Answer { response, is_cut_off: false }
+        } else {
+            // What has reached AWS is done, also where the worker dies meanwhile.
+            let (aws, operation) = (self.clone(), operation.clone());
+            let performing = tokio::spawn(async move {
+                let _turn = aws.one_at_a_time.lock().await;
+                aws.perform(&operation, request).await
+            });
+            performing.await.map_err(|error| ConnectorError::other(error.into(), None))?
+        };
+        for _ in 0..after {
+            tokio::task::yield_now().await;
+        }
+        if fault == Some(Fault::ReplyLost) {
+            return Err(ConnectorError::io("connection closed".into()));
+        }
+        Ok(answer)
     }
 }
 
