@@ -53,6 +53,24 @@ impl Metrics {
         }
     }
 
+    /// Records a measurement: an age in seconds, a size, dollars. CloudWatch keeps minimum, maximum, average and
+    /// percentiles of it.
+    pub fn measure(&self, name: &str, unit: Unit, value: f64) {
+        let line = json!({
+            "function": self.function,
+            name: value,
+            "_aws": self.head(&["function"], &[json!({"Name": name, "Unit": unit.name()})]),
+        });
+        (self.write)(&line.to_string());
+    }
+
+    fn head(&self, dimensions: &[&str], metrics: &[Value]) -> Value {
+        json!({
+            "Timestamp": self.clock.now().as_millisecond(),
+            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics}],
+        })
+    }
+
     fn line(&self, dimension: Option<(&str, &str)>, counts: &[(&str, u64)]) -> String {
         let mut names = vec!["function"];
         let mut line = Map::from_iter([("function".to_owned(), Value::from(self.function))]);
@@ -63,14 +81,29 @@ impl Metrics {
         let metrics: Vec<Value> =
             counts.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
         line.extend(counts.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
-        line.insert(
-            "_aws".to_owned(),
-            json!({
-                "Timestamp": self.clock.now().as_millisecond(),
-                "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [names], "Metrics": metrics}],
-            }),
-        );
+        line.insert("_aws".to_owned(), self.head(&names, &metrics));
         Value::Object(line).to_string()
+    }
+}
+
+/// What a measurement is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// How many.
+    Count,
+    /// Dollars, of which CloudWatch knows nothing.
+    Dollars,
+}
+
+impl Unit {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Seconds => "Seconds",
+            Self::Count => "Count",
+            Self::Dollars => "None",
+        }
     }
 }
 
@@ -134,6 +167,22 @@ mod tests {
             "EventsParked": 2,
         });
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_measurement_has_its_unit() {
+        let written = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let lines = written.clone();
+        let clock = Clock::from_fn(|| "2026-03-02T10:15:00Z".parse().unwrap());
+        let metrics =
+            Metrics::new("user-stats", clock, move |line| lines.lock().unwrap().push(line.to_owned()));
+        metrics.measure("EventAge", Unit::Seconds, 1.5);
+        let line: Value = serde_json::from_str(&written.lock().unwrap()[0]).unwrap();
+        assert_eq!(line["EventAge"], 1.5);
+        assert_eq!(
+            line["_aws"]["CloudWatchMetrics"][0]["Metrics"],
+            json!([{"Name": "EventAge", "Unit": "Seconds"}])
+        );
     }
 
     #[test]

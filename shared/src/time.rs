@@ -54,6 +54,11 @@ pub fn minus_seconds(time: Timestamp, seconds: i64) -> Timestamp {
     plus_seconds(time, seconds.saturating_neg())
 }
 
+/// The seconds from `earlier` to `later`; none where they are the other way round.
+pub fn seconds_between(earlier: Timestamp, later: Timestamp) -> f64 {
+    later.duration_since(earlier).as_secs_f64().max(0.0)
+}
+
 /// The next millisecond after `time`.
 pub fn plus_millisecond(time: Timestamp) -> Timestamp {
     plus(time, SignedDuration::from_millis(1))

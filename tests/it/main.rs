@@ -10,6 +10,7 @@
     reason = "helpers of tests may fail loudly"
 )]
 
+mod batches;
 mod cache_invalidation;
 mod contract;
 mod fuzz;

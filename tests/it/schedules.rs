@@ -6,6 +6,7 @@
 //! --release -p tests --test it schedules` plays eight times that.
 
 mod aws;
+mod interleavings;
 mod oracle;
 mod play;
 mod schedule;

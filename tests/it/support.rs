@@ -10,7 +10,7 @@ use replay::local;
 use serde_json::{Value, json};
 use shared::store::{Item, Store, keys};
 use triggers::{TriggerError, TriggerEvent};
-use workers::{cache_invalidation, group_membership, user_stats};
+use workers::{BatchError, cache_invalidation, group_membership, user_stats};
 
 /// Ana of the fixtures.
 pub const ANA: &str = "7d8ca528-4931-4254-9273-ea5ee853f271";
@@ -143,6 +143,11 @@ impl Rig {
 pub struct UserStats(user_stats::Deps);
 
 impl UserStats {
+    /// Handles a batch, which may fail as a whole.
+    pub async fn try_handle(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
+        user_stats::handle(&self.0, event.clone(), Timestamp::MAX).await.map(failed)
+    }
+
     /// Handles a batch; answers the ids of the messages that must come again.
     pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
         failed(user_stats::handle(&self.0, event.clone(), Timestamp::MAX).await.unwrap())
@@ -164,6 +169,11 @@ impl UserStats {
 pub struct CacheInvalidation(cache_invalidation::Deps);
 
 impl CacheInvalidation {
+    /// Handles a batch, which may fail as a whole.
+    pub async fn try_handle(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
+        cache_invalidation::handle(&self.0, event.clone(), Timestamp::MAX).await.map(failed)
+    }
+
     /// Handles a batch; answers the ids of the messages that must come again.
     pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
         failed(cache_invalidation::handle(&self.0, event.clone(), Timestamp::MAX).await.unwrap())
@@ -173,6 +183,11 @@ impl CacheInvalidation {
 pub struct GroupMembership(group_membership::Deps);
 
 impl GroupMembership {
+    /// Handles a batch, which may fail as a whole.
+    pub async fn try_handle(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
+        group_membership::handle(&self.0, event.clone(), Timestamp::MAX).await.map(failed)
+    }
+
     /// Handles a batch; answers the ids of the messages that must come again.
     pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
         self.handle_until(event, Timestamp::MAX).await

@@ -83,6 +83,16 @@ impl Function {
         answer.expect("an answer in time").expect("an answer")
     }
 
+    /// Hands the function an event, and does not wait.
+    pub fn send(&self, event: &str) {
+        self.events.send(event.to_owned()).expect("the Runtime API is there");
+    }
+
+    /// Kills the function (SIGKILL), and waits until it is gone.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it can be killed");
+    }
+
     /// Waits for the function to end by itself: whether it succeeded, and what it wrote.
     pub async fn ended(mut self) -> (bool, String) {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;

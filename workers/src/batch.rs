@@ -197,6 +197,10 @@ impl Batch {
             if id.is_empty() {
                 return Err(BatchError::NoMessageId);
             }
+            // The same message may be in a batch twice.
+            if response.batch_item_failures.iter().any(|failure| failure.item_identifier == id) {
+                continue;
+            }
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id.to_owned();
             response.batch_item_failures.push(failure);

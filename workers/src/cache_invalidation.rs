@@ -11,8 +11,8 @@ use shared::events::{Data, DataChanged, Event, Subject};
 use shared::function::Function;
 use shared::queues::Queue;
 use shared::store::{CacheMark, Reservation, Store};
-use shared::telemetry::{Metrics, chain};
-use shared::time::{Clock, minus_seconds, plus_seconds};
+use shared::telemetry::{Metrics, Unit, chain};
+use shared::time::{Clock, minus_seconds, plus_seconds, seconds_between};
 
 use crate::batch::{Batch, BatchError, Rejection};
 
@@ -31,6 +31,8 @@ const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 const DEADLINE_MARGIN_SECONDS: i64 = 20;
 /// What is noted as evicted ends this long before the call, for clocks that differ.
 const CLOCK_SKEW_SECONDS: i64 = 1;
+/// CloudFront: each item costs this much, after the first 1,000 of a month.
+pub const DOLLARS_PER_ITEM: f64 = 0.005;
 /// Marks are kept this long after they have lost their meaning.
 const MARK_GRACE_SECONDS: i64 = 24 * 3600;
 
@@ -288,6 +290,8 @@ async fn create(deps: &Deps, batch: &Batch, call: &Call, now: Timestamp) -> Outc
     };
     let items = call.items.len() as u64;
     deps.metrics.count(&[("InvalidationItems", items), ("InvalidationCalls", 1)]);
+    deps.metrics.measure("InvalidationDollars", Unit::Dollars, items as f64 * DOLLARS_PER_ITEM);
+    deps.metrics.measure("InvalidationAge", Unit::Seconds, seconds_between(call.oldest_change, now));
     // An invalidation that was made for an earlier delivery evicted nothing that was filled since.
     let evicted_at = created_at.map_or(now, |created_at| created_at.min(now));
     let mark = CacheMark { last_invalidated_at: minus_seconds(evicted_at, CLOCK_SKEW_SECONDS) };

@@ -23,8 +23,8 @@ use shared::store::commits::{Bookkeeping, MAX_EVENT_BYTES, MAX_EVENTS};
 use shared::store::{
     Commit, CommitError, Consistency, Partition, Profile, Store, StoreError, StoredStatistics, keys,
 };
-use shared::telemetry::{Metrics, chain};
-use shared::time::{Clock, minus_seconds, plus_seconds};
+use shared::telemetry::{Metrics, Unit, chain};
+use shared::time::{Clock, minus_seconds, plus_seconds, seconds_between};
 
 use crate::batch::{Batch, BatchError, Rejection};
 
@@ -140,6 +140,7 @@ pub async fn handle(
     deadline: Timestamp,
 ) -> Result<SqsBatchResponse, BatchError> {
     let mut batch = Batch::new(event);
+    deps.metrics.measure("BatchSize", Unit::Count, batch.len() as f64);
     let (works, rejections) = sort(deps, &batch);
     batch.park(rejections, &deps.dead_letters, &deps.metrics).await;
 
@@ -336,6 +337,7 @@ async fn commit<S: Fold>(
     let mut left: Vec<&Pending> = work.events.iter().collect();
     let mut state = State::<S>::from_stored(known)?;
     let (mut attempts, mut applied, mut duplicates) = (0, 0, 0);
+    let mut oldest = None;
     while !left.is_empty() && state.bookkeeping.erased_at.is_none() {
         if deps.clock.now() > minus_seconds(deadline, DEADLINE_MARGIN_SECONDS) {
             return Err(Failure::OutOfTime);
@@ -360,6 +362,7 @@ async fn commit<S: Fold>(
         match result {
             Ok(()) => {
                 applied += count as u64;
+                oldest = events.iter().map(|pending| pending.event.time).chain(oldest).min();
                 left.drain(..count);
                 let version = state.bookkeeping.version + 1;
                 state = State {
@@ -394,6 +397,9 @@ async fn commit<S: Fold>(
     let counts =
         [("EventsApplied", applied), ("EventsDuplicate", duplicates), ("EventsOfErasedUsers", dropped)];
     deps.metrics.count(&counts);
+    if let Some(oldest) = oldest {
+        deps.metrics.measure("EventAge", Unit::Seconds, seconds_between(oldest, deps.clock.now()));
+    }
     Ok(state)
 }
 

@@ -90,6 +90,60 @@ async fn group_membership_changes_the_user_pool() {
     assert_eq!(account.http_client().groups().await[ben], ["Commerce"]);
 }
 
+/// The binary is killed in the middle of batches, a hundred times, against an AWS in another process (this one).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_killed_a_hundred_times_counts_everything_once() {
+    const KILLS: u64 = 100;
+    const USERS: usize = 5;
+    let account = account().await;
+    let now = shared::time::Clock::system().now().to_string();
+    let batch = |round: u64| {
+        let records: Vec<Value> = (0..20)
+            .map(|index| {
+                let body = json!({
+                    "specversion": "1.0", "id": format!("order-{round}-{index}"), "source": "/shop", "type": "order.placed",
+                    "subject": format!("user-{}", index % USERS), "time": now,
+                    "data": {"order_id": format!("{round}-{index}"), "amount": "0.10", "currency": "EUR"},
+                });
+                json!({
+                    "messageId": format!("m{round}-{index}"), "receiptHandle": "r", "body": body.to_string(),
+                    "attributes": {}, "messageAttributes": {},
+                })
+            })
+            .collect();
+        json!({ "Records": records }).to_string()
+    };
+    let mut in_the_middle = 0;
+    for round in 0..KILLS {
+        let function = start(USER_STATS, &account).await;
+        account.faults.forget_calls();
+        function.send(&batch(round));
+        // Killed after so many requests have reached the account: between any two of them.
+        let requests = usize::try_from(round % 8).unwrap();
+        while account.faults.calls().len() < requests {
+            tokio::task::yield_now().await;
+        }
+        function.kill().await;
+        in_the_middle += u64::from((1..7).contains(&account.faults.calls().len()));
+    }
+    assert!(in_the_middle > KILLS / 2, "killed in the middle {in_the_middle} times");
+
+    // SQS delivers again what nobody has acknowledged.
+    let mut function = start(USER_STATS, &account).await;
+    for round in 0..KILLS {
+        assert_eq!(function.invoke(&batch(round)).await, Answer::Response(json!({"batchItemFailures": []})));
+    }
+    let users = account.users().await.unwrap();
+    assert_eq!(users.len(), USERS);
+    for (user, stats) in users {
+        assert_eq!(
+            (&stats["orders"], &stats["spent"]["EUR"]),
+            (&json!(KILLS * 4), &json!("40.00")),
+            "{user}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_missing_variable_ends_the_start_with_its_name() {
     for (binary, variable) in [

@@ -77,6 +77,8 @@ pub struct State {
     references: BTreeMap<String, (Vec<String>, jiff::Timestamp)>,
     /// What the next requests meet; empty: nothing.
     faults: VecDeque<Option<Fault>>,
+    /// How many requests of each worker were served.
+    pub served: [usize; 2],
     /// For what is drawn about a request.
     seed: u64,
     next_id: u64,
@@ -86,6 +88,8 @@ pub struct State {
 /// The schedule's AWS.
 #[derive(Clone)]
 pub struct FaultyAws {
+    /// Whose requests come this way: 0 or 1.
+    worker: usize,
     state: Arc<Mutex<State>>,
     dynamodb: Arc<DynamoDbService>,
     one_at_a_time: Arc<tokio::sync::Mutex<()>>,
@@ -107,11 +111,13 @@ impl FaultyAws {
             charged: 0,
             references: BTreeMap::new(),
             faults: faults.into(),
+            served: [0; 2],
             seed,
             next_id: 0,
             plant,
         };
         let aws = Self {
+            worker: 0,
             state: Arc::new(Mutex::new(state)),
             dynamodb: Arc::new(DynamoDbService::new()),
             one_at_a_time: Arc::default(),
@@ -126,6 +132,11 @@ impl FaultyAws {
         let response = aws.dynamodb.handle(request("CreateTable", &table)).await;
         assert_eq!(response.status, 200);
         aws
+    }
+
+    /// The same AWS, for the requests of another worker.
+    pub fn for_worker(&self, worker: usize) -> Self {
+        Self { worker, ..self.clone() }
     }
 
     /// What it holds.
@@ -247,7 +258,9 @@ impl Aws for FaultyAws {
                 let _turn = aws.one_at_a_time.lock().await;
                 aws.perform(&operation, request).await
             });
-            performing.await.map_err(|error| ConnectorError::other(error.into(), None))?
+            let answer = performing.await.map_err(|error| ConnectorError::other(error.into(), None))?;
+            self.state().served[self.worker] += 1;
+            answer
         };
         for _ in 0..after {
             tokio::task::yield_now().await;

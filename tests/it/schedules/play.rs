@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use aws_config::SdkConfig;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -109,28 +110,8 @@ impl World {
         let time = ManualTime::starting_at(START.parse().unwrap());
         let aws = FaultyAws::start(time.clone(), schedule.faults.clone(), schedule.seed, plant).await;
         let config = shared::aws::worker_settings(loader_for(aws.clone())).load().await;
-        let lifetime = if schedule.skip_idle { CACHE_LIFETIME_SECONDS } else { 31_536_000 };
-        let environment: BTreeMap<String, String> = [
-            ("TABLE_NAME", TABLE.to_owned()),
-            ("USER_EVENTS_QUEUE_URL", USER_EVENTS.to_owned()),
-            ("CACHE_INVALIDATIONS_QUEUE_URL", CACHE_INVALIDATIONS.to_owned()),
-            ("DISTRIBUTION_ID", "E1EXAMPLE".to_owned()),
-            ("SKIP_IDLE_USERS", schedule.skip_idle.to_string()),
-            ("MAX_CACHE_LIFETIME_SECONDS", lifetime.to_string()),
-            ("TOKEN_VALIDITY_MINUTES", (TOKEN_VALIDITY_SECONDS / 60).to_string()),
-            ("ALLOW_ERASURE_EVENTS", "true".to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into();
-        let function = |name, queue| {
-            let own = [("DEAD_LETTER_QUEUE_URL".to_owned(), dead_letters(queue))];
-            Function {
-                environment: environment.clone().into_iter().chain(own).collect(),
-                aws: config.clone(),
-                clock: time.clock(),
-                metrics: Metrics::new(name, time.clock(), |_| ()),
-            }
-        };
+        let environment = environment(schedule.skip_idle);
+        let function = |name, queue| function(name, queue, &environment, &config, &time);
         Self {
             user_stats: user_stats::Deps::new(&function("user-stats", USER_EVENTS)).unwrap(),
             cache_invalidation: cache_invalidation::Deps::new(&function(
@@ -254,6 +235,40 @@ impl World {
     }
 }
 
+/// What a worker is built from.
+pub fn function(
+    name: &'static str,
+    queue: &str,
+    environment: &BTreeMap<String, String>,
+    config: &SdkConfig,
+    time: &ManualTime,
+) -> Function {
+    let own = [("DEAD_LETTER_QUEUE_URL".to_owned(), dead_letters(queue))];
+    Function {
+        environment: environment.clone().into_iter().chain(own).collect(),
+        aws: config.clone(),
+        clock: time.clock(),
+        metrics: Metrics::new(name, time.clock(), |_| ()),
+    }
+}
+
+/// The workers' variables.
+pub fn environment(skip_idle: bool) -> BTreeMap<String, String> {
+    let lifetime = if skip_idle { CACHE_LIFETIME_SECONDS } else { 31_536_000 };
+    [
+        ("TABLE_NAME", TABLE.to_owned()),
+        ("USER_EVENTS_QUEUE_URL", USER_EVENTS.to_owned()),
+        ("CACHE_INVALIDATIONS_QUEUE_URL", CACHE_INVALIDATIONS.to_owned()),
+        ("DISTRIBUTION_ID", "E1EXAMPLE".to_owned()),
+        ("SKIP_IDLE_USERS", skip_idle.to_string()),
+        ("MAX_CACHE_LIFETIME_SECONDS", lifetime.to_string()),
+        ("TOKEN_VALIDITY_MINUTES", (TOKEN_VALIDITY_SECONDS / 60).to_string()),
+        ("ALLOW_ERASURE_EVENTS", "true".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
 type Handling<'a> = Pin<Box<dyn Future<Output = Result<SqsBatchResponse, BatchError>> + 'a>>;
 
 /// A worker at its batch, and what it answers.
@@ -278,7 +293,7 @@ impl Future for Mortal<'_> {
     }
 }
 
-fn sqs_event(messages: &[Message]) -> SqsEvent {
+pub fn sqs_event(messages: &[Message]) -> SqsEvent {
     let records: Vec<Value> = messages
         .iter()
         .map(|message| {

@@ -97,6 +97,8 @@ pub struct Call {
     pub messages: Vec<usize>,
     /// Whether it evicts everybody's entries.
     pub collapse: bool,
+    /// When the oldest of the changes was committed.
+    pub oldest_change: Timestamp,
 }
 
 /// What to do about a batch: each message is in exactly one of the two.
@@ -122,9 +124,14 @@ pub fn plan(changes: &[Change], known: &Known, limits: &Limits, now: Timestamp, 
         {
             skipped.push((change.message, SkipReason::AlreadyInvalidated));
         } else {
-            let user = users.entry(&change.sub).or_default();
+            let user = users.entry(&change.sub).or_insert_with(|| User {
+                views: BTreeSet::new(),
+                messages: Vec::new(),
+                oldest_change: change.changed_at,
+            });
             user.views.extend(&change.views);
             user.messages.push(change.message);
+            user.oldest_change = user.oldest_change.min(change.changed_at);
         }
     }
     let calls =
@@ -132,6 +139,7 @@ pub fn plan(changes: &[Change], known: &Known, limits: &Limits, now: Timestamp, 
             vec![Call {
                 items: vec![limits.target.everybody()],
                 subs: users.keys().map(|sub| (*sub).to_owned()).collect(),
+                oldest_change: users.values().map(|user| user.oldest_change).min().unwrap_or(now),
                 messages: users.into_values().flat_map(|user| user.messages).collect(),
                 collapse: true,
             }]
@@ -141,10 +149,10 @@ pub fn plan(changes: &[Change], known: &Known, limits: &Limits, now: Timestamp, 
     Plan { skipped, calls }
 }
 
-#[derive(Default)]
 struct User {
     views: BTreeSet<View>,
     messages: Vec<usize>,
+    oldest_change: Timestamp,
 }
 
 fn individual_calls(users: BTreeMap<&str, User>, target: Target) -> Vec<Call> {
@@ -156,12 +164,14 @@ fn individual_calls(users: BTreeMap<&str, User>, target: Target) -> Vec<Call> {
                 call.items.extend(items);
                 call.subs.push(sub.to_owned());
                 call.messages.extend(user.messages);
+                call.oldest_change = call.oldest_change.min(user.oldest_change);
             }
             _ => calls.push(Call {
                 items,
                 subs: vec![sub.to_owned()],
                 messages: user.messages,
                 collapse: false,
+                oldest_change: user.oldest_change,
             }),
         }
     }
@@ -215,6 +225,7 @@ mod tests {
                 subs: vec!["ana".into(), "ben".into()],
                 messages: vec![0, 2, 1],
                 collapse: false,
+                oldest_change: at(-3),
             }]
         );
         assert_eq!(plan.skipped, []);

@@ -1,0 +1,114 @@
+//! "Idle users cost nothing", proved: a change and a token that is told late, by two workers at once, in every order in
+//! which their requests can be served.
+
+use std::pin::Pin;
+use std::task::Poll;
+
+use replay::embedded::{ManualTime, loader_for};
+use serde_json::json;
+use shared::time::{minus_seconds, plus_seconds};
+use workers::user_stats;
+
+use super::aws::{CACHE_INVALIDATIONS, FaultyAws, Happened, Message, USER_EVENTS};
+use super::play::{CACHE_LIFETIME_SECONDS, START, TOKEN_VALIDITY_SECONDS, environment, function, sqs_event};
+use super::schedule::Plant;
+
+/// A worker has at most so many requests here: read, commit in vain, read, commit, send.
+const REQUESTS: u32 = 5;
+
+/// Every order of the requests of two workers: which of them is served next.
+fn orders() -> impl Iterator<Item = Vec<usize>> {
+    let length = 2 * REQUESTS;
+    (0..1_u32 << length)
+        .filter(|word| word.count_ones() == REQUESTS)
+        .map(move |word| (0..length).map(|bit| usize::from(word >> bit & 1 == 1)).collect())
+}
+
+#[test]
+fn in_every_order_of_a_change_and_a_late_token_a_page_that_can_live_is_evicted() {
+    let _silence = tests::log::silence();
+    assert_eq!(orders().count(), 252);
+    // Around the moment from which on an entry of the token can live at the commit, and around the commit.
+    let oldest = TOKEN_VALIDITY_SECONDS + CACHE_LIFETIME_SECONDS;
+    let (mut sent, mut spared) = (0, 0);
+    for seconds_ago in [0, 1, 3_000, oldest - 60, oldest - 1, oldest + 10, oldest + 7_200] {
+        for order in orders() {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+            let notices = runtime.unwrap().block_on(play(&order, seconds_ago));
+            let lives = seconds_ago <= oldest;
+            assert!(!lives || notices, "a token of {seconds_ago} s ago, in the order {order:?}");
+            sent += usize::from(notices);
+            spared += usize::from(!notices);
+        }
+    }
+    assert!(sent >= 5 * 252 && spared > 0, "{sent} sent, {spared} spared");
+}
+
+/// Whether a notice is sent after the change was committed.
+async fn play(order: &[usize], seconds_ago: i64) -> bool {
+    let time = ManualTime::starting_at(START.parse().unwrap());
+    let aws = FaultyAws::start(time.clone(), Vec::new(), 0, Plant::Nothing).await;
+    let mut workers = Vec::new();
+    for worker in 0..2 {
+        let config = shared::aws::worker_settings(loader_for(aws.for_worker(worker))).load().await;
+        let function = function("user-stats", USER_EVENTS, &environment(true), &config, &time);
+        workers.push(user_stats::Deps::new(&function).unwrap());
+    }
+    // A token of the day before is known: without the late one, the user is idle.
+    let event = |id: &str, event_type: &str, seconds_ago: i64, data: serde_json::Value| {
+        let at = minus_seconds(time.now(), seconds_ago);
+        let body = json!({
+            "specversion": "1.0", "id": id, "source": "/shop", "type": event_type, "subject": "ana",
+            "time": at.to_string(), "data": data,
+        });
+        let message = Message {
+            id: id.to_owned(),
+            body: body.to_string(),
+            error_type: None,
+            receives: 1,
+            visible_at: time.now(),
+        };
+        sqs_event(&[message])
+    };
+    let deadline = plus_seconds(time.now(), 60);
+    let yesterday = event("old", "user.token_refreshed", 86_400, json!({"client_id": "client"}));
+    user_stats::handle(&workers[0], yesterday, deadline).await.unwrap();
+
+    let change = event("change", "activity.recorded", 0, json!({"description": "x"}));
+    let token = event("late", "user.token_refreshed", seconds_ago, json!({"client_id": "client"}));
+    let mut running: [Option<Pin<Box<dyn Future<Output = _>>>>; 2] = [
+        Some(Box::pin(user_stats::handle(&workers[0], change, deadline))),
+        Some(Box::pin(user_stats::handle(&workers[1], token, deadline))),
+    ];
+    // One request of the worker whose turn it is; what is left when all turns are over, in the end.
+    let rest = [0, 1].into_iter().cycle().take(2 * REQUESTS as usize * 4);
+    for worker in order.iter().copied().chain(rest) {
+        let before = aws.state().served[worker];
+        while let Some(handling) = &mut running[worker] {
+            if aws.state().served[worker] > before {
+                break;
+            }
+            match std::future::poll_fn(|context| Poll::Ready(handling.as_mut().poll(context))).await {
+                Poll::Ready(response) => {
+                    assert!(response.unwrap().batch_item_failures.is_empty());
+                    running[worker] = None;
+                }
+                // A pause between attempts passes; what the service does, it does.
+                Poll::Pending => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
+            }
+        }
+    }
+    assert!(running.iter().all(Option::is_none), "both are done");
+
+    let mut state = aws.state();
+    let commits: Vec<bool> = state
+        .happened
+        .iter()
+        .map(|happened| {
+            matches!(happened, Happened::Commit { events, .. } if events.iter().any(|key| key.contains("#change")))
+        })
+        .collect();
+    assert_eq!(commits.iter().filter(|is_change| **is_change).count(), 1, "committed once");
+    !state.queue(CACHE_INVALIDATIONS).is_empty()
+}
