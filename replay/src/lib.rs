@@ -5,6 +5,7 @@
 //! - [`mapping`]: Lambda's SQS event source mapping, small and on a clock that jumps
 //! - [`journey`]: journeys, as JSON files
 //! - [`local`]: plays them through the real handlers
+//! - [`simulate`]: what a day costs under each policy
 //! - [`suspension`]: bans users and reinstates them
 //! - [`preview`]: the messages of custom-message, to look at
 //! - [`report`]: what came of it, as text or JSON
@@ -18,4 +19,5 @@ pub mod mapping;
 pub mod preview;
 pub mod report;
 pub mod schema;
+pub mod simulate;
 pub mod suspension;

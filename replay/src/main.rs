@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use replay::account::AccountOptions;
 use replay::journey::{self, InvalidJourney, Journey, Variables};
+use replay::simulate::Model;
 use replay::suspension::{Decision, standing};
-use replay::{local, preview, report, schema};
+use replay::{local, preview, report, schema, simulate};
 use shared::ban::BanStatus;
 use shared::events::Subject;
 use shared::time::Clock;
@@ -68,6 +69,18 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         env_vars: Option<PathBuf>,
     },
+    /// Tell what a day of users costs under each policy, as tables in Markdown: those of docs/costs.md.
+    Simulate {
+        /// Users of the pool.
+        #[arg(long, value_name = "N", default_value_t = Model::default().users)]
+        users: u32,
+        /// Of a hundred users, so many come on a day.
+        #[arg(long, value_name = "N", default_value_t = Model::default().active_percent, value_parser = clap::value_parser!(u32).range(0..=100))]
+        active_percent: u32,
+        /// Of a hundred users, so many are changed by a job at night.
+        #[arg(long, value_name = "N", default_value_t = Model::default().job_percent, value_parser = clap::value_parser!(u32).range(0..=100))]
+        job_percent: u32,
+    },
     /// Write the JSON Schema of the events to events/schema/event.json.
     Schema,
 }
@@ -106,6 +119,10 @@ async fn main() -> ExitCode {
         Command::Suspend { decision, until } => decide(decision, Some(until)).await,
         Command::Reinstate { decision } => decide(decision, None).await,
         Command::Preview { out, env_vars } => write_preview(&out, env_vars),
+        Command::Simulate { users, active_percent, job_percent } => {
+            let model = Model { users, active_percent, job_percent, ..Model::default() };
+            write!(std::io::stdout(), "{}", simulate::report(&model)).map_err(Into::into)
+        }
         Command::Schema => write_schema(),
     };
     match result {
