@@ -138,6 +138,13 @@ fn the_readme_shows_what_is_printed() {
 }
 
 #[test]
+fn the_tables_of_costs_are_what_is_printed() {
+    let shown = text(&replay(&["simulate"]).stdout);
+    let page = include_str!("../../docs/costs.md");
+    assert!(page.contains(shown.trim_end()), "docs/costs.md does not show what simulate prints:\n{shown}");
+}
+
+#[test]
 fn the_readme_names_every_variable() {
     let readme = include_str!("../../README.md");
     for (name, _) in replay::journey::VARIABLES {

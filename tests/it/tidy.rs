@@ -52,6 +52,40 @@ fn every_test_that_security_md_names_is_there() {
 }
 
 #[test]
+fn the_page_of_operations_tells_every_metric() {
+    let mut sources = Vec::new();
+    for package in ["shared", "triggers", "workers"] {
+        rust_files(&root().join(package).join("src"), &mut sources);
+    }
+    let sources: String = sources.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let page = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let table = page.split("## Metrics").nth(1).unwrap().split("\n## ").next().unwrap();
+    let is_metric = |word: &&str| {
+        word.len() > 4
+            && word.starts_with(char::is_uppercase)
+            && word.chars().all(char::is_alphanumeric)
+            && word.contains(|c: char| c.is_lowercase())
+    };
+    let told: std::collections::BTreeSet<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
+        .flat_map(|cell| cell.split([',', ' ', '(', ')']))
+        .filter(is_metric)
+        .collect();
+    for name in told.iter().filter(|name| **name != "Metric") {
+        assert!(sources.contains(&format!("\"{name}\"")), "no metric is named {name}");
+    }
+    // In the code, a name stands behind a word such as count, counts or measure.
+    for (at, _) in sources.match_indices("(\"") {
+        let name = sources[at + 2..].split('"').next().unwrap_or_default();
+        let before = &sources[sources.floor_char_boundary(at.saturating_sub(60))..at];
+        if is_metric(&name) && (before.contains("count") || before.contains("measure")) {
+            assert!(told.contains(name), "docs/operations.md does not tell {name}");
+        }
+    }
+}
+
+#[test]
 fn the_schema_is_that_of_the_types() {
     let stored = std::fs::read_to_string(root().join(schema::PATH)).unwrap();
     assert!(stored == schema::event_schema(), "stale: cargo run -p replay -- schema");

@@ -80,18 +80,20 @@ pub async fn play(schedule: &Schedule, plant: Plant) -> Result<World, String> {
         let first = world.receive(Worker::UserStats, round.sizes[0]);
         let second =
             if round.same { first.clone() } else { world.receive(Worker::UserStats, round.sizes[1]) };
-        let [first_crash, second_crash, last_crash] = round.crashes;
-        let notices = async {
-            for _ in 0..round.notices_after {
+        let world = &world;
+        let [first_crash, second_crash, third_crash, last_crash] = round.crashes;
+        let notices = async |index: usize, crash| {
+            for _ in 0..round.notices_after[index] {
                 tokio::task::yield_now().await;
             }
-            let notices = world.receive(Worker::CacheInvalidation, round.notices);
-            world.run(Worker::CacheInvalidation, notices, last_crash).await
+            let notices = world.receive(Worker::CacheInvalidation, round.notices[index]);
+            world.run(Worker::CacheInvalidation, notices, crash).await
         };
         let mut running: FuturesUnordered<Running<'_>> = FuturesUnordered::new();
         running.push(Box::pin(world.run(Worker::UserStats, first, first_crash)));
         running.push(Box::pin(world.run(Worker::UserStats, second, second_crash)));
-        running.push(Box::pin(notices));
+        running.push(Box::pin(notices(0, third_crash)));
+        running.push(Box::pin(notices(1, last_crash)));
         let mut done = Vec::new();
         while let Some(outcome) = running.next().await {
             done.push(outcome);

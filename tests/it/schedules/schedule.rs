@@ -77,12 +77,12 @@ pub struct Round {
     pub sizes: [usize; 2],
     /// Whether both workers get the same messages.
     pub same: bool,
-    /// How many notices cache-invalidation gets.
-    pub notices: usize,
-    /// How long after user-stats has begun it asks for them, in turns of the scheduler.
-    pub notices_after: u8,
+    /// How many notices cache-invalidation gets in each of its workers.
+    pub notices: [usize; 2],
+    /// How long after user-stats has begun they ask for them, in turns of the scheduler.
+    pub notices_after: [u8; 2],
     /// After how many polls each worker dies.
-    pub crashes: [Option<u8>; 3],
+    pub crashes: [Option<u8>; 4],
     /// Whether what was done is delivered once more.
     pub again: bool,
     /// How long after the round before it.
@@ -142,12 +142,13 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         Fault::Partly,
     ]);
     let crash = || prop_oneof![2 => Just(None), 1 => (0..60_u8).prop_map(Some)];
+    let late = || prop_oneof![Just(0), 0..80_u8];
     let round = (
         [0..8_usize, 0..8_usize],
         prop::bool::weighted(0.3),
-        0..10_usize,
-        prop_oneof![Just(0), 0..80_u8],
-        [crash(), crash(), crash()],
+        [0..10_usize, 0..4_usize],
+        [late(), late()],
+        [crash(), crash(), crash(), crash()],
         prop::bool::weighted(0.2),
         prop_oneof![0..3_u16, 0..400_u16],
     )
