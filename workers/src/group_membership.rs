@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
 use shared::config::ConfigError;
-use shared::events::{Data, Event, InvalidEvent, MAX_AHEAD_SECONDS, pool_source};
+use shared::events::{Data, Event, GroupsMapped, InvalidEvent, MAX_AHEAD_SECONDS, pool_source};
 use shared::function::Function;
 use shared::queues::Queue;
 use shared::telemetry::{Metrics, chain};
@@ -132,38 +132,41 @@ fn sort(batch: &Batch, now: Timestamp) -> (Vec<Request>, Vec<(usize, Rejection)>
                 rejections.push((message, Rejection { error_type: "too_old", message: text }));
             }
             Ok(Event { data: Data::GroupsMapped(mapped), time, source, .. }) => {
-                let wrong = if source != pool_source(&mapped.user_pool_id) {
-                    Some("source: is not that of the user pool")
-                } else if mapped.user_pool_id.is_empty() {
-                    Some("data.user_pool_id: is empty")
-                } else if mapped.username.is_empty() {
-                    Some("data.username: is empty")
-                } else if mapped.add.is_empty() && mapped.remove.is_empty() {
-                    Some("data: no group to add or to remove")
-                } else if mapped.add.iter().any(|group| mapped.remove.contains(group)) {
-                    Some("data: a group both to add and to remove")
-                } else {
-                    None
-                };
-                match wrong {
-                    Some(wrong) => {
-                        let message_text = format!("invalid data: {wrong}");
-                        let rejection = Rejection { error_type: "invalid_data", message: message_text };
-                        rejections.push((message, rejection));
-                    }
-                    None => requests.push(Request {
-                        message,
-                        at: time,
-                        user: User { user_pool_id: mapped.user_pool_id, username: mapped.username },
-                        add: mapped.add,
-                        remove: mapped.remove,
-                    }),
+                if let Some(wrong) = what_is_wrong(&mapped, &source) {
+                    let text = format!("invalid data: {wrong}");
+                    rejections.push((message, Rejection { error_type: "invalid_data", message: text }));
+                    continue;
                 }
+                requests.push(Request {
+                    message,
+                    at: time,
+                    user: User { user_pool_id: mapped.user_pool_id, username: mapped.username },
+                    add: mapped.add,
+                    remove: mapped.remove,
+                });
             }
             Ok(event) => rejections.push((message, Rejection::wrong_queue(&event))),
         }
     }
     (requests, rejections)
+}
+
+/// Why nothing can be done about a message, where that is so.
+fn what_is_wrong(mapped: &GroupsMapped, source: &str) -> Option<&'static str> {
+    let GroupsMapped { user_pool_id, username, add, remove } = mapped;
+    if source != pool_source(user_pool_id) {
+        Some("source: is not that of the user pool")
+    } else if user_pool_id.is_empty() {
+        Some("data.user_pool_id: is empty")
+    } else if username.is_empty() {
+        Some("data.username: is empty")
+    } else if add.is_empty() && remove.is_empty() {
+        Some("data: no group to add or to remove")
+    } else if !add.is_disjoint(remove) {
+        Some("data: a group both to add and to remove")
+    } else {
+        None
+    }
 }
 
 /// Makes one change. What is so already is success.
@@ -197,7 +200,6 @@ async fn apply(deps: &Deps, change: &Change) -> Outcome {
             deps.metrics.count_by(Some(("reason", error_type)), &[("MembershipsSkipped", 1)]);
             return Outcome::Done;
         }
-
         // Deleted since: there is nobody to put into a group.
         MembershipError::UserNotFound(_) => {
             deps.metrics.count_by(Some(("reason", error_type)), &[("MembershipsSkipped", 1)]);
