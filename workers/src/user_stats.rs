@@ -390,8 +390,8 @@ async fn commit<S: Fold>(
         }
         // Consistently: the time of a commit that was not seen decides about an invalidation.
         let stored = deps.store.statistics(&[&work.partition], Consistency::Strong).await?;
-        let committed_by = state.committed_by;
-        state = State { committed_by, ..State::from_stored(stored.into_values().next())? };
+        // Whoever committed since may have done so later than the time that stands there: nothing is certain any more.
+        state = State::from_stored(stored.into_values().next())?;
     }
     let dropped = left.len() as u64;
     let counts =

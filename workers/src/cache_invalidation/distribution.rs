@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_cloudfront::Client;
+use aws_sdk_cloudfront::config::http::HttpResponse;
 use aws_sdk_cloudfront::config::retry::RetryConfig;
 use aws_sdk_cloudfront::config::timeout::TimeoutConfig;
 use aws_sdk_cloudfront::error::{ProvideErrorMetadata, SdkError};
@@ -47,10 +48,7 @@ impl InvalidationError {
         }
     }
 
-    fn from_sdk<R>(error: SdkError<CreateInvalidationError, R>) -> Self
-    where
-        R: std::fmt::Debug + Send + Sync + 'static,
-    {
+    fn from_sdk(error: SdkError<CreateInvalidationError, HttpResponse>) -> Self {
         /// Codes that mean "later". The SDK retries throttling by itself, but not the first of these.
         const LATER: [&str; 4] = [
             "TooManyInvalidationsInProgress",
@@ -59,8 +57,9 @@ impl InvalidationError {
             "TooManyRequestsException",
         ];
         let code = error.code().map(str::to_owned);
-        let server_failed =
-            matches!(&error, SdkError::ServiceError(service) if service.err().code().is_none());
+        // A server that failed may have done it all the same, whatever it calls its failure.
+        let server_failed = matches!(&error, SdkError::ServiceError(service)
+            if service.err().code().is_none() || service.raw().status().is_server_error());
         let answered = matches!(error, SdkError::ServiceError(_));
         let cause = shared::aws::cause(&error).into();
         match code.as_deref() {
