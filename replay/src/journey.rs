@@ -208,12 +208,13 @@ pub fn read(path: &Path) -> Result<Journey, InvalidJourney> {
             steps: vec![step],
         });
     }
-    let event: Value = read_json(path)?;
+    let text = read_text(path)?;
+    let event: Value = parse_json(path, &text)?;
     if event.get("triggerSource").is_some() || event.get("Records").is_some() {
         let reason = "an event: it must lie in a folder named after its function, such as pre-sign-up";
         return Err(invalid(path, reason.to_owned()));
     }
-    let file: JourneyFile = read_json(path)?;
+    let file: JourneyFile = parse_json(path, &text)?;
     check_variables(path, "environment.", &file.environment)?;
     if file.steps.is_empty() {
         return Err(invalid(path, "steps: is empty".to_owned()));
@@ -252,16 +253,11 @@ fn check_variables(path: &Path, prefix: &str, variables: &Variables) -> Result<(
                 VARIABLES.iter().find(|(variable, _)| variable == name).map(|(_, readers)| *readers);
             let wrong = match readers {
                 None if ACCOUNT_VARIABLES.contains(&name.as_str()) => {
-                    "names what replay makes: it is set already"
+                    "names what replay makes: it is set already".to_owned()
                 }
-                None => "no function reads this variable",
-                Some(readers) if !readers.iter().any(|reader| resource_name(reader) == *function) => {
-                    return Err(invalid(
-                        path,
-                        format!("{prefix}{function}.{name}: read by {}", readers.join(", ")),
-                    ));
-                }
-                Some(_) => continue,
+                None => "no function reads this variable".to_owned(),
+                Some(readers) if readers.iter().any(|reader| resource_name(reader) == *function) => continue,
+                Some(readers) => format!("read by {}", readers.join(", ")),
             };
             return Err(invalid(path, format!("{prefix}{function}.{name}: {wrong}")));
         }
@@ -349,9 +345,16 @@ fn invalid(path: &Path, reason: String) -> InvalidJourney {
     InvalidJourney { path: path.to_owned(), reason }
 }
 
+fn read_text(path: &Path) -> Result<String, InvalidJourney> {
+    std::fs::read_to_string(path).map_err(|error| invalid(path, error.to_string()))
+}
+
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, InvalidJourney> {
-    let text = std::fs::read_to_string(path).map_err(|error| invalid(path, error.to_string()))?;
-    let mut deserializer = serde_json::Deserializer::from_str(&text);
+    parse_json(path, &read_text(path)?)
+}
+
+fn parse_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, InvalidJourney> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| invalid(path, format!("{}: {}", error.path(), error.inner())))?;
     deserializer.end().map_err(|error| invalid(path, error.to_string()))?;

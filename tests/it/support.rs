@@ -150,7 +150,7 @@ impl UserStats {
 
     /// Handles a batch; answers the ids of the messages that must come again.
     pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
-        failed(user_stats::handle(&self.0, event.clone(), Timestamp::MAX).await.unwrap())
+        self.try_handle(event).await.unwrap()
     }
 
     /// Handles a batch twice, as SQS may deliver it.
@@ -176,7 +176,7 @@ impl CacheInvalidation {
 
     /// Handles a batch; answers the ids of the messages that must come again.
     pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
-        failed(cache_invalidation::handle(&self.0, event.clone(), Timestamp::MAX).await.unwrap())
+        self.try_handle(event).await.unwrap()
     }
 }
 
@@ -190,7 +190,7 @@ impl GroupMembership {
 
     /// Handles a batch; answers the ids of the messages that must come again.
     pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
-        self.handle_until(event, Timestamp::MAX).await
+        self.try_handle(event).await.unwrap()
     }
 
     /// Handles a batch that must be done by `deadline`.

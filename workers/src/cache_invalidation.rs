@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
 use shared::config::{ConfigError, Environment};
-use shared::events::{Data, DataChanged, Event, Subject};
+use shared::events::{Data, DataChanged, Event, InvalidEvent, Subject};
 use shared::function::Function;
 use shared::queues::Queue;
 use shared::store::{CacheMark, Reservation, Store};
@@ -188,8 +188,7 @@ fn sort(batch: &Batch, target: Target) -> (Vec<Change>, Vec<(usize, Rejection)>)
                     None
                 };
                 if let Some(reason) = reason {
-                    let message = format!("invalid data: {reason}");
-                    rejections.push((index, Rejection { error_type: "invalid_data", message }));
+                    rejections.push((index, InvalidEvent::InvalidData(reason.to_owned()).into()));
                     continue;
                 }
                 changes.push(Change { message: index, sub, views, changed_at });

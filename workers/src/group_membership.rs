@@ -133,8 +133,7 @@ fn sort(batch: &Batch, now: Timestamp) -> (Vec<Request>, Vec<(usize, Rejection)>
             }
             Ok(Event { data: Data::GroupsMapped(mapped), time, source, .. }) => {
                 if let Some(wrong) = what_is_wrong(&mapped, &source) {
-                    let text = format!("invalid data: {wrong}");
-                    rejections.push((message, Rejection { error_type: "invalid_data", message: text }));
+                    rejections.push((message, InvalidEvent::InvalidData(wrong.to_owned()).into()));
                     continue;
                 }
                 requests.push(Request {
@@ -194,25 +193,21 @@ async fn apply(deps: &Deps, change: &Change) -> Outcome {
     };
     let error_type = error.error_type();
     let rejected = |message: &str| Outcome::Rejected(Rejection { error_type, message: message.to_owned() });
-    let outcome = match &error {
-        // Nobody is in a group that is not there, unless it is the pool that is not there.
-        MembershipError::NotFound(_) if *action == Action::Remove => {
+    let outcome = match (&error, action) {
+        // Deleted since: there is nobody to put into a group. Nor is anybody in a group that is not there, unless it is
+        // the pool that is not there.
+        (MembershipError::UserNotFound(_), _) | (MembershipError::NotFound(_), Action::Remove) => {
             deps.metrics.count_by(Some(("reason", error_type)), &[("MembershipsSkipped", 1)]);
             return Outcome::Done;
         }
-        // Deleted since: there is nobody to put into a group.
-        MembershipError::UserNotFound(_) => {
-            deps.metrics.count_by(Some(("reason", error_type)), &[("MembershipsSkipped", 1)]);
-            return Outcome::Done;
-        }
-        MembershipError::NotFound(_) if deps.create_groups => rejected("there is no such user pool"),
-        MembershipError::NotFound(_) => {
+        (MembershipError::NotFound(_), _) if deps.create_groups => rejected("there is no such user pool"),
+        (MembershipError::NotFound(_), _) => {
             rejected("the user pool or the group is not there; CREATE_GROUPS=true creates groups")
         }
-        MembershipError::Invalid(_) => rejected("Cognito does not take the user name or the group"),
-        MembershipError::TooManyGroups(_) => rejected("the user pool can have no more groups"),
-        MembershipError::Throttled(_) => Outcome::NotNow,
-        MembershipError::Failed(_) => Outcome::Failed,
+        (MembershipError::Invalid(_), _) => rejected("Cognito does not take the user name or the group"),
+        (MembershipError::TooManyGroups(_), _) => rejected("the user pool can have no more groups"),
+        (MembershipError::Throttled(_), _) => Outcome::NotNow,
+        (MembershipError::Failed(_), _) => Outcome::Failed,
     };
     tracing::error!(error_type, cause = chain(&error), "a group membership was not changed");
     deps.metrics.count_by(Some(("reason", error_type)), &[("MembershipsFailed", 1)]);

@@ -193,15 +193,9 @@ impl EmbeddedHttpClient {
         match operation {
             "CreateInvalidation" => {
                 let text = String::from_utf8_lossy(body);
-                let elements = |name: &str| -> Vec<String> {
-                    let rests =
-                        text.split(&format!("<{name}>")).skip(1).map(str::to_owned).collect::<Vec<_>>();
-                    let content = |rest: &String| rest.split("</").next().map(str::to_owned);
-                    rests.iter().filter_map(content).collect()
-                };
                 let mut journal = self.journal();
-                journal.invalidations.push(elements("Path"));
-                journal.caller_references.extend(elements("CallerReference"));
+                journal.invalidations.push(elements(&text, "Path"));
+                journal.caller_references.extend(elements(&text, "CallerReference"));
             }
             "ChangeMessageVisibilityBatch" => {
                 let body: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -288,6 +282,13 @@ impl EmbeddedHttpClient {
             fault => Ok(Answer { response, is_cut_off: fault.is_some() }),
         }
     }
+}
+
+/// What stands in the elements of this name.
+pub fn elements(xml: &str, name: &str) -> Vec<String> {
+    let tag = format!("<{name}>");
+    let contents = xml.split(&tag).skip(1).filter_map(|rest| rest.split("</").next());
+    contents.map(str::to_owned).collect()
 }
 
 fn user_pool(id: &str) -> UserPoolView {

@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use replay::embedded::http_client::{Answer, Aws, error_response};
+use replay::embedded::http_client::{Answer, Aws, elements, error_response};
 use replay::embedded::{ManualTime, TABLE};
 use serde_json::{Value, json};
 use shared::time::plus_seconds;
@@ -379,11 +379,7 @@ impl State {
     }
 
     fn invalidate(&mut self, xml: &str) -> MockResponse {
-        let elements = |name: &str| -> Vec<String> {
-            let rests = xml.split(&format!("<{name}>")).skip(1).map(str::to_owned).collect::<Vec<_>>();
-            rests.iter().filter_map(|rest| rest.split("</").next().map(str::to_owned)).collect()
-        };
-        let (items, reference) = (elements("Path"), elements("CallerReference").remove(0));
+        let (items, reference) = (elements(xml, "Path"), elements(xml, "CallerReference").remove(0));
         let now = self.time.now();
         let created_at = match self.references.get(&reference) {
             Some((known, at)) if *known == items => *at,

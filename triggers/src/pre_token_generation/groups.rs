@@ -74,11 +74,6 @@ pub struct MappedGroups {
 }
 
 impl MappedGroups {
-    /// Everything as Cognito sent it.
-    pub fn unchanged(sent: &GroupConfiguration) -> Self {
-        Self { groups: sent.groups_to_override.clone(), ..Self::default() }
-    }
-
     /// What is taken away, without what is added: for a user about whom the store could not be asked.
     pub fn without_additions(self, sent: &GroupConfiguration) -> Self {
         let Some(new) = self.configuration else { return self };
