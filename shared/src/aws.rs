@@ -52,8 +52,11 @@ pub fn trigger_settings(loader: ConfigLoader) -> ConfigLoader {
     loader.timeout_config(timeouts.build()).retry_config(retries)
 }
 
-/// A worker's call to AWS has ended after this time, one way or the other.
+/// A worker's call to AWS has ended after this time.
 pub const WORKER_CALL_SECONDS: i64 = 5;
+/// What a worker's call asked for has happened after this time, or never will: AWS may still be at work when a call has
+/// been given up.
+pub const WORKER_CALL_SETTLED_SECONDS: i64 = 2 * WORKER_CALL_SECONDS;
 
 /// Settings for a worker: patient enough for a transaction of 100 items, short enough to leave time for the
 /// rest of the batch.

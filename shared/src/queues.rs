@@ -8,6 +8,8 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
+use futures_util::{Stream, StreamExt, stream};
+use tokio::time::timeout;
 
 use crate::aws;
 use crate::events::Event;
@@ -20,6 +22,8 @@ pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 pub const MAX_ATTRIBUTES: usize = 10;
 /// SQS: a message group id has at most 128 characters.
 const MAX_GROUP_ID_CHARS: usize = 128;
+/// Batches under way at once.
+const CALLS_IN_FLIGHT: usize = 8;
 
 /// A queue to send to.
 #[derive(Clone, Debug)]
@@ -103,74 +107,103 @@ impl Queue {
         call.map(|_| ()).map_err(QueueError::new("SendMessage"))
     }
 
-    /// Sends messages in as few calls as SQS allows. Answers for each message, in their order, whether SQS
-    /// accepted it.
-    pub async fn send_batch(&self, messages: Vec<Message>) -> Vec<bool> {
+    /// Sends messages in as few calls as SQS allows, and gives up after `patience`. Answers for each message, in
+    /// their order, whether SQS accepted it for certain.
+    pub async fn send_batch(&self, messages: Vec<Message>, patience: Duration) -> Vec<bool> {
         let mut accepted = vec![false; messages.len()];
-        for batch in batches(messages) {
-            let entries = batch.into_iter().map(|(index, message)| {
-                SendMessageBatchRequestEntry::builder()
-                    .id(index.to_string())
-                    .message_body(message.body)
-                    .set_message_attributes(Some(message.attributes.into_iter().collect()))
-                    .set_message_group_id(message.group_id)
-                    .build()
-            });
-            let entries = match entries.collect::<Result<Vec<_>, _>>() {
-                Ok(entries) => entries,
-                Err(error) => {
-                    tracing::error!(error_type = "send_failed", cause = %error, "messages not sent");
-                    continue;
-                }
-            };
-            match self
-                .client
-                .send_message_batch()
-                .queue_url(&self.url)
-                .set_entries(Some(entries))
-                .send()
-                .await
-            {
-                Ok(output) => {
-                    for entry in output.failed() {
-                        tracing::warn!(error_type = "send_refused", code = entry.code(), "message not sent");
-                    }
-                    for entry in output.successful() {
-                        if let Some(accepted) =
-                            entry.id().parse().ok().and_then(|i: usize| accepted.get_mut(i))
-                        {
-                            *accepted = true;
-                        }
-                    }
-                }
-                Err(error) => {
-                    let cause = aws::cause(&error);
-                    tracing::warn!(error_type = "send_failed", cause, "messages not sent");
+        let calls = stream::iter(batches(messages)).map(|batch| self.send_entries(batch));
+        let sent = within(patience, calls, |indexes| {
+            for index in indexes {
+                if let Some(accepted) = accepted.get_mut(index) {
+                    *accepted = true;
                 }
             }
+        });
+        if !sent.await {
+            tracing::warn!(error_type = "deadline", "no time left to send messages");
         }
         accepted
     }
 
-    /// Sets when messages of this queue become visible again: `(receipt handle, delay)`. What fails is logged
-    /// and comes back after the queue's own visibility time-out.
-    pub async fn delay(&self, receipts: Vec<(String, Duration)>) {
-        for batch in receipts.chunks(MAX_BATCH_ENTRIES) {
-            let entries = batch.iter().enumerate().map(|(index, (receipt, delay))| {
-                ChangeMessageVisibilityBatchRequestEntry::builder()
-                    .id(index.to_string())
-                    .receipt_handle(receipt)
-                    .visibility_timeout(i32::try_from(delay.as_secs()).unwrap_or(i32::MAX))
-                    .build()
-            });
-            let Ok(entries) = entries.collect::<Result<Vec<_>, _>>() else { continue };
-            let call = self.client.change_message_visibility_batch().queue_url(&self.url);
-            if let Err(error) = call.set_entries(Some(entries)).send().await {
+    /// Sends one batch. Answers with the indexes of what SQS accepted.
+    async fn send_entries(&self, batch: Vec<(usize, Message)>) -> Vec<usize> {
+        let entries = batch.into_iter().map(|(index, message)| {
+            SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(message.body)
+                .set_message_attributes(Some(message.attributes.into_iter().collect()))
+                .set_message_group_id(message.group_id)
+                .build()
+        });
+        let entries = match entries.collect::<Result<Vec<_>, _>>() {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::error!(error_type = "send_failed", cause = %error, "messages not sent");
+                return Vec::new();
+            }
+        };
+        let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        match call.send().await {
+            Ok(output) => {
+                for entry in output.failed() {
+                    tracing::warn!(error_type = "send_refused", code = entry.code(), "message not sent");
+                }
+                output.successful().iter().filter_map(|entry| entry.id().parse().ok()).collect()
+            }
+            Err(error) => {
+                let cause = aws::cause(&error);
+                tracing::warn!(error_type = "send_failed", cause, "messages not sent");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Sets when messages of this queue become visible again: `(receipt handle, delay)`, and gives up after
+    /// `patience`. What fails is logged and comes back after the queue's own visibility time-out.
+    pub async fn delay(&self, receipts: Vec<(String, Duration)>, patience: Duration) {
+        let calls = receipts.chunks(MAX_BATCH_ENTRIES).map(|batch| self.delay_entries(batch));
+        if !within(patience, stream::iter(calls), |()| ()).await {
+            tracing::warn!(error_type = "deadline", "no time left to change the visibility");
+        }
+    }
+
+    async fn delay_entries(&self, batch: &[(String, Duration)]) {
+        let entries = batch.iter().enumerate().map(|(index, (receipt, delay))| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(index.to_string())
+                .receipt_handle(receipt)
+                .visibility_timeout(i32::try_from(delay.as_secs()).unwrap_or(i32::MAX))
+                .build()
+        });
+        let Ok(entries) = entries.collect::<Result<Vec<_>, _>>() else { return };
+        let call = self.client.change_message_visibility_batch().queue_url(&self.url);
+        match call.set_entries(Some(entries)).send().await {
+            Ok(output) => {
+                for entry in output.failed() {
+                    let code = entry.code();
+                    tracing::warn!(error_type = "delay_refused", code, "visibility not changed");
+                }
+            }
+            Err(error) => {
                 let cause = aws::cause(&error);
                 tracing::warn!(error_type = "delay_failed", cause, "visibility not changed");
             }
         }
     }
+}
+
+/// Makes calls, some of them at once, and hands over what each answers. Answers whether all were made within
+/// `patience`; what was under way then is dropped.
+async fn within<C: Future>(
+    patience: Duration,
+    calls: impl Stream<Item = C>,
+    mut answered: impl FnMut(C::Output),
+) -> bool {
+    let all = calls.buffer_unordered(CALLS_IN_FLIGHT).for_each(|answer| {
+        answered(answer);
+        std::future::ready(())
+    });
+    timeout(patience, all).await.is_ok()
 }
 
 /// How long a message that fails for the `receive_count`th time stays invisible: `first`, doubling up to

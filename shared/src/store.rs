@@ -18,7 +18,7 @@ pub mod millis;
 pub mod profiles;
 
 pub use commits::{Commit, CommitError, Consistency, StoredStatistics};
-pub use invalidations::{CacheMark, Reservation};
+pub use invalidations::{CacheMark, CollapseClaim, Reservation};
 pub use keys::Partition;
 pub use profiles::{Profile, ProfileState};
 

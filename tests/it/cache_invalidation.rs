@@ -1,5 +1,6 @@
 //! cache-invalidation.
 
+use aws_lambda_events::sqs::SqsEvent;
 use replay::embedded::Fault;
 use serde_json::{Value, json};
 
@@ -128,18 +129,69 @@ async fn a_path_evicts_one_view_and_says_nothing_of_the_others() {
     assert_eq!(invalidations(&rig), views);
 }
 
+fn changes_of_four_users(batch_number: usize, at: &str) -> SqsEvent {
+    let change = |i: usize| changed(&format!("{batch_number}-{i}"), &format!("user-{i}"), at);
+    batch(&(0..4).map(change).collect::<Vec<_>>())
+}
+
 #[tokio::test]
-async fn a_collapse_that_somebody_else_made_leaves_the_items_one_by_one() {
+async fn a_collapse_that_somebody_else_makes_is_waited_for() {
     let rig = rig().await;
     let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]).await;
     let now = rig.account.time.now();
     let since = shared::time::minus_seconds(now, 300);
-    assert!(rig.store().await.claim_collapse(rig.account.distribution_id(), now, since).await.unwrap());
+    let store = rig.store().await;
+    let claim = store.claim_collapse(rig.account.distribution_id(), now, since).await.unwrap();
+    assert!(claim.is_some());
     rig.account.time.advance(1);
-    let change = |i: usize| changed(&format!("{i}"), &format!("user-{i}"), "08:59:50");
-    let changes = batch(&(0..4).map(change).collect::<Vec<_>>());
+    let changes = changes_of_four_users(0, "08:59:50");
+    assert_eq!(worker.handle(&changes).await.len(), 4);
+    assert_eq!(invalidations(&rig).len(), 0, "user by user it would cost a multiple");
+    // That one died: its claim runs out.
+    rig.account.time.advance(300);
     assert_eq!(worker.handle(&changes).await, [] as [&str; 0]);
-    assert_eq!(invalidations(&rig), [(0..4).map(|i| format!("#user:user-{i}")).collect::<Vec<_>>()]);
+    assert_eq!(invalidations(&rig), [["#users".to_owned()]]);
+}
+
+#[tokio::test]
+async fn too_many_users_soon_after_a_collapse_wait_for_the_next_one() {
+    let rig = rig().await;
+    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]).await;
+    assert_eq!(worker.handle(&changes_of_four_users(0, "08:59:50")).await, [] as [&str; 0]);
+    rig.account.time.advance(60);
+    let changes = changes_of_four_users(1, "09:00:30");
+    assert_eq!(worker.handle(&changes).await.len(), 4);
+    assert_eq!(rig.account.count("InvalidationsWaiting"), 4);
+    assert_eq!(invalidations(&rig).len(), 1);
+    rig.account.time.advance(240);
+    assert_eq!(worker.handle(&changes).await, [] as [&str; 0]);
+    assert_eq!(invalidations(&rig), [["#users".to_owned()], ["#users".to_owned()]]);
+}
+
+#[tokio::test]
+async fn a_collapse_that_cloudfront_refuses_may_be_tried_again_at_once() {
+    let rig = rig().await;
+    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]).await;
+    rig.account.faults.inject("CreateInvalidation", Fault::Error("TooManyInvalidationsInProgress"), 1);
+    let changes = changes_of_four_users(0, "08:59:50");
+    assert_eq!(worker.handle(&changes).await.len(), 4);
+    assert_eq!(spent(&rig).await, (json!(0), json!(0)));
+    rig.account.time.advance(30);
+    assert_eq!(worker.handle(&changes).await, [] as [&str; 0]);
+    assert_eq!(invalidations(&rig), [["#users".to_owned()]]);
+}
+
+#[tokio::test]
+async fn a_spent_budget_that_lets_entries_expire_leaves_the_collapse_to_others() {
+    let rig = rig().await;
+    let poor = [("COLLAPSE_ABOVE", "3"), ("MONTHLY_ITEM_BUDGET", "1")];
+    let worker = rig.cache_invalidation(&poor).await;
+    assert_eq!(worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await, [] as [&str; 0]);
+    assert_eq!(worker.handle(&changes_of_four_users(0, "08:59:50")).await, [] as [&str; 0]);
+    assert_eq!(invalidations(&rig).len(), 1, "the budget is spent");
+    let rich = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]).await;
+    assert_eq!(rich.handle(&changes_of_four_users(1, "08:59:50")).await, [] as [&str; 0]);
+    assert_eq!(invalidations(&rig).len(), 2);
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
-    fn each_message_is_skipped_or_in_exactly_one_call(
+    fn each_message_is_skipped_or_waits_or_is_in_exactly_one_call(
         changes in changes(), known in known(), by_tag in any::<bool>(), collapse_above in 1..80_u32, age in 0..2_000_i64,
     ) {
         let target = if by_tag { Target::Tag } else { Target::Path };
@@ -98,7 +98,8 @@ proptest! {
 
         let skipped = plan.skipped.iter().map(|(message, _)| *message);
         let called = plan.calls.iter().flat_map(|call| call.messages.iter().copied());
-        let mut messages: Vec<usize> = skipped.chain(called).collect();
+        let waiting = plan.waiting.iter().flat_map(|waiting| waiting.messages.iter().copied());
+        let mut messages: Vec<usize> = skipped.chain(called).chain(waiting).collect();
         messages.sort_unstable();
         prop_assert_eq!(messages, (0..changes.len()).collect::<Vec<_>>());
 
@@ -106,7 +107,9 @@ proptest! {
         prop_assert_eq!(items.iter().collect::<BTreeSet<_>>().len(), items.len(), "nothing is paid twice");
         prop_assert!(plan.calls.iter().all(|call| (1..=MAX_ITEMS).contains(&call.items.len())));
         let collapses = plan.calls.iter().filter(|call| call.collapse).count();
-        prop_assert!(collapses == 0 || (plan.calls.len() == 1 && known.may_collapse(at(0))));
+        let soon = known.collapse.as_ref().is_some_and(|mark| mark.last_invalidated_at > at(-300));
+        prop_assert!(collapses == 0 || (plan.calls.len() == 1 && !soon));
+        prop_assert!(plan.waiting.is_none_or(|waiting| soon && waiting.until > at(0) && plan.calls.is_empty()));
     }
 
     #[test]

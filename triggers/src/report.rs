@@ -1,6 +1,8 @@
 //! Telling the user-events queue what happened. Sending never decides a sign-in: where SQS fails, the event
 //! goes to the log, from which `replay recover` brings it back.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use shared::config::ConfigError;
 use shared::events::{Data, Event, Subject, pool_source};
@@ -65,7 +67,9 @@ impl Reporter {
         if events.len() == 1 {
             return self.send(events.remove(0)).await;
         }
-        let accepted = self.queue.send_batch(events.iter().map(Message::from).collect()).await;
+        // One call, which has a time-out of its own.
+        let messages = events.iter().map(Message::from).collect();
+        let accepted = self.queue.send_batch(messages, Duration::MAX).await;
         for (event, accepted) in events.iter().zip(accepted) {
             if !accepted {
                 lost_event(event, &std::io::Error::other("SQS did not accept the message"));

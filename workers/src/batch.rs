@@ -15,12 +15,18 @@ use shared::events::{Event, InvalidEvent};
 use shared::queues::{MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, Queue, backoff};
 use shared::telemetry::Metrics;
 
+use crate::deadline::Deadline;
+
 /// The message attribute that holds the stable word.
 pub const ERROR_TYPE: &str = "error.type";
 /// The message attribute that holds the sentence.
 pub const ERROR_MESSAGE: &str = "error.message";
 /// The sentence has at most this many characters.
 const MAX_ERROR_MESSAGE_CHARS: usize = 256;
+/// Parking is given up after this time: messages that can succeed must not wait for a dead-letter queue that hangs.
+const PARKING_PATIENCE: Duration = Duration::from_secs(10);
+/// What is left for the answer to Lambda.
+const ANSWER_SECONDS: i64 = 1;
 
 /// A batch that fails as a whole: SQS delivers all of it again.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -127,6 +133,7 @@ impl Batch {
         rejections: Vec<(usize, Rejection)>,
         dead_letters: &Queue,
         metrics: &Metrics,
+        deadline: &Deadline,
     ) {
         let mut parked = Vec::new();
         let mut messages = Vec::new();
@@ -140,8 +147,9 @@ impl Batch {
                 None => self.fail([index]),
             }
         }
-        for ((index, rejection), accepted) in parked.into_iter().zip(dead_letters.send_batch(messages).await)
-        {
+        let patience = PARKING_PATIENCE.min(deadline.until(ANSWER_SECONDS));
+        let accepted = dead_letters.send_batch(messages, patience).await;
+        for ((index, rejection), accepted) in parked.into_iter().zip(accepted) {
             if accepted {
                 let error_type = rejection.error_type;
                 tracing::warn!(error_type, message_id = self.message_id(index), "message parked");
@@ -184,12 +192,20 @@ impl Batch {
         (fits && !message.body.is_empty()).then_some(message)
     }
 
+    /// Reports messages as failed, to come again after `delay`.
+    pub fn fail_for(&mut self, indexes: impl IntoIterator<Item = usize>, delay: Duration) {
+        for index in indexes {
+            self.delayed.insert(index, delay);
+            self.failed.insert(index);
+        }
+    }
+
     /// Sets the delays and answers Lambda.
-    pub async fn finish(self, queue: &Queue) -> Result<SqsBatchResponse, BatchError> {
+    pub async fn finish(self, queue: &Queue, deadline: &Deadline) -> Result<SqsBatchResponse, BatchError> {
         let receipt =
             |index: usize| self.messages.get(index).and_then(|message| message.receipt_handle.clone());
         let delays = self.delayed.iter().filter_map(|(index, delay)| Some((receipt(*index)?, *delay)));
-        queue.delay(delays.collect()).await;
+        queue.delay(delays.collect(), deadline.until(ANSWER_SECONDS)).await;
 
         let mut response = SqsBatchResponse::default();
         for index in self.failed.iter().copied() {

@@ -6,29 +6,33 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
+use shared::aws::WORKER_CALL_SECONDS;
 use shared::config::{ConfigError, Environment};
 use shared::events::{Data, DataChanged, Event, InvalidEvent, Subject};
 use shared::function::Function;
 use shared::queues::Queue;
-use shared::store::{CacheMark, Reservation, Store};
+use shared::store::{CacheMark, CollapseClaim, Reservation, Store};
 use shared::telemetry::{Metrics, Unit, chain};
 use shared::time::{Clock, minus_seconds, plus_seconds, seconds_between};
 
 use crate::batch::{Batch, BatchError, Rejection};
+use crate::deadline::Deadline;
 
 pub mod distribution;
 pub mod items;
 pub mod planner;
 
-use distribution::{Distribution, InvalidationError};
+use distribution::{CLOUDFRONT_SECONDS, Distribution, InvalidationError};
 use items::Target;
-use planner::{COLLAPSE_INTERVAL_SECONDS, Call, Change, Known, Limits, Plan};
+use planner::{COLLAPSE_INTERVAL_SECONDS, Call, Change, Known, Limits, Plan, Waiting};
 
 /// How long messages wait that CloudFront had no room for; it doubles with each receive.
 const FIRST_DELAY: Duration = Duration::from_secs(30);
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
-/// No call is begun when the deadline is this close.
-const DEADLINE_MARGIN_SECONDS: i64 = 20;
+/// A call takes at most so long (claim, reservation, CloudFront, giving back), with marks and delays after it.
+const CALL_SECONDS: i64 = 3 * WORKER_CALL_SECONDS + CLOUDFRONT_SECONDS + 5;
+/// Writing marks is given up when the deadline is this close.
+const MARKS_MARGIN_SECONDS: i64 = 2;
 /// What is noted as evicted ends this long before the call, for clocks that differ.
 const CLOCK_SKEW_SECONDS: i64 = 1;
 /// CloudFront: each item costs this much, after the first 1,000 of a month.
@@ -128,10 +132,11 @@ pub async fn handle(
     deadline: Timestamp,
 ) -> Result<SqsBatchResponse, BatchError> {
     let mut batch = Batch::new(event);
+    let deadline = Deadline::new(deadline, deps.clock.clone());
     let (changes, rejections) = sort(&batch, deps.config.limits.target);
-    batch.park(rejections, &deps.dead_letters, &deps.metrics).await;
+    batch.park(rejections, &deps.dead_letters, &deps.metrics, &deadline).await;
     if changes.is_empty() {
-        return batch.finish(&deps.cache_invalidations).await;
+        return batch.finish(&deps.cache_invalidations, &deadline).await;
     }
 
     let subs: BTreeSet<&str> = changes.iter().map(|change| change.sub.as_str()).collect();
@@ -145,20 +150,22 @@ pub async fn handle(
     };
     let oldest = changes.iter().filter_map(|change| batch.sent_at(change.message)).min();
     let now = deps.clock.now();
-    let mut plan = planner::plan(&changes, &known, &deps.config.limits, now, oldest.unwrap_or(now));
-    if plan.calls.iter().any(|call| call.collapse) && !may_collapse(deps, now).await {
-        let limits = Limits { collapse_above: u32::MAX, ..deps.config.limits };
-        plan = planner::plan(&changes, &known, &limits, now, now);
-    }
-    count(deps, &changes, &plan);
+    let plan = planner::plan(&changes, &known, &deps.config.limits, now, oldest.unwrap_or(now));
+    count(deps, &plan);
 
+    if let Some(Waiting { messages, until }) = plan.waiting {
+        // Not all at the same moment: the first collapse spares the others their call.
+        let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+        batch.fail_for(messages, left + FIRST_DELAY.mul_f64(0.1 + fastrand::f64()));
+    }
     let mut calls = plan.calls.into_iter();
     for call in calls.by_ref() {
-        let in_time = deps.clock.now() <= minus_seconds(deadline, DEADLINE_MARGIN_SECONDS);
-        let outcome = if in_time { invalidate(deps, &batch, &call).await } else { Outcome::NotNow };
+        let in_time = deadline.leaves(CALL_SECONDS);
+        let outcome =
+            if in_time { invalidate(deps, &batch, &call, &deadline).await } else { Outcome::NotNow };
         match outcome {
             Outcome::Done => {}
-            Outcome::Collapsed => return batch.finish(&deps.cache_invalidations).await,
+            Outcome::Collapsed => return batch.finish(&deps.cache_invalidations, &deadline).await,
             Outcome::NotNow => {
                 batch.fail_with_backoff(call.messages, FIRST_DELAY, LONGEST_DELAY);
                 break;
@@ -168,7 +175,7 @@ pub async fn handle(
     for call in calls {
         batch.fail_with_backoff(call.messages, FIRST_DELAY, LONGEST_DELAY);
     }
-    batch.finish(&deps.cache_invalidations).await
+    batch.finish(&deps.cache_invalidations, &deadline).await
 }
 
 /// Sorts the messages of a batch into changes, and what can never succeed.
@@ -199,47 +206,90 @@ fn sort(batch: &Batch, target: Target) -> (Vec<Change>, Vec<(usize, Rejection)>)
     (changes, rejections)
 }
 
-fn count(deps: &Deps, changes: &[Change], plan: &Plan) {
-    let items: usize = plan.calls.iter().filter(|call| !call.collapse).map(|call| call.subs.len()).sum();
-    let changes_left = changes.len() - plan.skipped.len();
-    let coalesced = changes_left.saturating_sub(items) as u64;
-    deps.metrics.count(&[("InvalidationsCoalesced", coalesced)]);
+fn count(deps: &Deps, plan: &Plan) {
+    let calls = plan.calls.iter().filter(|call| !call.collapse);
+    let coalesced: usize = calls.map(|call| call.messages.len() - call.subs.len()).sum();
+    let waiting = plan.waiting.as_ref().map_or(0, |waiting| waiting.messages.len());
+    deps.metrics
+        .count(&[("InvalidationsCoalesced", coalesced as u64), ("InvalidationsWaiting", waiting as u64)]);
     for (_, reason) in &plan.skipped {
         deps.metrics.count_by(Some(("reason", reason.name())), &[("InvalidationsSkipped", 1)]);
     }
 }
 
+/// What was taken before a call, to be given back where the call was surely not made.
+struct Taken {
+    /// When, for the month of the ledger.
+    at: Timestamp,
+    items: usize,
+    claim: Option<CollapseClaim>,
+}
+
 /// Books the items, makes the call and notes what was evicted.
-async fn invalidate(deps: &Deps, batch: &Batch, call: &Call) -> Outcome {
-    let Deps { config, store, .. } = deps;
-    let now = deps.clock.now();
-    let reserved = store
-        .reserve_invalidation(&config.distribution_id, now, call.items.len(), config.monthly_item_budget)
-        .await;
-    match reserved {
-        Ok(Reservation::Granted) => create(deps, batch, call, now).await,
-        Ok(Reservation::Exhausted) => without_budget(deps, batch, call).await,
-        Err(error) => {
-            tracing::error!(error_type = "store", cause = chain(&error), "the ledger could not be written");
+async fn invalidate(deps: &Deps, batch: &Batch, call: &Call, deadline: &Deadline) -> Outcome {
+    let (config, now) = (&deps.config, deps.clock.now());
+    let claim = match call.collapse {
+        true => match claim_collapse(deps, now).await {
+            Some(claim) => Some(claim),
+            None => return Outcome::NotNow,
+        },
+        false => None,
+    };
+    let taken = Taken { at: now, items: call.items.len(), claim };
+    match reserve(deps, &taken, config.monthly_item_budget).await {
+        Some(Reservation::Granted) => create(deps, batch, call, taken, deadline).await,
+        Some(Reservation::Exhausted) => without_budget(deps, batch, call, taken.claim, deadline).await,
+        None => {
+            give_back_claim(deps, taken.claim).await;
             Outcome::NotNow
         }
     }
 }
 
-/// Takes the right to the one collapse in five minutes. The planner only guesses: another worker may be first.
-async fn may_collapse(deps: &Deps, now: Timestamp) -> bool {
-    let since = minus_seconds(now, COLLAPSE_INTERVAL_SECONDS);
-    match deps.store.claim_collapse(&deps.config.distribution_id, now, since).await {
-        Ok(claimed) => claimed,
+/// Books items in the month's ledger. `None` where that failed.
+async fn reserve(deps: &Deps, taken: &Taken, budget: Option<u64>) -> Option<Reservation> {
+    let distribution = &deps.config.distribution_id;
+    match deps.store.reserve_invalidation(distribution, taken.at, taken.items, budget).await {
+        Ok(reservation) => Some(reservation),
         Err(error) => {
-            tracing::error!(error_type = "store", cause = chain(&error), "the collapse could not be claimed");
-            false
+            tracing::error!(error_type = "store", cause = chain(&error), "the ledger could not be written");
+            None
         }
     }
 }
 
+/// Takes the right to the one collapse in five minutes. The planner only guesses: another worker may be first.
+async fn claim_collapse(deps: &Deps, now: Timestamp) -> Option<CollapseClaim> {
+    let since = minus_seconds(now, COLLAPSE_INTERVAL_SECONDS);
+    match deps.store.claim_collapse(&deps.config.distribution_id, now, since).await {
+        Ok(claim) => claim,
+        Err(error) => {
+            tracing::error!(error_type = "store", cause = chain(&error), "the collapse could not be claimed");
+            None
+        }
+    }
+}
+
+/// Else nobody could make the collapse for five minutes.
+async fn give_back_claim(deps: &Deps, claim: Option<CollapseClaim>) {
+    let Some(claim) = claim else { return };
+    if let Err(error) = deps.store.release_collapse(&deps.config.distribution_id, claim).await {
+        tracing::warn!(
+            error_type = "store",
+            cause = chain(&error),
+            "the next collapse comes five minutes late"
+        );
+    }
+}
+
 /// What happens to a call when the month's budget is spent.
-async fn without_budget(deps: &Deps, batch: &Batch, call: &Call) -> Outcome {
+async fn without_budget(
+    deps: &Deps,
+    batch: &Batch,
+    call: &Call,
+    claim: Option<CollapseClaim>,
+    deadline: &Deadline,
+) -> Outcome {
     let now = deps.clock.now();
     let reason = match deps.config.budget_exhausted {
         BudgetExhausted::Expire => "expire",
@@ -248,41 +298,43 @@ async fn without_budget(deps: &Deps, batch: &Batch, call: &Call) -> Outcome {
     deps.metrics.count_by(Some(("reason", reason)), &[("BudgetExhausted", 1)]);
     tracing::error!(error_type = "budget_exhausted", reason, "the month's invalidation items are spent");
     if deps.config.budget_exhausted == BudgetExhausted::Expire {
+        give_back_claim(deps, claim).await;
         return Outcome::Done;
     }
-    if !call.collapse && !may_collapse(deps, now).await {
-        return Outcome::NotNow;
-    }
+    let claim = match claim {
+        Some(claim) => claim,
+        None => match claim_collapse(deps, now).await {
+            Some(claim) => claim,
+            None => return Outcome::NotNow,
+        },
+    };
     let everybody =
         Call { items: vec![deps.config.limits.target.everybody()], collapse: true, ..call.clone() };
-    match deps.store.reserve_invalidation(&deps.config.distribution_id, now, 1, None).await {
-        Ok(_) => create(deps, batch, &everybody, now).await,
-        Err(error) => {
-            tracing::error!(error_type = "store", cause = chain(&error), "the ledger could not be written");
+    let taken = Taken { at: now, items: 1, claim: Some(claim) };
+    match reserve(deps, &taken, None).await {
+        Some(_) => create(deps, batch, &everybody, taken, deadline).await,
+        None => {
+            give_back_claim(deps, taken.claim).await;
             Outcome::NotNow
         }
     }
 }
 
-async fn create(deps: &Deps, batch: &Batch, call: &Call, now: Timestamp) -> Outcome {
+/// Makes a call that is booked.
+async fn create(deps: &Deps, batch: &Batch, call: &Call, taken: Taken, deadline: &Deadline) -> Outcome {
     let Deps { config, store, .. } = deps;
+    let now = deps.clock.now();
     let message_ids = call.messages.iter().map(|message| batch.message_id(*message));
     let reference = distribution::caller_reference(message_ids, &call.items);
     let created_at = match deps.distribution.invalidate(&call.items, &reference).await {
         Ok(created_at) => created_at,
         Err(error) => {
-            tracing::error!(
-                error_type = error.error_type(),
-                cause = chain(&error),
-                "nothing was invalidated"
-            );
-            deps.metrics.count_by(Some(("reason", error.error_type())), &[("InvalidationsFailed", 1)]);
+            let error_type = error.error_type();
+            tracing::error!(error_type, cause = chain(&error), "nothing was invalidated");
+            deps.metrics.count_by(Some(("reason", error_type)), &[("InvalidationsFailed", 1)]);
             // What CloudFront surely did not do costs nothing. A time-out says nothing of the kind.
-            if !matches!(error, InvalidationError::Unanswered(_))
-                && let Err(error) =
-                    store.release_invalidation(&config.distribution_id, now, call.items.len()).await
-            {
-                tracing::warn!(error_type = "store", cause = chain(&error), "the ledger counts too much");
+            if !matches!(error, InvalidationError::Unanswered(_)) {
+                give_back(deps, taken).await;
             }
             return Outcome::NotNow;
         }
@@ -296,22 +348,36 @@ async fn create(deps: &Deps, batch: &Batch, call: &Call, now: Timestamp) -> Outc
     let mark = CacheMark { last_invalidated_at: minus_seconds(evicted_at, CLOCK_SKEW_SECONDS) };
     let lifetime = i64::from(config.limits.max_cache_lifetime_seconds);
     let expires_at = plus_seconds(now, lifetime + MARK_GRACE_SECONDS);
-    let noted = match (call.collapse, config.limits.target) {
-        (true, _) => {
-            deps.metrics.count(&[("InvalidationsCollapsed", call.subs.len() as u64)]);
-            store.mark_collapsed(&config.distribution_id, &mark, expires_at).await
+    let noting = async {
+        match (call.collapse, config.limits.target) {
+            (true, _) => store.mark_collapsed(&config.distribution_id, &mark, expires_at).await,
+            (false, Target::Tag) => {
+                store.mark_invalidated(call.subs.iter().map(String::as_str), &mark, expires_at).await
+            }
+            // One view of a user says nothing of the others.
+            (false, Target::Path) => Ok(()),
         }
-        (false, Target::Tag) => {
-            store.mark_invalidated(call.subs.iter().map(String::as_str), &mark, expires_at).await
-        }
-        // One view of a user says nothing of the others.
-        (false, Target::Path) => Ok(()),
     };
-    if let Err(error) = noted {
-        // It costs at most another invalidation.
-        tracing::warn!(error_type = "store", cause = chain(&error), "the mark was not written");
+    if call.collapse {
+        deps.metrics.count(&[("InvalidationsCollapsed", call.subs.len() as u64)]);
+    }
+    // Without the mark, it costs at most another invalidation.
+    match tokio::time::timeout(deadline.until(MARKS_MARGIN_SECONDS), noting).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(error_type = "store", cause = chain(&error), "the mark was not written");
+        }
+        Err(_) => tracing::warn!(error_type = "deadline", "no time left to write the marks"),
     }
     // What was evicted for an earlier delivery says nothing of this one's other messages.
     let is_fresh = evicted_at >= minus_seconds(now, CLOCK_SKEW_SECONDS);
     if call.collapse && is_fresh { Outcome::Collapsed } else { Outcome::Done }
+}
+
+async fn give_back(deps: &Deps, taken: Taken) {
+    let released = deps.store.release_invalidation(&deps.config.distribution_id, taken.at, taken.items);
+    if let Err(error) = released.await {
+        tracing::warn!(error_type = "store", cause = chain(&error), "the ledger counts too much");
+    }
+    give_back_claim(deps, taken.claim).await;
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
+use shared::aws::WORKER_CALL_SECONDS;
 use shared::config::ConfigError;
 use shared::events::{Data, Event, GroupsMapped, InvalidEvent, MAX_AHEAD_SECONDS, pool_source};
 use shared::function::Function;
@@ -16,6 +17,7 @@ use shared::telemetry::{Metrics, chain};
 use shared::time::{Clock, minus_seconds, plus_seconds};
 
 use crate::batch::{Batch, BatchError, Rejection};
+use crate::deadline::Deadline;
 
 pub mod plan;
 pub mod user_pools;
@@ -32,8 +34,8 @@ pub const MAX_AGE_SECONDS: i64 = 24 * 3600;
 /// Nobody is put into a group on a word older than this: SQS has no order, and the group may have been taken away
 /// since. The user's next token says it anew.
 pub const MAX_ADD_AGE_SECONDS: i64 = 15 * 60;
-/// No call is begun when the deadline is this close: a group that is not there takes three calls.
-const DEADLINE_MARGIN_SECONDS: i64 = 3 * shared::aws::WORKER_CALL_SECONDS;
+/// A change takes at most so long (a group that is not there takes three calls), with parking and the delays after it.
+const CHANGE_SECONDS: i64 = 3 * WORKER_CALL_SECONDS + 5;
 
 /// What the worker works with.
 pub struct Deps {
@@ -80,14 +82,14 @@ pub async fn handle(
     deadline: Timestamp,
 ) -> Result<SqsBatchResponse, BatchError> {
     let mut batch = Batch::new(event);
+    let deadline = Deadline::new(deadline, deps.clock.clone());
     let (requests, mut rejections) = sort(&batch, deps.clock.now());
     let mut throttled = false;
     for change in plan(&requests) {
         let now = deps.clock.now();
-        let in_time = now <= minus_seconds(deadline, DEADLINE_MARGIN_SECONDS);
         let outcome = if throttled {
             Outcome::NotNow
-        } else if !in_time {
+        } else if !deadline.leaves(CHANGE_SECONDS) {
             tracing::warn!(error_type = "deadline", "no time left for group memberships");
             Outcome::NotNow
         } else if change.action == Action::Add && change.at < minus_seconds(now, MAX_ADD_AGE_SECONDS) {
@@ -112,8 +114,8 @@ pub async fn handle(
     rejections.retain(|(message, _)| !batch.has_failed(*message));
     rejections.sort_by_key(|(message, _)| *message);
     rejections.dedup_by_key(|(message, _)| *message);
-    batch.park(rejections, &deps.dead_letters, &deps.metrics).await;
-    batch.finish(&deps.group_memberships).await
+    batch.park(rejections, &deps.dead_letters, &deps.metrics, &deadline).await;
+    batch.finish(&deps.group_memberships, &deadline).await
 }
 
 /// Sorts the messages of a batch into requests, and what can never succeed.

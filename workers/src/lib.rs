@@ -8,10 +8,12 @@
 //! and what they have in common:
 //!
 //! - [`batch`]: from SQS records to events; parking what can never succeed; partial batch failures
+//! - [`deadline`]: how long an invocation may still take
 //! - [`mod@run`]: the Lambda loop
 
 pub mod batch;
 pub mod cache_invalidation;
+pub mod deadline;
 pub mod group_membership;
 pub mod run;
 pub mod user_stats;

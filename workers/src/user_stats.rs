@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shared::aws::WORKER_CALL_SECONDS;
+use shared::aws::{WORKER_CALL_SECONDS, WORKER_CALL_SETTLED_SECONDS};
 use shared::config::{ConfigError, Environment};
 use shared::events::{Data, DataChanged, Event, Subject, View};
 use shared::function::Function;
@@ -24,9 +24,10 @@ use shared::store::{
     Commit, CommitError, Consistency, Partition, Profile, Store, StoreError, StoredStatistics, keys,
 };
 use shared::telemetry::{Metrics, Unit, chain};
-use shared::time::{Clock, minus_seconds, plus_seconds, seconds_between};
+use shared::time::{Clock, plus_seconds, seconds_between};
 
 use crate::batch::{Batch, BatchError, Rejection};
+use crate::deadline::Deadline;
 
 pub mod idle;
 
@@ -44,8 +45,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// How long a user's messages wait after all attempts failed; it doubles with each receive.
 const FIRST_DELAY: Duration = Duration::from_secs(5);
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
-/// No user is taken up when the deadline is this close.
-const DEADLINE_MARGIN_SECONDS: i64 = 5;
+/// An attempt to commit takes at most so long (the commit, a pause, reading again), with sending and the delays after it.
+const ATTEMPT_SECONDS: i64 = 2 * WORKER_CALL_SECONDS + 8;
+/// Sending is given up when the deadline is this close.
+const SENDING_MARGIN_SECONDS: i64 = 2;
 /// The marker of an erased user stays this long: longer than an event of theirs is accepted.
 pub const ERASURE_MARKER_DAYS: u32 = 32;
 
@@ -123,6 +126,45 @@ struct Pending {
     body: String,
 }
 
+/// What an invocation has done, for the metrics: told once, however many users it was for.
+#[derive(Default)]
+struct Tally {
+    applied: u64,
+    duplicates: u64,
+    of_erased_users: u64,
+    users_erased: u64,
+    users_in_conflict: u64,
+    skipped_idle: u64,
+    /// When the oldest of the applied events happened.
+    oldest: Option<Timestamp>,
+}
+
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.applied += other.applied;
+        self.duplicates += other.duplicates;
+        self.of_erased_users += other.of_erased_users;
+        self.users_erased += other.users_erased;
+        self.users_in_conflict += other.users_in_conflict;
+        self.skipped_idle += other.skipped_idle;
+        self.oldest = self.oldest.into_iter().chain(other.oldest).min();
+    }
+
+    fn report(&self, metrics: &Metrics, now: Timestamp) {
+        metrics.count(&[
+            ("EventsApplied", self.applied),
+            ("EventsDuplicate", self.duplicates),
+            ("EventsOfErasedUsers", self.of_erased_users),
+            ("UsersErased", self.users_erased),
+            ("UsersInConflict", self.users_in_conflict),
+            ("InvalidationsSkippedIdle", self.skipped_idle),
+        ]);
+        if let Some(oldest) = self.oldest {
+            metrics.measure("EventAge", Unit::Seconds, seconds_between(oldest, now));
+        }
+    }
+}
+
 /// What became of a partition's events.
 enum Outcome {
     /// All of them are in the statistics; perhaps somebody's pages have changed.
@@ -140,9 +182,10 @@ pub async fn handle(
     deadline: Timestamp,
 ) -> Result<SqsBatchResponse, BatchError> {
     let mut batch = Batch::new(event);
+    let deadline = Deadline::new(deadline, deps.clock.clone());
     deps.metrics.measure("BatchSize", Unit::Count, batch.len() as f64);
     let (works, rejections) = sort(deps, &batch);
-    batch.park(rejections, &deps.dead_letters, &deps.metrics).await;
+    batch.park(rejections, &deps.dead_letters, &deps.metrics, &deadline).await;
 
     let partitions: Vec<&Partition> = works.iter().map(|work| &work.partition).collect();
     let statistics = match deps.store.statistics(&partitions, Consistency::Eventual).await {
@@ -150,44 +193,49 @@ pub async fn handle(
         Err(error) => {
             tracing::error!(error_type = "store", cause = chain(&error), "statistics could not be read");
             batch.fail(works.into_iter().flat_map(|work| work.messages));
-            return batch.finish(&deps.user_events).await;
+            return batch.finish(&deps.user_events, &deadline).await;
         }
     };
 
-    let outcomes: Vec<(Vec<usize>, Outcome)> = stream::iter(works)
+    let deadline = &deadline;
+    let outcomes: Vec<(Vec<usize>, Outcome, Tally)> = stream::iter(works)
         .map(|work| {
             let known = statistics.get(&work.partition).cloned();
             async move {
-                let outcome = apply(deps, &work, known, deadline).await;
-                (work.messages, outcome)
+                let mut tally = Tally::default();
+                let outcome = apply(deps, &work, known, deadline, &mut tally).await;
+                (work.messages, outcome, tally)
             }
         })
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
 
-    let mut notices = Vec::new();
-    for (messages, outcome) in outcomes {
+    let (mut notices, mut sum) = (Vec::new(), Tally::default());
+    for (messages, outcome, tally) in outcomes {
+        sum.add(&tally);
         match outcome {
             Outcome::Done(None) => {}
             Outcome::Done(Some(notice)) => notices.push((messages, notice)),
             Outcome::Failed => batch.fail(messages),
             Outcome::Conflict => {
-                deps.metrics.count(&[("UsersInConflict", 1)]);
+                sum.users_in_conflict += 1;
                 batch.fail_with_backoff(messages, FIRST_DELAY, LONGEST_DELAY);
             }
         }
     }
+    sum.report(&deps.metrics, deps.clock.now());
     // After the commit, never before. A notice that SQS does not take comes again with its messages, all of
     // which are duplicates by then.
     let messages = notices.iter().map(|(_, notice)| Message::from(&**notice)).collect();
-    let accepted = deps.cache_invalidations.send_batch(messages).await;
+    let accepted =
+        deps.cache_invalidations.send_batch(messages, deadline.until(SENDING_MARGIN_SECONDS)).await;
     for ((messages, _), accepted) in notices.into_iter().zip(accepted) {
         if !accepted {
             batch.fail(messages);
         }
     }
-    batch.finish(&deps.user_events).await
+    batch.finish(&deps.user_events, deadline).await
 }
 
 /// Sorts the messages of a batch into the work of each partition, and what can never succeed.
@@ -240,16 +288,24 @@ fn accept(config: &Config, body: &str, now: Timestamp) -> Result<Event, Rejectio
 }
 
 /// Commits the events of one partition, and says what to send after it.
-async fn apply(deps: &Deps, work: &Work, known: Option<StoredStatistics>, deadline: Timestamp) -> Outcome {
+async fn apply(
+    deps: &Deps,
+    work: &Work,
+    known: Option<StoredStatistics>,
+    deadline: &Deadline,
+    tally: &mut Tally,
+) -> Outcome {
     let result = match &work.partition {
         Partition::Domain { .. } => {
-            let result = commit::<DomainStats>(deps, work, known, deadline).await;
+            let result = commit::<DomainStats>(deps, work, known, deadline, tally).await;
             result.map(|_| None)
         }
-        Partition::User(_) if is_erasure(work) => erase(deps, work, known).await,
+        Partition::User(sub) if is_erasure(work) => {
+            erase(deps, sub, work, known, deadline, tally).await.map(Some)
+        }
         Partition::User(sub) => {
-            let result = commit::<UserStats>(deps, work, known, deadline).await;
-            result.map(|state| notice(deps, sub, work, &state))
+            let result = commit::<UserStats>(deps, work, known, deadline, tally).await;
+            result.map(|state| notice(deps, sub, work, &state, tally))
         }
     };
     match result {
@@ -332,14 +388,14 @@ async fn commit<S: Fold>(
     deps: &Deps,
     work: &Work,
     known: Option<StoredStatistics>,
-    deadline: Timestamp,
+    deadline: &Deadline,
+    tally: &mut Tally,
 ) -> Result<State<S>, Failure> {
     let mut left: Vec<&Pending> = work.events.iter().collect();
     let mut state = State::<S>::from_stored(known)?;
-    let (mut attempts, mut applied, mut duplicates) = (0, 0, 0);
-    let mut oldest = None;
+    let mut attempts = 0;
     while !left.is_empty() && state.bookkeeping.erased_at.is_none() {
-        if deps.clock.now() > minus_seconds(deadline, DEADLINE_MARGIN_SECONDS) {
+        if !deadline.leaves(ATTEMPT_SECONDS) {
             return Err(Failure::OutOfTime);
         }
         let count = fitting(&left);
@@ -361,8 +417,8 @@ async fn commit<S: Fold>(
             .await;
         match result {
             Ok(()) => {
-                applied += count as u64;
-                oldest = events.iter().map(|pending| pending.event.time).chain(oldest).min();
+                tally.applied += count as u64;
+                tally.oldest = events.iter().map(|pending| pending.event.time).chain(tally.oldest).min();
                 left.drain(..count);
                 let version = state.bookkeeping.version + 1;
                 state = State {
@@ -374,7 +430,7 @@ async fn commit<S: Fold>(
             }
             // Always progress: each of them is gone afterwards.
             Err(CommitError::Duplicates(indexes)) => {
-                duplicates += indexes.len() as u64;
+                tally.duplicates += indexes.len() as u64;
                 for index in indexes.into_iter().rev() {
                     left.remove(index);
                 }
@@ -393,13 +449,7 @@ async fn commit<S: Fold>(
         // Whoever committed since may have done so later than the time that stands there: nothing is certain any more.
         state = State::from_stored(stored.into_values().next())?;
     }
-    let dropped = left.len() as u64;
-    let counts =
-        [("EventsApplied", applied), ("EventsDuplicate", duplicates), ("EventsOfErasedUsers", dropped)];
-    deps.metrics.count(&counts);
-    if let Some(oldest) = oldest {
-        deps.metrics.measure("EventAge", Unit::Seconds, seconds_between(oldest, deps.clock.now()));
-    }
+    tally.of_erased_users += left.len() as u64;
     Ok(state)
 }
 
@@ -453,14 +503,14 @@ fn profile(partition: &Partition, events: &[&Pending]) -> Option<Profile> {
 
 /// What to send after the commit, also where all events were duplicates: the crash may have come between a
 /// commit and its notice.
-fn notice(deps: &Deps, sub: &str, work: &Work, state: &State<UserStats>) -> Option<Event> {
+fn notice(deps: &Deps, sub: &str, work: &Work, state: &State<UserStats>, tally: &mut Tally) -> Option<Event> {
     let events = || work.events.iter().map(|pending| &pending.event);
     let Bookkeeping { last_changed_at, last_skipped_at, erased_at, .. } = state.bookkeeping;
     let noted_at = last_changed_at.filter(|_| erased_at.is_none())?;
     // The time in STATS was taken before the commit. An invalidation between the two evicted nothing of it.
     let changed_at = match state.committed_by {
         Some(committed_by) => committed_by.max(noted_at),
-        None => plus_seconds(noted_at, WORKER_CALL_SECONDS),
+        None => plus_seconds(noted_at, WORKER_CALL_SETTLED_SECONDS),
     };
     let mut views: BTreeSet<View> = events().flat_map(|event| changed_views(&event.data)).copied().collect();
     let everyone = events().any(|event| concerns_everyone(&event.data));
@@ -473,7 +523,7 @@ fn notice(deps: &Deps, sub: &str, work: &Work, state: &State<UserStats>) -> Opti
     } else if views.is_empty() {
         return None;
     } else if last_skipped_at >= last_changed_at {
-        deps.metrics.count(&[("InvalidationsSkippedIdle", 1)]);
+        tally.skipped_idle += 1;
         return None;
     }
     Some(data_changed(deps, sub, views, changed_at))
@@ -494,11 +544,20 @@ fn is_erasure(work: &Work) -> bool {
 
 /// Erases a user: first the marker in STATS, against which no commit can be made any more, then everything
 /// else. A crash in between is made good by the next delivery.
-async fn erase(deps: &Deps, work: &Work, known: Option<StoredStatistics>) -> Result<Option<Event>, Failure> {
-    let Partition::User(sub) = &work.partition else { return Ok(None) };
+async fn erase(
+    deps: &Deps,
+    sub: &str,
+    work: &Work,
+    known: Option<StoredStatistics>,
+    deadline: &Deadline,
+    tally: &mut Tally,
+) -> Result<Event, Failure> {
     let mut bookkeeping = known.map(|stored| stored.bookkeeping()).transpose()?.unwrap_or_default();
     let mut attempts = 0;
     while bookkeeping.erased_at.is_none() {
+        if !deadline.leaves(ATTEMPT_SECONDS) {
+            return Err(Failure::OutOfTime);
+        }
         let (now, version) = (deps.clock.now(), bookkeeping.version);
         match deps.store.mark_erased(&work.partition, version, now, ERASURE_MARKER_DAYS).await {
             Ok(()) => break,
@@ -519,7 +578,15 @@ async fn erase(deps: &Deps, work: &Work, known: Option<StoredStatistics>) -> Res
             }
         }
     }
-    deps.store.delete_all_but_marker_and_ban(&work.partition, deps.clock.now()).await?;
-    deps.metrics.count(&[("UsersErased", 1)]);
-    Ok(Some(data_changed(deps, sub, View::ALL.into(), deps.clock.now())))
+    deps.store.delete_profile(&work.partition, deps.clock.now()).await?;
+    loop {
+        if !deadline.leaves(ATTEMPT_SECONDS) {
+            return Err(Failure::OutOfTime);
+        }
+        if !deps.store.delete_events(&work.partition).await? {
+            break;
+        }
+    }
+    tally.users_erased += 1;
+    Ok(data_changed(deps, sub, View::ALL.into(), deps.clock.now()))
 }

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     DeleteRequest, KeysAndAttributes, Put, TransactWriteItem, Update, WriteRequest,
 };
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,11 @@ use crate::store::millis;
 /// DynamoDB: a BatchGetItem reads at most 100 items.
 pub const MAX_READ_ITEMS: usize = 100;
 /// DynamoDB: a BatchWriteItem writes at most 25 items.
-pub(super) const MAX_WRITE_ITEMS: usize = 25;
+const MAX_WRITE_ITEMS: usize = 25;
+/// Batches under way at once.
+const CALLS_IN_FLIGHT: usize = 8;
+/// Items that are deleted before the time is looked at again.
+const DELETED_AT_ONCE: i32 = 200;
 /// DynamoDB: a transaction has at most 100 items. STATS and PROFILE are two of them.
 pub const MAX_EVENTS: usize = 98;
 /// DynamoDB: a transaction has at most 4 MB; the rest is left for STATS, PROFILE and attribute names.
@@ -284,32 +289,39 @@ impl Store {
         }
     }
 
-    /// Deletes every item of a partition but STATS, which holds the marker, and of PROFILE what is no ban: an
-    /// event must not free anyone. Repeating it does no harm.
-    pub async fn delete_all_but_marker_and_ban(
-        &self,
-        partition: &Partition,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.delete_profile(partition, now).await?;
-        for page in self.sort_keys(partition).await?.chunks(MAX_WRITE_ITEMS) {
-            let requests = page
-                .iter()
-                .filter(|sort_key| *sort_key != STATS && *sort_key != keys::PROFILE)
-                .map(|sort_key| {
-                    let request =
-                        DeleteRequest::builder().set_key(Some(keys::key(partition.key(), sort_key))).build();
-                    request.map(|request| WriteRequest::builder().delete_request(request).build())
-                });
-            let requests = requests.collect::<Result<Vec<_>, _>>();
-            self.write_items(requests.map_err(|error| StoreError::unreadable("BatchWriteItem", error))?)
-                .await?;
-        }
-        Ok(())
+    /// Deletes what lies in a partition beside STATS, which holds the marker, and PROFILE: one page of it. Answers
+    /// whether there may be more. Repeating it does no harm.
+    pub async fn delete_events(&self, partition: &Partition) -> Result<bool, StoreError> {
+        let call = self.client.query().table_name(&self.table).consistent_read(true);
+        let output = call
+            .key_condition_expression(format!("{PK} = :partition"))
+            .expression_attribute_values(":partition", string(partition.key()))
+            .projection_expression(SK)
+            .limit(DELETED_AT_ONCE)
+            .send()
+            .await
+            .map_err(StoreError::call("Query"))?;
+        let sort_keys = output.items.unwrap_or_default().into_iter();
+        let sort_keys = sort_keys.filter_map(|mut item| item.remove(SK)?.as_s().ok().cloned());
+        let requests =
+            sort_keys.filter(|sort_key| sort_key != STATS && sort_key != keys::PROFILE).map(|sort_key| {
+                let key = keys::key(partition.key(), &sort_key);
+                let request = DeleteRequest::builder().set_key(Some(key)).build();
+                request.map(|request| WriteRequest::builder().delete_request(request).build())
+            });
+        let requests = requests.collect::<Result<Vec<_>, _>>();
+        self.write_items(requests.map_err(|error| StoreError::unreadable("BatchWriteItem", error))?).await?;
+        Ok(output.last_evaluated_key.is_some_and(|key| !key.is_empty()))
     }
 
-    /// Writes items or deletes them, at most [`MAX_WRITE_ITEMS`] of them.
-    pub(super) async fn write_items(&self, mut requests: Vec<WriteRequest>) -> Result<(), StoreError> {
+    /// Writes items or deletes them, in as few calls as DynamoDB allows, some of them at once.
+    pub(super) async fn write_items(&self, requests: Vec<WriteRequest>) -> Result<(), StoreError> {
+        let batches: Vec<Vec<WriteRequest>> = requests.chunks(MAX_WRITE_ITEMS).map(<[_]>::to_vec).collect();
+        let calls = stream::iter(batches).map(|batch| self.write_batch(batch));
+        calls.buffer_unordered(CALLS_IN_FLIGHT).try_for_each(|()| std::future::ready(Ok(()))).await
+    }
+
+    async fn write_batch(&self, mut requests: Vec<WriteRequest>) -> Result<(), StoreError> {
         const OPERATION: &str = "BatchWriteItem";
         while !requests.is_empty() {
             let asked = requests.len();
@@ -324,29 +336,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// The sort keys of a partition.
-    async fn sort_keys(&self, partition: &Partition) -> Result<Vec<String>, StoreError> {
-        let mut sort_keys = Vec::new();
-        let mut start = None;
-        loop {
-            let call = self.client.query().table_name(&self.table).consistent_read(true);
-            let output = call
-                .key_condition_expression(format!("{PK} = :partition"))
-                .expression_attribute_values(":partition", string(partition.key()))
-                .projection_expression(SK)
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(StoreError::call("Query"))?;
-            let items = output.items.unwrap_or_default();
-            sort_keys.extend(items.into_iter().filter_map(|mut item| item.remove(SK)?.as_s().ok().cloned()));
-            start = output.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                return Ok(sort_keys);
-            }
-        }
     }
 }
 

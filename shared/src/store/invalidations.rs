@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::commits::{Consistency, MAX_WRITE_ITEMS};
+use super::commits::Consistency;
 use super::keys::{self, CACHE, COLLAPSE, EXPIRES_AT, PK};
 use super::{Item, Store, StoreError, number, string};
 use crate::events;
@@ -24,6 +24,10 @@ pub struct CacheMark {
     #[serde(with = "millis")]
     pub last_invalidated_at: Timestamp,
 }
+
+/// The right to evict everybody's entries.
+#[derive(Debug)]
+pub struct CollapseClaim(String);
 
 /// Whether the month's budget has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,14 +74,14 @@ impl Store {
         self.put_marks(keys, mark, expires_at).await
     }
 
-    /// Takes the right to evict everybody's entries, unless somebody took it after `since`. Answers whether it
-    /// was there to take.
+    /// Takes the right to evict everybody's entries, unless somebody took it after `since`. `None` where it was
+    /// not there to take.
     pub async fn claim_collapse(
         &self,
         distribution: &str,
         now: Timestamp,
         since: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<CollapseClaim>, StoreError> {
         let claim = events::unique_id(now);
         let call = self.client.update_item().table_name(&self.table);
         let call = call
@@ -87,13 +91,28 @@ impl Store {
             .condition_expression(
                 "attribute_not_exists(claimedAt) OR claimedAt <= :since OR claimedBy = :claim",
             )
-            .expression_attribute_values(":claim", string(claim))
+            .expression_attribute_values(":claim", string(&claim))
             .expression_attribute_values(":now", number(now.as_millisecond()))
             .expression_attribute_values(":since", number(since.as_millisecond()));
         match call.send().await.map_err(StoreError::call("UpdateItem COLLAPSE")) {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_condition_failed() => Ok(false),
+            Ok(_) => Ok(Some(CollapseClaim(claim))),
+            Err(error) if error.is_condition_failed() => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Gives back the right to evict everybody's entries, where that was surely not done.
+    pub async fn release_collapse(&self, distribution: &str, claim: CollapseClaim) -> Result<(), StoreError> {
+        let call = self.client.update_item().table_name(&self.table);
+        let call = call
+            .set_key(Some(keys::key(keys::ledger(distribution), COLLAPSE)))
+            .update_expression("REMOVE claimedAt, claimedBy")
+            .condition_expression("claimedBy = :claim")
+            .expression_attribute_values(":claim", string(claim.0));
+        match call.send().await.map_err(StoreError::call("UpdateItem COLLAPSE")) {
+            // Somebody else's by now, or given back by an attempt whose reply was lost.
+            Err(error) if !error.is_condition_failed() => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -121,19 +140,14 @@ impl Store {
     ) -> Result<(), StoreError> {
         let unreadable = |error| StoreError::unreadable("writing CACHE", error);
         let mark: Item = serde_dynamo::to_item(mark).map_err(unreadable)?;
-        for keys in keys.chunks(MAX_WRITE_ITEMS) {
-            let requests = keys.iter().map(|key| {
-                let mut item = key.clone();
-                item.extend(mark.clone());
-                item.insert(EXPIRES_AT.to_owned(), number(expires_at.as_second()));
-                let request = PutRequest::builder().set_item(Some(item)).build();
-                request.map(|request| WriteRequest::builder().put_request(request).build())
-            });
-            let requests = requests.collect::<Result<Vec<_>, _>>();
-            self.write_items(requests.map_err(|error| StoreError::unreadable("writing CACHE", error))?)
-                .await?;
-        }
-        Ok(())
+        let requests = keys.into_iter().map(|mut item| {
+            item.extend(mark.clone());
+            item.insert(EXPIRES_AT.to_owned(), number(expires_at.as_second()));
+            let request = PutRequest::builder().set_item(Some(item)).build();
+            request.map(|request| WriteRequest::builder().put_request(request).build())
+        });
+        let requests = requests.collect::<Result<Vec<_>, _>>();
+        self.write_items(requests.map_err(|error| StoreError::unreadable("writing CACHE", error))?).await
     }
 
     /// Books invalidation items and one call in the month's ledger, before the call is made: a crash counts

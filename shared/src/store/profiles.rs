@@ -125,12 +125,9 @@ impl Store {
         }
     }
 
-    /// Deletes a profile; where a ban is in force at the time `now`, all that is ours of it but the ban.
-    pub(super) async fn delete_profile(
-        &self,
-        partition: &Partition,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    /// Deletes a profile; where a ban is in force at the time `now`, all that is ours of it but the ban: an event must
+    /// not free anyone.
+    pub async fn delete_profile(&self, partition: &Partition, now: Timestamp) -> Result<(), StoreError> {
         let key = keys::key(partition.key(), keys::PROFILE);
         let call = self.client.delete_item().table_name(&self.table).set_key(Some(key.clone()));
         let call = call

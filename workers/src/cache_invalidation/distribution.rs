@@ -12,8 +12,8 @@ use aws_sdk_cloudfront::types::{InvalidationBatch, Paths};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-/// A thousand items may take CloudFront a while. The deadline's margin leaves room for it.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// A call to CloudFront has ended after this time: a thousand items may take it a while.
+pub const CLOUDFRONT_SECONDS: i64 = 15;
 
 /// A distribution whose entries can be evicted.
 #[derive(Clone, Debug)]
@@ -95,8 +95,9 @@ impl Distribution {
         let batch = InvalidationBatch::builder().paths(paths).caller_reference(caller_reference);
         let batch = batch.build().map_err(refuse)?;
         let call = self.client.create_invalidation().distribution_id(&self.id).invalidation_batch(batch);
+        let patience = Duration::from_secs(CLOUDFRONT_SECONDS.unsigned_abs());
         let patience =
-            TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).operation_timeout(PATIENCE);
+            TimeoutConfig::builder().operation_attempt_timeout(patience).operation_timeout(patience);
         let once = aws_sdk_cloudfront::config::Builder::new()
             .retry_config(RetryConfig::disabled())
             .timeout_config(patience.build());

@@ -60,10 +60,10 @@ impl Known {
         marks.map(|mark| mark.last_invalidated_at).max()
     }
 
-    /// Whether the last collapse is long enough ago.
-    pub fn may_collapse(&self, now: Timestamp) -> bool {
-        let next = |mark: &CacheMark| plus_seconds(mark.last_invalidated_at, COLLAPSE_INTERVAL_SECONDS);
-        self.collapse.as_ref().is_none_or(|mark| next(mark) <= now)
+    /// From when on everybody's entries may be evicted again, where that is not yet so.
+    fn next_collapse(&self, now: Timestamp) -> Option<Timestamp> {
+        let mark = self.collapse.as_ref()?;
+        Some(plus_seconds(mark.last_invalidated_at, COLLAPSE_INTERVAL_SECONDS)).filter(|next| *next > now)
     }
 }
 
@@ -101,13 +101,25 @@ pub struct Call {
     pub oldest_change: Timestamp,
 }
 
-/// What to do about a batch: each message is in exactly one of the two.
+/// What to do about a batch: each message is in exactly one of the three.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Messages that need no invalidation.
     pub skipped: Vec<(usize, SkipReason)>,
     /// Calls to make, in this order.
     pub calls: Vec<Call>,
+    /// Messages of too many users, until everybody's entries may be evicted again. User by user they would cost a
+    /// thousand times as much, and CloudFront would hardly be faster.
+    pub waiting: Option<Waiting>,
+}
+
+/// Messages that wait for the next collapse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The messages.
+    pub messages: Vec<usize>,
+    /// When it may be made.
+    pub until: Timestamp,
 }
 
 /// Plans a batch at the time `now`, whose oldest message was sent at `oldest`.
@@ -134,19 +146,21 @@ pub fn plan(changes: &[Change], known: &Known, limits: &Limits, now: Timestamp, 
             user.oldest_change = user.oldest_change.min(change.changed_at);
         }
     }
-    let calls =
-        if users.len() as u64 > u64::from(collapse_above(limits, now, oldest)) && known.may_collapse(now) {
-            vec![Call {
-                items: vec![limits.target.everybody()],
-                subs: users.keys().map(|sub| (*sub).to_owned()).collect(),
-                oldest_change: users.values().map(|user| user.oldest_change).min().unwrap_or(now),
-                messages: users.into_values().flat_map(|user| user.messages).collect(),
-                collapse: true,
-            }]
-        } else {
-            individual_calls(users, limits.target)
-        };
-    Plan { skipped, calls }
+    if users.len() as u64 <= u64::from(collapse_above(limits, now, oldest)) {
+        return Plan { skipped, calls: individual_calls(users, limits.target), waiting: None };
+    }
+    if let Some(until) = known.next_collapse(now) {
+        let messages = users.into_values().flat_map(|user| user.messages).collect();
+        return Plan { skipped, calls: Vec::new(), waiting: Some(Waiting { messages, until }) };
+    }
+    let collapse = Call {
+        items: vec![limits.target.everybody()],
+        subs: users.keys().map(|sub| (*sub).to_owned()).collect(),
+        oldest_change: users.values().map(|user| user.oldest_change).min().unwrap_or(now),
+        messages: users.into_values().flat_map(|user| user.messages).collect(),
+        collapse: true,
+    };
+    Plan { skipped, calls: vec![collapse], waiting: None }
 }
 
 struct User {
@@ -273,7 +287,8 @@ mod tests {
     #[test]
     fn too_many_users_collapse_into_one_item_at_most_once_in_five_minutes() {
         let collapses = |users, known: &Known, oldest| {
-            plan(&changes_of(users), known, &LIMITS, at(10), at(oldest)).calls[0].collapse
+            let plan = plan(&changes_of(users), known, &LIMITS, at(10), at(oldest));
+            plan.calls.first().is_some_and(|call| call.collapse)
         };
         let fresh = Known::default();
         assert!(!collapses(3000, &fresh, 10));
@@ -285,5 +300,15 @@ mod tests {
         let since = |second| Known { collapse: Some(mark(second)), ..Known::default() };
         assert!(!collapses(3001, &since(-289), 10));
         assert!(collapses(3001, &since(-290), 10));
+    }
+
+    #[test]
+    fn too_many_users_after_a_collapse_wait_for_the_next_one() {
+        let known = Known { collapse: Some(mark(-289)), ..Known::default() };
+        let of = |users| plan(&changes_of(users), &known, &LIMITS, at(10), at(10));
+        assert_eq!(of(3001).calls, []);
+        let waiting = of(3001).waiting.unwrap();
+        assert_eq!((waiting.messages.len(), waiting.until), (3001, at(11)));
+        assert_eq!((of(3000).calls.len(), of(3000).waiting), (3, None));
     }
 }

@@ -6,7 +6,7 @@
 //! could have filled an entry living at that time, makes up for it.
 
 use jiff::Timestamp;
-use shared::aws::WORKER_CALL_SECONDS;
+use shared::aws::WORKER_CALL_SETTLED_SECONDS;
 use shared::time::plus_seconds;
 
 /// The clocks of a trigger and of the worker differ by less than this.
@@ -35,11 +35,10 @@ impl IdleRule {
     }
 
     /// Whether a token issued at `issued_at` could have filled an entry that lived when an invalidation was
-    /// skipped. Later tokens see what was committed then; the commit came at most a call's time after the time
-    /// that was noted.
+    /// skipped. Later tokens see what was committed then; the commit came soon after the time that was noted.
     pub fn is_late_token(&self, issued_at: Timestamp, last_skipped_at: Option<Timestamp>) -> bool {
         last_skipped_at.is_some_and(|skipped_at| {
-            issued_at <= plus_seconds(skipped_at, WORKER_CALL_SECONDS + CLOCK_SKEW_SECONDS)
+            issued_at <= plus_seconds(skipped_at, WORKER_CALL_SETTLED_SECONDS + CLOCK_SKEW_SECONDS)
                 && self.last_entry_at(issued_at) >= skipped_at
         })
     }
@@ -66,7 +65,8 @@ mod tests {
     fn a_late_token_is_one_that_would_have_kept_the_invalidation_from_being_skipped() {
         for issued_at in -10_000..10_000 {
             let (issued_at, skipped_at) = (at(issued_at), at(0));
-            let before = issued_at <= plus_seconds(skipped_at, WORKER_CALL_SECONDS + CLOCK_SKEW_SECONDS);
+            let before =
+                issued_at <= plus_seconds(skipped_at, WORKER_CALL_SETTLED_SECONDS + CLOCK_SKEW_SECONDS);
             let late = RULE.is_late_token(issued_at, Some(skipped_at));
             assert_eq!(late, before && !RULE.is_idle(Some(issued_at), skipped_at), "{issued_at}");
         }
