@@ -41,6 +41,16 @@ fn config() -> Config {
     Config { rng_seed, failure_persistence: None, ..default }
 }
 
+/// Every bug that is planted.
+const PLANTS: [Plant; 6] = [
+    Plant::NoMarkerCondition,
+    Plant::NoticeBeforeCommit,
+    Plant::ForgetsFailure,
+    Plant::NoNoticeOfDuplicates,
+    Plant::MarkOfLater,
+    Plant::TokensLiveLonger,
+];
+
 #[test]
 fn whatever_fails_once_it_stops_everything_is_as_if_each_event_had_come_once() {
     let config = Config { cases: 8 * config().cases, ..config() };
@@ -51,10 +61,10 @@ fn whatever_fails_once_it_stops_everything_is_as_if_each_event_had_come_once() {
     eprintln!("{cases} schedules from the seed {seed:?}");
 }
 
-/// The harness finds bugs: each of three that are planted below the workers shows within 1,000 schedules.
+/// The harness finds bugs: each of those that are planted below the workers shows within 1,000 schedules.
 #[test]
 fn a_planted_bug_is_found_and_shrunk() {
-    for plant in [Plant::NoMarkerCondition, Plant::NoticeBeforeCommit, Plant::ForgetsFailure] {
+    for plant in PLANTS {
         let config = Config { cases: 1_000, max_shrink_iters: 1_500, ..config() };
         match run(config, plant) {
             Err(TestError::Fail(reason, schedule)) => {

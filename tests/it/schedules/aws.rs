@@ -1,16 +1,19 @@
-//! An AWS for schedules: winterbaume's DynamoDB, one request at a time; models of SQS and CloudFront of our own, on the
-//! schedule's time; and below the SDK the faults.
+//! An AWS for schedules: winterbaume's DynamoDB, one request at a time; models of SQS and CloudFront of our own; and below
+//! the SDK the faults. Its time is the runtime's, which passes when everybody waits.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
+use jiff::{SignedDuration, Timestamp};
+use replay::embedded::TABLE;
 use replay::embedded::http_client::{Answer, Aws, elements, error_response};
-use replay::embedded::{ManualTime, TABLE};
 use serde_json::{Value, json};
-use shared::time::plus_seconds;
+use shared::time::{Clock, plus, plus_seconds};
+use tokio::time::Instant;
 use winterbaume_core::{MockRequest, MockResponse, MockService};
 use winterbaume_dynamodb::DynamoDbService;
 
@@ -28,6 +31,38 @@ pub fn dead_letters(queue: &str) -> String {
 
 /// What stands for the events in an erasure's commit.
 pub const ERASED: &str = "erased";
+/// Two of each kind: who makes requests.
+pub const WORKERS: usize = 4;
+
+/// The schedule's time: that of the runtime.
+#[derive(Clone, Copy, Debug)]
+pub struct Time {
+    start: Timestamp,
+    zero: Instant,
+}
+
+impl Time {
+    /// Begins at `start`, in a runtime whose time is paused.
+    pub fn starting_at(start: Timestamp) -> Self {
+        Self { start, zero: Instant::now() }
+    }
+
+    /// The current time.
+    pub fn now(self) -> Timestamp {
+        plus(self.start, SignedDuration::try_from(self.zero.elapsed()).unwrap())
+    }
+
+    /// Waits until `time`.
+    pub async fn pass_until(self, time: Timestamp) {
+        let left = Duration::try_from(time.duration_since(self.now())).unwrap_or_default();
+        tokio::time::sleep(left).await;
+    }
+
+    /// A clock that is wrong by some milliseconds.
+    pub fn clock(self, wrong_by: i16) -> Clock {
+        Clock::from_fn(move || plus(self.now(), SignedDuration::from_millis(wrong_by.into())))
+    }
+}
 
 /// A message in a queue.
 #[derive(Clone, Debug)]
@@ -40,8 +75,12 @@ pub struct Message {
     pub error_type: Option<String>,
     /// How often it was received.
     pub receives: u32,
+    /// The handle of the latest receive. Earlier ones are good for nothing.
+    pub receipt: String,
+    /// When it was sent.
+    pub sent_at: Timestamp,
     /// When it can be received.
-    pub visible_at: jiff::Timestamp,
+    pub visible_at: Timestamp,
 }
 
 /// Something that happened, in its order.
@@ -54,19 +93,35 @@ pub enum Happened {
         /// The sort keys of the events.
         events: Vec<String>,
         /// When.
-        at: jiff::Timestamp,
+        at: Timestamp,
+    },
+    /// SQS took a notice for cache-invalidation.
+    Notice {
+        /// When the pages changed, as the notice has it.
+        changed_at: Timestamp,
     },
     /// CloudFront evicted entries.
     Invalidation {
         /// The items.
         items: Vec<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A worker counted this, with that reason.
+    Counted {
+        /// The metric.
+        metric: &'static str,
+        /// The reason.
+        reason: String,
+        /// When.
+        at: Timestamp,
     },
 }
 
 /// What the schedule's AWS holds.
 pub struct State {
     /// The time of everything.
-    pub time: ManualTime,
+    pub time: Time,
     /// Messages by queue.
     pub queues: BTreeMap<String, Vec<Message>>,
     /// What happened, in order.
@@ -74,11 +129,15 @@ pub struct State {
     /// Items that CloudFront has charged for.
     pub charged: u64,
     /// Invalidations by caller reference: CloudFront answers with the one it has.
-    references: BTreeMap<String, (Vec<String>, jiff::Timestamp)>,
+    references: BTreeMap<String, (Vec<String>, Timestamp)>,
     /// What the next requests meet; empty: nothing.
     faults: VecDeque<Option<Fault>>,
     /// How many requests of each worker were served.
-    pub served: [usize; 2],
+    pub served: [usize; WORKERS],
+    /// Whether each worker has committed since it got its batch.
+    pub has_committed: [bool; WORKERS],
+    /// Requests that AWS is still at work on, though nobody waits for them.
+    pub late: usize,
     /// For what is drawn about a request.
     seed: u64,
     next_id: u64,
@@ -88,7 +147,7 @@ pub struct State {
 /// The schedule's AWS.
 #[derive(Clone)]
 pub struct FaultyAws {
-    /// Whose requests come this way: 0 or 1.
+    /// Whose requests come this way.
     worker: usize,
     state: Arc<Mutex<State>>,
     dynamodb: Arc<DynamoDbService>,
@@ -103,7 +162,7 @@ impl fmt::Debug for FaultyAws {
 
 impl FaultyAws {
     /// An empty AWS with the table, whose requests meet these faults in turn.
-    pub async fn start(time: ManualTime, faults: Vec<Option<Fault>>, seed: u64, plant: Plant) -> Self {
+    pub async fn start(time: Time, faults: Vec<Option<Fault>>, seed: u64, plant: Plant) -> Self {
         let state = State {
             time,
             queues: BTreeMap::new(),
@@ -111,7 +170,9 @@ impl FaultyAws {
             charged: 0,
             references: BTreeMap::new(),
             faults: faults.into(),
-            served: [0; 2],
+            served: [0; WORKERS],
+            has_committed: [false; WORKERS],
+            late: 0,
             seed,
             next_id: 0,
             plant,
@@ -152,29 +213,28 @@ impl FaultyAws {
         body["Items"].as_array().cloned().unwrap_or_default()
     }
 
-    async fn perform(&self, operation: &str, request: MockRequest) -> Answer {
+    async fn perform(&self, operation: &str, request: MockRequest) -> MockResponse {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let response = match operation {
+        match operation {
             "SendMessageBatch" => self.state().send(&body, None),
-            "ChangeMessageVisibilityBatch" => self.state().change_visibility(&body),
+            "ChangeMessageVisibilityBatch" => self.state().change_visibility(&body, None),
             "CreateInvalidation" => self.state().invalidate(&String::from_utf8_lossy(&request.body)),
-            operation => self.store(operation, request, body).await,
-        };
-        Answer { response, is_cut_off: false }
+            "TransactWriteItems" => self.transact(request, body).await,
+            _ => {
+                let response = self.dynamodb.handle(request).await;
+                let is_erasure = operation == "PutItem" && body["Item"].get("erasedAt").is_some();
+                if is_erasure && response.status == 200 {
+                    let partition = body["Item"]["PK"]["S"].as_str().unwrap_or_default().to_owned();
+                    self.note_commit(partition, vec![ERASED.to_owned()]);
+                }
+                response
+            }
+        }
     }
 
-    async fn store(&self, operation: &str, mut request: MockRequest, mut body: Value) -> MockResponse {
-        if operation != "TransactWriteItems" {
-            let response = self.dynamodb.handle(request).await;
-            if operation == "PutItem" && response.status == 200 && body["Item"].get("erasedAt").is_some() {
-                let partition = body["Item"]["PK"]["S"].as_str().unwrap_or_default().to_owned();
-                self.state().note_commit(partition, vec![ERASED.to_owned()]);
-            }
-            return response;
-        }
-        let plant = self.state().plant;
+    async fn transact(&self, mut request: MockRequest, mut body: Value) -> MockResponse {
         let (partition, events) = committed(&body);
-        if plant == Plant::NoMarkerCondition {
+        if self.state().plant == Plant::NoMarkerCondition {
             // The bug: events are put whether they are there or not.
             for item in body["TransactItems"].as_array_mut().into_iter().flatten() {
                 if let Some(put) = item.get_mut("Put").and_then(Value::as_object_mut) {
@@ -185,9 +245,16 @@ impl FaultyAws {
         }
         let response = self.dynamodb.handle(request).await;
         if response.status == 200 {
-            self.state().note_commit(partition, events);
+            self.note_commit(partition, events);
         }
         response
+    }
+
+    fn note_commit(&self, partition: String, events: Vec<String>) {
+        let mut state = self.state();
+        state.has_committed[self.worker] = true;
+        let at = state.time.now();
+        state.happened.push(Happened::Commit { partition, events, at });
     }
 
     /// The bug: what a commit will change is told before it is made, and not after it.
@@ -204,102 +271,156 @@ impl FaultyAws {
             state.put(CACHE_INVALIDATIONS, event.to_string(), None);
         }
     }
+
+    /// The planted bug's own doing, where it concerns this request: its answer.
+    async fn planted(&self, operation: &str, request: &mut MockRequest) -> Option<MockResponse> {
+        let (plant, has_committed) = {
+            let state = self.state();
+            (state.plant, state.has_committed[self.worker])
+        };
+        let mut body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let is_notice = operation == "SendMessageBatch" && body["QueueUrl"] == CACHE_INVALIDATIONS;
+        match plant {
+            Plant::NoticeBeforeCommit if matches!(operation, "TransactWriteItems" | "PutItem") => {
+                self.tell_too_early(&body);
+                tokio::time::sleep(Duration::from_millis(40)).await;
+            }
+            Plant::NoticeBeforeCommit if is_notice => return Some(swallowed(&body)),
+            Plant::NoNoticeOfDuplicates if is_notice && !has_committed => return Some(swallowed(&body)),
+            Plant::MarkOfLater if operation == "BatchWriteItem" => {
+                for put in body["RequestItems"][TABLE].as_array_mut().into_iter().flatten() {
+                    let Some(mark) = put.pointer_mut("/PutRequest/Item/lastInvalidatedAt/N") else {
+                        continue;
+                    };
+                    let later =
+                        mark.as_str().and_then(|mark| mark.parse().ok()).map(|mark: i64| mark + 1_000);
+                    *mark = json!(later.unwrap_or_default().to_string());
+                }
+                request.body = body.to_string().into();
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+/// What SQS answers, where it has taken nothing.
+fn swallowed(body: &Value) -> MockResponse {
+    let entries = body["Entries"].as_array().cloned().unwrap_or_default();
+    let successful: Vec<Value> = entries.iter().map(|entry| sent(&entry["Id"], "swallowed")).collect();
+    MockResponse::json(200, json!({"Successful": successful}).to_string())
 }
 
 impl Aws for FaultyAws {
-    async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
+    async fn answer(&self, mut request: MockRequest) -> Result<Answer, ConnectorError> {
         let operation = operation(&request);
-        let (fault, before, after, plant) = {
+        let (fault, before, after, late) = {
             let mut state = self.state();
             let mut random = state.random(&operation, &request.body);
-            let pass = random.i64(0..40);
-            let later = shared::time::plus(state.time.now(), jiff::SignedDuration::from_millis(pass));
-            state.time.move_to(later);
-            let fault = state.faults.pop_front().flatten();
-            (fault, random.u8(0..4), random.u8(0..3), state.plant)
+            let mut millis = |most| Duration::from_millis(random.u64(0..most));
+            let (before, after, late) = (millis(30), millis(15), millis(4_500));
+            (state.faults.pop_front().flatten(), before, after, late)
         };
-        for _ in 0..before {
-            tokio::task::yield_now().await;
-        }
-        let commits = matches!(operation.as_str(), "TransactWriteItems" | "PutItem");
-        if plant == Plant::NoticeBeforeCommit && commits {
-            self.tell_too_early(&serde_json::from_slice(&request.body).unwrap_or_default());
-            for _ in 0..40 {
-                tokio::task::yield_now().await;
-            }
+        tokio::time::sleep(before).await;
+        let answer = |response| Answer { response, is_cut_off: false };
+        if let Some(response) = self.planted(&operation, &mut request).await {
+            return Ok(answer(response));
         }
         let is_xml = operation == "CreateInvalidation";
         let refusal = match fault {
-            None | Some(Fault::ReplyLost) => None,
+            None | Some(Fault::ReplyLost | Fault::Late) => None,
             Some(Fault::Throttled) => Some(if is_xml { "Throttling" } else { "ThrottlingException" }),
             Some(Fault::Failed) => Some(if is_xml { "InternalError" } else { "InternalServerError" }),
             Some(Fault::NoRoom) if is_xml => Some("TooManyInvalidationsInProgress"),
-            Some(Fault::NoRoom) => Some("ThrottlingException"),
+            Some(Fault::NoRoom) => Some("RequestLimitExceeded"),
+            Some(Fault::Denied) => Some(if is_xml { "AccessDenied" } else { "AccessDeniedException" }),
             Some(Fault::Dropped) => return Err(ConnectorError::io("connection refused".into())),
             Some(Fault::Hangs) => std::future::pending().await,
-            Some(Fault::Partly) => return Ok(self.partly(&operation, request).await),
+            Some(Fault::Unavailable) => {
+                let response = MockResponse { status: 503, ..error_response("ServerBusy", is_xml) };
+                return Ok(answer(response));
+            }
+            Some(Fault::Partly) => return Ok(answer(self.partly(&operation, request).await)),
         };
         if let Some(code) = refusal {
-            return Ok(Answer { response: error_response(code, is_xml), is_cut_off: false });
+            return Ok(answer(error_response(code, is_xml)));
         }
-        let told_before = plant == Plant::NoticeBeforeCommit
-            && operation == "SendMessageBatch"
-            && String::from_utf8_lossy(&request.body).contains(&format!("{CACHE_INVALIDATIONS}\""));
-        let answer = if told_before {
-            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-            let ids = body["Entries"].as_array().cloned().unwrap_or_default();
-            let successful: Vec<Value> = ids.iter().map(|entry| sent(&entry["Id"], "swallowed")).collect();
-            let response = MockResponse::json(200, json!({"Successful": successful}).to_string());
-            Answer { response, is_cut_off: false }
-        } else {
-            // What has reached AWS is done, also where the worker dies meanwhile.
-            let (aws, operation) = (self.clone(), operation.clone());
-            let performing = tokio::spawn(async move {
-                let _turn = aws.one_at_a_time.lock().await;
-                aws.perform(&operation, request).await
-            });
-            let answer = performing.await.map_err(|error| ConnectorError::other(error.into(), None))?;
-            self.state().served[self.worker] += 1;
-            answer
-        };
-        for _ in 0..after {
-            tokio::task::yield_now().await;
+        // What has reached AWS is done, also where the worker dies or gives up meanwhile.
+        let (aws, is_late) = (self.clone(), fault == Some(Fault::Late));
+        self.state().late += usize::from(is_late);
+        let performing = tokio::spawn(async move {
+            if is_late {
+                tokio::time::sleep(late).await;
+            }
+            let _turn = aws.one_at_a_time.lock().await;
+            let response = aws.perform(&operation, request).await;
+            aws.state().late -= usize::from(is_late);
+            response
+        });
+        if is_late {
+            std::future::pending::<()>().await;
         }
+        let response = performing.await.map_err(|error| ConnectorError::other(error.into(), None))?;
+        self.state().served[self.worker] += 1;
+        tokio::time::sleep(after).await;
         if fault == Some(Fault::ReplyLost) {
             return Err(ConnectorError::io("connection closed".into()));
         }
-        Ok(answer)
+        Ok(answer(response))
     }
 }
 
 impl FaultyAws {
-    /// The half of a request that AWS does, where it may do a half; else a conflict or a failure.
-    async fn partly(&self, operation: &str, request: MockRequest) -> Answer {
+    /// The half of a request that AWS does, where it may do a half, or nothing of it; else a conflict or a failure.
+    async fn partly(&self, operation: &str, request: MockRequest) -> MockResponse {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let response = match operation {
-            "SendMessageBatch" => self.state().send(&body, Some(1)),
+        let mut random = self.state().random("partly", &request.body);
+        // Of one, one is done, or none.
+        let half = |count: usize, random: &mut fastrand::Rng| match random.u8(0..4) {
+            0 => 0,
+            _ => count.div_ceil(2),
+        };
+        match operation {
+            "SendMessageBatch" => self.state().send(&body, Some(half(1, &mut random))),
+            "ChangeMessageVisibilityBatch" => {
+                self.state().change_visibility(&body, Some(half(1, &mut random)))
+            }
             "BatchGetItem" => {
-                let mut all = json!({"Responses": {}, "UnprocessedKeys": {}});
                 let keys = body["RequestItems"][TABLE]["Keys"].as_array().cloned().unwrap_or_default();
-                // Of one key, one is read.
-                let (now, later) = keys.split_at(keys.len().div_ceil(2));
-                let mut half = body.clone();
-                half["RequestItems"][TABLE]["Keys"] = json!(now);
-                let mut half_request = request.clone();
-                half_request.body = half.to_string().into();
-                let _turn = self.one_at_a_time.lock().await;
-                let answer = self.dynamodb.handle(half_request).await;
-                let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-                all["Responses"] = answer["Responses"].clone();
-                if !later.is_empty() {
-                    all["UnprocessedKeys"] = json!({TABLE: {"Keys": later}});
+                let (now, later) = keys.split_at(half(keys.len(), &mut random));
+                let mut answer = json!({"Responses": {}, "UnprocessedKeys": {}});
+                if !now.is_empty() {
+                    let mut part = body.clone();
+                    part["RequestItems"][TABLE]["Keys"] = json!(now);
+                    let read = self.part_of(&request, &part).await;
+                    answer["Responses"] = read["Responses"].clone();
                 }
-                MockResponse::json(200, all.to_string())
+                if !later.is_empty() {
+                    answer["UnprocessedKeys"] = json!({TABLE: {"Keys": later}});
+                }
+                MockResponse::json(200, answer.to_string())
+            }
+            "BatchWriteItem" => {
+                let writes = body["RequestItems"][TABLE].as_array().cloned().unwrap_or_default();
+                let (now, later) = writes.split_at(half(writes.len(), &mut random));
+                if !now.is_empty() {
+                    self.part_of(&request, &json!({"RequestItems": {TABLE: now}})).await;
+                }
+                let left = if later.is_empty() { json!({}) } else { json!({TABLE: later}) };
+                MockResponse::json(200, json!({"UnprocessedItems": left}).to_string())
             }
             "TransactWriteItems" => {
                 let count = body["TransactItems"].as_array().map_or(0, Vec::len);
-                let reason =
-                    |index| json!({"Code": if index + 1 == count { "TransactionConflict" } else { "None" }});
+                let codes = [
+                    "TransactionConflict",
+                    "TransactionConflict",
+                    "ThrottlingError",
+                    "ProvisionedThroughputExceeded",
+                    "ValidationError",
+                ];
+                let code = codes[random.usize(0..codes.len())];
+                let cancelled = random.usize(0..count);
+                let reason = |index| json!({"Code": if index == cancelled { code } else { "None" }});
                 let reasons: Vec<Value> = (0..count).map(reason).collect();
                 let error = json!({
                     "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
@@ -307,9 +428,17 @@ impl FaultyAws {
                 });
                 MockResponse::json(400, error.to_string())
             }
+            "UpdateItem" | "PutItem" | "DeleteItem" => error_response("TransactionConflictException", false),
             operation => error_response("InternalServerError", operation == "CreateInvalidation"),
-        };
-        Answer { response, is_cut_off: false }
+        }
+    }
+
+    async fn part_of(&self, request: &MockRequest, body: &Value) -> Value {
+        let mut request = request.clone();
+        request.body = body.to_string().into();
+        let _turn = self.one_at_a_time.lock().await;
+        let answer = self.dynamodb.handle(request).await;
+        serde_json::from_slice(&answer.body).unwrap_or_default()
     }
 }
 
@@ -322,12 +451,32 @@ impl State {
         fastrand::Rng::with_seed(hasher.finish())
     }
 
+    fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
     /// Puts a message into a queue.
     pub fn put(&mut self, queue: &str, body: String, error_type: Option<String>) -> String {
-        self.next_id += 1;
-        let id = format!("m{}", self.next_id);
-        let message = Message { id: id.clone(), body, error_type, receives: 0, visible_at: self.time.now() };
-        self.queues.entry(queue.to_owned()).or_default().push(message);
+        let id = format!("m{}", self.next_id());
+        if queue == CACHE_INVALIDATIONS {
+            let notice: Value = serde_json::from_str(&body).unwrap_or_default();
+            let changed_at = notice.pointer("/data/changed_at").and_then(Value::as_str);
+            if let Some(changed_at) = changed_at.and_then(|time| time.parse().ok()) {
+                self.happened.push(Happened::Notice { changed_at });
+            }
+        }
+        let now = self.time.now();
+        let message = Message {
+            id: id.clone(),
+            body,
+            error_type,
+            receives: 0,
+            receipt: String::new(),
+            sent_at: now,
+            visible_at: now,
+        };
+        self.queue(queue).push(message);
         id
     }
 
@@ -336,14 +485,53 @@ impl State {
         self.queues.entry(queue.to_owned()).or_default()
     }
 
-    fn note_commit(&mut self, partition: String, events: Vec<String>) {
-        let at = self.time.now();
-        self.happened.push(Happened::Commit { partition, events, at });
+    /// What is visible in a queue, at most `size` messages. What was received more than `most_receives` times goes to
+    /// the dead-letter queue.
+    pub fn receive(
+        &mut self,
+        queue: &str,
+        size: usize,
+        visibility_seconds: i64,
+        most_receives: u32,
+    ) -> Vec<Message> {
+        let now = self.time.now();
+        let receipt = format!("r{}", self.next_id());
+        let (mut received, mut dead) = (Vec::new(), Vec::new());
+        for message in self.queue(queue).iter_mut().filter(|message| message.visible_at <= now) {
+            if received.len() == size {
+                break;
+            }
+            message.receives += 1;
+            message.receipt = format!("{receipt}-{}", message.id);
+            message.visible_at = plus_seconds(now, visibility_seconds);
+            if message.receives > most_receives {
+                dead.push(message.clone());
+            } else {
+                received.push(message.clone());
+            }
+        }
+        for message in dead {
+            self.queue(queue).retain(|other| other.id != message.id);
+            self.put(&dead_letters(queue), message.body, None);
+        }
+        received
     }
 
     /// No more faults.
     pub fn heal(&mut self) {
         self.faults.clear();
+    }
+
+    /// Takes down what a worker counts, where it matters for what must hold.
+    pub fn note_metric(&mut self, line: &str) {
+        let line: Value = serde_json::from_str(line).unwrap_or_default();
+        let at = self.time.now();
+        for metric in ["BudgetExhausted", "InvalidationsSkipped"] {
+            if line.get(metric).is_some() {
+                let reason = line["reason"].as_str().unwrap_or_default().to_owned();
+                self.happened.push(Happened::Counted { metric, reason, at });
+            }
+        }
     }
 
     /// SendMessageBatch, of all entries or of the first few.
@@ -363,19 +551,28 @@ impl State {
         MockResponse::json(200, json!({"Successful": successful, "Failed": failed}).to_string())
     }
 
-    fn change_visibility(&mut self, body: &Value) -> MockResponse {
+    /// ChangeMessageVisibilityBatch, of all entries or of the first few.
+    fn change_visibility(&mut self, body: &Value, most: Option<usize>) -> MockResponse {
         let queue = body["QueueUrl"].as_str().unwrap_or_default().to_owned();
         let now = self.time.now();
-        let mut successful = Vec::new();
-        for entry in body["Entries"].as_array().into_iter().flatten() {
+        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        for (index, entry) in body["Entries"].as_array().into_iter().flatten().enumerate() {
             let seconds = entry["VisibilityTimeout"].as_i64().unwrap_or_default();
             let receipt = entry["ReceiptHandle"].as_str().unwrap_or_default();
-            for message in self.queue(&queue).iter_mut().filter(|message| message.id == receipt) {
-                message.visible_at = plus_seconds(now, seconds);
+            let message = self.queue(&queue).iter_mut().find(|message| message.receipt == receipt);
+            match message.filter(|_| most.is_none_or(|most| index < most)) {
+                Some(message) => {
+                    message.visible_at = plus_seconds(now, seconds);
+                    successful.push(json!({"Id": entry["Id"]}));
+                }
+                None => {
+                    failed.push(
+                        json!({"Id": entry["Id"], "Code": "ReceiptHandleIsInvalid", "SenderFault": true}),
+                    );
+                }
             }
-            successful.push(json!({"Id": entry["Id"]}));
         }
-        MockResponse::json(200, json!({"Successful": successful, "Failed": []}).to_string())
+        MockResponse::json(200, json!({"Successful": successful, "Failed": failed}).to_string())
     }
 
     fn invalidate(&mut self, xml: &str) -> MockResponse {
@@ -386,7 +583,7 @@ impl State {
             Some(_) => return error_response("InvalidArgument", true),
             None => {
                 self.charged += items.len() as u64;
-                self.happened.push(Happened::Invalidation { items: items.clone() });
+                self.happened.push(Happened::Invalidation { items: items.clone(), at: now });
                 self.references.insert(reference.clone(), (items.clone(), now));
                 now
             }

@@ -4,14 +4,14 @@
 use std::pin::Pin;
 use std::task::Poll;
 
-use replay::embedded::{ManualTime, loader_for};
+use jiff::Timestamp;
 use serde_json::json;
 use shared::time::{minus_seconds, plus_seconds};
 use workers::user_stats;
 
-use super::aws::{CACHE_INVALIDATIONS, FaultyAws, Happened, Message, USER_EVENTS};
+use super::aws::{FaultyAws, Happened, Message, Time, USER_EVENTS, WORKERS};
 use super::play::{CACHE_LIFETIME_SECONDS, START, TOKEN_VALIDITY_SECONDS, environment, function, sqs_event};
-use super::schedule::Plant;
+use super::schedule::{Plant, Settings};
 
 /// A worker has at most so many requests here: read, commit in vain, read, commit, send.
 const REQUESTS: u32 = 5;
@@ -35,24 +35,43 @@ fn in_every_order_of_a_change_and_a_late_token_a_page_that_can_live_is_evicted()
         for order in orders() {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-            let notices = runtime.unwrap().block_on(play(&order, seconds_ago));
-            let lives = seconds_ago <= oldest;
-            assert!(!lives || notices, "a token of {seconds_ago} s ago, in the order {order:?}");
-            sent += usize::from(notices);
-            spared += usize::from(!notices);
+            let Played { committed_at, notices } = runtime.unwrap().block_on(play(&order, seconds_ago));
+            // A notice from before the commit, or dated before it, evicts nothing of the page.
+            let is_told = notices.iter().any(|changed_at| *changed_at >= committed_at);
+            let issued_at = minus_seconds(START.parse().unwrap(), seconds_ago);
+            let lives = plus_seconds(issued_at, oldest) >= committed_at;
+            assert!(!lives || is_told, "a token of {seconds_ago} s ago, in the order {order:?}: {notices:?}");
+            sent += usize::from(is_told);
+            spared += usize::from(!is_told);
         }
     }
     assert!(sent >= 5 * 252 && spared > 0, "{sent} sent, {spared} spared");
 }
 
-/// Whether a notice is sent after the change was committed.
-async fn play(order: &[usize], seconds_ago: i64) -> bool {
-    let time = ManualTime::starting_at(START.parse().unwrap());
-    let aws = FaultyAws::start(time.clone(), Vec::new(), 0, Plant::Nothing).await;
+/// What came of a change and a late token.
+struct Played {
+    /// When the change was committed.
+    committed_at: Timestamp,
+    /// What was told after that: when the page changed.
+    notices: Vec<Timestamp>,
+}
+
+async fn play(order: &[usize], seconds_ago: i64) -> Played {
+    let time = Time::starting_at(START.parse().unwrap());
+    let aws = FaultyAws::start(time, Vec::new(), 0, Plant::Nothing).await;
+    let settings = Settings {
+        skip_idle: true,
+        by_path: false,
+        collapse_above: 3_000,
+        budget: None,
+        collapse_when_spent: false,
+        clocks: [0; WORKERS],
+    };
     let mut workers = Vec::new();
     for worker in 0..2 {
-        let config = shared::aws::worker_settings(loader_for(aws.for_worker(worker))).load().await;
-        let function = function("user-stats", USER_EVENTS, &environment(true), &config, &time);
+        let environment = environment(&settings);
+        let function =
+            function("user-stats", USER_EVENTS, &environment, &aws.for_worker(worker), time.clock(0)).await;
         workers.push(user_stats::Deps::new(&function).unwrap());
     }
     // A token of the day before is known: without the late one, the user is idle.
@@ -67,6 +86,8 @@ async fn play(order: &[usize], seconds_ago: i64) -> bool {
             body: body.to_string(),
             error_type: None,
             receives: 1,
+            receipt: String::new(),
+            sent_at: time.now(),
             visible_at: time.now(),
         };
         sqs_event(&[message])
@@ -101,14 +122,14 @@ async fn play(order: &[usize], seconds_ago: i64) -> bool {
     }
     assert!(running.iter().all(Option::is_none), "both are done");
 
-    let mut state = aws.state();
-    let commits: Vec<bool> = state
-        .happened
-        .iter()
-        .map(|happened| {
-            matches!(happened, Happened::Commit { events, .. } if events.iter().any(|key| key.contains("#change")))
-        })
-        .collect();
-    assert_eq!(commits.iter().filter(|is_change| **is_change).count(), 1, "committed once");
-    !state.queue(CACHE_INVALIDATIONS).is_empty()
+    let happened = aws.state().happened.clone();
+    let is_change = |happened: &Happened| matches!(happened, Happened::Commit { events, .. } if events.iter().any(|key| key.contains("#change")));
+    assert_eq!(happened.iter().filter(|happened| is_change(happened)).count(), 1, "committed once");
+    let mut since = happened.into_iter().skip_while(|happened| !is_change(happened));
+    let Some(Happened::Commit { at: committed_at, .. }) = since.next() else { unreachable!() };
+    let notices = since.filter_map(|happened| match happened {
+        Happened::Notice { changed_at, .. } => Some(changed_at),
+        _ => None,
+    });
+    Played { committed_at, notices: notices.collect() }
 }

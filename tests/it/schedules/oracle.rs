@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use shared::events::{Data, Event};
+use shared::events::{Data, Event, View};
 use shared::statistics::{DomainStats, UserStats, changed_views};
 use shared::store::keys::{self, Partition};
 use shared::time::plus_seconds;
+use workers::cache_invalidation::planner::COLLAPSE_INTERVAL_SECONDS;
 
 use super::aws::{CACHE_INVALIDATIONS, ERASED, Happened, USER_EVENTS, dead_letters};
 use super::play::{CACHE_LIFETIME_SECONDS, TOKEN_VALIDITY_SECONDS, World};
-use super::schedule::{Schedule, bodies};
+use super::schedule::{Schedule, Settings, bodies};
 
 /// Attributes of STATS that are no part of the fold.
 const BESIDE_THE_FOLD: [&str; 4] = ["version", "lastChangedAt", "lastSkippedAt", "expiresAt"];
@@ -20,10 +21,13 @@ const BESIDE_THE_FOLD: [&str; 4] = ["version", "lastChangedAt", "lastSkippedAt",
 pub async fn check(schedule: &Schedule, world: &World) -> Result<(), String> {
     let events = distinct_events(schedule);
     let items = table(world).await;
+    let happened = world.aws.state().happened.clone();
     check_store(&events, &items)?;
+    check_bookkeeping(&events, &items, &happened)?;
     check_dead_letters(schedule, world)?;
-    check_caches(schedule, world, &events)?;
-    check_ledger(world, &items)
+    check_caches(&schedule.settings, &events, &happened)?;
+    check_marks(&items, &happened)?;
+    check_ledger(&schedule.settings, world.aws.state().charged, &items, &happened)
 }
 
 type Items = BTreeMap<(String, String), Map<String, Value>>;
@@ -83,7 +87,8 @@ fn check_store(events: &Events, items: &Items) -> Result<(), String> {
         let stats = stats.ok_or_else(|| format!("{key} has no statistics"))?;
         expected.insert((key.clone(), keys::STATS.to_owned()));
         if is_erased(events) {
-            if !stats.contains_key("erasedAt") {
+            let names: Vec<&str> = stats.keys().map(String::as_str).collect();
+            if names != ["erasedAt", "expiresAt", "version"] {
                 return Err(format!("{key} was not erased: {stats:?}"));
             }
             continue;
@@ -108,6 +113,13 @@ fn check_store(events: &Events, items: &Items) -> Result<(), String> {
         }
         for (sort_key, event) in events {
             expected.insert((key.clone(), sort_key.clone()));
+            let stored = items.get(&(key.clone(), sort_key.clone()));
+            let stored = stored.ok_or_else(|| format!("{key} {sort_key} is missing"))?;
+            let as_it_came = stored["event"].as_str().and_then(|body| Event::parse(body).ok());
+            let expires_at = event.time.as_second() + 90 * 24 * 3600;
+            if as_it_came.as_ref() != Some(event) || stored["expiresAt"] != expires_at {
+                return Err(format!("{key} {sort_key} is stored as {stored:?}"));
+            }
             if matches!(event.data, Data::Confirmed(_)) {
                 expected.insert((key.clone(), keys::PROFILE.to_owned()));
                 let profile = items.get(&(key.clone(), keys::PROFILE.to_owned()));
@@ -152,34 +164,117 @@ fn check_dead_letters(schedule: &Schedule, world: &World) -> Result<(), String> 
     }
 }
 
+/// The version counts the commits, and the times are those of the last one that changed a page.
+fn check_bookkeeping(events: &Events, items: &Items, happened: &[Happened]) -> Result<(), String> {
+    for (partition, events) in events {
+        let key = partition.key();
+        let stats = &items[&(key.clone(), keys::STATS.to_owned())];
+        let commits: Vec<(&Vec<String>, Timestamp)> = happened
+            .iter()
+            .filter_map(|happened| match happened {
+                Happened::Commit { partition, events, at } if *partition == key => Some((events, *at)),
+                _ => None,
+            })
+            .collect();
+        if stats["version"] != commits.len() {
+            return Err(format!(
+                "{key} has the version {} after {} commits",
+                stats["version"],
+                commits.len()
+            ));
+        }
+        if is_erased(events) {
+            continue;
+        }
+        let changes = |keys: &[String]| {
+            keys.iter().filter_map(|key| events.get(key)).any(|event| !changed_views(&event.data).is_empty())
+        };
+        let last = commits.iter().rev().find(|(keys, _)| changes(keys)).map(|(_, at)| at.as_millisecond());
+        let time = |name: &str| stats.get(name).and_then(Value::as_i64);
+        // The time is taken before the call, by a clock that is wrong by half a second; no earlier commit's is later.
+        let is_near = |(noted, committed): (i64, i64)| (-10_500..=1_500).contains(&(noted - committed));
+        let is_right = match (time("lastChangedAt"), last) {
+            (None, None) => true,
+            (Some(noted), Some(committed)) => is_near((noted, committed)),
+            _ => false,
+        };
+        if !is_right || time("lastSkippedAt") > time("lastChangedAt") {
+            return Err(format!("{key}: {stats:?}, where the last change was committed at {last:?}"));
+        }
+    }
+    Ok(())
+}
+
 /// Whoever could hold a page that a commit made stale was evicted after it, or the page has expired.
-fn check_caches(schedule: &Schedule, world: &World, events: &Events) -> Result<(), String> {
-    let happened = world.aws.state().happened.clone();
+fn check_caches(settings: &Settings, events: &Events, happened: &[Happened]) -> Result<(), String> {
     for (index, commit) in happened.iter().enumerate() {
         let Happened::Commit { partition, events: sort_keys, at } = commit else { continue };
         let Some(sub) = partition.strip_prefix("USER#") else { continue };
         let of_user = &events[&Partition::User(sub.to_owned())];
         let erased = sort_keys.iter().any(|key| key == ERASED);
         let data = || sort_keys.iter().filter_map(|key| of_user.get(key)).map(|event| &event.data);
-        if !erased && data().all(|data| changed_views(data).is_empty()) {
-            continue;
-        }
-        let item = format!("#user:{sub}");
-        let evicted = happened[index..].iter().any(|later| match later {
-            Happened::Invalidation { items } => items.iter().any(|i| *i == item || i == "#users"),
-            Happened::Commit { .. } => false,
-        });
-        if evicted {
+        let views: BTreeSet<View> = match erased {
+            true => View::ALL.into(),
+            false => data().flat_map(changed_views).copied().collect(),
+        };
+        let after = &happened[index..];
+        let evicted = |view: &View| {
+            let own = match settings.by_path {
+                true => format!("/users/{sub}/{}", view.name()),
+                false => format!("#user:{sub}"),
+            };
+            after.iter().any(|later| {
+                matches!(later, Happened::Invalidation { items, .. }
+                    if items.iter().any(|item| *item == own || item == "#users" || item == "/users/*"))
+            })
+        };
+        if views.iter().all(evicted) {
             continue;
         }
         let everyone = erased || data().any(|data| matches!(data, Data::Suspended(_)));
-        let lives_until = match (schedule.skip_idle, everyone) {
-            (false, _) => Some(Timestamp::MAX),
-            (true, true) => Some(plus_seconds(*at, CACHE_LIFETIME_SECONDS)),
+        let lives_until = match (settings.skips_idle(), everyone) {
+            (false, _) | (true, true) => Some(plus_seconds(*at, lifetime_seconds(settings))),
             (true, false) => last_entry_of(of_user, *at),
         };
-        if lives_until.is_some_and(|until| until > world.now()) {
+        let Some(lives_until) = lives_until else { continue };
+        // Left to expire: because it had expired by the time, or because the budget was spent.
+        let is_let_expire = after.iter().any(|later| match later {
+            Happened::Counted { metric: "InvalidationsSkipped", reason, at } => {
+                reason == "expired" && *at >= lives_until
+            }
+            Happened::Counted { metric: "BudgetExhausted", reason, .. } => reason == "expire",
+            _ => false,
+        });
+        if !is_let_expire {
             return Err(format!("{sub} can see a page from before the commit {index} at {at}: {happened:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn lifetime_seconds(settings: &Settings) -> i64 {
+    if settings.skip_idle { CACHE_LIFETIME_SECONDS } else { 31_536_000 }
+}
+
+/// A mark never says that pages are evicted which are not: it is earlier than the latest invalidation.
+fn check_marks(items: &Items, happened: &[Happened]) -> Result<(), String> {
+    for ((partition, sort), item) in items {
+        let Some(mark) = item.get("lastInvalidatedAt").and_then(Value::as_i64) else { continue };
+        let own = partition.strip_prefix("USER#").map(|sub| format!("#user:{sub}"));
+        let last = happened
+            .iter()
+            .filter_map(|happened| match happened {
+                Happened::Invalidation { items, at } => Some((items, at.as_millisecond())),
+                _ => None,
+            })
+            .filter(|(items, _)| match &own {
+                Some(own) => items.contains(own),
+                None => items.iter().any(|item| item == "#users" || item == "/users/*"),
+            })
+            .map(|(_, at)| at)
+            .max();
+        if last.is_none_or(|last| mark >= last) {
+            return Err(format!("{partition} {sort} says {mark}, and the last invalidation was at {last:?}"));
         }
     }
     Ok(())
@@ -193,12 +288,36 @@ fn last_entry_of(events: &BTreeMap<String, Event>, at: Timestamp) -> Option<Time
     filled.map(|filled| plus_seconds(filled, CACHE_LIFETIME_SECONDS)).filter(|until| *until > at).max()
 }
 
-/// The ledger never counts too little.
-fn check_ledger(world: &World, items: &Items) -> Result<(), String> {
+/// The ledger never counts too little, the budget is kept, and everybody's entries are evicted once in five minutes.
+fn check_ledger(
+    settings: &Settings,
+    charged: u64,
+    items: &Items,
+    happened: &[Happened],
+) -> Result<(), String> {
     let months = items
         .iter()
         .filter(|((partition, sort), _)| partition.starts_with("LEDGER#") && sort.starts_with("MONTH#"));
     let booked: u64 = months.filter_map(|(_, month)| month["items"].as_u64()).sum();
-    let charged = world.aws.state().charged;
-    if booked < charged { Err(format!("{booked} items booked, {charged} charged")) } else { Ok(()) }
+    if booked < charged {
+        return Err(format!("{booked} items booked, {charged} charged"));
+    }
+    let calls = || {
+        happened.iter().filter_map(|happened| match happened {
+            Happened::Invalidation { items, at } => Some((items, *at)),
+            _ => None,
+        })
+    };
+    let is_collapse = |items: &[String]| items.iter().any(|item| item == "#users" || item == "/users/*");
+    let single: usize = calls().filter(|(items, _)| !is_collapse(items)).map(|(items, _)| items.len()).sum();
+    if settings.budget.is_some_and(|budget| single as u64 > budget) {
+        return Err(format!("{single} items for a budget of {:?}", settings.budget));
+    }
+    let collapses: Vec<Timestamp> =
+        calls().filter(|(items, _)| is_collapse(items)).map(|(_, at)| at).collect();
+    // From the claim to CloudFront it takes some calls.
+    match collapses.windows(2).find(|pair| plus_seconds(pair[0], COLLAPSE_INTERVAL_SECONDS - 25) > pair[1]) {
+        Some(pair) => Err(format!("everybody was evicted twice in five minutes: {pair:?}")),
+        None => Ok(()),
+    }
 }

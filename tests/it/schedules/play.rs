@@ -4,28 +4,25 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use aws_config::SdkConfig;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_util::future::join_all;
 use jiff::Timestamp;
-use replay::embedded::{ManualTime, TABLE, loader_for};
+use replay::embedded::{TABLE, loader_for};
 use serde_json::{Value, json};
 use shared::function::Function;
 use shared::telemetry::Metrics;
-use shared::time::plus_seconds;
+use shared::time::{Clock, plus_seconds};
 use workers::{BatchError, cache_invalidation, user_stats};
 
-use super::aws::{CACHE_INVALIDATIONS, FaultyAws, Message, USER_EVENTS, dead_letters};
-use super::schedule::{Plant, Schedule, bodies};
+use super::aws::{CACHE_INVALIDATIONS, FaultyAws, Message, Time, USER_EVENTS, dead_letters};
+use super::schedule::{Plant, Round, Schedule, Settings, bodies};
 
 /// When every schedule starts.
 pub const START: &str = "2026-03-02T09:00:00Z";
 /// The queues' own visibility time-out.
 const VISIBILITY_SECONDS: i64 = 180;
-/// A batch's worth of time.
-const WORKER_SECONDS: i64 = 60;
 /// A schedule that is not at rest by then never is.
 const MAX_ROUNDS: usize = 300;
 
@@ -34,38 +31,56 @@ pub const CACHE_LIFETIME_SECONDS: i64 = 1_800;
 /// TOKEN_VALIDITY_MINUTES, in seconds.
 pub const TOKEN_VALIDITY_SECONDS: i64 = 3_600;
 
-/// The two workers on their AWS.
+/// The workers on their AWS, two of each kind.
 pub struct World {
     /// What they work on.
     pub aws: FaultyAws,
-    user_stats: user_stats::Deps,
-    cache_invalidation: cache_invalidation::Deps,
-    time: ManualTime,
+    user_stats: [user_stats::Deps; 2],
+    cache_invalidation: [cache_invalidation::Deps; 2],
     plant: Plant,
 }
 
 /// Which worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Worker {
-    UserStats,
-    CacheInvalidation,
+    UserStats(usize),
+    CacheInvalidation(usize),
 }
 
 impl Worker {
+    /// Its number among all of them.
+    fn number(self) -> usize {
+        match self {
+            Self::UserStats(index) => index,
+            Self::CacheInvalidation(index) => 2 + index,
+        }
+    }
+
     fn queue(self) -> &'static str {
         match self {
-            Self::UserStats => USER_EVENTS,
-            Self::CacheInvalidation => CACHE_INVALIDATIONS,
+            Self::UserStats(_) => USER_EVENTS,
+            Self::CacheInvalidation(_) => CACHE_INVALIDATIONS,
         }
     }
 
     /// As in the template.
     fn max_receives(self) -> u32 {
         match self {
-            Self::UserStats => 5,
-            Self::CacheInvalidation => 10,
+            Self::UserStats(_) => 5,
+            Self::CacheInvalidation(_) => 10,
         }
     }
+}
+
+/// How one delivery goes.
+#[derive(Clone, Copy, Default)]
+struct Delivery {
+    /// After how many polls the worker dies.
+    crash: Option<u8>,
+    /// The worker's time-out.
+    seconds: u8,
+    /// Whether SQS delivers once more what was done.
+    again: bool,
 }
 
 /// Plays a schedule to its end; fails where the queues do not come to rest.
@@ -76,143 +91,143 @@ pub async fn play(schedule: &Schedule, plant: Plant) -> Result<World, String> {
         world.aws.state().put(USER_EVENTS, body, None);
     }
     for round in &schedule.rounds {
-        world.time.advance(i64::from(round.seconds));
-        let first = world.receive(Worker::UserStats, round.sizes[0]);
-        let second =
-            if round.same { first.clone() } else { world.receive(Worker::UserStats, round.sizes[1]) };
-        let world = &world;
-        let [first_crash, second_crash, third_crash, last_crash] = round.crashes;
-        let notices = async |index: usize, crash| {
-            for _ in 0..round.notices_after[index] {
-                tokio::task::yield_now().await;
-            }
-            let notices = world.receive(Worker::CacheInvalidation, round.notices[index]);
-            world.run(Worker::CacheInvalidation, notices, crash).await
-        };
-        let mut running: FuturesUnordered<Running<'_>> = FuturesUnordered::new();
-        running.push(Box::pin(world.run(Worker::UserStats, first, first_crash)));
-        running.push(Box::pin(world.run(Worker::UserStats, second, second_crash)));
-        running.push(Box::pin(notices(0, third_crash)));
-        running.push(Box::pin(notices(1, last_crash)));
-        let mut done = Vec::new();
-        while let Some(outcome) = running.next().await {
-            done.push(outcome);
-        }
-        drop(running);
-        for (worker, messages, response) in done {
-            world.settle(worker, &messages, response, round.again);
-        }
+        tokio::time::sleep(Duration::from_secs(round.seconds.into())).await;
+        world.round(round).await?;
     }
     world.aws.state().heal();
-    world.drain().await.map(|()| world)
+    // What AWS is still at work on.
+    while world.aws.state().late > 0 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.drain(&schedule.settings).await?;
+    Ok(world)
 }
 
 impl World {
     async fn new(schedule: &Schedule, plant: Plant) -> Self {
-        let time = ManualTime::starting_at(START.parse().unwrap());
-        let aws = FaultyAws::start(time.clone(), schedule.faults.clone(), schedule.seed, plant).await;
-        let config = shared::aws::worker_settings(loader_for(aws.clone())).load().await;
-        let environment = environment(schedule.skip_idle);
-        let function = |name, queue| function(name, queue, &environment, &config, &time);
+        let time = Time::starting_at(START.parse().unwrap());
+        let aws = FaultyAws::start(time, schedule.faults.clone(), schedule.seed, plant).await;
+        let mut environment = environment(&schedule.settings);
+        if plant == Plant::TokensLiveLonger {
+            environment.insert("TOKEN_VALIDITY_MINUTES".to_owned(), "10".to_owned());
+        }
+        let function = async |name, worker: Worker| {
+            let number = worker.number();
+            let clock = time.clock(schedule.settings.clocks[number]);
+            function(name, worker.queue(), &environment, &aws.for_worker(number), clock).await
+        };
+        let user_stats = async |index| {
+            user_stats::Deps::new(&function("user-stats", Worker::UserStats(index)).await).unwrap()
+        };
+        let cache_invalidation = async |index| {
+            let function = function("cache-invalidation", Worker::CacheInvalidation(index)).await;
+            cache_invalidation::Deps::new(&function).unwrap()
+        };
         Self {
-            user_stats: user_stats::Deps::new(&function("user-stats", USER_EVENTS)).unwrap(),
-            cache_invalidation: cache_invalidation::Deps::new(&function(
-                "cache-invalidation",
-                CACHE_INVALIDATIONS,
-            ))
-            .unwrap(),
+            user_stats: [user_stats(0).await, user_stats(1).await],
+            cache_invalidation: [cache_invalidation(0).await, cache_invalidation(1).await],
             aws,
-            time,
             plant,
         }
     }
 
-    /// What is visible in a worker's queue, at most `size` messages. What was received too often goes to the
-    /// dead-letter queue.
-    fn receive(&self, worker: Worker, size: usize) -> Vec<Message> {
-        let mut state = self.aws.state();
-        let (now, mut received, mut dead) = (state.time.now(), Vec::new(), Vec::new());
-        for message in state.queue(worker.queue()).iter_mut().filter(|message| message.visible_at <= now) {
-            if received.len() == size {
-                break;
+    /// All four workers get a batch; the notices may come while user-stats is at work.
+    async fn round(&self, round: &Round) -> Result<(), String> {
+        let delivery = |worker: usize| Delivery {
+            crash: round.crashes[worker],
+            seconds: round.worker_seconds,
+            again: round.again,
+        };
+        let first = self.receive(Worker::UserStats(0), round.sizes[0]);
+        let second =
+            if round.same { first.clone() } else { self.receive(Worker::UserStats(1), round.sizes[1]) };
+        let notices = async |index: usize| {
+            tokio::time::sleep(Duration::from_millis(round.notices_after[index].into())).await;
+            let worker = Worker::CacheInvalidation(index);
+            let mut deliveries =
+                vec![self.deliver(worker, self.receive(worker, round.notices[index]), delivery(2 + index))];
+            if round.same_notices && index == 0 {
+                let other = Worker::CacheInvalidation(1);
+                let messages = self.aws.state().queue(other.queue()).clone();
+                let same = messages.into_iter().filter(|message| message.visible_at > self.now()).collect();
+                deliveries.push(self.deliver(other, same, delivery(3)));
             }
-            message.receives += 1;
-            message.visible_at = plus_seconds(now, VISIBILITY_SECONDS);
-            if message.receives > worker.max_receives() {
-                dead.push(message.clone());
-            } else {
-                received.push(message.clone());
-            }
-        }
-        for message in dead {
-            state.queue(worker.queue()).retain(|other| other.id != message.id);
-            state.put(&dead_letters(worker.queue()), message.body, None);
-        }
-        received
+            join_all(deliveries).await.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+        };
+        let (a, b, c, d) = tokio::join!(
+            async { self.deliver(Worker::UserStats(0), first, delivery(0)).await.map(drop) },
+            async { self.deliver(Worker::UserStats(1), second, delivery(1)).await.map(drop) },
+            notices(0),
+            async { if round.same_notices { Ok(()) } else { notices(1).await } },
+        );
+        a.and(b).and(c).and(d)
     }
 
-    /// Runs a worker on a batch. It dies after some polls, or answers.
-    async fn run(
+    fn receive(&self, worker: Worker, size: usize) -> Vec<Message> {
+        self.aws.state().receive(worker.queue(), size, VISIBILITY_SECONDS, worker.max_receives())
+    }
+
+    /// Runs a worker on a batch, and does what its response says. It dies after some polls, or answers. Says how many
+    /// messages it reported as failed.
+    async fn deliver(
         &self,
         worker: Worker,
         messages: Vec<Message>,
-        crash: Option<u8>,
-    ) -> (Worker, Vec<Message>, Option<SqsBatchResponse>) {
+        delivery: Delivery,
+    ) -> Result<usize, String> {
         if messages.is_empty() {
-            return (worker, messages, None);
+            return Ok(0);
         }
+        self.aws.state().has_committed[worker.number()] = false;
         let event = sqs_event(&messages);
-        let deadline = plus_seconds(self.time.now(), WORKER_SECONDS);
+        let deadline = plus_seconds(self.now(), delivery.seconds.into());
         let handling: Handling<'_> = match worker {
-            Worker::UserStats => Box::pin(user_stats::handle(&self.user_stats, event, deadline)),
-            Worker::CacheInvalidation => {
-                Box::pin(cache_invalidation::handle(&self.cache_invalidation, event, deadline))
+            Worker::UserStats(index) => {
+                Box::pin(user_stats::handle(&self.user_stats[index], event, deadline))
+            }
+            Worker::CacheInvalidation(index) => {
+                Box::pin(cache_invalidation::handle(&self.cache_invalidation[index], event, deadline))
             }
         };
-        let response = Mortal { handling, polls_left: crash }.await;
-        (worker, messages, response)
-    }
-
-    /// Does what the response says: what is not reported is deleted. A worker that died deletes nothing.
-    fn settle(
-        &self,
-        worker: Worker,
-        messages: &[Message],
-        response: Option<SqsBatchResponse>,
-        deletion_lost: bool,
-    ) {
-        let Some(response) = response else { return };
+        let response = Mortal { handling, polls_left: delivery.crash }.await;
+        if self.now() > deadline {
+            return Err(format!("{worker:?} took longer than {} s", delivery.seconds));
+        }
+        // A worker that died deletes nothing.
+        let Some(response) = response else { return Ok(0) };
         let mut failed: Vec<String> =
             response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect();
+        let count = failed.len();
         if self.plant == Plant::ForgetsFailure && !failed.is_empty() {
             failed.remove(0);
         }
+        let done: Vec<&Message> = messages.iter().filter(|message| !failed.contains(&message.id)).collect();
         let mut state = self.aws.state();
         let now = state.time.now();
-        let done = |message: &Message| {
-            messages.iter().any(|other| other.id == message.id) && !failed.contains(&message.id)
-        };
-        if deletion_lost {
-            for message in state.queue(worker.queue()).iter_mut().filter(|message| done(message)) {
-                message.visible_at = now;
-            }
+        // With a handle that is not the latest, SQS deletes nothing.
+        let is_done = |message: &Message| done.iter().any(|done| done.receipt == message.receipt);
+        if delivery.again {
+            let queue = state.queue(worker.queue()).iter_mut();
+            queue.filter(|message| is_done(message)).for_each(|message| message.visible_at = now);
         } else {
-            state.queue(worker.queue()).retain(|message| !done(message));
+            state.queue(worker.queue()).retain(|message| !is_done(message));
         }
+        Ok(count)
     }
 
     /// Delivers everything until the queues are empty. What SQS moved away after too many receives is brought back, as
-    /// an operator would.
-    async fn drain(&self) -> Result<(), String> {
+    /// an operator would. Nothing fails any more, but for what waits for CloudFront.
+    async fn drain(&self, settings: &Settings) -> Result<(), String> {
+        let delivery = Delivery { seconds: 60, ..Delivery::default() };
+        let may_wait = settings.collapse_above < 3_000 || settings.collapse_when_spent;
         for _ in 0..MAX_ROUNDS {
             let next = {
                 let mut state = self.aws.state();
-                for worker in [Worker::UserStats, Worker::CacheInvalidation] {
-                    let dead = std::mem::take(state.queue(&dead_letters(worker.queue())));
-                    for message in dead {
+                for queue in [USER_EVENTS, CACHE_INVALIDATIONS] {
+                    for message in std::mem::take(state.queue(&dead_letters(queue))) {
                         match message.error_type {
-                            None => drop(state.put(worker.queue(), message.body, None)),
-                            Some(_) => state.queue(&dead_letters(worker.queue())).push(message),
+                            None => drop(state.put(queue, message.body, None)),
+                            Some(_) => state.queue(&dead_letters(queue)).push(message),
                         }
                     }
                 }
@@ -221,48 +236,55 @@ impl World {
                 waiting.into_iter().flatten().min()
             };
             let Some(next) = next else { return Ok(()) };
-            self.time.move_to(next);
-            for worker in [Worker::UserStats, Worker::CacheInvalidation] {
-                let messages = self.receive(worker, 10);
-                let (worker, messages, response) = self.run(worker, messages, None).await;
-                self.settle(worker, &messages, response, false);
+            let time = self.aws.state().time;
+            time.pass_until(next).await;
+            for worker in [Worker::UserStats(0), Worker::CacheInvalidation(1)] {
+                let failed = self.deliver(worker, self.receive(worker, 10), delivery).await?;
+                if failed > 0 && !(may_wait && matches!(worker, Worker::CacheInvalidation(_))) {
+                    return Err(format!("{failed} messages failed though nothing else does: {worker:?}"));
+                }
             }
         }
         Err("the queues do not come to rest".to_owned())
     }
 
-    /// The time at the end.
-    pub fn now(&self) -> Timestamp {
-        self.time.now()
+    fn now(&self) -> Timestamp {
+        self.aws.state().time.now()
     }
 }
 
 /// What a worker is built from.
-pub fn function(
+pub async fn function(
     name: &'static str,
     queue: &str,
     environment: &BTreeMap<String, String>,
-    config: &SdkConfig,
-    time: &ManualTime,
+    aws: &FaultyAws,
+    clock: Clock,
 ) -> Function {
     let own = [("DEAD_LETTER_QUEUE_URL".to_owned(), dead_letters(queue))];
+    let counted = aws.clone();
     Function {
         environment: environment.clone().into_iter().chain(own).collect(),
-        aws: config.clone(),
-        clock: time.clock(),
-        metrics: Metrics::new(name, time.clock(), |_| ()),
+        aws: shared::aws::worker_settings(loader_for(aws.clone())).load().await,
+        metrics: Metrics::new(name, clock.clone(), move |line| counted.state().note_metric(line)),
+        clock,
     }
 }
 
 /// The workers' variables.
-pub fn environment(skip_idle: bool) -> BTreeMap<String, String> {
-    let lifetime = if skip_idle { CACHE_LIFETIME_SECONDS } else { 31_536_000 };
+pub fn environment(settings: &Settings) -> BTreeMap<String, String> {
+    let Settings { skip_idle, by_path, collapse_above, budget, collapse_when_spent, .. } = settings;
+    let lifetime = if *skip_idle { CACHE_LIFETIME_SECONDS } else { 31_536_000 };
     [
         ("TABLE_NAME", TABLE.to_owned()),
         ("USER_EVENTS_QUEUE_URL", USER_EVENTS.to_owned()),
         ("CACHE_INVALIDATIONS_QUEUE_URL", CACHE_INVALIDATIONS.to_owned()),
         ("DISTRIBUTION_ID", "E1EXAMPLE".to_owned()),
         ("SKIP_IDLE_USERS", skip_idle.to_string()),
+        ("INVALIDATION_TARGET", if *by_path { "path" } else { "tag" }.to_owned()),
+        ("COLLAPSE_ABOVE", collapse_above.to_string()),
+        ("MONTHLY_ITEM_BUDGET", budget.unwrap_or_default().to_string()),
+        ("BUDGET_EXHAUSTED", if *collapse_when_spent { "collapse" } else { "expire" }.to_owned()),
         ("MAX_CACHE_LIFETIME_SECONDS", lifetime.to_string()),
         ("TOKEN_VALIDITY_MINUTES", (TOKEN_VALIDITY_SECONDS / 60).to_string()),
         ("ALLOW_ERASURE_EVENTS", "true".to_owned()),
@@ -272,9 +294,6 @@ pub fn environment(skip_idle: bool) -> BTreeMap<String, String> {
 }
 
 type Handling<'a> = Pin<Box<dyn Future<Output = Result<SqsBatchResponse, BatchError>> + 'a>>;
-
-/// A worker at its batch, and what it answers.
-type Running<'a> = Pin<Box<dyn Future<Output = (Worker, Vec<Message>, Option<SqsBatchResponse>)> + 'a>>;
 
 /// A worker that dies after some polls: at whatever it awaits then.
 struct Mortal<'a> {
@@ -301,11 +320,11 @@ pub fn sqs_event(messages: &[Message]) -> SqsEvent {
         .map(|message| {
             json!({
                 "messageId": message.id,
-                "receiptHandle": message.id,
+                "receiptHandle": message.receipt,
                 "body": message.body,
                 "attributes": {
                     "ApproximateReceiveCount": message.receives.to_string(),
-                    "SentTimestamp": "1772442000000",
+                    "SentTimestamp": message.sent_at.as_millisecond().to_string(),
                 },
                 "messageAttributes": {},
             })

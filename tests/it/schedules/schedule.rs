@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::aws::WORKERS;
+
 /// What a request meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -12,13 +14,19 @@ pub enum Fault {
     NoRoom,
     /// AWS fails, and does nothing.
     Failed,
+    /// AWS fails with a code that is in no list.
+    Unavailable,
+    /// AWS does not allow it.
+    Denied,
     /// The request gets nowhere.
     Dropped,
     /// No answer comes, and nothing is done.
     Hangs,
     /// It is done, and the answer lost.
     ReplyLost,
-    /// A batch is done in part; a transaction meets another one.
+    /// No answer comes, and it is done some seconds later.
+    Late,
+    /// A batch is done in part, or nothing of it; a transaction is cancelled.
     Partly,
 }
 
@@ -33,6 +41,12 @@ pub enum Plant {
     NoticeBeforeCommit,
     /// One failed message is not reported.
     ForgetsFailure,
+    /// No notice is sent by a worker that finds only duplicates.
+    NoNoticeOfDuplicates,
+    /// Pages count as evicted up to a second later than they are.
+    MarkOfLater,
+    /// user-stats takes tokens to live ten minutes, and they live an hour.
+    TokensLiveLonger,
 }
 
 /// What an event is, up to its user, number and time.
@@ -79,8 +93,12 @@ pub struct Round {
     pub same: bool,
     /// How many notices cache-invalidation gets in each of its workers.
     pub notices: [usize; 2],
-    /// How long after user-stats has begun they ask for them, in turns of the scheduler.
-    pub notices_after: [u8; 2],
+    /// Whether both workers get the same notices.
+    pub same_notices: bool,
+    /// How long after user-stats has begun they ask for them, in milliseconds.
+    pub notices_after: [u16; 2],
+    /// The workers' time-out.
+    pub worker_seconds: u8,
     /// After how many polls each worker dies.
     pub crashes: [Option<u8>; 4],
     /// Whether what was done is delivered once more.
@@ -89,13 +107,37 @@ pub struct Round {
     pub seconds: u16,
 }
 
+/// How the workers are set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Whether users without a live token cost nothing, and entries expire.
+    pub skip_idle: bool,
+    /// Whether entries are found by path, and not by tag.
+    pub by_path: bool,
+    /// COLLAPSE_ABOVE.
+    pub collapse_above: u32,
+    /// MONTHLY_ITEM_BUDGET, where there is one.
+    pub budget: Option<u64>,
+    /// Whether all entries are evicted when it is spent, and not left to expire.
+    pub collapse_when_spent: bool,
+    /// By how many milliseconds the workers' clocks are wrong. No two differ by a second.
+    pub clocks: [i16; WORKERS],
+}
+
+impl Settings {
+    /// Whether idle users are skipped: only where the token is in the cache key, which comes with tags.
+    pub fn skips_idle(&self) -> bool {
+        self.skip_idle && !self.by_path
+    }
+}
+
 /// A schedule.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// For what is drawn beside all this.
     pub seed: u64,
-    /// Whether users without a live token cost nothing, and entries expire.
-    pub skip_idle: bool,
+    /// How the workers are set up.
+    pub settings: Settings,
     /// The messages, in the order in which they are sent.
     pub specs: Vec<Spec>,
     /// What the requests meet, in their order.
@@ -134,43 +176,73 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         Fault::Throttled,
         Fault::NoRoom,
         Fault::Failed,
+        Fault::Unavailable,
+        Fault::Denied,
         Fault::Dropped,
         Fault::Hangs,
         Fault::ReplyLost,
         Fault::ReplyLost,
+        Fault::Late,
+        Fault::Late,
+        Fault::Partly,
         Fault::Partly,
         Fault::Partly,
     ]);
     let crash = || prop_oneof![2 => Just(None), 1 => (0..60_u8).prop_map(Some)];
-    let late = || prop_oneof![Just(0), 0..80_u8];
+    let later = || prop_oneof![Just(0), 0..300_u16, 0..15_000_u16];
     let round = (
-        [0..8_usize, 0..8_usize],
-        prop::bool::weighted(0.3),
-        [0..10_usize, 0..4_usize],
-        [late(), late()],
+        ([0..8_usize, 0..8_usize], prop::bool::weighted(0.3)),
+        ([0..10_usize, 0..4_usize], prop::bool::weighted(0.2), [later(), later()]),
+        prop_oneof![Just(60), 30..60_u8],
         [crash(), crash(), crash(), crash()],
         prop::bool::weighted(0.2),
         prop_oneof![0..3_u16, 0..400_u16],
     )
-        .prop_map(|(sizes, same, notices, notices_after, crashes, again, seconds)| Round {
-            sizes,
-            same,
-            notices,
-            notices_after,
-            crashes,
-            again,
-            seconds,
-        });
+        .prop_map(
+            |(
+                (sizes, same),
+                (notices, same_notices, notices_after),
+                worker_seconds,
+                crashes,
+                again,
+                seconds,
+            )| {
+                Round {
+                    sizes,
+                    same,
+                    notices,
+                    same_notices,
+                    notices_after,
+                    worker_seconds,
+                    crashes,
+                    again,
+                    seconds,
+                }
+            },
+        );
+    let wrong = || -450..450_i16;
+    let settings =
+        (
+            any::<bool>(),
+            prop::bool::weighted(0.2),
+            prop_oneof![3 => Just(3_000), 1 => 1..4_u32],
+            prop::option::weighted(0.2, 1..6_u64),
+            any::<bool>(),
+            prop_oneof![Just([0; WORKERS]), [wrong(), wrong(), wrong(), wrong()]],
+        )
+            .prop_map(|(skip_idle, by_path, collapse_above, budget, collapse_when_spent, clocks)| {
+                Settings { skip_idle, by_path, collapse_above, budget, collapse_when_spent, clocks }
+            });
     (
         any::<u64>(),
-        any::<bool>(),
+        settings,
         prop::collection::vec(spec, 1..14),
         prop::collection::vec(prop_oneof![3 => Just(None), 1 => fault.prop_map(Some)], 0..40),
         prop::collection::vec(round, 1..6),
     )
-        .prop_map(|(seed, skip_idle, specs, faults, rounds)| Schedule {
+        .prop_map(|(seed, settings, specs, faults, rounds)| Schedule {
             seed,
-            skip_idle,
+            settings,
             specs,
             faults,
             rounds,
