@@ -7,8 +7,10 @@
     reason = "helpers of tests may fail loudly"
 )]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use replay::embedded::Embedded;
 use serde_json::{Value, json};
 use tests::fixtures;
@@ -135,12 +137,34 @@ async fn a_worker_that_is_killed_a_hundred_times_counts_everything_once() {
     }
     let users = account.users().await.unwrap();
     assert_eq!(users.len(), USERS);
+    let notices = latest_notices(&account).await;
     for (user, stats) in users {
         assert_eq!(
             (&stats["orders"], &stats["spent"]["EUR"]),
             (&json!(KILLS * 4), &json!("40.00")),
             "{user}"
         );
+        let sub = user.trim_start_matches("USER#");
+        let changed_at = stats["lastChangedAt"].as_i64().unwrap();
+        assert!(notices[sub].as_millisecond() >= changed_at, "{user} changed at {changed_at}: {notices:?}");
+    }
+}
+
+/// Of each user the latest change that cache-invalidation is told of.
+async fn latest_notices(account: &Embedded) -> BTreeMap<String, Timestamp> {
+    let (sqs, mut latest) = (account.sqs().await, BTreeMap::new());
+    loop {
+        let call = sqs.receive_message().queue_url(&account.cache_invalidations.url).visibility_timeout(600);
+        let messages = call.max_number_of_messages(10).send().await.unwrap().messages.unwrap_or_default();
+        if messages.is_empty() {
+            return latest;
+        }
+        for message in messages {
+            let notice: Value = serde_json::from_str(message.body().unwrap()).unwrap();
+            let changed_at: Timestamp = notice["data"]["changed_at"].as_str().unwrap().parse().unwrap();
+            let known = latest.entry(notice["subject"].as_str().unwrap().to_owned()).or_insert(changed_at);
+            *known = changed_at.max(*known);
+        }
     }
 }
 
