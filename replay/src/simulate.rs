@@ -10,7 +10,7 @@ use shared::store::commits::MAX_EVENTS;
 use shared::time::plus_seconds;
 use workers::cache_invalidation::DOLLARS_PER_ITEM;
 use workers::cache_invalidation::items::Target;
-use workers::cache_invalidation::planner::{Change, Known, Limits, plan};
+use workers::cache_invalidation::planner::{Change, Known, Limits, Waiting, plan};
 use workers::user_stats::idle::IdleRule;
 
 /// A day of users.
@@ -124,6 +124,8 @@ fn run(day: &[Happening], skip_idle: bool, collapse: bool) -> Cost {
     let at = |second| plus_seconds(Timestamp::UNIX_EPOCH, second);
     let (mut tokens, mut known, mut cost) = (HashMap::new(), Known::default(), Cost::default());
     let views = BTreeSet::from([View::Dashboard]);
+    // What waits for the next time that everybody's entries may be evicted.
+    let (mut waiting, mut waiting_until): (Vec<Change>, _) = (Vec::new(), None);
     for window in day.chunk_by(|a, b| a.second / WINDOW_SECONDS == b.second / WINDOW_SECONDS) {
         let mut changes = Vec::new();
         for happening in window {
@@ -135,14 +137,29 @@ fn run(day: &[Happening], skip_idle: bool, collapse: bool) -> Cost {
                 || tokens.get(&happening.user).is_some_and(|token| !IDLE.is_idle(Some(*token), changed_at))
             {
                 let sub = happening.user.to_string();
-                changes.push(Change { message: changes.len(), sub, views: views.clone(), changed_at });
+                changes.push(Change {
+                    message: 0,
+                    sub,
+                    views: views.clone(),
+                    changed_at,
+                    sent_at: changed_at,
+                });
             }
         }
         let now = at((window[0].second / WINDOW_SECONDS + 1) * WINDOW_SECONDS);
-        for batch in changes.chunks(MAX_BATCH) {
-            let oldest = batch.iter().map(|change| change.changed_at).min().unwrap_or(now);
+        if waiting_until.is_some_and(|until| until <= now) {
+            changes.append(&mut waiting);
+            waiting_until = None;
+        }
+        for batch in changes.chunks_mut(MAX_BATCH) {
+            batch.iter_mut().enumerate().for_each(|(index, change)| change.message = index);
             let mark = CacheMark { last_invalidated_at: plus_seconds(now, -1) };
-            for call in plan(batch, &known, &limits, now, oldest).calls {
+            let plan = plan(batch, &known, &limits, now);
+            if let Some(Waiting { messages, until }) = plan.waiting {
+                waiting.extend(messages.into_iter().map(|index| batch[index].clone()));
+                waiting_until = Some(until);
+            }
+            for call in plan.calls {
                 cost.calls += 1;
                 cost.items += call.items.len() as u64;
                 cost.collapses += u64::from(call.collapse);
@@ -154,6 +171,10 @@ fn run(day: &[Happening], skip_idle: bool, collapse: bool) -> Cost {
             }
         }
     }
+    // The day's last ones.
+    cost.items += u64::from(!waiting.is_empty());
+    cost.calls += u64::from(!waiting.is_empty());
+    cost.collapses += u64::from(!waiting.is_empty());
     cost
 }
 

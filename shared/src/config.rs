@@ -2,10 +2,11 @@
 //!
 //! Each trigger and worker has a typed `Config` of its own, filled through an [`Environment`] once, at start.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
@@ -30,7 +31,11 @@ impl ConfigError {
 /// Environment variables, from the process or from a test. An empty value counts as not set, because
 /// CloudFormation cannot leave a variable out.
 #[derive(Clone, Debug, Default)]
-pub struct Environment(HashMap<String, String>);
+pub struct Environment {
+    variables: HashMap<String, String>,
+    /// The names asked for so far, by this one and its clones.
+    asked: Arc<Mutex<BTreeSet<String>>>,
+}
 
 impl Environment {
     /// The variables of this process.
@@ -39,9 +44,15 @@ impl Environment {
         std::env::vars().collect()
     }
 
+    /// The names that were asked for so far: what a function reads, to hold the template and the documents against.
+    pub fn asked(&self) -> BTreeSet<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The value of `name`, where it is set.
     pub fn optional(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        self.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
     /// The value of `name`.
@@ -125,7 +136,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { variables, asked: Arc::default() }
     }
 }
 

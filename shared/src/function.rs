@@ -28,8 +28,11 @@ impl Function {
     /// output.
     pub fn of_process(name: &'static str, aws: SdkConfig) -> Self {
         let clock = Clock::system();
-        let metrics = Metrics::to_stdout(name, clock.clone());
-        Self { environment: Environment::from_process(), aws, clock, metrics }
+        let environment = Environment::from_process();
+        // As Lambda knows the function: `name` behind the stack's name, so that two stacks keep their metrics apart.
+        let full_name = environment.optional("AWS_LAMBDA_FUNCTION_NAME").unwrap_or(name);
+        let metrics = Metrics::to_stdout(full_name, clock.clone());
+        Self { environment, aws, clock, metrics }
     }
 
     /// Builds a function's `Deps`. A configuration mistake is logged with the variable's name, and ends the

@@ -19,15 +19,15 @@ pub const NAMESPACE: &str = "CognitoUserEvents";
 /// Where metrics go: one JSON line for each set of counts.
 #[derive(Clone)]
 pub struct Metrics {
-    function: &'static str,
+    function: String,
     clock: Clock,
     write: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Metrics {
-    /// Metrics of the Lambda function `function`, written to standard output, where CloudWatch Logs turns
+    /// Metrics of the Lambda function named `function`, written to standard output, where CloudWatch Logs turns
     /// them into metrics.
-    pub fn to_stdout(function: &'static str, clock: Clock) -> Self {
+    pub fn to_stdout(function: impl Into<String>, clock: Clock) -> Self {
         Self::new(function, clock, |line| {
             // A metric that cannot be written must not fail what it counts.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
@@ -35,8 +35,12 @@ impl Metrics {
     }
 
     /// Metrics of the function `function`, given to `write` line by line.
-    pub fn new(function: &'static str, clock: Clock, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { function, clock, write: Arc::new(write) }
+    pub fn new(
+        function: impl Into<String>,
+        clock: Clock,
+        write: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        Self { function: function.into(), clock, write: Arc::new(write) }
     }
 
     /// Records counts: `(name, value)`. Zeros are left out, and nothing is written where there are only zeros.
@@ -73,7 +77,7 @@ impl Metrics {
 
     fn line(&self, dimension: Option<(&str, &str)>, counts: &[(&str, u64)]) -> String {
         let mut names = vec!["function"];
-        let mut line = Map::from_iter([("function".to_owned(), Value::from(self.function))]);
+        let mut line = Map::from_iter([("function".to_owned(), Value::from(self.function.as_str()))]);
         if let Some((name, value)) = dimension {
             names.push(name);
             line.insert(name.to_owned(), value.into());

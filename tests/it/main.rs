@@ -22,6 +22,7 @@ mod properties;
 mod schedules;
 mod statistics;
 mod support;
+mod template;
 mod tidy;
 mod triggers;
 mod user_stats;

@@ -28,9 +28,15 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
             sub: format!("user-{user}"),
             views,
             changed_at: at(second),
+            sent_at: at(second),
         };
         changes.into_iter().enumerate().map(change).collect()
     })
+}
+
+/// The changes, sent so many seconds ago.
+fn aged(changes: &[Change], age: i64) -> Vec<Change> {
+    changes.iter().map(|change| Change { sent_at: at(-age), ..change.clone() }).collect()
 }
 
 fn known() -> impl Strategy<Value = Known> {
@@ -94,7 +100,7 @@ proptest! {
     ) {
         let target = if by_tag { Target::Tag } else { Target::Path };
         let limits = Limits { target, collapse_above, max_staleness_seconds: 300, max_cache_lifetime_seconds: 1800 };
-        let plan = plan(&changes, &known, &limits, at(0), at(-age));
+        let plan = plan(&aged(&changes, age), &known, &limits, at(0));
 
         let skipped = plan.skipped.iter().map(|(message, _)| *message);
         let called = plan.calls.iter().flat_map(|call| call.messages.iter().copied());
@@ -117,7 +123,7 @@ proptest! {
         let target = if by_tag { Target::Tag } else { Target::Path };
         let limits =
             Limits { target, collapse_above: 3000, max_staleness_seconds: 300, max_cache_lifetime_seconds: 1800 };
-        let plan = plan(&changes, &known, &limits, at(0), at(0));
+        let plan = plan(&changes, &known, &limits, at(0));
         let skipped: BTreeSet<usize> = plan.skipped.iter().map(|(message, _)| *message).collect();
         let items: BTreeSet<&String> = plan.calls.iter().flat_map(|call| &call.items).collect();
         for change in &changes {

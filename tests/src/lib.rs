@@ -3,9 +3,11 @@
 //! - [`fixtures`]: the files in `events/`
 //! - [`lambda`]: a Lambda service on loopback, to run the binaries as Lambda does
 //! - [`log`]: what is logged, watched for what must not be
+//! - [`template`]: template.yaml, and the page of its permissions
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "test support may fail loudly")]
 
 pub mod fixtures;
 pub mod lambda;
 pub mod log;
+pub mod template;

@@ -29,8 +29,11 @@ use planner::{COLLAPSE_INTERVAL_SECONDS, Call, Change, Known, Limits, Plan, Wait
 /// How long messages wait that CloudFront had no room for; it doubles with each receive.
 const FIRST_DELAY: Duration = Duration::from_secs(30);
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
-/// A call takes at most so long (claim, reservation, CloudFront, giving back), with marks and delays after it.
-const CALL_SECONDS: i64 = 3 * WORKER_CALL_SECONDS + CLOUDFRONT_SECONDS + 5;
+/// A call takes at most so long (reservation, claim, another reservation where the budget is spent, CloudFront, giving both
+/// back), with delays after it.
+const CALL_SECONDS: i64 = 5 * WORKER_CALL_SECONDS + CLOUDFRONT_SECONDS + 3;
+/// Reading marks is given up after this time.
+const READING_PATIENCE: Duration = Duration::from_secs(15);
 /// Writing marks is given up when the deadline is this close.
 const MARKS_MARGIN_SECONDS: i64 = 2;
 /// What is noted as evicted ends this long before the call, for clocks that differ.
@@ -133,24 +136,28 @@ pub async fn handle(
 ) -> Result<SqsBatchResponse, BatchError> {
     let mut batch = Batch::new(event);
     let deadline = Deadline::new(deadline, deps.clock.clone());
-    let (changes, rejections) = sort(&batch, deps.config.limits.target);
+    let (changes, rejections) = sort(&batch, deps.config.limits.target, deps.clock.now());
     batch.park(rejections, &deps.dead_letters, &deps.metrics, &deadline).await;
     if changes.is_empty() {
         return batch.finish(&deps.cache_invalidations, &deadline).await;
     }
 
     let subs: BTreeSet<&str> = changes.iter().map(|change| change.sub.as_str()).collect();
-    let known = match deps.store.cache_marks(&deps.config.distribution_id, subs.into_iter()).await {
-        Ok((users, collapse)) => Known { users, collapse },
-        Err(error) => {
-            // Without marks, more is invalidated than needed, and nothing too little.
+    let reading = deps.store.cache_marks(&deps.config.distribution_id, subs.into_iter());
+    // Without marks, more is invalidated than needed, and nothing too little.
+    let known = match tokio::time::timeout(READING_PATIENCE, reading).await {
+        Ok(Ok((users, collapse))) => Known { users, collapse },
+        Ok(Err(error)) => {
             tracing::error!(error_type = "store", cause = chain(&error), "the marks could not be read");
             Known::default()
         }
+        Err(_) => {
+            tracing::error!(error_type = "deadline", "the marks took too long to read");
+            Known::default()
+        }
     };
-    let oldest = changes.iter().filter_map(|change| batch.sent_at(change.message)).min();
     let now = deps.clock.now();
-    let plan = planner::plan(&changes, &known, &deps.config.limits, now, oldest.unwrap_or(now));
+    let plan = planner::plan(&changes, &known, &deps.config.limits, now);
     count(deps, &plan);
 
     if let Some(Waiting { messages, until }) = plan.waiting {
@@ -179,7 +186,7 @@ pub async fn handle(
 }
 
 /// Sorts the messages of a batch into changes, and what can never succeed.
-fn sort(batch: &Batch, target: Target) -> (Vec<Change>, Vec<(usize, Rejection)>) {
+fn sort(batch: &Batch, target: Target, now: Timestamp) -> (Vec<Change>, Vec<(usize, Rejection)>) {
     let (mut changes, mut rejections) = (Vec::new(), Vec::new());
     for index in 0..batch.len() {
         match Event::parse(batch.body(index)) {
@@ -198,7 +205,8 @@ fn sort(batch: &Batch, target: Target) -> (Vec<Change>, Vec<(usize, Rejection)>)
                     rejections.push((index, InvalidEvent::InvalidData(reason.to_owned()).into()));
                     continue;
                 }
-                changes.push(Change { message: index, sub, views, changed_at });
+                let sent_at = batch.sent_at(index).unwrap_or(now);
+                changes.push(Change { message: index, sub, views, changed_at, sent_at });
             }
             Ok(event) => rejections.push((index, Rejection::wrong_queue(&event))),
         }

@@ -578,6 +578,9 @@ async fn erase(
             }
         }
     }
+    if !deadline.leaves(ATTEMPT_SECONDS) {
+        return Err(Failure::OutOfTime);
+    }
     deps.store.delete_profile(&work.partition, deps.clock.now()).await?;
     loop {
         if !deadline.leaves(ATTEMPT_SECONDS) {

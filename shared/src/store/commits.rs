@@ -138,30 +138,34 @@ impl Store {
         keys: Vec<Item>,
         consistency: Consistency,
     ) -> Result<Vec<Item>, StoreError> {
+        let batches: Vec<Vec<Item>> = keys.chunks(MAX_READ_ITEMS).map(<[_]>::to_vec).collect();
+        let calls = stream::iter(batches).map(|batch| self.read_batch(batch, consistency));
+        calls.buffer_unordered(CALLS_IN_FLIGHT).try_concat().await
+    }
+
+    async fn read_batch(
+        &self,
+        mut left: Vec<Item>,
+        consistency: Consistency,
+    ) -> Result<Vec<Item>, StoreError> {
         const OPERATION: &str = "BatchGetItem";
         let mut items = Vec::new();
-        for keys in keys.chunks(MAX_READ_ITEMS) {
-            let mut left = keys.to_vec();
-            // DynamoDB answers in part where it throttles or the answer grows beyond 16 MB. A read without
-            // any progress ends it; the messages come again.
-            while !left.is_empty() {
-                let asked = left.len();
-                let request = KeysAndAttributes::builder()
-                    .set_keys(Some(left))
-                    .consistent_read(consistency == Consistency::Strong)
-                    .build()
-                    .map_err(|error| StoreError::unreadable(OPERATION, error))?;
-                let call = self.client.batch_get_item().request_items(&self.table, request);
-                let output = call.send().await.map_err(StoreError::call(OPERATION))?;
-                items.extend(output.responses.unwrap_or_default().into_values().flatten());
-                left =
-                    output.unprocessed_keys.unwrap_or_default().into_values().flat_map(|k| k.keys).collect();
-                if left.len() == asked {
-                    return Err(StoreError::unreadable(
-                        OPERATION,
-                        std::io::Error::other("no key was processed"),
-                    ));
-                }
+        // DynamoDB answers in part where it throttles or the answer grows beyond 16 MB. A read without any progress ends
+        // it; the messages come again.
+        while !left.is_empty() {
+            let asked = left.len();
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(left))
+                .consistent_read(consistency == Consistency::Strong)
+                .build()
+                .map_err(|error| StoreError::unreadable(OPERATION, error))?;
+            let call = self.client.batch_get_item().request_items(&self.table, request);
+            let output = call.send().await.map_err(StoreError::call(OPERATION))?;
+            items.extend(output.responses.unwrap_or_default().into_values().flatten());
+            left = output.unprocessed_keys.unwrap_or_default().into_values().flat_map(|k| k.keys).collect();
+            if left.len() == asked {
+                let cause = std::io::Error::other("no key was processed");
+                return Err(StoreError::unreadable(OPERATION, cause));
             }
         }
         Ok(items)

@@ -107,6 +107,13 @@ pub enum Happened {
         /// When.
         at: Timestamp,
     },
+    /// A worker was done with a message about this user, and SQS deleted it.
+    Done {
+        /// Who.
+        sub: String,
+        /// When.
+        at: Timestamp,
+    },
     /// A worker counted this, with that reason.
     Counted {
         /// The metric.
@@ -134,6 +141,8 @@ pub struct State {
     faults: VecDeque<Option<Fault>>,
     /// How many requests of each worker were served.
     pub served: [usize; WORKERS],
+    /// STATS as they were before the last commit, by partition; `None` where there were none.
+    before: BTreeMap<String, Option<Value>>,
     /// Whether each worker has committed since it got its batch.
     pub has_committed: [bool; WORKERS],
     /// Requests that AWS is still at work on, though nobody waits for them.
@@ -171,6 +180,7 @@ impl FaultyAws {
             references: BTreeMap::new(),
             faults: faults.into(),
             served: [0; WORKERS],
+            before: BTreeMap::new(),
             has_committed: [false; WORKERS],
             late: 0,
             seed,
@@ -190,7 +200,7 @@ impl FaultyAws {
             "KeySchema": [key("PK", "HASH"), key("SK", "RANGE")],
             "AttributeDefinitions": [attribute("PK"), attribute("SK")],
         });
-        let response = aws.dynamodb.handle(request("CreateTable", &table)).await;
+        let response = aws.dynamodb.handle(request_of("CreateTable", &table)).await;
         assert_eq!(response.status, 200);
         aws
     }
@@ -207,7 +217,7 @@ impl FaultyAws {
 
     /// Every item of the table.
     pub async fn items(&self) -> Vec<Value> {
-        let response = self.dynamodb.handle(request("Scan", &json!({"TableName": TABLE}))).await;
+        let response = self.dynamodb.handle(request_of("Scan", &json!({"TableName": TABLE}))).await;
         let body: Value = serde_json::from_slice(&response.body).unwrap();
         assert!(body["LastEvaluatedKey"].is_null(), "tables are small here");
         body["Items"].as_array().cloned().unwrap_or_default()
@@ -243,11 +253,34 @@ impl FaultyAws {
             }
             request.body = body.to_string().into();
         }
+        let key = json!({"PK": {"S": partition}, "SK": {"S": "STATS"}});
+        let read = request_of("GetItem", &json!({"TableName": TABLE, "Key": key}));
+        let before: Value =
+            serde_json::from_slice(&self.dynamodb.handle(read).await.body).unwrap_or_default();
         let response = self.dynamodb.handle(request).await;
         if response.status == 200 {
+            self.state().before.insert(partition.clone(), before.get("Item").cloned());
             self.note_commit(partition, events);
         }
         response
+    }
+
+    /// A read that is not consistent, of an item that was just changed.
+    fn made_stale(&self, response: &MockResponse) -> MockResponse {
+        let mut answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let state = self.state();
+        if let Some(items) = answer.pointer_mut(&format!("/Responses/{TABLE}")).and_then(Value::as_array_mut)
+        {
+            let before =
+                |item: &Value| state.before.get(item["PK"]["S"].as_str().unwrap_or_default()).cloned();
+            let stale = items.drain(..).filter_map(|item| match before(&item) {
+                Some(before) if item["SK"]["S"] == "STATS" => before,
+                _ => Some(item),
+            });
+            let stale: Vec<Value> = stale.collect();
+            *items = stale;
+        }
+        MockResponse::json(200, answer.to_string())
     }
 
     fn note_commit(&self, partition: String, events: Vec<String>) {
@@ -298,10 +331,24 @@ impl FaultyAws {
                 }
                 request.body = body.to_string().into();
             }
+            Plant::StaleReReads if operation == "BatchGetItem" => {
+                body["RequestItems"][TABLE]["ConsistentRead"] = json!(false);
+                request.body = body.to_string().into();
+            }
+            Plant::ForgetsBooking if operation == "UpdateItem" && is_month(&body) => {
+                return Some(MockResponse::json(200, "{}".to_owned()));
+            }
+            Plant::ForgetsClaim if operation == "UpdateItem" && body["Key"]["SK"]["S"] == "COLLAPSE" => {
+                return Some(MockResponse::json(200, "{}".to_owned()));
+            }
             _ => {}
         }
         None
     }
+}
+
+fn is_month(body: &Value) -> bool {
+    body["Key"]["SK"]["S"].as_str().is_some_and(|sort_key| sort_key.starts_with("MONTH#"))
 }
 
 /// What SQS answers, where it has taken nothing.
@@ -328,7 +375,7 @@ impl Aws for FaultyAws {
         }
         let is_xml = operation == "CreateInvalidation";
         let refusal = match fault {
-            None | Some(Fault::ReplyLost | Fault::Late) => None,
+            None | Some(Fault::ReplyLost | Fault::Late | Fault::UnavailableAfter | Fault::Stale) => None,
             Some(Fault::Throttled) => Some(if is_xml { "Throttling" } else { "ThrottlingException" }),
             Some(Fault::Failed) => Some(if is_xml { "InternalError" } else { "InternalServerError" }),
             Some(Fault::NoRoom) if is_xml => Some("TooManyInvalidationsInProgress"),
@@ -336,10 +383,7 @@ impl Aws for FaultyAws {
             Some(Fault::Denied) => Some(if is_xml { "AccessDenied" } else { "AccessDeniedException" }),
             Some(Fault::Dropped) => return Err(ConnectorError::io("connection refused".into())),
             Some(Fault::Hangs) => std::future::pending().await,
-            Some(Fault::Unavailable) => {
-                let response = MockResponse { status: 503, ..error_response("ServerBusy", is_xml) };
-                return Ok(answer(response));
-            }
+            Some(Fault::Unavailable) => return Ok(answer(unavailable(is_xml))),
             Some(Fault::Partly) => return Ok(answer(self.partly(&operation, request).await)),
         };
         if let Some(code) = refusal {
@@ -347,6 +391,8 @@ impl Aws for FaultyAws {
         }
         // What has reached AWS is done, also where the worker dies or gives up meanwhile.
         let (aws, is_late) = (self.clone(), fault == Some(Fault::Late));
+        let may_be_stale = operation == "BatchGetItem"
+            && !String::from_utf8_lossy(&request.body).contains("\"ConsistentRead\":true");
         self.state().late += usize::from(is_late);
         let performing = tokio::spawn(async move {
             if is_late {
@@ -363,11 +409,17 @@ impl Aws for FaultyAws {
         let response = performing.await.map_err(|error| ConnectorError::other(error.into(), None))?;
         self.state().served[self.worker] += 1;
         tokio::time::sleep(after).await;
-        if fault == Some(Fault::ReplyLost) {
-            return Err(ConnectorError::io("connection closed".into()));
+        match fault {
+            Some(Fault::ReplyLost) => Err(ConnectorError::io("connection closed".into())),
+            Some(Fault::UnavailableAfter) => Ok(answer(unavailable(is_xml))),
+            Some(Fault::Stale) if may_be_stale => Ok(answer(self.made_stale(&response))),
+            _ => Ok(answer(response)),
         }
-        Ok(answer(response))
     }
+}
+
+fn unavailable(is_xml: bool) -> MockResponse {
+    MockResponse { status: 503, ..error_response("ServerBusy", is_xml) }
 }
 
 impl FaultyAws {
@@ -526,7 +578,7 @@ impl State {
     pub fn note_metric(&mut self, line: &str) {
         let line: Value = serde_json::from_str(line).unwrap_or_default();
         let at = self.time.now();
-        for metric in ["BudgetExhausted", "InvalidationsSkipped"] {
+        for metric in ["BudgetExhausted", "InvalidationsSkipped", "InvalidationsSkippedIdle"] {
             if line.get(metric).is_some() {
                 let reason = line["reason"].as_str().unwrap_or_default().to_owned();
                 self.happened.push(Happened::Counted { metric, reason, at });
@@ -619,7 +671,7 @@ fn operation(request: &MockRequest) -> String {
 }
 
 /// A request of DynamoDB's.
-fn request(operation: &str, body: &Value) -> MockRequest {
+fn request_of(operation: &str, body: &Value) -> MockRequest {
     let mut headers = http::HeaderMap::new();
     headers.insert("x-amz-target", format!("DynamoDB_20120810.{operation}").parse().unwrap());
     MockRequest {

@@ -237,15 +237,26 @@ fn check_caches(settings: &Settings, events: &Events, happened: &[Happened]) -> 
             (true, false) => last_entry_of(of_user, *at),
         };
         let Some(lives_until) = lives_until else { continue };
-        // Left to expire: because it had expired by the time, or because the budget was spent.
-        let is_let_expire = after.iter().any(|later| match later {
-            Happened::Counted { metric: "InvalidationsSkipped", reason, at } => {
-                reason == "expired" && *at >= lives_until
+        // Left to expire: because it had expired by the time that somebody looked, or because the budget was spent.
+        let counted = after.iter().filter_map(|later| match later {
+            Happened::Counted { metric, reason, at } => {
+                let is_reason = match *metric {
+                    "InvalidationsSkipped" => reason == "expired" && *at >= lives_until,
+                    "InvalidationsSkippedIdle" => *at >= lives_until,
+                    _ => reason == "expire",
+                };
+                is_reason.then_some(*at)
             }
-            Happened::Counted { metric: "BudgetExhausted", reason, .. } => reason == "expire",
-            _ => false,
+            _ => None,
         });
-        if !is_let_expire {
+        // In a delivery of this user's messages: of others it says nothing.
+        let is_of_user = |counted_at: Timestamp| {
+            after.iter().any(|later| {
+                matches!(later, Happened::Done { sub: of, at }
+                    if of == sub && (counted_at..=plus_seconds(counted_at, 60)).contains(at))
+            })
+        };
+        if !counted.into_iter().any(is_of_user) {
             return Err(format!("{sub} can see a page from before the commit {index} at {at}: {happened:?}"));
         }
     }
@@ -284,6 +295,7 @@ fn check_marks(items: &Items, happened: &[Happened]) -> Result<(), String> {
 fn last_entry_of(events: &BTreeMap<String, Event>, at: Timestamp) -> Option<Timestamp> {
     let tokens =
         events.values().filter(|event| matches!(event.data, Data::SignedIn(_) | Data::TokenRefreshed(_)));
+    let tokens = tokens.filter(|token| token.time <= at);
     let filled = tokens.map(|token| plus_seconds(token.time, TOKEN_VALIDITY_SECONDS).min(at));
     filled.map(|filled| plus_seconds(filled, CACHE_LIFETIME_SECONDS)).filter(|until| *until > at).max()
 }

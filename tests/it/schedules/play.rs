@@ -16,7 +16,7 @@ use shared::telemetry::Metrics;
 use shared::time::{Clock, plus_seconds};
 use workers::{BatchError, cache_invalidation, user_stats};
 
-use super::aws::{CACHE_INVALIDATIONS, FaultyAws, Message, Time, USER_EVENTS, dead_letters};
+use super::aws::{CACHE_INVALIDATIONS, FaultyAws, Happened, Message, Time, USER_EVENTS, dead_letters};
 use super::schedule::{Plant, Round, Schedule, Settings, bodies};
 
 /// When every schedule starts.
@@ -95,6 +95,7 @@ pub async fn play(schedule: &Schedule, plant: Plant) -> Result<World, String> {
         world.round(round).await?;
     }
     world.aws.state().heal();
+    world.bring_back();
     // What AWS is still at work on.
     while world.aws.state().late > 0 {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -193,8 +194,12 @@ impl World {
         if self.now() > deadline {
             return Err(format!("{worker:?} took longer than {} s", delivery.seconds));
         }
-        // A worker that died deletes nothing.
-        let Some(response) = response else { return Ok(0) };
+        // A worker that died deletes nothing, nor does one that fails as a whole.
+        let response = match response {
+            None => return Ok(0),
+            Some(Err(error)) => return Err(format!("{worker:?}: {error}")),
+            Some(Ok(response)) => response,
+        };
         let mut failed: Vec<String> =
             response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect();
         let count = failed.len();
@@ -210,27 +215,39 @@ impl World {
             let queue = state.queue(worker.queue()).iter_mut();
             queue.filter(|message| is_done(message)).for_each(|message| message.visible_at = now);
         } else {
+            let subs = done.iter().filter_map(|message| {
+                let event: Value = serde_json::from_str(&message.body).ok()?;
+                Some(event["subject"].as_str()?.to_owned())
+            });
+            let done = subs.map(|sub| Happened::Done { sub, at: now });
+            state.happened.extend(done);
             state.queue(worker.queue()).retain(|message| !is_done(message));
         }
         Ok(count)
     }
 
-    /// Delivers everything until the queues are empty. What SQS moved away after too many receives is brought back, as
-    /// an operator would. Nothing fails any more, but for what waits for CloudFront.
+    /// Brings back what SQS moved away after too many receives, as an operator would once nothing fails any more.
+    fn bring_back(&self) {
+        let mut state = self.aws.state();
+        for queue in [USER_EVENTS, CACHE_INVALIDATIONS] {
+            state.queue(queue).iter_mut().for_each(|message| message.receives = 0);
+            for message in std::mem::take(state.queue(&dead_letters(queue))) {
+                match message.error_type {
+                    None => drop(state.put(queue, message.body, None)),
+                    Some(_) => state.queue(&dead_letters(queue)).push(message),
+                }
+            }
+        }
+    }
+
+    /// Delivers everything until the queues are empty. Nothing fails any more, but for what waits for CloudFront.
     async fn drain(&self, settings: &Settings) -> Result<(), String> {
         let delivery = Delivery { seconds: 60, ..Delivery::default() };
-        let may_wait = settings.collapse_above < 3_000 || settings.collapse_when_spent;
+        let may_wait =
+            settings.collapse_above < 3_000 || (settings.collapse_when_spent && settings.budget.is_some());
         for _ in 0..MAX_ROUNDS {
             let next = {
                 let mut state = self.aws.state();
-                for queue in [USER_EVENTS, CACHE_INVALIDATIONS] {
-                    for message in std::mem::take(state.queue(&dead_letters(queue))) {
-                        match message.error_type {
-                            None => drop(state.put(queue, message.body, None)),
-                            Some(_) => state.queue(&dead_letters(queue)).push(message),
-                        }
-                    }
-                }
                 let waiting = [USER_EVENTS, CACHE_INVALIDATIONS]
                     .map(|queue| state.queue(queue).iter().map(|message| message.visible_at).min());
                 waiting.into_iter().flatten().min()
@@ -302,7 +319,7 @@ struct Mortal<'a> {
 }
 
 impl Future for Mortal<'_> {
-    type Output = Option<SqsBatchResponse>;
+    type Output = Option<Result<SqsBatchResponse, BatchError>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.polls_left {
@@ -310,7 +327,7 @@ impl Future for Mortal<'_> {
             Some(polls_left) => *polls_left -= 1,
             None => {}
         }
-        self.handling.as_mut().poll(context).map(Result::ok)
+        self.handling.as_mut().poll(context).map(Some)
     }
 }
 

@@ -16,8 +16,12 @@ pub enum Fault {
     Failed,
     /// AWS fails with a code that is in no list.
     Unavailable,
+    /// AWS does it, and fails with a code that is in no list.
+    UnavailableAfter,
     /// AWS does not allow it.
     Denied,
+    /// A read that need not be consistent answers with what was there before the last commit.
+    Stale,
     /// The request gets nowhere.
     Dropped,
     /// No answer comes, and nothing is done.
@@ -47,6 +51,12 @@ pub enum Plant {
     MarkOfLater,
     /// user-stats takes tokens to live ten minutes, and they live an hour.
     TokensLiveLonger,
+    /// No read is consistent.
+    StaleReReads,
+    /// Items are not booked in the ledger.
+    ForgetsBooking,
+    /// A collapse is claimed, and the claim not kept.
+    ForgetsClaim,
 }
 
 /// What an event is, up to its user, number and time.
@@ -80,8 +90,8 @@ pub struct Spec {
     pub user: u8,
     /// The same number is the same event.
     pub number: u8,
-    /// How long before the start it happened.
-    pub minutes_ago: u16,
+    /// How long before the start it happened; negative for what is dated ahead.
+    pub seconds_ago: i32,
 }
 
 /// One thing that happens while everything fails.
@@ -165,19 +175,22 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
             Kind::UnknownUser, Kind::NotJson, Kind::UnknownType, Kind::TooOld, Kind::WrongQueue,
         ]),
     ];
-    let minutes = prop_oneof![0..3_u16, 0..200_u16];
-    let spec = (kind, 0..3_u8, 0..5_u8, minutes).prop_map(|(kind, user, number, minutes_ago)| Spec {
+    let seconds = prop_oneof![3 => 0..180_i32, 3 => 0..12_000_i32, 1 => -700..0_i32];
+    let spec = (kind, 0..3_u8, 0..5_u8, seconds).prop_map(|(kind, user, number, seconds_ago)| Spec {
         kind,
         user,
         number,
-        minutes_ago,
+        seconds_ago,
     });
     let fault = prop::sample::select(vec![
         Fault::Throttled,
         Fault::NoRoom,
         Fault::Failed,
         Fault::Unavailable,
+        Fault::UnavailableAfter,
         Fault::Denied,
+        Fault::Stale,
+        Fault::Stale,
         Fault::Dropped,
         Fault::Hangs,
         Fault::ReplyLost,
@@ -258,7 +271,7 @@ impl Spec {
     /// When it happened, where everything starts at nine o'clock.
     pub fn time(&self) -> jiff::Timestamp {
         let start: jiff::Timestamp = super::play::START.parse().unwrap();
-        shared::time::minus_seconds(start, i64::from(self.minutes_ago) * 60)
+        shared::time::minus_seconds(start, self.seconds_ago.into())
     }
 
     /// The message's body. Of two specs of the same kind, user and number, the first one's time counts: an event

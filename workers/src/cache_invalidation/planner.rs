@@ -40,6 +40,8 @@ pub struct Change {
     pub views: BTreeSet<View>,
     /// When it was committed.
     pub changed_at: Timestamp,
+    /// When the message was sent.
+    pub sent_at: Timestamp,
 }
 
 /// What is known to be evicted.
@@ -122,9 +124,11 @@ pub struct Waiting {
     pub until: Timestamp,
 }
 
-/// Plans a batch at the time `now`, whose oldest message was sent at `oldest`.
-pub fn plan(changes: &[Change], known: &Known, limits: &Limits, now: Timestamp, oldest: Timestamp) -> Plan {
+/// Plans a batch at the time `now`.
+pub fn plan(changes: &[Change], known: &Known, limits: &Limits, now: Timestamp) -> Plan {
     let mut skipped = Vec::new();
+    // Of the messages that are not skipped: one that is done says nothing of how far behind we are.
+    let mut oldest = now;
     let mut users: BTreeMap<&str, User> = BTreeMap::new();
     let expired_before = minus_seconds(now, i64::from(limits.max_cache_lifetime_seconds));
     for change in changes {
@@ -141,15 +145,20 @@ pub fn plan(changes: &[Change], known: &Known, limits: &Limits, now: Timestamp, 
                 messages: Vec::new(),
                 oldest_change: change.changed_at,
             });
+            oldest = oldest.min(change.sent_at);
             user.views.extend(&change.views);
             user.messages.push(change.message);
             user.oldest_change = user.oldest_change.min(change.changed_at);
         }
     }
-    if users.len() as u64 <= u64::from(collapse_above(limits, now, oldest)) {
+    let next_collapse = known.next_collapse(now);
+    // Age hurries a collapse, and makes nobody wait for one.
+    let above =
+        if next_collapse.is_some() { limits.collapse_above } else { collapse_above(limits, now, oldest) };
+    if users.len() as u64 <= u64::from(above) {
         return Plan { skipped, calls: individual_calls(users, limits.target), waiting: None };
     }
-    if let Some(until) = known.next_collapse(now) {
+    if let Some(until) = next_collapse {
         let messages = users.into_values().flat_map(|user| user.messages).collect();
         return Plan { skipped, calls: Vec::new(), waiting: Some(Waiting { messages, until }) };
     }
@@ -217,7 +226,7 @@ mod tests {
 
     fn change(message: usize, sub: &str, second: i64) -> Change {
         let views = BTreeSet::from([View::Dashboard]);
-        Change { message, sub: sub.to_owned(), views, changed_at: at(second) }
+        Change { message, sub: sub.to_owned(), views, changed_at: at(second), sent_at: at(second) }
     }
 
     fn mark(second: i64) -> CacheMark {
@@ -231,7 +240,7 @@ mod tests {
     #[test]
     fn changes_of_one_user_are_one_item() {
         let changes = [change(0, "ana", -3), change(1, "ben", -2), change(2, "ana", -1)];
-        let plan = plan(&changes, &Known::default(), &LIMITS, at(0), at(0));
+        let plan = plan(&changes, &Known::default(), &LIMITS, at(0));
         assert_eq!(
             plan.calls,
             [Call {
@@ -256,7 +265,7 @@ mod tests {
             change(3, "ben", -19),
             change(4, "eva", -1801),
         ];
-        let plan = plan(&changes, &known, &LIMITS, at(0), at(0));
+        let plan = plan(&changes, &known, &LIMITS, at(0));
         assert_eq!(
             plan.skipped,
             [
@@ -272,14 +281,14 @@ mod tests {
     fn a_mark_of_one_view_says_nothing_of_the_others() {
         let known = Known { users: HashMap::from([("ana".to_owned(), mark(-10))]), collapse: None };
         let limits = Limits { target: Target::Path, ..LIMITS };
-        assert_eq!(plan(&[change(0, "ana", -20)], &known, &limits, at(0), at(0)).skipped, []);
+        assert_eq!(plan(&[change(0, "ana", -20)], &known, &limits, at(0)).skipped, []);
         let known = Known { collapse: Some(mark(-10)), ..known };
-        assert_eq!(plan(&[change(0, "ana", -20)], &known, &limits, at(0), at(0)).skipped.len(), 1);
+        assert_eq!(plan(&[change(0, "ana", -20)], &known, &limits, at(0)).skipped.len(), 1);
     }
 
     #[test]
     fn a_call_has_at_most_a_thousand_items() {
-        let plan = plan(&changes_of(2500), &Known::default(), &LIMITS, at(0), at(0));
+        let plan = plan(&changes_of(2500), &Known::default(), &LIMITS, at(0));
         let sizes: Vec<usize> = plan.calls.iter().map(|call| call.items.len()).collect();
         assert_eq!(sizes, [1000, 1000, 500]);
     }
@@ -287,7 +296,9 @@ mod tests {
     #[test]
     fn too_many_users_collapse_into_one_item_at_most_once_in_five_minutes() {
         let collapses = |users, known: &Known, oldest| {
-            let plan = plan(&changes_of(users), known, &LIMITS, at(10), at(oldest));
+            let mut changes = changes_of(users);
+            changes[0].sent_at = at(oldest);
+            let plan = plan(&changes, known, &LIMITS, at(10));
             plan.calls.first().is_some_and(|call| call.collapse)
         };
         let fresh = Known::default();
@@ -305,10 +316,23 @@ mod tests {
     #[test]
     fn too_many_users_after_a_collapse_wait_for_the_next_one() {
         let known = Known { collapse: Some(mark(-289)), ..Known::default() };
-        let of = |users| plan(&changes_of(users), &known, &LIMITS, at(10), at(10));
+        let of = |users| plan(&changes_of(users), &known, &LIMITS, at(10));
         assert_eq!(of(3001).calls, []);
         let waiting = of(3001).waiting.unwrap();
         assert_eq!((waiting.messages.len(), waiting.until), (3001, at(11)));
         assert_eq!((of(3000).calls.len(), of(3000).waiting), (3, None));
+        // However old the messages are.
+        let mut changes = changes_of(3000);
+        changes[7].sent_at = at(-900);
+        assert_eq!(plan(&changes, &known, &LIMITS, at(10)).waiting, None);
+    }
+
+    #[test]
+    fn a_message_that_is_done_hurries_nothing() {
+        let known = Known { users: HashMap::from([("ana".to_owned(), mark(0))]), collapse: None };
+        let mut changes = changes_of(2000);
+        changes.push(Change { sent_at: at(-900), ..change(2000, "ana", 0) });
+        let plan = plan(&changes, &known, &LIMITS, at(10));
+        assert_eq!((plan.skipped.len(), plan.calls[0].collapse), (1, false));
     }
 }

@@ -1,0 +1,5 @@
+//! Prints `docs/permissions.md`.
+
+fn main() {
+    print!("{}", tests::template::Template::read().permissions());
+}
