@@ -162,6 +162,9 @@ async fn too_many_users_soon_after_a_collapse_wait_for_the_next_one() {
     let changes = changes_of_four_users(1, "09:00:30");
     assert_eq!(worker.handle(&changes).await.len(), 4);
     assert_eq!(rig.account.count("InvalidationsWaiting"), 4);
+    // The next time is 239 s away; not all at the same moment.
+    let delays = rig.account.http_client().delays();
+    assert!(delays.len() == 4 && delays.values().all(|seconds| (242..=272).contains(seconds)), "{delays:?}");
     assert_eq!(invalidations(&rig).len(), 1);
     rig.account.time.advance(240);
     assert_eq!(worker.handle(&changes).await, [] as [&str; 0]);
