@@ -55,8 +55,9 @@ pub fn trigger_settings(loader: ConfigLoader) -> ConfigLoader {
 /// A worker's call to AWS has ended after this time.
 pub const WORKER_CALL_SECONDS: i64 = 5;
 /// What a worker's call asked for has happened after this time, or never will: AWS may still be at work when a call has
-/// been given up.
-pub const WORKER_CALL_SETTLED_SECONDS: i64 = 2 * WORKER_CALL_SECONDS;
+/// been given up, for two seconds. Less than what passes between a commit and its invalidation, or each duplicate would
+/// cost one more.
+pub const WORKER_CALL_SETTLED_SECONDS: i64 = WORKER_CALL_SECONDS + 2;
 
 /// Settings for a worker: patient enough for a transaction of 100 items, short enough to leave time for the
 /// rest of the batch.

@@ -365,7 +365,7 @@ impl Aws for FaultyAws {
             let mut state = self.state();
             let mut random = state.random(&operation, &request.body);
             let mut millis = |most| Duration::from_millis(random.u64(0..most));
-            let (before, after, late) = (millis(30), millis(15), millis(4_500));
+            let (before, after, late) = (millis(30), millis(15), millis(2_800));
             (state.faults.pop_front().flatten(), before, after, late)
         };
         tokio::time::sleep(before).await;

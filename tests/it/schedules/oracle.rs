@@ -192,7 +192,7 @@ fn check_bookkeeping(events: &Events, items: &Items, happened: &[Happened]) -> R
         let last = commits.iter().rev().find(|(keys, _)| changes(keys)).map(|(_, at)| at.as_millisecond());
         let time = |name: &str| stats.get(name).and_then(Value::as_i64);
         // The time is taken before the call, by a clock that is wrong by half a second; no earlier commit's is later.
-        let is_near = |(noted, committed): (i64, i64)| (-10_500..=1_500).contains(&(noted - committed));
+        let is_near = |(noted, committed): (i64, i64)| (-7_500..=1_500).contains(&(noted - committed));
         let is_right = match (time("lastChangedAt"), last) {
             (None, None) => true,
             (Some(noted), Some(committed)) => is_near((noted, committed)),

@@ -28,7 +28,7 @@ pub enum Fault {
     Hangs,
     /// It is done, and the answer lost.
     ReplyLost,
-    /// No answer comes, and it is done some seconds later.
+    /// No answer comes, and it is done up to three seconds later.
     Late,
     /// A batch is done in part, or nothing of it; a transaction is cancelled.
     Partly,
