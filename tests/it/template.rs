@@ -185,7 +185,7 @@ fn triggers_answer_within_cognito_s_limit_and_hang_at_the_pool() {
     let template = Template::read();
     let functions = template.functions();
     assert_eq!(template.section("Globals")["Function"]["Timeout"], 5);
-    let lambda_config = &template.properties("UserPool")["LambdaConfig"];
+    let lambda_config = &template.properties("UserPool")["LambdaConfig"]["Fn::If"][1];
     for trigger in TRIGGERS {
         let (name, properties) = functions[trigger];
         assert!(properties.get("Timeout").is_none() && properties.get("Events").is_none(), "{trigger}");
@@ -219,6 +219,8 @@ fn a_worker_reads_its_queue_and_reports_each_message() {
         assert!(visibility >= 6 * seconds(&properties["Timeout"]) + window, "{worker}");
         let redrive = &template.properties(queue)["RedrivePolicy"];
         assert_eq!(redrive["deadLetterTargetArn"]["Fn::GetAtt"], format!("{dead_letters}.Arn"));
+        // Else any queue of the account could hand its messages on to ours.
+        assert_eq!(template.properties(queue)["RedriveAllowPolicy"], json!({"redrivePermission": "denyAll"}));
         let receives = if worker == "cache-invalidation" { 10 } else { 5 };
         assert_eq!(redrive["maxReceiveCount"], receives);
         // The age of a message goes on counting in the dead-letter queue.
@@ -250,6 +252,20 @@ fn no_policy_has_a_wildcard_but_for_tracing() {
         assert!(!cells[1].contains('*'), "{line}");
         assert!(!cells[2].contains('*') || cells[0] == "| Trace" || cells[1] == "Deny", "{line}");
     }
+}
+
+#[test]
+fn every_queue_names_who_may_send_to_it() {
+    let template = Template::read();
+    let queues: BTreeSet<&str> = template.of_type("AWS::SQS::Queue").map(|(name, _)| name).collect();
+    let mut guarded = BTreeSet::new();
+    for (_, policy) in template.of_type("AWS::SQS::QueuePolicy") {
+        let statements = policy["Properties"]["PolicyDocument"]["Statement"].as_array().unwrap();
+        let denies = |sid: &str| statements.iter().any(|each| each["Sid"] == sid && each["Effect"] == "Deny");
+        assert!(denies("OnlyEncrypted") && denies("OnlyThoseNamed"));
+        guarded.insert(policy["Properties"]["Queues"][0]["Ref"].as_str().unwrap());
+    }
+    assert_eq!(queues, guarded);
 }
 
 #[test]
