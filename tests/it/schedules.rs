@@ -26,9 +26,9 @@ fn holds(schedule: &Schedule, plant: Plant) -> Result<(), TestCaseError> {
     result.map_err(TestCaseError::fail)
 }
 
-fn run(config: Config, plant: Plant) -> Result<(), TestError<Schedule>> {
+fn run(config: Config, plant: Plant) -> Result<(), Box<TestError<Schedule>>> {
     let _silence = tests::log::silence();
-    TestRunner::new(config).run(&schedules(), |schedule| holds(&schedule, plant))
+    TestRunner::new(config).run(&schedules(), |schedule| holds(&schedule, plant)).map_err(Box::new)
 }
 
 /// The suite's seed, where none is given.
@@ -69,7 +69,7 @@ fn whatever_fails_once_it_stops_everything_is_as_if_each_event_had_come_once() {
 fn a_planted_bug_is_found_and_shrunk() {
     for plant in PLANTS {
         let config = Config { cases: 1_000, max_shrink_iters: 1_500, ..config() };
-        match run(config, plant) {
+        match run(config, plant).map_err(|error| *error) {
             Err(TestError::Fail(reason, schedule)) => {
                 let messages = schedule.specs.len();
                 eprintln!("{plant:?}: {messages} messages, {} rounds: {reason}", schedule.rounds.len());

@@ -1,5 +1,7 @@
 //! Prints `docs/permissions.md`.
 
-fn main() {
-    print!("{}", tests::template::Template::read().permissions());
+use std::io::Write;
+
+fn main() -> std::io::Result<()> {
+    std::io::stdout().write_all(tests::template::Template::read().permissions().as_bytes())
 }
