@@ -7,6 +7,7 @@
 //! - [`local`]: plays them through the real handlers
 //! - [`simulate`]: what a day costs under each policy
 //! - [`suspension`]: bans users and reinstates them
+//! - [`recover`]: finds in logs what the triggers could not send
 //! - [`preview`]: the messages of custom-message, to look at
 //! - [`report`]: what came of it, as text or JSON
 //! - [`schema`]: the JSON Schema of the events
@@ -17,6 +18,7 @@ pub mod journey;
 pub mod local;
 pub mod mapping;
 pub mod preview;
+pub mod recover;
 pub mod report;
 pub mod schema;
 pub mod simulate;

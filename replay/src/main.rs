@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -10,11 +11,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use replay::account::AccountOptions;
 use replay::journey::{self, InvalidJourney, Journey, Variables};
+use replay::recover::Recovered;
 use replay::simulate::Model;
 use replay::suspension::{Decision, standing};
 use replay::{local, preview, report, schema, simulate};
 use shared::ban::BanStatus;
 use shared::events::Subject;
+use shared::queues::Message;
 use shared::time::Clock;
 
 /// Plays what happens to users, and looks after the queues.
@@ -58,6 +61,24 @@ enum Command {
     Reinstate {
         #[command(flatten)]
         decision: DecisionOptions,
+    },
+    /// Find the events in logs that triggers could not send, and send them to user-events.
+    ///
+    /// Takes the log of the triggers in any form: lines as Lambda writes them, what `aws logs tail` or `aws logs
+    /// filter-log-events` prints, an export. Shows what it found, and sends it with --yes. Sending again does no harm:
+    /// each event counts once.
+    Recover {
+        /// A file with logs; - for standard input.
+        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        log: Vec<PathBuf>,
+        /// The queue user-events, by name or URL. [default: USER_EVENTS_QUEUE_URL]
+        #[arg(long, value_name = "NAME")]
+        queue: Option<String>,
+        /// Send them.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        account: AccountOptions,
     },
     /// Write every message of custom-message in every language to a folder, with a page that shows them side by side.
     Preview {
@@ -118,6 +139,7 @@ async fn main() -> ExitCode {
         Command::Local { journeys, json, env_vars, log } => play(journeys, json, env_vars, log).await,
         Command::Suspend { decision, until } => decide(decision, Some(until)).await,
         Command::Reinstate { decision } => decide(decision, None).await,
+        Command::Recover { log, queue, yes, account } => recover(log, queue, yes, account).await,
         Command::Preview { out, env_vars } => write_preview(&out, env_vars),
         Command::Simulate { users, active_percent, job_percent } => {
             let model = Model { users, active_percent, job_percent, ..Model::default() };
@@ -244,6 +266,49 @@ async fn decide(options: DecisionOptions, suspend_until: Option<Option<Timestamp
         bail!("nothing was changed: a decision about this user is there that is as late, or later");
     }
     writeln!(out, "Done: it holds from now on, and the user's cached pages are being evicted.")?;
+    Ok(())
+}
+
+/// Finds lost events in logs, and sends them.
+async fn recover(
+    logs: Vec<PathBuf>,
+    queue: Option<String>,
+    yes: bool,
+    account: AccountOptions,
+) -> Result<()> {
+    let mut found = Recovered::default();
+    for path in &logs {
+        let name = path.display();
+        let log = if path.as_os_str() == "-" {
+            std::io::read_to_string(std::io::stdin())
+        } else {
+            std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        };
+        found.read(&log.with_context(|| name.to_string())?, Clock::system().now());
+    }
+    let mut out = std::io::stdout().lock();
+    for (event_type, count) in found.by_type() {
+        writeln!(out, "{count:>7}  {event_type}")?;
+    }
+    for (reason, count) in &found.left {
+        writeln!(out, "{count:>7}  left: {reason}")?;
+    }
+    if found.events.is_empty() {
+        writeln!(out, "No lost events to send.")?;
+        return Ok(());
+    }
+    if !yes {
+        writeln!(out, "Nothing was sent. With --yes it is.")?;
+        return Ok(());
+    }
+    let user_events = account.open().await?.user_events(queue.as_deref()).await?;
+    let messages = found.events.iter().map(Message::from).collect();
+    let accepted = user_events.send_batch(messages, Duration::MAX).await;
+    let refused = accepted.iter().filter(|accepted| !**accepted).count();
+    if refused > 0 {
+        bail!("{refused} of {} events were not sent; run it again, each event counts once", accepted.len());
+    }
+    writeln!(out, "Sent: {}.", accepted.len())?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `replay suspend` and `replay reinstate`, as they are typed, against an AWS on loopback.
+//! What works on an account (`replay suspend`, `reinstate`, `recover`), as it is typed, against an AWS on loopback.
 
 #![allow(
     clippy::expect_used,
@@ -34,6 +34,11 @@ async fn shop() -> Shop {
 impl Shop {
     /// Runs `replay` with these arguments and the account's names.
     async fn replay(&self, arguments: &[&str]) -> (bool, String, String) {
+        self.run(&[arguments, &["--table", TABLE]].concat()).await
+    }
+
+    /// The same without the table's name.
+    async fn run(&self, arguments: &[&str]) -> (bool, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_replay"));
         command
             .env_clear()
@@ -41,7 +46,7 @@ impl Shop {
             .env("AWS_SECRET_ACCESS_KEY", "EXAMPLE")
             .env("USER", "ben")
             .args(arguments)
-            .args(["--table", TABLE, "--queue", "user-events", "--region", "eu-central-1"])
+            .args(["--queue", "user-events", "--region", "eu-central-1"])
             .args(["--endpoint-url", &self.endpoint]);
         let run = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let Output { status, stdout, stderr } = run;
@@ -142,4 +147,40 @@ async fn a_mistake_is_one_line_and_nothing_is_done() {
     shop.account.faults.clear();
     let (success, _, errors) = shop.replay(&["suspend", "nobody", "--reason", "x", "--yes"]).await;
     assert!(!success && errors.contains("--without-profile"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_events_are_shown_first_and_sent_with_yes() {
+    let shop = shop().await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("post-confirmation.log");
+    let lost = |id: &str| {
+        let event = json!({
+            "specversion": "1.0", "id": id, "source": "/shop", "type": "activity.recorded", "subject": ANA,
+            "time": shared::time::Clock::system().now().to_string(), "data": {"description": "x"},
+        });
+        let fields = json!({"message": "event not sent", "event": event.to_string()});
+        json!({"level": "ERROR", "fields": fields}).to_string()
+    };
+    let lines = [lost("1"), "START RequestId: 1".to_owned(), lost("2"), lost("1")];
+    std::fs::write(&log, lines.join("\n")).unwrap();
+    let command = ["recover", "--log", log.to_str().unwrap()];
+
+    let (success, shown, _) = shop.run(&command).await;
+    assert!(success, "{shown}");
+    assert_eq!(shown, "      2  activity.recorded\nNothing was sent. With --yes it is.\n");
+    assert!(shop.notices().await.is_empty());
+
+    shop.account.faults.inject("SendMessageBatch", Fault::Error("AccessDenied"), 1);
+    let (success, _, errors) = shop.run(&[&command[..], &["--yes"]].concat()).await;
+    let told = "replay: 2 of 2 events were not sent; run it again, each event counts once\n";
+    assert!(!success && errors == told, "{errors}");
+
+    let (success, shown, errors) = shop.run(&[&command[..], &["--yes"]].concat()).await;
+    assert!(success && shown.ends_with("Sent: 2.\n"), "{shown}{errors}");
+    let ids: Vec<Value> = shop.notices().await.into_iter().map(|event| event["id"].clone()).collect();
+    assert_eq!(ids, ["1", "2"]);
+
+    let (success, _, errors) = shop.run(&["recover", "--log", "no-such-file"]).await;
+    assert!(!success && errors.starts_with("replay: no-such-file: "), "{errors}");
 }
