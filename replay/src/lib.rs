@@ -6,6 +6,7 @@
 //! - [`journey`]: journeys, as JSON files
 //! - [`local`]: plays them through the real handlers
 //! - [`simulate`]: what a day costs under each policy
+//! - [`stats`]: what the table knows of one user, or of an e-mail domain
 //! - [`suspension`]: bans users and reinstates them
 //! - [`recover`]: finds in logs what the triggers could not send
 //! - [`preview`]: the messages of custom-message, to look at
@@ -22,4 +23,5 @@ pub mod recover;
 pub mod report;
 pub mod schema;
 pub mod simulate;
+pub mod stats;
 pub mod suspension;

@@ -13,8 +13,9 @@ use replay::account::AccountOptions;
 use replay::journey::{self, InvalidJourney, Journey, Variables};
 use replay::recover::Recovered;
 use replay::simulate::Model;
+use replay::stats::UserSummary;
 use replay::suspension::{Decision, standing};
-use replay::{local, preview, report, schema, simulate};
+use replay::{local, preview, report, schema, simulate, stats};
 use shared::ban::BanStatus;
 use shared::events::Subject;
 use shared::queues::Message;
@@ -80,6 +81,23 @@ enum Command {
         #[command(flatten)]
         account: AccountOptions,
     },
+    /// Show what the table knows of one user, or of an e-mail domain.
+    Stats {
+        /// The user, by sub.
+        #[arg(required_unless_present = "domain", conflicts_with = "domain")]
+        sub: Option<String>,
+        /// An e-mail domain; `other`, `none` and `invalid` for those on no list.
+        #[arg(long, value_name = "DOMAIN")]
+        domain: Option<String>,
+        /// The table. [default: TABLE_NAME]
+        #[arg(long, value_name = "NAME")]
+        table: Option<String>,
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        account: AccountOptions,
+    },
     /// Write every message of custom-message in every language to a folder, with a page that shows them side by side.
     Preview {
         /// The folder; it is made where it is not there.
@@ -140,6 +158,9 @@ async fn main() -> ExitCode {
         Command::Suspend { decision, until } => decide(decision, Some(until)).await,
         Command::Reinstate { decision } => decide(decision, None).await,
         Command::Recover { log, queue, yes, account } => recover(log, queue, yes, account).await,
+        Command::Stats { sub, domain, table, json, account } => {
+            show_stats(sub, domain, table, json, account).await
+        }
         Command::Preview { out, env_vars } => write_preview(&out, env_vars),
         Command::Simulate { users, active_percent, job_percent } => {
             let model = Model { users, active_percent, job_percent, ..Model::default() };
@@ -266,6 +287,36 @@ async fn decide(options: DecisionOptions, suspend_until: Option<Option<Timestamp
         bail!("nothing was changed: a decision about this user is there that is as late, or later");
     }
     writeln!(out, "Done: it holds from now on, and the user's cached pages are being evicted.")?;
+    Ok(())
+}
+
+/// Shows what the table knows.
+async fn show_stats(
+    sub: Option<String>,
+    domain: Option<String>,
+    table: Option<String>,
+    json: bool,
+    account: AccountOptions,
+) -> Result<()> {
+    let store = account.open().await?.store(table.as_deref())?;
+    let mut out = std::io::stdout().lock();
+    if let Some(domain) = domain {
+        let sums = stats::domain(&store, &domain.to_lowercase()).await?;
+        if json {
+            writeln!(out, "{}", serde_json::to_string_pretty(&sums)?)?;
+        } else {
+            let shared::statistics::DomainStats { sign_ups, sign_ups_allowed, sign_ups_denied } = sums;
+            let count = local::plural(usize::try_from(sign_ups)?, "sign-up");
+            writeln!(out, "domain {domain}: {count}, {sign_ups_allowed} allowed, {sign_ups_denied} denied")?;
+        }
+    } else if let Some(sub) = sub {
+        let summary = UserSummary::read(&store, &sub).await?;
+        if json {
+            writeln!(out, "{}", serde_json::to_string_pretty(&summary.json())?)?;
+        } else {
+            write!(out, "{}", summary.text())?;
+        }
+    }
     Ok(())
 }
 

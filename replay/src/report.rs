@@ -35,15 +35,7 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     }
     for (sub, statistics) in &outcome.users {
         writeln!(out, "  user {sub}")?;
-        let fields = statistics.as_object().into_iter().flatten();
-        for (name, value) in fields.filter(|(name, value)| *name != "recent" && **value != 0) {
-            writeln!(out, "    {name:20} {}", shown(name, value))?;
-        }
-        for activity in statistics.get("recent").and_then(Value::as_array).into_iter().flatten() {
-            let field = |name: &str| activity.get(name).map(|value| shown(name, value)).unwrap_or_default();
-            let line = format!("    {:20} {}  {} {}", "recent", field("at"), field("type"), field("detail"));
-            writeln!(out, "{}", line.trim_end())?;
-        }
+        write_statistics(out, "    ", statistics)?;
     }
     for (domain, stats) in &outcome.domains {
         let (tried, allowed, denied) = (stats.sign_ups, stats.sign_ups_allowed, stats.sign_ups_denied);
@@ -92,6 +84,20 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
             letter.queue,
             letter.error_message.as_deref().unwrap_or_default()
         )?;
+    }
+    Ok(())
+}
+
+/// A user's statistics, a line for each that is not zero.
+pub(crate) fn write_statistics(out: &mut String, indent: &str, statistics: &Value) -> std::fmt::Result {
+    let fields = statistics.as_object().into_iter().flatten();
+    for (name, value) in fields.filter(|(name, value)| *name != "recent" && **value != 0) {
+        writeln!(out, "{indent}{name:20} {}", shown(name, value))?;
+    }
+    for activity in statistics.get("recent").and_then(Value::as_array).into_iter().flatten() {
+        let field = |name: &str| activity.get(name).map(|value| shown(name, value)).unwrap_or_default();
+        let line = format!("{indent}{:20} {}  {} {}", "recent", field("at"), field("type"), field("detail"));
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }

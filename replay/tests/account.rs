@@ -34,10 +34,14 @@ async fn shop() -> Shop {
 impl Shop {
     /// Runs `replay` with these arguments and the account's names.
     async fn replay(&self, arguments: &[&str]) -> (bool, String, String) {
+        self.run_on_table(&[arguments, &["--queue", "user-events"]].concat()).await
+    }
+
+    async fn run_on_table(&self, arguments: &[&str]) -> (bool, String, String) {
         self.run(&[arguments, &["--table", TABLE]].concat()).await
     }
 
-    /// The same without the table's name.
+    /// Runs it with these arguments alone.
     async fn run(&self, arguments: &[&str]) -> (bool, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_replay"));
         command
@@ -46,7 +50,7 @@ impl Shop {
             .env("AWS_SECRET_ACCESS_KEY", "EXAMPLE")
             .env("USER", "ben")
             .args(arguments)
-            .args(["--queue", "user-events", "--region", "eu-central-1"])
+            .args(["--region", "eu-central-1"])
             .args(["--endpoint-url", &self.endpoint]);
         let run = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let Output { status, stdout, stderr } = run;
@@ -164,7 +168,7 @@ async fn lost_events_are_shown_first_and_sent_with_yes() {
     };
     let lines = [lost("1"), "START RequestId: 1".to_owned(), lost("2"), lost("1")];
     std::fs::write(&log, lines.join("\n")).unwrap();
-    let command = ["recover", "--log", log.to_str().unwrap()];
+    let command = ["recover", "--queue", "user-events", "--log", log.to_str().unwrap()];
 
     let (success, shown, _) = shop.run(&command).await;
     assert!(success, "{shown}");
@@ -183,4 +187,47 @@ async fn lost_events_are_shown_first_and_sent_with_yes() {
 
     let (success, _, errors) = shop.run(&["recover", "--log", "no-such-file"]).await;
     assert!(!success && errors.starts_with("replay: no-such-file: "), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_of_a_user_and_of_a_domain_is_shown() {
+    let shop = shop().await;
+    let worker = shop.account.function("user-stats", &Default::default()).await;
+    let worker = workers::user_stats::Deps::new(&worker).unwrap();
+    let message = |id: &str, event_type: &str, subject: &str, data: Value| {
+        let event = json!({
+            "specversion": "1.0", "id": id, "source": "/shop", "type": event_type, "subject": subject,
+            "time": "2026-03-02T08:00:00Z", "data": data,
+        });
+        json!({"messageId": id, "receiptHandle": id, "body": event.to_string()})
+    };
+    let order = |id: &str| json!({"order_id": id, "amount": "4.90", "currency": "EUR"});
+    let attempt = |outcome: &str| json!({"outcome": outcome, "reason": "x", "channel": "self"});
+    let records = [
+        message("1", "order.placed", ANA, order("1")),
+        message("2", "order.placed", ANA, order("2")),
+        message("3", "user.sign_up_attempted", "domain:example.com", attempt("allowed")),
+        message("4", "user.sign_up_attempted", "domain:example.com", attempt("denied")),
+    ];
+    let batch = serde_json::from_value(json!({"Records": records})).unwrap();
+    workers::user_stats::handle(&worker, batch, jiff::Timestamp::MAX).await.unwrap();
+
+    let (success, shown, errors) = shop.run_on_table(&["stats", ANA]).await;
+    assert!(success, "{errors}");
+    assert!(shown.contains("  orders               2\n") && shown.contains("EUR 9.80"), "{shown}");
+    assert!(shown.ends_with(&format!("  2026-03-02  {} 2\n", "█".repeat(40))), "{shown}");
+    let (_, shown, _) = shop.run_on_table(&["stats", ANA, "--json"]).await;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (&shown["statistics"]["orders"], &shown["eventsByDay"]),
+        (&json!(2), &json!({"2026-03-02": 2}))
+    );
+    assert!(shown["statistics"].get("PK").is_none());
+
+    let (_, shown, _) = shop.run_on_table(&["stats", "--domain", "Example.com"]).await;
+    assert_eq!(shown, "domain Example.com: 2 sign-ups, 1 allowed, 1 denied\n");
+    let (_, shown, _) = shop.run_on_table(&["stats", "nobody"]).await;
+    assert_eq!(shown, "user nobody\n  nothing counted\n");
+    let (success, _, errors) = shop.run_on_table(&["stats"]).await;
+    assert!(!success && errors.contains("SUB"), "{errors}");
 }

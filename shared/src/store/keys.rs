@@ -19,6 +19,8 @@ pub const EXPIRES_AT: &str = "expiresAt";
 pub const PROFILE: &str = "PROFILE";
 /// Sort key of the statistics.
 pub const STATS: &str = "STATS";
+/// What the sort keys of stored events begin with.
+pub const EVENT: &str = "EVENT#";
 /// Sort key of the mark of the last invalidation.
 pub const CACHE: &str = "CACHE";
 /// Sort key of the mark of the last collapse, in a LEDGER partition.
@@ -78,7 +80,7 @@ pub fn month(time: jiff::Timestamp) -> String {
 
 /// The sort key of a stored event. A `#` in the source is escaped, so that no two events share a key.
 pub fn event(source: &str, id: &str) -> String {
-    format!("EVENT#{}#{id}", source.replace('%', "%25").replace('#', "%23"))
+    format!("{EVENT}{}#{id}", source.replace('%', "%25").replace('#', "%23"))
 }
 
 /// The shard of an event: a hash of its id, the same in every process and version.
