@@ -57,7 +57,16 @@ impl Account {
 
     /// The queue user-events with this name or URL, or by USER_EVENTS_QUEUE_URL.
     pub async fn user_events(&self, queue: Option<&str>) -> Result<Queue> {
-        let name = self.named("--queue", queue, "USER_EVENTS_QUEUE_URL")?;
+        self.queue(queue, "USER_EVENTS_QUEUE_URL").await
+    }
+
+    /// The queue cache-invalidations with this name or URL, or by CACHE_INVALIDATIONS_QUEUE_URL.
+    pub async fn cache_invalidations(&self, queue: Option<&str>) -> Result<Queue> {
+        self.queue(queue, "CACHE_INVALIDATIONS_QUEUE_URL").await
+    }
+
+    async fn queue(&self, queue: Option<&str>, variable: &str) -> Result<Queue> {
+        let name = self.named("--queue", queue, variable)?;
         let sqs = aws_sdk_sqs::Client::new(&self.config);
         if name.starts_with("https://") || name.starts_with("http://") {
             return Ok(Queue::new(sqs, name));

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use replay::account::AccountOptions;
+use replay::forget::{Holdings, forget};
 use replay::journey::{self, InvalidJourney, Journey, Variables};
 use replay::recover::Recovered;
 use replay::simulate::Model;
@@ -76,6 +77,25 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         queue: Option<String>,
         /// Send them.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        account: AccountOptions,
+    },
+    /// Erase what the table holds of a user: statistics, stored events and profile.
+    ///
+    /// A ban in force stays, and so does a marker, for 32 days, against which late events are dropped. The account in the
+    /// user pool is not touched. Shows what it would erase, and erases it with --yes. There is no way back.
+    Forget {
+        /// The user, by sub.
+        sub: String,
+        /// The table. [default: TABLE_NAME]
+        #[arg(long, value_name = "NAME")]
+        table: Option<String>,
+        /// The queue cache-invalidations, by name or URL. [default: CACHE_INVALIDATIONS_QUEUE_URL]
+        #[arg(long, value_name = "NAME")]
+        queue: Option<String>,
+        /// Erase it.
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -158,6 +178,7 @@ async fn main() -> ExitCode {
         Command::Suspend { decision, until } => decide(decision, Some(until)).await,
         Command::Reinstate { decision } => decide(decision, None).await,
         Command::Recover { log, queue, yes, account } => recover(log, queue, yes, account).await,
+        Command::Forget { sub, table, queue, yes, account } => erase(&sub, table, queue, yes, account).await,
         Command::Stats { sub, domain, table, json, account } => {
             show_stats(sub, domain, table, json, account).await
         }
@@ -246,10 +267,7 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 async fn decide(options: DecisionOptions, suspend_until: Option<Option<Timestamp>>) -> Result<()> {
     let DecisionOptions { sub, reason, by, table, queue, yes, without_profile, account } = options;
     let now = Clock::system().now();
-    let is_user = matches!(sub.parse(), Ok(Subject::User(_)));
-    if !is_user || sub.contains(|c: char| c == '@' || c == '#' || c.is_whitespace()) {
-        bail!("SUB: expected a user's sub, which is no e-mail address and has no spaces");
-    }
+    check_sub(&sub)?;
     if reason.trim().is_empty() {
         bail!("--reason: is empty");
     }
@@ -287,6 +305,44 @@ async fn decide(options: DecisionOptions, suspend_until: Option<Option<Timestamp
         bail!("nothing was changed: a decision about this user is there that is as late, or later");
     }
     writeln!(out, "Done: it holds from now on, and the user's cached pages are being evicted.")?;
+    Ok(())
+}
+
+fn check_sub(sub: &str) -> Result<()> {
+    let is_user = matches!(sub.parse(), Ok(Subject::User(_)));
+    if !is_user || sub.contains(|c: char| c == '@' || c == '#' || c.is_whitespace()) {
+        bail!("SUB: expected a user's sub, which is no e-mail address and has no spaces");
+    }
+    Ok(())
+}
+
+/// Erases a user.
+async fn erase(
+    sub: &str,
+    table: Option<String>,
+    queue: Option<String>,
+    yes: bool,
+    account: AccountOptions,
+) -> Result<()> {
+    check_sub(sub)?;
+    let account = account.open().await?;
+    let store = account.store(table.as_deref())?;
+    let cache_invalidations = account.cache_invalidations(queue.as_deref()).await?;
+    let Holdings { profile, statistics, erased, events } = Holdings::read(&store, sub).await?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "user {sub}{}", if erased { ", erased before" } else { "" })?;
+    writeln!(out, "  profile        {}", if profile { "yes (a ban in force stays)" } else { "no" })?;
+    writeln!(out, "  statistics     {}", if statistics { "yes" } else { "no" })?;
+    writeln!(out, "  stored events  {events}")?;
+    if !yes {
+        writeln!(out, "Nothing was erased. With --yes it is, and there is no way back.")?;
+        return Ok(());
+    }
+    forget(&store, &cache_invalidations, sub, &Clock::system()).await?;
+    writeln!(
+        out,
+        "Erased, and the user's cached pages are being evicted. The account in the user pool is as it was."
+    )?;
     Ok(())
 }
 

@@ -205,7 +205,7 @@ mod tests {
         for form in forms {
             let mut recovered = Recovered::default();
             recovered.read(&form, now());
-            assert_eq!(recovered.events, [lost.clone()], "{form}");
+            assert_eq!(recovered.events, std::slice::from_ref(&lost), "{form}");
             assert!(recovered.left.is_empty(), "{form}");
         }
     }

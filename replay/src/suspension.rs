@@ -9,7 +9,7 @@ use shared::queues::Queue;
 use shared::store::Store;
 
 /// CloudEvents' source of what the command line sends.
-const SOURCE: &str = "/replay";
+pub(crate) const SOURCE: &str = "/replay";
 
 /// A decision about a user.
 #[derive(Clone, Debug, PartialEq)]

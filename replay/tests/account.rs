@@ -69,6 +69,29 @@ impl Shop {
         let messages = call.send().await.unwrap().messages.unwrap_or_default();
         messages.iter().map(|message| serde_json::from_str(message.body().unwrap()).unwrap()).collect()
     }
+
+    /// Two orders of Ana's, and two sign-ups of a domain.
+    async fn count_something(&self) {
+        let worker = self.account.function("user-stats", &Default::default()).await;
+        let worker = workers::user_stats::Deps::new(&worker).unwrap();
+        let message = |id: &str, event_type: &str, subject: &str, data: Value| {
+            let event = json!({
+                "specversion": "1.0", "id": id, "source": "/shop", "type": event_type, "subject": subject,
+                "time": "2026-03-02T08:00:00Z", "data": data,
+            });
+            json!({"messageId": id, "receiptHandle": id, "body": event.to_string()})
+        };
+        let order = |id: &str| json!({"order_id": id, "amount": "4.90", "currency": "EUR"});
+        let attempt = |outcome: &str| json!({"outcome": outcome, "reason": "x", "channel": "self"});
+        let records = [
+            message("1", "order.placed", ANA, order("1")),
+            message("2", "order.placed", ANA, order("2")),
+            message("3", "user.sign_up_attempted", "domain:example.com", attempt("allowed")),
+            message("4", "user.sign_up_attempted", "domain:example.com", attempt("denied")),
+        ];
+        let batch = serde_json::from_value(json!({"Records": records})).unwrap();
+        workers::user_stats::handle(&worker, batch, jiff::Timestamp::MAX).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,26 +215,7 @@ async fn lost_events_are_shown_first_and_sent_with_yes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_known_of_a_user_and_of_a_domain_is_shown() {
     let shop = shop().await;
-    let worker = shop.account.function("user-stats", &Default::default()).await;
-    let worker = workers::user_stats::Deps::new(&worker).unwrap();
-    let message = |id: &str, event_type: &str, subject: &str, data: Value| {
-        let event = json!({
-            "specversion": "1.0", "id": id, "source": "/shop", "type": event_type, "subject": subject,
-            "time": "2026-03-02T08:00:00Z", "data": data,
-        });
-        json!({"messageId": id, "receiptHandle": id, "body": event.to_string()})
-    };
-    let order = |id: &str| json!({"order_id": id, "amount": "4.90", "currency": "EUR"});
-    let attempt = |outcome: &str| json!({"outcome": outcome, "reason": "x", "channel": "self"});
-    let records = [
-        message("1", "order.placed", ANA, order("1")),
-        message("2", "order.placed", ANA, order("2")),
-        message("3", "user.sign_up_attempted", "domain:example.com", attempt("allowed")),
-        message("4", "user.sign_up_attempted", "domain:example.com", attempt("denied")),
-    ];
-    let batch = serde_json::from_value(json!({"Records": records})).unwrap();
-    workers::user_stats::handle(&worker, batch, jiff::Timestamp::MAX).await.unwrap();
-
+    shop.count_something().await;
     let (success, shown, errors) = shop.run_on_table(&["stats", ANA]).await;
     assert!(success, "{errors}");
     assert!(shown.contains("  orders               2\n") && shown.contains("EUR 9.80"), "{shown}");
@@ -230,4 +234,33 @@ async fn what_is_known_of_a_user_and_of_a_domain_is_shown() {
     assert_eq!(shown, "user nobody\n  nothing counted\n");
     let (success, _, errors) = shop.run_on_table(&["stats"]).await;
     assert!(!success && errors.contains("SUB"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_erased_is_shown_first_and_erased_with_yes() {
+    let shop = shop().await;
+    shop.count_something().await;
+    let of_ana = async || {
+        let items = shop.account.items().await.unwrap();
+        items.into_keys().filter(|(partition, _)| *partition == format!("USER#{ANA}")).collect::<Vec<_>>()
+    };
+    let command = ["forget", ANA, "--queue", "cache-invalidations"];
+    let (success, shown, errors) = shop.run_on_table(&command).await;
+    assert!(success && shown.contains("stored events  2\nNothing was erased."), "{shown}{errors}");
+    assert_eq!(of_ana().await.len(), 4, "profile, statistics and two events");
+
+    shop.account.faults.inject("SendMessage", Fault::Error("AccessDenied"), 1);
+    let (success, _, errors) = shop.run_on_table(&[&command[..], &["--yes"]].concat()).await;
+    assert!(!success && errors.starts_with("replay: everything was erased, but"), "{errors}");
+    let (success, shown, errors) = shop.run_on_table(&[&command[..], &["--yes"]].concat()).await;
+    assert!(success && shown.contains("erased before") && shown.contains("Erased, and"), "{shown}{errors}");
+    assert_eq!(of_ana().await, [(format!("USER#{ANA}"), "STATS".to_owned())], "the marker");
+    let (_, shown, _) = shop.run_on_table(&["stats", ANA]).await;
+    assert!(shown.contains("erasedAt"), "{shown}");
+
+    let sqs = shop.account.sqs().await;
+    let call = sqs.receive_message().queue_url(&shop.account.cache_invalidations.url);
+    let messages = call.max_number_of_messages(10).send().await.unwrap().messages.unwrap_or_default();
+    let told = |body: &str| body.contains("user.data_changed") && body.contains("\"source\":\"/replay\"");
+    assert!(messages.iter().any(|message| told(message.body().unwrap())), "{messages:?}");
 }

@@ -29,6 +29,7 @@ use shared::time::{Clock, plus_seconds, seconds_between};
 use crate::batch::{Batch, BatchError, Rejection};
 use crate::deadline::Deadline;
 
+pub mod erasure;
 pub mod idle;
 
 use idle::IdleRule;
@@ -49,8 +50,6 @@ const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 const ATTEMPT_SECONDS: i64 = 2 * WORKER_CALL_SECONDS + 8;
 /// Sending is given up when the deadline is this close.
 const SENDING_MARGIN_SECONDS: i64 = 2;
-/// The marker of an erased user stays this long: longer than an event of theirs is accepted.
-pub const ERASURE_MARKER_DAYS: u32 = 32;
 
 /// How user-stats works.
 #[derive(Clone, Debug)]
@@ -300,9 +299,10 @@ async fn apply(
             let result = commit::<DomainStats>(deps, work, known, deadline, tally).await;
             result.map(|_| None)
         }
-        Partition::User(sub) if is_erasure(work) => {
-            erase(deps, sub, work, known, deadline, tally).await.map(Some)
-        }
+        Partition::User(sub) if is_erasure(work) => erase(deps, work, known, deadline).await.map(|()| {
+            tally.users_erased += 1;
+            Some(data_changed(deps, sub, View::ALL.into(), deps.clock.now()))
+        }),
         Partition::User(sub) => {
             let result = commit::<UserStats>(deps, work, known, deadline, tally).await;
             result.map(|state| notice(deps, sub, work, &state, tally))
@@ -326,17 +326,18 @@ async fn apply(
     }
 }
 
-/// Why a partition's events were not committed.
-enum Failure {
+/// Why a partition's events were not committed, or a user not erased.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The deadline is too near.
+    #[error("no time left")]
     OutOfTime,
+    /// Others kept committing first.
+    #[error("others kept committing first")]
     Conflict,
-    Store(StoreError),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+    /// DynamoDB failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Statistics that events are folded into.
@@ -542,54 +543,12 @@ fn is_erasure(work: &Work) -> bool {
     work.events.iter().any(|pending| matches!(pending.event.data, Data::Deleted(_)))
 }
 
-/// Erases a user: first the marker in STATS, against which no commit can be made any more, then everything
-/// else. A crash in between is made good by the next delivery.
 async fn erase(
     deps: &Deps,
-    sub: &str,
     work: &Work,
     known: Option<StoredStatistics>,
     deadline: &Deadline,
-    tally: &mut Tally,
-) -> Result<Event, Failure> {
-    let mut bookkeeping = known.map(|stored| stored.bookkeeping()).transpose()?.unwrap_or_default();
-    let mut attempts = 0;
-    while bookkeeping.erased_at.is_none() {
-        if !deadline.leaves(ATTEMPT_SECONDS) {
-            return Err(Failure::OutOfTime);
-        }
-        let (now, version) = (deps.clock.now(), bookkeeping.version);
-        match deps.store.mark_erased(&work.partition, version, now, ERASURE_MARKER_DAYS).await {
-            Ok(()) => break,
-            Err(CommitError::Store(error)) => return Err(error.into()),
-            Err(CommitError::Conflict | CommitError::Duplicates(_)) => {
-                attempts += 1;
-                if attempts == MAX_ATTEMPTS {
-                    return Err(Failure::Conflict);
-                }
-                tokio::time::sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, fastrand::f64())).await;
-                let stored = deps.store.statistics(&[&work.partition], Consistency::Strong).await?;
-                bookkeeping = stored
-                    .into_values()
-                    .next()
-                    .map(|stored| stored.bookkeeping())
-                    .transpose()?
-                    .unwrap_or_default();
-            }
-        }
-    }
-    if !deadline.leaves(ATTEMPT_SECONDS) {
-        return Err(Failure::OutOfTime);
-    }
-    deps.store.delete_profile(&work.partition, deps.clock.now()).await?;
-    loop {
-        if !deadline.leaves(ATTEMPT_SECONDS) {
-            return Err(Failure::OutOfTime);
-        }
-        if !deps.store.delete_events(&work.partition).await? {
-            break;
-        }
-    }
-    tally.users_erased += 1;
-    Ok(data_changed(deps, sub, View::ALL.into(), deps.clock.now()))
+) -> Result<(), Failure> {
+    let known = known.map(|stored| stored.bookkeeping()).transpose()?.unwrap_or_default();
+    erasure::erase(&deps.store, &work.partition, known, &deps.clock, deadline).await
 }

@@ -1,0 +1,67 @@
+//! Erasing a user, at somebody's request: what user-stats does on `user.deleted`, without the queue.
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use shared::events::{Data, DataChanged, Event, Subject, View};
+use shared::queues::Queue;
+use shared::store::commits::Bookkeeping;
+use shared::store::{Consistency, Partition, Store};
+use shared::time::Clock;
+use workers::deadline::Deadline;
+use workers::user_stats::erasure;
+
+use crate::suspension::SOURCE;
+
+/// What there is of a user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Whether there is a profile.
+    pub profile: bool,
+    /// Whether there are statistics, and no marker of an erasure.
+    pub statistics: bool,
+    /// Whether the user was erased before.
+    pub erased: bool,
+    /// How many stored events there are.
+    pub events: usize,
+}
+
+impl Holdings {
+    /// Reads it.
+    pub async fn read(store: &Store, sub: &str) -> Result<Self> {
+        let partition = Partition::User(sub.to_owned());
+        let stored = store.statistics(&[&partition], Consistency::Strong).await?.into_values().next();
+        let erased = match &stored {
+            Some(stored) => stored.bookkeeping()?.erased_at.is_some(),
+            None => false,
+        };
+        let profile = match store.profile_state(sub).await {
+            Ok(profile) => profile.exists,
+            // A ban that cannot be read is something to erase, too.
+            Err(error) if error.is_unreadable() => true,
+            Err(error) => return Err(error.into()),
+        };
+        let (mut events, mut start) = (0, None);
+        loop {
+            let (times, next) = store.event_times(&partition, start).await?;
+            events += times.len();
+            start = next;
+            if start.is_none() {
+                return Ok(Self { profile, statistics: stored.is_some() && !erased, erased, events });
+            }
+        }
+    }
+}
+
+/// Erases a user, and has their cached pages evicted. A ban in force stays, and so does a marker, for 32 days, so that
+/// late events count for nobody.
+pub async fn forget(store: &Store, cache_invalidations: &Queue, sub: &str, clock: &Clock) -> Result<()> {
+    let partition = Partition::User(sub.to_owned());
+    let deadline = Deadline::new(Timestamp::MAX, clock.clone());
+    let erasing = erasure::erase(store, &partition, Bookkeeping::default(), clock, &deadline);
+    erasing.await.context("not everything was erased; run it again")?;
+    let now = clock.now();
+    let data = Data::DataChanged(DataChanged { views: View::ALL.into(), changed_at: now });
+    let notice = Event::new(SOURCE, Subject::user(sub), now, data);
+    let holds = "everything was erased, but cached pages were not evicted; run it again";
+    cache_invalidations.send(&notice).await.context(holds)
+}
