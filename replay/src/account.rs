@@ -67,14 +67,23 @@ impl Account {
 
     async fn queue(&self, queue: Option<&str>, variable: &str) -> Result<Queue> {
         let name = self.named("--queue", queue, variable)?;
-        let sqs = aws_sdk_sqs::Client::new(&self.config);
+        Ok(Queue::new(self.sqs(), self.queue_url(&name).await?))
+    }
+
+    /// A client of SQS.
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.config)
+    }
+
+    /// The URL of the queue with this name or URL.
+    pub async fn queue_url(&self, name: &str) -> Result<String> {
         if name.starts_with("https://") || name.starts_with("http://") {
-            return Ok(Queue::new(sqs, name));
+            return Ok(name.to_owned());
         }
-        let output = sqs.get_queue_url().queue_name(&name).send().await.map_err(|error| {
+        let output = self.sqs().get_queue_url().queue_name(name).send().await.map_err(|error| {
             anyhow!("the queue {name} was not found: {}", shared::telemetry::chain(&error))
         })?;
-        Ok(Queue::new(sqs, output.queue_url.context("a queue without a URL")?))
+        output.queue_url.context("a queue without a URL")
     }
 
     fn named(&self, option: &str, given: Option<&str>, variable: &str) -> Result<String> {

@@ -8,6 +8,7 @@
 //! - [`simulate`]: what a day costs under each policy
 //! - [`stats`]: what the table knows of one user, or of an e-mail domain
 //! - [`suspension`]: bans users and reinstates them
+//! - [`inspect`]: what lies in a queue
 //! - [`forget`]: erases a user
 //! - [`recover`]: finds in logs what the triggers could not send
 //! - [`preview`]: the messages of custom-message, to look at
@@ -17,6 +18,7 @@
 pub mod account;
 pub mod embedded;
 pub mod forget;
+pub mod inspect;
 pub mod journey;
 pub mod local;
 pub mod mapping;

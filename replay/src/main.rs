@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use replay::account::AccountOptions;
 use replay::forget::{Holdings, forget};
+use replay::inspect::Inspection;
 use replay::journey::{self, InvalidJourney, Journey, Variables};
 use replay::recover::Recovered;
 use replay::simulate::Model;
@@ -79,6 +80,22 @@ enum Command {
         /// Send them.
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        account: AccountOptions,
+    },
+    /// Count what lies in a dead-letter queue, by type, reason, age and subject, without taking anything out.
+    ///
+    /// Each message is received once, which its receive count tells, and is visible again right after. A queue that has a
+    /// dead-letter queue of its own is refused.
+    Inspect {
+        /// The queue, by name or URL.
+        queue: String,
+        /// Show so many bodies, with personal data masked.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        sample: usize,
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         account: AccountOptions,
     },
@@ -178,6 +195,7 @@ async fn main() -> ExitCode {
         Command::Suspend { decision, until } => decide(decision, Some(until)).await,
         Command::Reinstate { decision } => decide(decision, None).await,
         Command::Recover { log, queue, yes, account } => recover(log, queue, yes, account).await,
+        Command::Inspect { queue, sample, json, account } => inspect(&queue, sample, json, account).await,
         Command::Forget { sub, table, queue, yes, account } => erase(&sub, table, queue, yes, account).await,
         Command::Stats { sub, domain, table, json, account } => {
             show_stats(sub, domain, table, json, account).await
@@ -305,6 +323,21 @@ async fn decide(options: DecisionOptions, suspend_until: Option<Option<Timestamp
         bail!("nothing was changed: a decision about this user is there that is as late, or later");
     }
     writeln!(out, "Done: it holds from now on, and the user's cached pages are being evicted.")?;
+    Ok(())
+}
+
+/// Counts what lies in a queue.
+async fn inspect(queue: &str, samples: usize, json: bool, account: AccountOptions) -> Result<()> {
+    let account = account.open().await?;
+    let (url, sqs) = (account.queue_url(queue).await?, account.sqs());
+    let found = Inspection::of_queue(&sqs, &url, samples, Clock::system().now()).await;
+    let found = found.with_context(|| queue.to_owned())?;
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&found.json())?)?;
+    } else {
+        write!(out, "{}", found.text())?;
+    }
     Ok(())
 }
 

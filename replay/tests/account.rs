@@ -264,3 +264,33 @@ async fn what_would_be_erased_is_shown_first_and_erased_with_yes() {
     let told = |body: &str| body.contains("user.data_changed") && body.contains("\"source\":\"/replay\"");
     assert!(messages.iter().any(|message| told(message.body().unwrap())), "{messages:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_queue_is_counted_and_nothing_is_taken_out() {
+    let shop = shop().await;
+    let sqs = shop.account.sqs().await;
+    let url = &shop.account.user_events.dead_letter_url;
+    for number in 0..23 {
+        let body = json!({"type": "order.shipped", "subject": ANA, "data": {"email": "ana@example.com"}, "id": number});
+        let reason = aws_sdk_sqs::types::MessageAttributeValue::builder().data_type("String");
+        let reason =
+            reason.string_value(if number < 20 { "unknown_type" } else { "invalid_data" }).build().unwrap();
+        let call = sqs.send_message().queue_url(url).message_body(body.to_string());
+        call.message_attributes("error.type", reason).send().await.unwrap();
+    }
+    let queue = url.rsplit('/').next().unwrap();
+    for _ in 0..2 {
+        let (success, shown, errors) = shop.run(&["inspect", queue, "--sample", "2"]).await;
+        assert!(success && shown.starts_with("23 messages\n"), "{shown}{errors}");
+        assert!(shown.contains("By reason\n     20  unknown_type\n      3  invalid_data\n"), "{shown}");
+        assert!(shown.contains(&format!("By subject\n     23  {ANA}\n")) && !shown.contains('@'), "{shown}");
+    }
+    let (_, shown, _) = shop.run(&["inspect", queue, "--json"]).await;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((&shown["messages"], &shown["byType"]), (&json!(23), &json!({"order.shipped": 23})));
+
+    let (success, _, errors) = shop.run(&["inspect", "user-events"]).await;
+    assert!(!success && errors.starts_with("replay: user-events: it has a dead-letter queue"), "{errors}");
+    let (success, _, errors) = shop.run(&["inspect", "no-such-queue"]).await;
+    assert!(!success && errors.contains("no-such-queue was not found"), "{errors}");
+}
