@@ -80,8 +80,12 @@ impl Account {
         if name.starts_with("https://") || name.starts_with("http://") {
             return Ok(name.to_owned());
         }
-        let output = self.sqs().get_queue_url().queue_name(name).send().await.map_err(|error| {
-            anyhow!("the queue {name} was not found: {}", shared::telemetry::chain(&error))
+        let output = self.sqs().get_queue_url().queue_name(name).send().await;
+        let output = output.map_err(|error| match shared::aws::cause(&error) {
+            cause if cause.ends_with("NonExistentQueue") || cause.ends_with("QueueDoesNotExist") => {
+                anyhow!("there is no queue {name} in this account and region")
+            }
+            cause => anyhow!("the queue {name} could not be looked up: {cause}"),
         })?;
         output.queue_url.context("a queue without a URL")
     }

@@ -9,7 +9,6 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::events::Event;
 use shared::queues::Queue;
 use shared::time::seconds_between;
 use workers::batch::ERROR_TYPE;
@@ -20,8 +19,23 @@ const VISIBILITY_SECONDS: i32 = 300;
 const RECEIVES_WITHOUT_NEWS: u32 = 3;
 /// Users shown, those with the most messages first.
 const USERS_SHOWN: usize = 10;
-/// What holds personal data, in events.
-const PERSONAL: [&str; 6] = ["email", "name", "username", "ip", "user_agent", "description"];
+/// What is shown of an event; the rest may be anything, above all in a message that could not be understood.
+const SHOWN: [&str; 14] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "time",
+    "datacontenttype",
+    "outcome",
+    "flow",
+    "channel",
+    "kind",
+    "amount",
+    "currency",
+    "order_id",
+    "changed_at",
+];
 
 /// A message, as far as counting needs it.
 struct Seen {
@@ -38,6 +52,8 @@ pub struct Inspection {
     pub messages: usize,
     /// About so many were visible before, by SQS's own count.
     pub about: usize,
+    /// About so many were invisible before: somebody is working on them, or counting.
+    pub hidden: usize,
     /// By event type; `not an event` for the rest.
     pub by_type: BTreeMap<String, usize>,
     /// By `error.type`; `received too often` where there is none.
@@ -97,30 +113,35 @@ impl Inspection {
         }
         let about = attributes.get(&QueueAttributeName::ApproximateNumberOfMessages);
         let about = about.and_then(|count| count.parse().ok()).unwrap_or_default();
+        let hidden = attributes.get(&QueueAttributeName::ApproximateNumberOfMessagesNotVisible);
+        let hidden = hidden.and_then(|count| count.parse().ok()).unwrap_or_default();
         let mut seen = HashMap::new();
         let received = receive_all(sqs, url, &mut seen).await;
         // Also what was received before an error.
         let receipts = seen.values().map(|message| (message.receipt.clone(), Duration::ZERO)).collect();
-        Queue::new(sqs.clone(), url).delay(receipts, Duration::MAX).await;
+        let left = Queue::new(sqs.clone(), url).delay(receipts, Duration::MAX).await;
         received?;
-        Ok(Self { about, ..Self::of(seen.values(), samples, now) })
+        if left > 0 {
+            bail!(
+                "{left} messages were received, and stay invisible for up to five minutes: may you change their visibility?"
+            );
+        }
+        Ok(Self { about, hidden, ..Self::of(seen.values(), samples, now) })
     }
 
     fn of<'a>(messages: impl Iterator<Item = &'a Seen>, samples: usize, now: Timestamp) -> Self {
         let mut found = Self::default();
         for Seen { body, reason, sent_at, .. } in messages {
             found.messages += 1;
-            let event = Event::parse(body).ok();
-            // Of an event that cannot be parsed, its type at least.
             let json: Value = serde_json::from_str(body).unwrap_or_default();
             let text = |name: &str| json.get(name).and_then(Value::as_str).map(str::to_owned);
-            let event_type = text("type").unwrap_or_else(|| "not an event".to_owned());
+            let event_type =
+                text("type").map_or("not an event".to_owned(), |text| event_type(&text).to_owned());
             *found.by_type.entry(event_type).or_default() += 1;
             let reason = reason.clone().unwrap_or_else(|| "received too often".to_owned());
             *found.by_reason.entry(reason).or_default() += 1;
-            let subject = event.map(|event| event.subject.to_string()).or_else(|| text("subject"));
-            if let Some(subject) = subject {
-                *found.by_subject.entry(subject).or_default() += 1;
+            if let Some(text) = text("subject") {
+                *found.by_subject.entry(subject(&text).to_owned()).or_default() += 1;
             }
             if let Some(sent_at) = sent_at {
                 *found.by_age.entry(Age::of(seconds_between(*sent_at, now))).or_default() += 1;
@@ -150,6 +171,9 @@ impl Inspection {
             )?;
         }
         writeln!(out)?;
+        if self.hidden > 0 {
+            writeln!(out, "and about {} that are invisible now: somebody has received them", self.hidden)?;
+        }
         let ages: BTreeMap<String, usize> =
             self.by_age.iter().map(|(age, count)| (age.words().to_owned(), *count)).collect();
         let tables = [
@@ -180,7 +204,7 @@ impl Inspection {
         let ages: BTreeMap<&str, usize> =
             self.by_age.iter().map(|(age, count)| (age.words(), *count)).collect();
         json!({
-            "messages": self.messages, "byType": self.by_type, "byReason": self.by_reason, "byAge": ages,
+            "messages": self.messages, "about": self.about, "hidden": self.hidden, "byType": self.by_type, "byReason": self.by_reason, "byAge": ages,
             "bySubject": self.by_subject, "samples": self.samples,
         })
     }
@@ -191,6 +215,8 @@ async fn receive_all(sqs: &Client, url: &str, seen: &mut HashMap<String, Seen>) 
     let mut without_news = 0;
     while without_news < RECEIVES_WITHOUT_NEWS {
         let call = sqs.receive_message().queue_url(url).max_number_of_messages(10);
+        // Waiting a second asks all of SQS's servers, and not some.
+        let call = call.wait_time_seconds(1);
         let call = call.visibility_timeout(VISIBILITY_SECONDS).message_attribute_names("All");
         let call = call.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
         let messages = call.send().await.map_err(told)?.messages.unwrap_or_default();
@@ -213,30 +239,43 @@ fn read(message: Message) -> Option<(String, Seen)> {
     Some((message.message_id?, Seen { body, reason, sent_at, receipt: message.receipt_handle? }))
 }
 
-/// The body with everything personal replaced: named fields, and whatever looks like an address.
+/// The body with everything masked that may be personal: all strings but those of known fields, and what looks like an
+/// address there.
 fn masked(body: &str) -> String {
     match serde_json::from_str::<Value>(body) {
-        Ok(mut json) => {
-            mask(&mut json);
-            json.to_string()
-        }
+        Ok(json @ Value::Object(_)) => mask("", json).to_string(),
+        Ok(_) => format!("{} bytes of JSON that is no event", body.len()),
         Err(_) => format!("{} bytes that are no JSON", body.len()),
     }
 }
 
-fn mask(json: &mut Value) {
+fn mask(name: &str, json: Value) -> Value {
     match json {
-        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| {
-            if PERSONAL.contains(&name.as_str()) && !value.is_null() {
-                *value = json!("***");
-            } else {
-                mask(value);
-            }
-        }),
-        Value::Array(values) => values.iter_mut().for_each(mask),
-        Value::String(text) if text.contains('@') => *text = "***".to_owned(),
-        _ => {}
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| {
+                let value = mask(&name, value);
+                (if name.contains('@') { "***".to_owned() } else { name }, value)
+            });
+            Value::Object(fields.collect())
+        }
+        Value::Array(values) => values.into_iter().map(|value| mask(name, value)).collect(),
+        Value::String(text) if name == "subject" => json!(subject(&text)),
+        Value::String(text) if !SHOWN.contains(&name) || text.contains('@') => json!("***"),
+        other => other,
     }
+}
+
+/// A subject that names nobody: a sub, which is a UUID, or a domain.
+fn subject(subject: &str) -> &str {
+    let is_sub = subject.len() == 36 && subject.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    let is_harmless = is_sub || subject == "unknown" || subject.starts_with("domain:");
+    if is_harmless && !subject.contains('@') { subject } else { "no sub (masked)" }
+}
+
+/// A type as types look; anything else could be anything.
+fn event_type(text: &str) -> &str {
+    let is_type = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
+    if text.len() <= 64 && text.chars().all(is_type) { text } else { "no type (masked)" }
 }
 
 /// Without control characters, which a terminal would obey.
@@ -263,10 +302,14 @@ mod tests {
             "data": {"email": "ana@example.com", "name": "Ana", "other": ["ana@example.com", 7]},
         });
         let expected = json!({
-            "type": "user.confirmed", "subject": "ana", "data": {"email": "***", "name": "***", "other": ["***", 7]},
+            "type": "user.confirmed", "subject": "no sub (masked)",
+            "data": {"email": "***", "name": "***", "other": ["***", 7]},
         });
         assert_eq!(masked(&body.to_string()), expected.to_string());
         assert_eq!(masked("ana@example.com"), "15 bytes that are no JSON");
+        assert_eq!(masked("\"ana@example.com\""), "17 bytes of JSON that is no event");
+        let odd = json!({"id": "ana@example.com", "ana@example.com": {"Email": "Ana", "amount": "4.90"}});
+        assert_eq!(masked(&odd.to_string()), r#"{"***":{"Email":"***","amount":"4.90"},"id":"***"}"#);
     }
 
     #[test]
@@ -279,7 +322,11 @@ mod tests {
             receipt: String::new(),
         };
         let messages = [
-            message(r#"{"type": "order.shipped", "subject": "ana"}"#, Some("unknown_type"), 10),
+            message(
+                r#"{"type": "order.shipped", "subject": "domain:example.com"}"#,
+                Some("unknown_type"),
+                10,
+            ),
             message(r#"{"type": "order.shipped", "subject": "ben"}"#, Some("unknown_type"), 4_000),
             message("{", None, 700_000),
         ];
@@ -287,8 +334,8 @@ mod tests {
         let expected = "3 messages\n\nBy type\n      2  order.shipped\n      1  not an event\n\n\
             By reason\n      2  unknown_type\n      1  received too often\n\n\
             By age\n      1  a week or more\n      1  less than a day\n      1  less than an hour\n\n\
-            By subject\n      1  ana\n      1  ben\n\n\
-            Samples\n  {\"subject\":\"ana\",\"type\":\"order.shipped\"}\n";
+            By subject\n      1  domain:example.com\n      1  no sub (masked)\n\n\
+            Samples\n  {\"subject\":\"domain:example.com\",\"type\":\"order.shipped\"}\n";
         assert_eq!(found.text(), expected);
     }
 }

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use shared::ban::BanStatus;
 use shared::events::Subject;
 use shared::queues::Message;
 use shared::time::Clock;
+use triggers::pre_sign_up::domain::Domain;
 
 /// Plays what happens to users, and looks after the queues.
 #[derive(Debug, Parser)]
@@ -190,7 +191,13 @@ struct DecisionOptions {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let acts = match &command {
+        Command::Suspend { decision, .. } | Command::Reinstate { decision } => decision.yes,
+        Command::Recover { yes, .. } | Command::Forget { yes, .. } => *yes,
+        _ => false,
+    };
+    let result = match command {
         Command::Local { journeys, json, env_vars, log } => play(journeys, json, env_vars, log).await,
         Command::Suspend { decision, until } => decide(decision, Some(until)).await,
         Command::Reinstate { decision } => decide(decision, None).await,
@@ -209,9 +216,12 @@ async fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has read enough.
+        // Whoever reads has read enough; but what was asked for may not have been done.
         Err(error)
-            if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) =>
+            if !acts
+                && error
+                    .downcast_ref::<std::io::Error>()
+                    .is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) =>
         {
             ExitCode::SUCCESS
         }
@@ -371,6 +381,9 @@ async fn erase(
         writeln!(out, "Nothing was erased. With --yes it is, and there is no way back.")?;
         return Ok(());
     }
+    if !profile && !statistics && !erased && events == 0 {
+        bail!("nothing was erased: the table knows nothing of this sub. Is it right?");
+    }
     forget(&store, &cache_invalidations, sub, &Clock::system()).await?;
     writeln!(
         out,
@@ -390,7 +403,13 @@ async fn show_stats(
     let store = account.open().await?.store(table.as_deref())?;
     let mut out = std::io::stdout().lock();
     if let Some(domain) = domain {
-        let sums = stats::domain(&store, &domain.to_lowercase()).await?;
+        let is_word = ["other", "none", "invalid"].contains(&domain.as_str());
+        let domain = match Domain::parse(domain.trim()) {
+            _ if is_word => domain,
+            Ok(domain) => domain.to_string(),
+            Err(_) => bail!("--domain: expected an e-mail domain such as example.com"),
+        };
+        let sums = stats::domain(&store, &domain).await?;
         if json {
             writeln!(out, "{}", serde_json::to_string_pretty(&sums)?)?;
         } else {
@@ -399,6 +418,7 @@ async fn show_stats(
             writeln!(out, "domain {domain}: {count}, {sign_ups_allowed} allowed, {sign_ups_denied} denied")?;
         }
     } else if let Some(sub) = sub {
+        check_sub(&sub)?;
         let summary = UserSummary::read(&store, &sub).await?;
         if json {
             writeln!(out, "{}", serde_json::to_string_pretty(&summary.json())?)?;
@@ -419,12 +439,16 @@ async fn recover(
     let mut found = Recovered::default();
     for path in &logs {
         let name = path.display();
-        let log = if path.as_os_str() == "-" {
-            std::io::read_to_string(std::io::stdin())
-        } else {
-            std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        let mut bytes = Vec::new();
+        let read = match path.as_os_str() == "-" {
+            true => std::io::stdin().read_to_end(&mut bytes),
+            false => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
         };
-        found.read(&log.with_context(|| name.to_string())?, Clock::system().now());
+        read.with_context(|| name.to_string())?;
+        let log = String::from_utf8(bytes).ok().filter(|log| !log.contains('\0'));
+        let log =
+            log.with_context(|| format!("{name}: is no text in UTF-8; unpack it first, or convert it"))?;
+        found.read(&log, Clock::system().now());
     }
     let mut out = std::io::stdout().lock();
     for (event_type, count) in found.by_type() {
@@ -433,23 +457,32 @@ async fn recover(
     for (reason, count) in &found.left {
         writeln!(out, "{count:>7}  left: {reason}")?;
     }
+    let unreadable = found.unreadable();
+    let told = || match unreadable {
+        0 => Ok(()),
+        count => bail!("{count} lost events could not be read from the log"),
+    };
     if found.events.is_empty() {
         writeln!(out, "No lost events to send.")?;
-        return Ok(());
+        return told();
     }
     if !yes {
         writeln!(out, "Nothing was sent. With --yes it is.")?;
-        return Ok(());
+        return told();
     }
     let user_events = account.open().await?.user_events(queue.as_deref()).await?;
     let messages = found.events.iter().map(Message::from).collect();
     let accepted = user_events.send_batch(messages, Duration::MAX).await;
     let refused = accepted.iter().filter(|accepted| !**accepted).count();
     if refused > 0 {
-        bail!("{refused} of {} events were not sent; run it again, each event counts once", accepted.len());
+        bail!(
+            "{refused} of {} events were not sent: is your role in OperatorArns, and may it send? Run it again, each \
+             event counts once",
+            accepted.len()
+        );
     }
     writeln!(out, "Sent: {}.", accepted.len())?;
-    Ok(())
+    told()
 }
 
 /// Without control characters, which a terminal would obey.

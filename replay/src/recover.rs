@@ -30,29 +30,61 @@ const UNREADABLE: &str = "no event: the log is cut off, or of a newer release";
 impl Recovered {
     /// Adds what stands in a log, at the time `now`.
     pub fn read(&mut self, log: &str, now: Timestamp) {
-        // One JSON document, as the AWS CLI prints it; or lines.
-        match serde_json::from_str::<Value>(log) {
-            Ok(document) => self.search(&document, now),
-            Err(_) => {
-                log.lines().filter(|line| line.contains(LOST_EVENT)).for_each(|line| self.line(line, now))
+        // JSON documents, however many and over however many lines, with other text around them; and lines of text.
+        let mut rest = log;
+        while let Some(start) = rest.find(['{', '[']) {
+            let (before, from) = rest.split_at(start);
+            let mut values = Deserializer::from_str(from).into_iter::<Value>();
+            match values.next() {
+                Some(Ok(json)) => {
+                    self.text(before, now);
+                    self.search(&json, now);
+                    rest = from.get(values.byte_offset()..).unwrap_or_default();
+                }
+                // No JSON, such as the name of a stream, or an event within text: on to what follows in this line.
+                _ => {
+                    let end = from.find('\n').map_or(from.len(), |end| end + 1);
+                    let (line, after) = from.split_at(end);
+                    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+                    let whole = format!("{}{line}", before.get(line_start..).unwrap_or_default());
+                    self.text(before.get(..line_start).unwrap_or_default(), now);
+                    self.line(&whole, line, now);
+                    rest = after;
+                }
+            }
+        }
+        self.text(rest, now);
+    }
+
+    /// A line that has a bracket which begins no JSON; `from` it on there may be some.
+    fn line(&mut self, line: &str, from: &str, now: Timestamp) {
+        if !line.contains(LOST_EVENT) {
+            return;
+        }
+        let json = from.match_indices('{').find_map(|(start, _)| {
+            let mut values = Deserializer::from_str(from.get(start..)?).into_iter::<Value>();
+            values.next()?.ok().filter(has_lost_event)
+        });
+        match json {
+            Some(json) => self.search(&json, now),
+            None => self.text(line, now),
+        }
+    }
+
+    /// Lines without JSON, of the form
+    /// `ERROR event not sent error_type="event_not_sent" event_type="…" event="{\"specversion\":…}" cause="…"`.
+    fn text(&mut self, text: &str, now: Timestamp) {
+        for line in text.lines().filter(|line| line.contains(LOST_EVENT)) {
+            match line.split_once(" event=\"").and_then(|(_, rest)| unescaped(rest)) {
+                Some(event) => self.add(&event, now),
+                None => self.leave(UNREADABLE),
             }
         }
     }
 
-    /// A line may have a time and a name before the JSON, or be text throughout.
-    fn line(&mut self, line: &str, now: Timestamp) {
-        let json = line.find('{').and_then(|start| {
-            let mut values = Deserializer::from_str(line.get(start..)?).into_iter::<Value>();
-            values.next()?.ok().filter(Value::is_object)
-        });
-        match json {
-            Some(json) if has_lost_event(&json) => self.search(&json, now),
-            // ERROR event not sent error_type="event_not_sent" event_type="…" event="{\"specversion\":…}" cause="…"
-            _ => match line.split_once(" event=\"").and_then(|(_, rest)| unescaped(rest)) {
-                Some(event) => self.add(&event, now),
-                None => self.leave(UNREADABLE),
-            },
-        }
+    /// How many lost events could not be read.
+    pub fn unreadable(&self) -> usize {
+        self.left.get(UNREADABLE).copied().unwrap_or_default()
     }
 
     /// Looks for the message in JSON, and in strings that are lines themselves.
@@ -201,6 +233,16 @@ mod tests {
             json!({"events": [{"message": others}, {"message": line}]}).to_string(),
             serde_json::to_string_pretty(&json!([line.trim_end()])).unwrap(),
             json!({"results": [[{"field": "@message", "value": text}]]}).to_string(),
+            format!(
+                "{}{}",
+                json!({"logEvents": [{"message": "x"}]}),
+                json!({"logEvents": [{"message": line}]})
+            ),
+            format!(
+                "{0}\n{0}\n",
+                serde_json::to_string_pretty(&json!({"events": [{"message": line}]})).unwrap()
+            ),
+            format!("2026-03-02T09:00:00.000Z 2026/03/02/[$LATEST]0123 {text}\nREPORT {{x}} [y"),
         ];
         for form in forms {
             let mut recovered = Recovered::default();

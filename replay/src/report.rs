@@ -106,7 +106,8 @@ pub(crate) fn write_statistics(out: &mut String, indent: &str, statistics: &Valu
 fn shown(name: &str, value: &Value) -> String {
     let time = |value: &Value| Timestamp::from_millisecond(value.as_i64()?).ok();
     match value {
-        Value::String(text) => text.clone(),
+        // Producers' words, which a terminal would obey.
+        Value::String(text) => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
         Value::Number(_) if name == "expiresAt" => value
             .as_i64()
             .and_then(|seconds| Timestamp::from_second(seconds).ok())

@@ -200,14 +200,22 @@ async fn lost_events_are_shown_first_and_sent_with_yes() {
 
     shop.account.faults.inject("SendMessageBatch", Fault::Error("AccessDenied"), 1);
     let (success, _, errors) = shop.run(&[&command[..], &["--yes"]].concat()).await;
-    let told = "replay: 2 of 2 events were not sent; run it again, each event counts once\n";
-    assert!(!success && errors == told, "{errors}");
+    assert!(!success && errors.starts_with("replay: 2 of 2 events were not sent: "), "{errors}");
 
     let (success, shown, errors) = shop.run(&[&command[..], &["--yes"]].concat()).await;
     assert!(success && shown.ends_with("Sent: 2.\n"), "{shown}{errors}");
     let ids: Vec<Value> = shop.notices().await.into_iter().map(|event| event["id"].clone()).collect();
     assert_eq!(ids, ["1", "2"]);
 
+    std::fs::write(&log, [&lines[0][..40], "event not sent"].concat()).unwrap();
+    let (success, shown, errors) = shop.run(&command).await;
+    assert!(
+        !success && shown.contains("No lost events") && errors.contains("1 lost events"),
+        "{shown}{errors}"
+    );
+    std::fs::write(&log, [0x1f, 0x8b, 8, 0]).unwrap();
+    let (success, _, errors) = shop.run(&command).await;
+    assert!(!success && errors.contains("no text in UTF-8"), "{errors}");
     let (success, _, errors) = shop.run(&["recover", "--log", "no-such-file"]).await;
     assert!(!success && errors.starts_with("replay: no-such-file: "), "{errors}");
 }
@@ -229,7 +237,9 @@ async fn what_is_known_of_a_user_and_of_a_domain_is_shown() {
     assert!(shown["statistics"].get("PK").is_none());
 
     let (_, shown, _) = shop.run_on_table(&["stats", "--domain", "Example.com"]).await;
-    assert_eq!(shown, "domain Example.com: 2 sign-ups, 1 allowed, 1 denied\n");
+    assert_eq!(shown, "domain example.com: 2 sign-ups, 1 allowed, 1 denied\n");
+    let (success, _, errors) = shop.run_on_table(&["stats", "--domain", "a b"]).await;
+    assert!(!success && errors.starts_with("replay: --domain: expected"), "{errors}");
     let (_, shown, _) = shop.run_on_table(&["stats", "nobody"]).await;
     assert_eq!(shown, "user nobody\n  nothing counted\n");
     let (success, _, errors) = shop.run_on_table(&["stats"]).await;
@@ -257,6 +267,9 @@ async fn what_would_be_erased_is_shown_first_and_erased_with_yes() {
     assert_eq!(of_ana().await, [(format!("USER#{ANA}"), "STATS".to_owned())], "the marker");
     let (_, shown, _) = shop.run_on_table(&["stats", ANA]).await;
     assert!(shown.contains("erasedAt"), "{shown}");
+    let unknown = ["forget", "unknown-user", "--queue", "cache-invalidations", "--yes"];
+    let (success, _, errors) = shop.run_on_table(&unknown).await;
+    assert!(!success && errors.contains("knows nothing of this sub"), "{errors}");
 
     let sqs = shop.account.sqs().await;
     let call = sqs.receive_message().queue_url(&shop.account.cache_invalidations.url);
@@ -292,5 +305,5 @@ async fn a_dead_letter_queue_is_counted_and_nothing_is_taken_out() {
     let (success, _, errors) = shop.run(&["inspect", "user-events"]).await;
     assert!(!success && errors.starts_with("replay: user-events: it has a dead-letter queue"), "{errors}");
     let (success, _, errors) = shop.run(&["inspect", "no-such-queue"]).await;
-    assert!(!success && errors.contains("no-such-queue was not found"), "{errors}");
+    assert!(!success && errors.contains("no-such-queue"), "{errors}");
 }

@@ -159,15 +159,19 @@ impl Queue {
     }
 
     /// Sets when messages of this queue become visible again: `(receipt handle, delay)`, and gives up after
-    /// `patience`. What fails is logged and comes back after the queue's own visibility time-out.
-    pub async fn delay(&self, receipts: Vec<(String, Duration)>, patience: Duration) {
+    /// `patience`. What fails is logged and comes back after the queue's own visibility time-out. Answers for how many
+    /// messages it failed.
+    pub async fn delay(&self, receipts: Vec<(String, Duration)>, patience: Duration) -> usize {
         let calls = receipts.chunks(MAX_BATCH_ENTRIES).map(|batch| self.delay_entries(batch));
-        if !within(patience, stream::iter(calls), |()| ()).await {
+        let mut delayed = 0;
+        if !within(patience, stream::iter(calls), |count| delayed += count).await {
             tracing::warn!(error_type = "deadline", "no time left to change the visibility");
         }
+        receipts.len() - delayed
     }
 
-    async fn delay_entries(&self, batch: &[(String, Duration)]) {
+    /// Answers how many were changed.
+    async fn delay_entries(&self, batch: &[(String, Duration)]) -> usize {
         let entries = batch.iter().enumerate().map(|(index, (receipt, delay))| {
             ChangeMessageVisibilityBatchRequestEntry::builder()
                 .id(index.to_string())
@@ -175,7 +179,7 @@ impl Queue {
                 .visibility_timeout(i32::try_from(delay.as_secs()).unwrap_or(i32::MAX))
                 .build()
         });
-        let Ok(entries) = entries.collect::<Result<Vec<_>, _>>() else { return };
+        let Ok(entries) = entries.collect::<Result<Vec<_>, _>>() else { return 0 };
         let call = self.client.change_message_visibility_batch().queue_url(&self.url);
         match call.set_entries(Some(entries)).send().await {
             Ok(output) => {
@@ -183,10 +187,12 @@ impl Queue {
                     let code = entry.code();
                     tracing::warn!(error_type = "delay_refused", code, "visibility not changed");
                 }
+                output.successful().len()
             }
             Err(error) => {
                 let cause = aws::cause(&error);
                 tracing::warn!(error_type = "delay_failed", cause, "visibility not changed");
+                0
             }
         }
     }

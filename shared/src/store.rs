@@ -68,6 +68,11 @@ impl StoreError {
         self.unreadable
     }
 
+    /// Whether a transaction was at work on the item.
+    fn is_conflict(&self) -> bool {
+        self.code.as_deref() == Some("TransactionConflictException")
+    }
+
     /// Whether a condition of the write was not met.
     fn is_condition_failed(&self) -> bool {
         self.code.as_deref() == Some("ConditionalCheckFailedException")

@@ -288,7 +288,7 @@ impl Store {
         };
         match call.send().await.map_err(StoreError::call(OPERATION)) {
             Ok(_) => Ok(()),
-            Err(error) if error.is_condition_failed() => Err(CommitError::Conflict),
+            Err(error) if error.is_condition_failed() || error.is_conflict() => Err(CommitError::Conflict),
             Err(error) => Err(error.into()),
         }
     }
@@ -299,7 +299,7 @@ impl Store {
         partition: &Partition,
         start: Option<Item>,
     ) -> Result<(Vec<Timestamp>, Option<Item>), StoreError> {
-        let call = self.client.query().table_name(&self.table);
+        let call = self.client.query().table_name(&self.table).consistent_read(true);
         let output = call
             .key_condition_expression(format!("{PK} = :partition AND begins_with({SK}, :event)"))
             .expression_attribute_values(":partition", string(partition.key()))

@@ -22,7 +22,8 @@ pub async fn erase(
 ) -> Result<(), Failure> {
     let mut bookkeeping = known;
     let mut attempts = 0;
-    while bookkeeping.erased_at.is_none() {
+    // Also where there is a marker: it lasts from the latest erasure on.
+    loop {
         in_time(deadline)?;
         match store.mark_erased(partition, bookkeeping.version, clock.now(), ERASURE_MARKER_DAYS).await {
             Ok(()) => break,
