@@ -40,15 +40,8 @@ impl Holdings {
             Err(error) if error.is_unreadable() => true,
             Err(error) => return Err(error.into()),
         };
-        let (mut events, mut start) = (0, None);
-        loop {
-            let (times, next) = store.event_times(&partition, start).await?;
-            events += times.len();
-            start = next;
-            if start.is_none() {
-                return Ok(Self { profile, statistics: stored.is_some() && !erased, erased, events });
-            }
-        }
+        let events = store.event_times(&partition).await?.len();
+        Ok(Self { profile, statistics: stored.is_some() && !erased, erased, events })
     }
 }
 

@@ -13,6 +13,8 @@ use shared::queues::Queue;
 use shared::time::seconds_between;
 use workers::batch::ERROR_TYPE;
 
+use crate::report::printable;
+
 /// While they are counted, messages are invisible. Where counting is cut off, they come back after this time.
 const VISIBILITY_SECONDS: i32 = 300;
 /// After so many receives without a message that is new, all have been seen.
@@ -276,11 +278,6 @@ fn subject(subject: &str) -> &str {
 fn event_type(text: &str) -> &str {
     let is_type = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
     if text.len() <= 64 && text.chars().all(is_type) { text } else { "no type (masked)" }
-}
-
-/// Without control characters, which a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn told<E, R>(error: aws_sdk_sqs::error::SdkError<E, R>) -> anyhow::Error

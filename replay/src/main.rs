@@ -14,6 +14,7 @@ use replay::forget::{Holdings, forget};
 use replay::inspect::Inspection;
 use replay::journey::{self, InvalidJourney, Journey, Variables};
 use replay::recover::Recovered;
+use replay::report::printable;
 use replay::simulate::Model;
 use replay::stats::UserSummary;
 use replay::suspension::{Decision, standing};
@@ -483,11 +484,6 @@ async fn recover(
     }
     writeln!(out, "Sent: {}.", accepted.len())?;
     told()
-}
-
-/// Without control characters, which a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn write_preview(out: &Path, env_vars: Option<PathBuf>) -> Result<()> {

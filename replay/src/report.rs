@@ -102,12 +102,16 @@ pub(crate) fn write_statistics(out: &mut String, indent: &str, statistics: &Valu
     Ok(())
 }
 
+/// Without control characters, which a terminal would obey: much of what is shown are producers' words.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// A value of the statistics: times as times, strings without quotes.
 fn shown(name: &str, value: &Value) -> String {
     let time = |value: &Value| Timestamp::from_millisecond(value.as_i64()?).ok();
     match value {
-        // Producers' words, which a terminal would obey.
-        Value::String(text) => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        Value::String(text) => printable(text),
         Value::Number(_) if name == "expiresAt" => value
             .as_i64()
             .and_then(|seconds| Timestamp::from_second(seconds).ok())

@@ -172,9 +172,11 @@ fn run(day: &[Happening], skip_idle: bool, collapse: bool) -> Cost {
         }
     }
     // The day's last ones.
-    cost.items += u64::from(!waiting.is_empty());
-    cost.calls += u64::from(!waiting.is_empty());
-    cost.collapses += u64::from(!waiting.is_empty());
+    if !waiting.is_empty() {
+        cost.items += 1;
+        cost.calls += 1;
+        cost.collapses += 1;
+    }
     cost
 }
 

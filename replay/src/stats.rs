@@ -35,18 +35,11 @@ impl UserSummary {
         let partition = Partition::User(sub.to_owned());
         let stored = store.statistics(&[&partition], Consistency::Strong).await?;
         let statistics = stored.into_values().next().map(|stored| stored.folded::<Value>()).transpose()?;
-        let (mut events_by_day, mut start) = (BTreeMap::new(), None);
-        loop {
-            let (times, next) = store.event_times(&partition, start).await?;
-            for time in times {
-                *events_by_day.entry(time.to_zoned(TimeZone::UTC).date()).or_default() += 1;
-            }
-            start = next;
-            if start.is_none() {
-                let statistics = statistics.map(without_keys);
-                return Ok(Self { sub: sub.to_owned(), statistics, events_by_day });
-            }
+        let mut events_by_day = BTreeMap::new();
+        for time in store.event_times(&partition).await? {
+            *events_by_day.entry(time.to_zoned(TimeZone::UTC).date()).or_default() += 1;
         }
+        Ok(Self { sub: sub.to_owned(), statistics: statistics.map(without_keys), events_by_day })
     }
 
     /// For people: the statistics, and how many events there were on the latest days.

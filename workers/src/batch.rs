@@ -122,8 +122,7 @@ impl Batch {
     ) {
         for index in indexes {
             let delay = backoff(first, longest, self.receive_count(index), fastrand::f64());
-            self.delayed.insert(index, delay);
-            self.failed.insert(index);
+            self.fail_for([index], delay);
         }
     }
 

@@ -293,28 +293,30 @@ impl Store {
         }
     }
 
-    /// The times of a partition's stored events: a page of them, and where the next one begins.
-    pub async fn event_times(
-        &self,
-        partition: &Partition,
-        start: Option<Item>,
-    ) -> Result<(Vec<Timestamp>, Option<Item>), StoreError> {
-        let call = self.client.query().table_name(&self.table).consistent_read(true);
-        let output = call
-            .key_condition_expression(format!("{PK} = :partition AND begins_with({SK}, :event)"))
-            .expression_attribute_values(":partition", string(partition.key()))
-            .expression_attribute_values(":event", string(keys::EVENT))
-            .projection_expression("#time")
-            .expression_attribute_names("#time", "time")
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(StoreError::call("Query"))?;
-        let times = output.items.unwrap_or_default().into_iter().filter_map(|item| {
-            let millis = item.get("time")?.as_n().ok()?.parse().ok()?;
-            Timestamp::from_millisecond(millis).ok()
-        });
-        Ok((times.collect(), output.last_evaluated_key.filter(|key| !key.is_empty())))
+    /// The times of a partition's stored events.
+    pub async fn event_times(&self, partition: &Partition) -> Result<Vec<Timestamp>, StoreError> {
+        let (mut times, mut start) = (Vec::new(), None);
+        loop {
+            let call = self.client.query().table_name(&self.table).consistent_read(true);
+            let output = call
+                .key_condition_expression(format!("{PK} = :partition AND begins_with({SK}, :event)"))
+                .expression_attribute_values(":partition", string(partition.key()))
+                .expression_attribute_values(":event", string(keys::EVENT))
+                .projection_expression("#time")
+                .expression_attribute_names("#time", "time")
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(StoreError::call("Query"))?;
+            times.extend(output.items.unwrap_or_default().into_iter().filter_map(|item| {
+                let millis = item.get("time")?.as_n().ok()?.parse().ok()?;
+                Timestamp::from_millisecond(millis).ok()
+            }));
+            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(times);
+            }
+        }
     }
 
     /// Deletes what lies in a partition beside STATS, which holds the marker, and PROFILE: one page of it. Answers
