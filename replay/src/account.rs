@@ -1,11 +1,17 @@
 //! Reaching a real account: the options that the AWS CLI has too, and the names of the account's table and queues.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, anyhow};
-use aws_config::{Region, SdkConfig};
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{ConfigLoader, Region, SdkConfig};
 use clap::Args;
 use shared::config::Environment;
 use shared::queues::Queue;
 use shared::store::Store;
+
+use crate::queues::told;
 
 /// Which account, and how to reach it.
 #[derive(Clone, Debug, Default, Args)]
@@ -30,7 +36,7 @@ pub struct Account {
 impl AccountOptions {
     /// Reads the configuration. Nothing is called yet.
     pub async fn open(&self) -> Result<Account> {
-        let mut loader = shared::aws::worker_settings(shared::aws::defaults());
+        let mut loader = settings(shared::aws::defaults());
         if let Some(profile) = &self.profile {
             loader = loader.profile_name(profile);
         }
@@ -46,6 +52,15 @@ impl AccountOptions {
         }
         Ok(Account { config, environment: Environment::from_process() })
     }
+}
+
+/// Somebody waits at a terminal, perhaps far away from the region: patience, and five attempts.
+fn settings(loader: ConfigLoader) -> ConfigLoader {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(Duration::from_secs(20))
+        .operation_timeout(Duration::from_secs(60));
+    loader.timeout_config(timeouts.build()).retry_config(RetryConfig::standard().with_max_attempts(5))
 }
 
 impl Account {
@@ -75,17 +90,20 @@ impl Account {
         aws_sdk_sqs::Client::new(&self.config)
     }
 
-    /// The URL of the queue with this name or URL.
+    /// The URL of the queue with this name, ARN or URL.
     pub async fn queue_url(&self, name: &str) -> Result<String> {
         if name.starts_with("https://") || name.starts_with("http://") {
             return Ok(name.to_owned());
         }
-        let output = self.sqs().get_queue_url().queue_name(name).send().await;
-        let output = output.map_err(|error| match shared::aws::cause(&error) {
-            cause if cause.ends_with("NonExistentQueue") || cause.ends_with("QueueDoesNotExist") => {
-                anyhow!("there is no queue {name} in this account and region")
-            }
-            cause => anyhow!("the queue {name} could not be looked up: {cause}"),
+        let call = self.sqs().get_queue_url();
+        // arn:aws:sqs:<region>:<account>:<name>
+        let call = match name.split(':').collect::<Vec<_>>().as_slice() {
+            ["arn", _, "sqs", _, owner, name] => call.queue_name(*name).queue_owner_aws_account_id(*owner),
+            _ => call.queue_name(name),
+        };
+        let output = call.send().await.map_err(told("GetQueueUrl")).with_context(|| {
+            let region = self.config.region().map(Region::as_ref).unwrap_or_default();
+            format!("the queue {name} was not found in {region}")
         })?;
         output.queue_url.context("a queue without a URL")
     }

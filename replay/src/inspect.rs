@@ -1,24 +1,23 @@
 //! What lies in a queue, without taking anything out of it: each message is received, counted, and made visible again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::queues::Queue;
-use shared::time::seconds_between;
-use workers::batch::ERROR_TYPE;
+use shared::time::{Clock, seconds_between};
 
-use crate::report::printable;
+use crate::messages::{NOT_AN_EVENT, QueuedMessage};
+use crate::queues::QueueDescription;
+use crate::receiving::{Received, Receiving, Report};
+use crate::report::{plural, printable};
+use crate::stop::{Interrupted, Stop};
 
 /// While they are counted, messages are invisible. Where counting is cut off, they come back after this time.
-const VISIBILITY_SECONDS: i32 = 300;
-/// After so many receives without a message that is new, all have been seen.
-const RECEIVES_WITHOUT_NEWS: u32 = 3;
+const HOLD: Duration = Duration::from_secs(300);
 /// Users shown, those with the most messages first.
 const USERS_SHOWN: usize = 10;
 /// What is shown of an event; the rest may be anything, above all in a message that could not be understood.
@@ -39,14 +38,6 @@ const SHOWN: [&str; 14] = [
     "changed_at",
 ];
 
-/// A message, as far as counting needs it.
-struct Seen {
-    body: String,
-    reason: Option<String>,
-    sent_at: Option<Timestamp>,
-    receipt: String,
-}
-
 /// What lies in a queue.
 #[derive(Debug, Default, PartialEq)]
 pub struct Inspection {
@@ -56,9 +47,11 @@ pub struct Inspection {
     pub about: usize,
     /// About so many were invisible before: somebody is working on them, or counting.
     pub hidden: usize,
-    /// By event type; `not an event` for the rest.
+    /// Whether there may be more than were seen.
+    pub may_be_more: bool,
+    /// By event type; `not_an_event` for the rest.
     pub by_type: BTreeMap<String, usize>,
-    /// By `error.type`; `received too often` where there is none.
+    /// By `error.type`; `received_too_often` where there is none.
     pub by_reason: BTreeMap<String, usize>,
     /// By age.
     pub by_age: BTreeMap<Age, usize>,
@@ -102,57 +95,64 @@ impl Age {
 }
 
 impl Inspection {
-    /// Receives every message of the queue at `url`, and makes it visible again. Refuses a queue with a redrive policy:
-    /// each receive would bring its messages nearer to the dead-letter queue.
-    pub async fn of_queue(sqs: &Client, url: &str, samples: usize, now: Timestamp) -> Result<Self> {
-        let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
-        let attributes = attributes.send().await.map_err(told)?.attributes.unwrap_or_default();
-        if attributes.contains_key(&QueueAttributeName::RedrivePolicy) {
+    /// Receives every message of a queue, and makes it visible again. Refuses a queue with a redrive policy: each receive
+    /// would bring its messages nearer to the dead-letter queue.
+    pub async fn of_queue(
+        sqs: &Client,
+        queue: &QueueDescription,
+        samples: usize,
+        clock: &Clock,
+        stop: &Stop,
+        progress: &dyn Fn(usize),
+    ) -> Result<Self> {
+        refuse_source_queue(queue)?;
+        let found = std::cell::RefCell::new(Self {
+            about: queue.visible,
+            hidden: queue.invisible,
+            ..Self::default()
+        });
+        let count = async |receiving: &Receiving<'_>, received: Vec<Received>| {
+            for message in &received {
+                found.borrow_mut().add(&message.message, samples, clock.now());
+            }
+            receiving.hold(received)?;
+            progress(found.borrow().messages);
+            Ok(())
+        };
+        let report = Receiving::new(sqs, queue, HOLD, stop)?.each(count).await;
+        let Report { may_be_more, still_invisible, error, .. } = report;
+        if let Some(error) = error {
+            return Err(error);
+        }
+        if still_invisible > 0 {
             bail!(
-                "it has a dead-letter queue, and counting is a receive of every message, of which each has only so many; \
-                 inspect the dead-letter queue, or look at the metrics"
+                "{still_invisible} messages were received, and stay invisible for up to five minutes: may you change \
+                 their visibility?"
             );
         }
-        let about = attributes.get(&QueueAttributeName::ApproximateNumberOfMessages);
-        let about = about.and_then(|count| count.parse().ok()).unwrap_or_default();
-        let hidden = attributes.get(&QueueAttributeName::ApproximateNumberOfMessagesNotVisible);
-        let hidden = hidden.and_then(|count| count.parse().ok()).unwrap_or_default();
-        let mut seen = HashMap::new();
-        let received = receive_all(sqs, url, &mut seen).await;
-        // Also what was received before an error.
-        let receipts = seen.values().map(|message| (message.receipt.clone(), Duration::ZERO)).collect();
-        let left = Queue::new(sqs.clone(), url).delay(receipts, Duration::MAX).await;
-        received?;
-        if left > 0 {
-            bail!(
-                "{left} messages were received, and stay invisible for up to five minutes: may you change their visibility?"
-            );
+        if stop.is_asked() {
+            let seen = plural(found.borrow().messages, "message");
+            return Err(Interrupted(format!("{seen} were seen, and are visible again")).into());
         }
-        Ok(Self { about, hidden, ..Self::of(seen.values(), samples, now) })
+        Ok(Self { may_be_more, ..found.into_inner() })
     }
 
-    fn of<'a>(messages: impl Iterator<Item = &'a Seen>, samples: usize, now: Timestamp) -> Self {
-        let mut found = Self::default();
-        for Seen { body, reason, sent_at, .. } in messages {
-            found.messages += 1;
-            let json: Value = serde_json::from_str(body).unwrap_or_default();
-            let text = |name: &str| json.get(name).and_then(Value::as_str).map(str::to_owned);
-            let event_type =
-                text("type").map_or("not an event".to_owned(), |text| event_type(&text).to_owned());
-            *found.by_type.entry(event_type).or_default() += 1;
-            let reason = reason.clone().unwrap_or_else(|| "received too often".to_owned());
-            *found.by_reason.entry(reason).or_default() += 1;
-            if let Some(text) = text("subject") {
-                *found.by_subject.entry(subject(&text).to_owned()).or_default() += 1;
-            }
-            if let Some(sent_at) = sent_at {
-                *found.by_age.entry(Age::of(seconds_between(*sent_at, now))).or_default() += 1;
-            }
-            if found.samples.len() < samples {
-                found.samples.push(masked(body));
-            }
+    /// Counts one more.
+    pub fn add(&mut self, message: &QueuedMessage, samples: usize, now: Timestamp) {
+        self.messages += 1;
+        let json = message.json();
+        let text = |name: &str| json.get(name).and_then(Value::as_str);
+        count(&mut self.by_type, text("type").map_or(NOT_AN_EVENT, event_type));
+        count(&mut self.by_reason, event_type(message.reason()));
+        if let Some(text) = text("subject") {
+            count(&mut self.by_subject, subject(text));
         }
-        found
+        if let Some(sent_at) = message.sent_at() {
+            *self.by_age.entry(Age::of(seconds_between(sent_at, now))).or_default() += 1;
+        }
+        if self.samples.len() < samples {
+            self.samples.push(masked(&message.body));
+        }
     }
 
     /// For people.
@@ -164,18 +164,25 @@ impl Inspection {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        write!(out, "{}", crate::local::plural(self.messages, "message"))?;
-        if self.about > self.messages {
-            write!(
-                out,
-                ", of about {}: others are reading, or there are too many for five minutes",
-                self.about
-            )?;
+        write!(out, "{}", plural(self.messages, "message"))?;
+        if self.may_be_more {
+            write!(out, ", and more: SQS shows at most 120,000 at a time, for five minutes")?;
+        } else if self.about > self.messages {
+            write!(out, ", of about {}: others are reading, or the number is old", self.about)?;
         }
         writeln!(out)?;
         if self.hidden > 0 {
             writeln!(out, "and about {} that are invisible now: somebody has received them", self.hidden)?;
         }
+        self.write_tables(out, "")?;
+        if !self.samples.is_empty() {
+            writeln!(out, "\nSamples")?;
+        }
+        self.samples.iter().try_for_each(|body| writeln!(out, "  {}", printable(body)))
+    }
+
+    /// The counts by type, reason, age and subject, each line after `indent`.
+    pub(crate) fn write_tables(&self, out: &mut String, indent: &str) -> std::fmt::Result {
         let ages: BTreeMap<String, usize> =
             self.by_age.iter().map(|(age, count)| (age.words().to_owned(), *count)).collect();
         let tables = [
@@ -185,20 +192,17 @@ impl Inspection {
             ("By subject", &self.by_subject),
         ];
         for (title, counts) in tables.into_iter().filter(|(_, counts)| !counts.is_empty()) {
-            writeln!(out, "\n{title}")?;
+            writeln!(out, "\n{indent}{title}")?;
             let mut counts: Vec<(&String, &usize)> = counts.iter().collect();
             counts.sort_by(|a, b| b.1.cmp(a.1));
             for (name, count) in counts.iter().take(USERS_SHOWN) {
-                writeln!(out, "{count:>7}  {}", printable(name))?;
+                writeln!(out, "{indent}{count:>7}  {}", printable(name))?;
             }
             if let Some(more) = counts.len().checked_sub(USERS_SHOWN).filter(|more| *more > 0) {
-                writeln!(out, "         and {more} more")?;
+                writeln!(out, "{indent}         and {more} more")?;
             }
         }
-        if !self.samples.is_empty() {
-            writeln!(out, "\nSamples")?;
-        }
-        self.samples.iter().try_for_each(|body| writeln!(out, "  {}", printable(body)))
+        Ok(())
     }
 
     /// For programs.
@@ -206,39 +210,25 @@ impl Inspection {
         let ages: BTreeMap<&str, usize> =
             self.by_age.iter().map(|(age, count)| (age.words(), *count)).collect();
         json!({
-            "messages": self.messages, "about": self.about, "hidden": self.hidden, "byType": self.by_type, "byReason": self.by_reason, "byAge": ages,
+            "messages": self.messages, "about": self.about, "hidden": self.hidden, "mayBeMore": self.may_be_more, "byType": self.by_type, "byReason": self.by_reason, "byAge": ages,
             "bySubject": self.by_subject, "samples": self.samples,
         })
     }
 }
 
-/// Every message by its id. What is received again while counting goes on counts once.
-async fn receive_all(sqs: &Client, url: &str, seen: &mut HashMap<String, Seen>) -> Result<()> {
-    let mut without_news = 0;
-    while without_news < RECEIVES_WITHOUT_NEWS {
-        let call = sqs.receive_message().queue_url(url).max_number_of_messages(10);
-        // Waiting a second asks all of SQS's servers, and not some.
-        let call = call.wait_time_seconds(1);
-        let call = call.visibility_timeout(VISIBILITY_SECONDS).message_attribute_names("All");
-        let call = call.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
-        let messages = call.send().await.map_err(told)?.messages.unwrap_or_default();
-        let before = seen.len();
-        for message in messages {
-            let (id, message) = read(message).context("a message without an id")?;
-            seen.insert(id, message);
-        }
-        without_news = if seen.len() > before { 0 } else { without_news + 1 };
+/// A queue with a redrive policy is left alone.
+pub(crate) fn refuse_source_queue(queue: &QueueDescription) -> Result<()> {
+    if queue.has_redrive_policy {
+        bail!(
+            "it has a dead-letter queue, and looking is a receive of every message, of which each has only so many; look \
+             at the dead-letter queue, or at the metrics"
+        );
     }
     Ok(())
 }
 
-fn read(message: Message) -> Option<(String, Seen)> {
-    let attribute = message.message_attributes.as_ref().and_then(|attributes| attributes.get(ERROR_TYPE));
-    let reason = attribute.and_then(|value| value.string_value.clone());
-    let sent = message.attributes.as_ref().and_then(|a| a.get(&MessageSystemAttributeName::SentTimestamp));
-    let sent_at = sent.and_then(|millis| Timestamp::from_millisecond(millis.parse().ok()?).ok());
-    let body = message.body.unwrap_or_default();
-    Some((message.message_id?, Seen { body, reason, sent_at, receipt: message.receipt_handle? }))
+fn count(counts: &mut BTreeMap<String, usize>, name: &str) {
+    *counts.entry(name.to_owned()).or_default() += 1;
 }
 
 /// The body with everything masked that may be personal: all strings but those of known fields, and what looks like an
@@ -280,16 +270,10 @@ fn event_type(text: &str) -> &str {
     if text.len() <= 64 && text.chars().all(is_type) { text } else { "no type (masked)" }
 }
 
-fn told<E, R>(error: aws_sdk_sqs::error::SdkError<E, R>) -> anyhow::Error
-where
-    E: aws_sdk_sqs::error::ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug + 'static,
-{
-    anyhow::anyhow!("{}", shared::aws::cause(&error))
-}
-
 #[cfg(test)]
 mod tests {
+    use workers::batch::ERROR_TYPE;
+
     use super::*;
 
     #[test]
@@ -312,11 +296,15 @@ mod tests {
     #[test]
     fn messages_are_counted_by_what_they_are() {
         let now = Timestamp::from_second(1_000_000).unwrap();
-        let message = |body: &str, reason: Option<&str>, seconds_ago: i64| Seen {
-            body: body.to_owned(),
-            reason: reason.map(str::to_owned),
-            sent_at: Some(shared::time::minus_seconds(now, seconds_ago)),
-            receipt: String::new(),
+        let message = |body: &str, reason: Option<&str>, seconds_ago: i64| {
+            let sent_at = shared::time::minus_seconds(now, seconds_ago).as_millisecond().to_string();
+            let reason =
+                reason.map(|reason| (ERROR_TYPE, json!({"dataType": "String", "stringValue": reason})));
+            let line = json!({
+                "messageId": "1", "attributes": {"SentTimestamp": sent_at}, "body": body,
+                "messageAttributes": reason.into_iter().collect::<BTreeMap<_, _>>(),
+            });
+            serde_json::from_value::<QueuedMessage>(line).unwrap()
         };
         let messages = [
             message(
@@ -327,9 +315,10 @@ mod tests {
             message(r#"{"type": "order.shipped", "subject": "ben"}"#, Some("unknown_type"), 4_000),
             message("{", None, 700_000),
         ];
-        let found = Inspection::of(messages.iter(), 1, now);
-        let expected = "3 messages\n\nBy type\n      2  order.shipped\n      1  not an event\n\n\
-            By reason\n      2  unknown_type\n      1  received too often\n\n\
+        let mut found = Inspection::default();
+        messages.iter().for_each(|message| found.add(message, 1, now));
+        let expected = "3 messages\n\nBy type\n      2  order.shipped\n      1  not_an_event\n\n\
+            By reason\n      2  unknown_type\n      1  received_too_often\n\n\
             By age\n      1  a week or more\n      1  less than a day\n      1  less than an hour\n\n\
             By subject\n      1  domain:example.com\n      1  no sub (masked)\n\n\
             Samples\n  {\"subject\":\"domain:example.com\",\"type\":\"order.shipped\"}\n";

@@ -9,6 +9,10 @@
 //! - [`stats`]: what the table knows of one user, or of an e-mail domain
 //! - [`suspension`]: bans users and reinstates them
 //! - [`inspect`]: what lies in a queue
+//! - [`redrive`]: brings dead letters back
+//! - [`queues`]: what queues say about themselves, and errors that say what to do
+//! - [`messages`]: a message, whole; [`receiving`]: all of a queue; [`filter`]: which are meant
+//! - [`stop`]: Ctrl-C, and going at a rate
 //! - [`forget`]: erases a user
 //! - [`recover`]: finds in logs what the triggers could not send
 //! - [`preview`]: the messages of custom-message, to look at
@@ -17,15 +21,21 @@
 
 pub mod account;
 pub mod embedded;
+pub mod filter;
 pub mod forget;
 pub mod inspect;
 pub mod journey;
 pub mod local;
 pub mod mapping;
+pub mod messages;
 pub mod preview;
+pub mod queues;
+pub mod receiving;
 pub mod recover;
+pub mod redrive;
 pub mod report;
 pub mod schema;
 pub mod simulate;
 pub mod stats;
+pub mod stop;
 pub mod suspension;

@@ -21,6 +21,7 @@ use workers::{cache_invalidation, group_membership, user_stats};
 use crate::embedded::{Embedded, QueuePair, TABLE};
 use crate::journey::{Action, Journey, Step, Suspension, Variables, resource_name};
 use crate::mapping::Mapping;
+use crate::report::plural;
 use crate::suspension::Decision;
 
 /// Lambda gives a worker this long.
@@ -517,9 +518,4 @@ fn describe_batch(response: SqsBatchResponse) -> String {
         0 => "batch done".to_owned(),
         failed => format!("batch done but for {}", json!(failed)),
     }
-}
-
-/// `1 message`, `2 messages`.
-pub fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::local::{Outcome, plural};
+use crate::local::Outcome;
 
 /// The text of `replay local`.
 pub fn text(outcome: &Outcome) -> String {
@@ -100,6 +100,11 @@ pub(crate) fn write_statistics(out: &mut String, indent: &str, statistics: &Valu
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+/// `1 message`, `2 messages`.
+pub fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// Without control characters, which a terminal would obey: much of what is shown are producers' words.

@@ -1,11 +1,13 @@
 //! Sending to SQS queues, and giving messages back with a delay.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, QueueAttributeName,
+    ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue,
+    MessageSystemAttributeNameForSends::AwsTraceHeader, MessageSystemAttributeValue, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
 use futures_util::{Stream, StreamExt, stream};
@@ -13,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::aws;
 use crate::events::Event;
+use crate::telemetry::chain;
 
 /// SQS: 10 entries in a batch.
 pub const MAX_BATCH_ENTRIES: usize = 10;
@@ -41,6 +44,10 @@ pub struct Message {
     pub attributes: Vec<(String, MessageAttributeValue)>,
     /// SQS fair queues: one flooding group does not delay the others.
     pub group_id: Option<String>,
+    /// FIFO queues alone: a second message with it within five minutes is swallowed.
+    pub deduplication_id: Option<String>,
+    /// X-Ray's trace of what caused it.
+    pub trace_header: Option<String>,
 }
 
 impl Message {
@@ -58,12 +65,30 @@ impl Message {
 impl From<&Event> for Message {
     fn from(event: &Event) -> Self {
         let group_id = Some(event.subject.to_string()).filter(|id| is_group_id(id));
-        Self { body: event.to_json(), attributes: Vec::new(), group_id }
+        Self { body: event.to_json(), group_id, ..Self::default() }
     }
 }
 
-/// SQS: a group id is made of ASCII letters, digits and punctuation.
-fn is_group_id(text: &str) -> bool {
+impl Message {
+    /// As an entry of a batch. Errors name what is missing.
+    fn entry(self, id: usize) -> Result<SendMessageBatchRequestEntry, BuildError> {
+        let trace = self.trace_header.map(|header| {
+            let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header);
+            value.build().map(|value| [(AwsTraceHeader, value)].into())
+        });
+        SendMessageBatchRequestEntry::builder()
+            .id(id.to_string())
+            .message_body(self.body)
+            .set_message_attributes(Some(self.attributes.into_iter().collect()))
+            .set_message_system_attributes(trace.transpose()?)
+            .set_message_group_id(self.group_id)
+            .set_message_deduplication_id(self.deduplication_id)
+            .build()
+    }
+}
+
+/// SQS: a group id (and a deduplication id) is made of at most 128 ASCII letters, digits and punctuation.
+pub fn is_group_id(text: &str) -> bool {
     (1..=MAX_GROUP_ID_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
@@ -72,6 +97,7 @@ fn is_group_id(text: &str) -> bool {
 #[error("{operation} failed")]
 pub struct QueueError {
     operation: &'static str,
+    code: Option<String>,
     #[source]
     cause: Box<dyn std::error::Error + Send + Sync>,
 }
@@ -82,8 +108,26 @@ impl QueueError {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        move |error| Self { operation, cause: aws::cause(&error).into() }
+        move |error| Self {
+            operation,
+            code: error.code().map(str::to_owned),
+            cause: aws::cause(&error).into(),
+        }
     }
+
+    /// SQS's own word for it; none where SQS did not answer.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+}
+
+/// What became of a batch, by the indexes of its messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Accepted.
+    pub accepted: Vec<usize>,
+    /// Refused for certain, with SQS's word for it.
+    pub refused: BTreeMap<usize, String>,
 }
 
 impl Queue {
@@ -127,35 +171,34 @@ impl Queue {
 
     /// Sends one batch. Answers with the indexes of what SQS accepted.
     async fn send_entries(&self, batch: Vec<(usize, Message)>) -> Vec<usize> {
-        let entries = batch.into_iter().map(|(index, message)| {
-            SendMessageBatchRequestEntry::builder()
-                .id(index.to_string())
-                .message_body(message.body)
-                .set_message_attributes(Some(message.attributes.into_iter().collect()))
-                .set_message_group_id(message.group_id)
-                .build()
-        });
-        let entries = match entries.collect::<Result<Vec<_>, _>>() {
-            Ok(entries) => entries,
-            Err(error) => {
-                tracing::error!(error_type = "send_failed", cause = %error, "messages not sent");
-                return Vec::new();
-            }
-        };
-        let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        match call.send().await {
-            Ok(output) => {
-                for entry in output.failed() {
-                    tracing::warn!(error_type = "send_refused", code = entry.code(), "message not sent");
+        match self.try_send(batch).await {
+            Ok(sent) => {
+                for code in sent.refused.values() {
+                    tracing::warn!(error_type = "send_refused", code, "message not sent");
                 }
-                output.successful().iter().filter_map(|entry| entry.id().parse().ok()).collect()
+                sent.accepted
             }
             Err(error) => {
-                let cause = aws::cause(&error);
+                let cause = chain(&error);
                 tracing::warn!(error_type = "send_failed", cause, "messages not sent");
                 Vec::new()
             }
         }
+    }
+
+    /// Sends one of [`batches`], in one call. After an error nobody knows: SQS may have accepted some of it.
+    pub async fn try_send(&self, batch: Vec<(usize, Message)>) -> Result<Sent, QueueError> {
+        const OPERATION: &str = "SendMessageBatch";
+        let entries = batch.into_iter().map(|(index, message)| message.entry(index));
+        let entries = entries.collect::<Result<Vec<_>, _>>();
+        let entries =
+            entries.map_err(|error| QueueError { operation: OPERATION, code: None, cause: error.into() })?;
+        let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let output = call.send().await.map_err(QueueError::new(OPERATION))?;
+        let refused = output.failed().iter();
+        let refused = refused.filter_map(|entry| Some((entry.id().parse().ok()?, entry.code().to_owned())));
+        let accepted = output.successful().iter().filter_map(|entry| entry.id().parse().ok());
+        Ok(Sent { accepted: accepted.collect(), refused: refused.collect() })
     }
 
     /// Sets when messages of this queue become visible again: `(receipt handle, delay)`, and gives up after
@@ -183,11 +226,14 @@ impl Queue {
         let call = self.client.change_message_visibility_batch().queue_url(&self.url);
         match call.set_entries(Some(entries)).send().await {
             Ok(output) => {
-                for entry in output.failed() {
+                // Its visibility time-out is over: the message is visible already.
+                let (visible, failed): (Vec<_>, Vec<_>) =
+                    output.failed().iter().partition(|entry| entry.code().ends_with("MessageNotInflight"));
+                for entry in failed {
                     let code = entry.code();
                     tracing::warn!(error_type = "delay_refused", code, "visibility not changed");
                 }
-                output.successful().len()
+                output.successful().len() + visible.len()
             }
             Err(error) => {
                 let cause = aws::cause(&error);
@@ -223,7 +269,7 @@ pub fn backoff(first: Duration, longest: Duration, receive_count: u32, random: f
 
 /// Splits messages into batches that SQS accepts, each message with its index. A message that is too large by
 /// itself gets a batch of its own, for SQS to refuse.
-fn batches(messages: Vec<Message>) -> Vec<Vec<(usize, Message)>> {
+pub fn batches(messages: Vec<Message>) -> Vec<Vec<(usize, Message)>> {
     let mut batches: Vec<Vec<(usize, Message)>> = Vec::new();
     let mut bytes = 0;
     for (index, message) in messages.into_iter().enumerate() {

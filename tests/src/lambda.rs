@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use replay::embedded::Embedded;
-use replay::embedded::http_client::cut_off;
+use replay::embedded::http_client::{Aws, cut_off};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
@@ -64,7 +64,8 @@ pub async fn start(binary: &str, account: Option<Arc<Embedded>>, variables: &[(&
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     if let Some(account) = account {
-        command.env("AWS_ENDPOINT_URL", format!("http://{}", serve_aws(account).await));
+        let aws = serve_aws(account.http_client().clone()).await;
+        command.env("AWS_ENDPOINT_URL", format!("http://{aws}"));
     }
     let mut child = command.spawn().expect("the binary starts");
     // Read all the time: a full pipe would stop the function.
@@ -167,10 +168,10 @@ async fn serve_runtime_api(
     .await
 }
 
-/// The embedded AWS for another process.
-pub async fn serve_aws(account: Arc<Embedded>) -> SocketAddr {
+/// An AWS in memory for another process.
+pub async fn serve_aws(aws: impl Aws) -> SocketAddr {
     serve(move |request: Request<Incoming>| {
-        let account = account.clone();
+        let aws = aws.clone();
         async move {
             let (parts, body) = request.into_parts();
             // winterbaume takes the region from the address, which is ours here.
@@ -187,7 +188,7 @@ pub async fn serve_aws(account: Arc<Embedded>) -> SocketAddr {
                 headers: parts.headers,
                 body: body.collect().await.expect("a body").to_bytes(),
             };
-            match account.http_client().answer(request).await {
+            match aws.answer(request).await {
                 Ok(replay::embedded::Answer { response: answer, is_cut_off }) => {
                     let body =
                         if is_cut_off { BodyExt::boxed(cut_off(&answer.body)) } else { full(answer.body) };

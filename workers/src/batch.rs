@@ -185,6 +185,8 @@ impl Batch {
             body: self.body(index).to_owned(),
             attributes,
             group_id: record.attributes.get("MessageGroupId").cloned(),
+            trace_header: record.attributes.get("AWSTraceHeader").cloned(),
+            ..Message::default()
         };
         let fits = message.attributes.len() <= MAX_ATTRIBUTES && message.bytes() <= MAX_BATCH_BYTES;
         // SQS takes no empty body.

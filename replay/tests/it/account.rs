@@ -1,12 +1,5 @@
 //! What works on an account (`replay suspend`, `reinstate`, `recover`), as it is typed, against an AWS on loopback.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests may fail loudly"
-)]
-
 use std::process::{Command, Output};
 use std::sync::Arc;
 
@@ -27,7 +20,7 @@ async fn shop() -> Shop {
     let confirmed = Confirmed { username: ANA.into(), email: None, email_verified: false, name: None };
     let profile = Profile { sub: ANA.into(), confirmed, created_at: account.time.now() };
     Store::new(account.dynamodb().await, TABLE).write_profile(&profile).await.unwrap();
-    let endpoint = format!("http://{}", tests::lambda::serve_aws(account.clone()).await);
+    let endpoint = format!("http://{}", tests::lambda::serve_aws(account.http_client().clone()).await);
     Shop { account, endpoint }
 }
 

@@ -1,12 +1,5 @@
 //! The command line, as it is typed.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests may fail loudly"
-)]
-
 use std::process::{Command, Output};
 
 fn replay(arguments: &[&str]) -> Output {
@@ -127,7 +120,7 @@ fn a_wrong_path_or_a_broken_file_is_one_line_and_exit_code_2() {
 
 #[test]
 fn the_readme_shows_what_is_printed() {
-    let readme = include_str!("../../README.md");
+    let readme = include_str!("../../../README.md");
     for arguments in [&["local"][..], &["local", "events/pre-sign-up/denied-domain.json"]] {
         let shown = text(&replay(arguments).stdout);
         assert!(
@@ -140,13 +133,13 @@ fn the_readme_shows_what_is_printed() {
 #[test]
 fn the_tables_of_costs_are_what_is_printed() {
     let shown = text(&replay(&["simulate"]).stdout);
-    let page = include_str!("../../docs/costs.md");
+    let page = include_str!("../../../docs/costs.md");
     assert!(page.contains(shown.trim_end()), "docs/costs.md does not show what simulate prints:\n{shown}");
 }
 
 #[test]
 fn the_readme_names_every_variable() {
-    let readme = include_str!("../../README.md");
+    let readme = include_str!("../../../README.md");
     for (name, _) in replay::journey::VARIABLES {
         assert!(readme.contains(name), "{name}");
     }

@@ -1,0 +1,34 @@
+//! `replay preview`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use replay::preview;
+
+use super::{find_events, read_variables};
+use crate::output;
+
+/// Write every message of custom-message in every language to a folder, with a page that shows them side by side.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  replay preview --out preview")]
+pub struct Preview {
+    /// The folder; it is made where it is not there.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Environment variables by function, in the format of `sam local invoke --env-vars`.
+    /// [default: events/environment.json]
+    #[arg(long, value_name = "FILE")]
+    env_vars: Option<PathBuf>,
+}
+
+impl Preview {
+    /// Writes them.
+    pub fn run(self) -> Result<()> {
+        let variables = read_variables(self.env_vars, find_events().as_deref())?;
+        let index = preview::write(&self.out, &variables)?;
+        writeln!(output::stdout(), "{}", index.display())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! What is written to standard output: colours on a terminal alone, and not where NO_COLOR is set.
+
+use std::io::{StdoutLock, Write};
+
+use anstream::AutoStream;
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+use serde::Serialize;
+
+/// Standard output.
+pub fn stdout() -> AutoStream<StdoutLock<'static>> {
+    anstream::stdout().lock()
+}
+
+/// One JSON document.
+pub fn json(value: &impl Serialize) -> Result<()> {
+    writeln!(stdout(), "{}", serde_json::to_string_pretty(value)?)?;
+    Ok(())
+}
+
+/// That nothing was done yet.
+pub fn not_done(text: &str) -> Result<()> {
+    line(AnsiColor::Yellow, text)
+}
+
+/// That it is done.
+pub fn done(text: &str) -> Result<()> {
+    line(AnsiColor::Green, text)
+}
+
+fn line(color: AnsiColor, text: &str) -> Result<()> {
+    let style = Style::new().fg_color(Some(color.into()));
+    writeln!(stdout(), "{style}{text}{style:#}")?;
+    Ok(())
+}

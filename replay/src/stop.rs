@@ -1,0 +1,113 @@
+//! Stopping when asked to: what is under way is finished, what was received is given back.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// The exit code of a command that was interrupted, as shells have it: 128 and SIGINT.
+pub const INTERRUPTED: u8 = 130;
+
+/// Whether somebody asked to stop. Clones are asked together.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Sender<bool>);
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Stop {
+    /// Asked by Ctrl-C. The second Ctrl-C ends the process at once.
+    pub fn on_ctrl_c() -> Self {
+        let stop = Self::default();
+        let asked = stop.clone();
+        tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if asked.is_asked() {
+                    std::process::exit(INTERRUPTED.into());
+                }
+                asked.ask();
+            }
+        });
+        stop
+    }
+
+    /// Asks.
+    pub fn ask(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether it was asked.
+    pub fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is asked.
+    pub async fn asked(&self) {
+        // The sender is held here: waiting cannot fail.
+        let _ = self.0.subscribe().wait_for(|asked| *asked).await;
+    }
+
+    /// Waits until `time`, or until it is asked: answers whether it was not.
+    pub async fn sleep_until(&self, time: Instant) -> bool {
+        tokio::select! {
+            () = sleep_until(time) => !self.is_asked(),
+            () = self.asked() => false,
+        }
+    }
+}
+
+/// The command was interrupted. Exit code 130.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted: {0}")]
+pub struct Interrupted(pub String);
+
+/// Lets messages through at a rate.
+#[derive(Debug)]
+pub struct Pacer {
+    each: Duration,
+    next: std::cell::Cell<Option<Instant>>,
+}
+
+impl Pacer {
+    /// So many messages a second; `None` for as many as there are.
+    pub fn new(rate: Option<u32>) -> Self {
+        let each = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.max(1));
+        Self { each, next: None.into() }
+    }
+
+    /// Waits for the turn of `count` messages. Answers `false` where it was asked to stop instead.
+    pub async fn turn(&self, count: usize, stop: &Stop) -> bool {
+        let now = Instant::now();
+        let turn = self.next.get().unwrap_or(now).max(now);
+        self.next.set(Some(turn + self.each.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))));
+        turn <= now || stop.sleep_until(turn).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_go_at_the_rate() {
+        let (pacer, stop, start) = (Pacer::new(Some(20)), Stop::default(), Instant::now());
+        for _ in 0..5 {
+            assert!(pacer.turn(10, &stop).await);
+        }
+        assert_eq!(start.elapsed().as_millis(), 2_000, "the first ten at once, forty more in two seconds");
+        let free = Pacer::new(None);
+        assert!(free.turn(1_000_000, &stop).await && free.turn(1, &stop).await);
+        assert_eq!(start.elapsed().as_millis(), 2_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_to_stop_does_not_wait_for_a_turn() {
+        let (pacer, stop) = (Pacer::new(Some(1)), Stop::default());
+        assert!(pacer.turn(1_000, &stop).await);
+        stop.ask();
+        assert!(!pacer.turn(1, &stop).await);
+    }
+}

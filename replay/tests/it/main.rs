@@ -1,0 +1,13 @@
+//! The command line, as it is typed. One binary: every other one would link the SDK again.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests may fail loudly"
+)]
+
+mod account;
+mod command_line;
+mod redrive;
+mod support;

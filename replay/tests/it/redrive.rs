@@ -1,0 +1,300 @@
+//! `replay redrive` and `replay inspect`.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Poll;
+
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use replay::embedded::http_client::Aws;
+use replay::embedded::{Answer, loader_for};
+use replay::redrive::{Redriven, Route, Terms};
+use replay::stop::Stop;
+use serde_json::{Value, json};
+use shared::time::Clock;
+use tests::sqs::Sqs;
+use winterbaume_core::MockRequest;
+
+use crate::support::{ANA, Queues, order, send};
+
+const TIME: &str = "2026-03-02T08:00:00Z";
+
+/// Four dead letters: two parked ones, two that were received too often.
+async fn dead_letters() -> Queues {
+    let queues = Queues::start().await;
+    queues.dead_letter("user-events-dlq", &order("1", TIME), Some("unknown_type"));
+    queues.dead_letter("user-events-dlq", &order("2", TIME), None);
+    queues.dead_letter("user-events-dlq", &order("3", TIME), Some("invalid_data"));
+    queues.dead_letter("user-events-dlq", "no JSON", None);
+    queues
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_shows_its_plan_and_changes_nothing_without_yes() {
+    let queues = dead_letters().await;
+    let before = queues.bodies("user-events-dlq");
+    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--error", "received_too_often"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let expected = "from  user-events-dlq\nto    user-events\n\
+        how   copied and deleted entry by entry: not all are meant\n\n\
+        2 messages go, 2 stay\n\nBy type\n      1  not_an_event\n      1  order.placed\n";
+    assert!(ran.shown.starts_with(expected), "{}", ran.shown);
+    assert!(ran.shown.ends_with("Nothing was sent. With --yes it is.\n"), "{}", ran.shown);
+    assert_eq!((queues.bodies("user-events-dlq"), queues.bodies("user-events").len()), (before, 0));
+    let lying = queues.sqs.lying_in("user-events-dlq");
+    assert!(lying.iter().all(|message| message.is_visible), "all were given back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_redriven_keeps_all_but_its_reason() {
+    let queues = dead_letters().await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.shown.contains("how   copied and deleted entry by entry: the reasons of parked"), "{ran:?}");
+    assert!(ran.shown.ends_with("\n4 messages moved\n"), "{ran:?}");
+    assert_eq!(queues.bodies("user-events-dlq"), Vec::<String>::new());
+    let moved = queues.sqs.lying_in("user-events");
+    assert_eq!(moved.len(), 4);
+    for message in moved {
+        let sent = message.sent;
+        let names: Vec<&String> = sent["MessageAttributes"].as_object().unwrap().keys().collect();
+        assert_eq!(names, ["tenant", "thumbnail"]);
+        assert_eq!(sent["MessageAttributes"]["thumbnail"]["BinaryValue"], "AP8=");
+        assert_eq!(sent["MessageGroupId"], ANA);
+        let trace = &sent["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"];
+        assert_eq!(trace, "Root=1-5759e988-bd862e3fe1be46a994272793");
+        assert_eq!(sent.get("MessageDeduplicationId"), None);
+    }
+    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    assert!(ran.code == 0 && ran.shown.ends_with("Nothing to send.\n"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_choose_and_the_rest_stays() {
+    for (options, expected) in [
+        (&["--type", "order.placed"][..], 3),
+        (&["--type", "order.placed", "--error", "invalid_data"], 1),
+        (&["--error", "invalid_data", "--error", "unknown_type"], 2),
+        (&["--subject", ANA], 3),
+        (&["--max", "3"], 3),
+        (&["--newer-than", "1h"], 4),
+        (&["--older-than", "1h"], 0),
+        (&["--older-than", "2020-01-01"], 0),
+    ] {
+        let queues = dead_letters().await;
+        let ran =
+            queues.replay(&[&["redrive", "--from", "user-events-dlq", "--yes"], options].concat()).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(queues.bodies("user-events").len(), expected, "{options:?}");
+        let stayed = queues.sqs.lying_in("user-events-dlq");
+        assert_eq!(stayed.len(), 4 - expected, "{options:?}");
+        assert!(stayed.iter().all(|message| message.is_visible), "{options:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_was_parked_sqs_moves_all_by_itself() {
+    let queues = Queues::start().await;
+    for number in 0..25 {
+        queues.dead_letter("user-events-dlq", &order(&number.to_string(), TIME), None);
+    }
+    let command = ["redrive", "--from", "user-events-dlq", "--to", "user-events", "--rate", "10", "--yes"];
+    let ran = queues.replay(&command).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.shown.contains("how   SQS moves them by itself (a move task)"), "{ran:?}");
+    assert!(ran.shown.ends_with("\n25 messages moved, by SQS's count.\n"), "{ran:?}");
+    assert!(ran.errors.starts_with("moved 10 of 25, "), "its counts are followed: {ran:?}");
+    assert_eq!((queues.bodies("user-events-dlq").len(), queues.bodies("user-events").len()), (0, 25));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sqs_refuses_stays_and_is_told() {
+    let queues = dead_letters().await;
+    queues.sqs.refuse_every_send(2);
+    let command = ["redrive", "--from", "user-events-dlq", "--yes"];
+    let ran = queues.replay(&command).await;
+    assert!(ran.code == 1 && ran.errors.ends_with("replay: not all was moved: run it again\n"), "{ran:?}");
+    assert!(
+        ran.shown.ends_with("2 messages moved\n2 stayed, because SQS refused them: InternalError\n"),
+        "{ran:?}"
+    );
+    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (2, 2));
+    queues.sqs.refuse_every_send(0);
+    assert_eq!(queues.replay(&command).await.code, 0);
+    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (4, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_deleted_is_told_to_be_in_both() {
+    let queues = dead_letters().await;
+    queues.sqs.refuse_every_deletion(4);
+    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    assert!(
+        ran.code == 1 && ran.shown.contains("\n3 messages moved\n1 sent, but not deleted: in both"),
+        "{ran:?}"
+    );
+    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (4, 1));
+    assert!(queues.sqs.lying_in("user-events-dlq").iter().all(|message| message.is_visible));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fifo_queue_keeps_its_order_and_takes_what_it_has_seen_before() {
+    let queues = Queues::start().await;
+    let bodies: Vec<String> = (0..23).map(|number| format!("{{\"number\":{number}}}")).collect();
+    for body in &bodies {
+        // It was in the queue a moment ago: SQS has its deduplication id.
+        queues.dead_letter("orders.fifo", body, None);
+        queues.dead_letter("orders-dlq.fifo", body, Some("unknown_type"));
+    }
+    let command = ["redrive", "--from", "orders-dlq.fifo", "--yes"];
+    let ran = queues.replay(&command).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(queues.bodies("orders.fifo"), [bodies.clone(), bodies.clone()].concat());
+
+    for body in &bodies {
+        queues.dead_letter("orders-dlq.fifo", &body.replace("number", "later"), None);
+    }
+    queues.sqs.refuse_every_send(5);
+    let ran = queues.replay(&[&command[..], &["--by-entry"]].concat()).await;
+    assert!(ran.code == 1 && ran.shown.contains("\n4 messages moved\n"), "nothing overtakes it: {ran:?}");
+    queues.sqs.refuse_every_send(0);
+    assert_eq!(queues.replay(&[&command[..], &["--by-entry"]].concat()).await.code, 0);
+    let order: Vec<String> = queues.bodies("orders.fifo").split_off(46);
+    let later: Vec<String> = bodies.iter().map(|body| body.replace("number", "later")).collect();
+    assert_eq!(order, later);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_go_well_is_refused_in_one_line() {
+    let queues = dead_letters().await;
+    for (options, code, expected) in [
+        (&["--from", "user-events-dlq", "--to", "orders.fifo"][..], 1, "is a FIFO queue"),
+        (&["--from", "user-events-dlq", "--to", "user-events-dlq"], 1, "is the same queue"),
+        (&["--from", "user-events"], 1, "it has a dead-letter queue"),
+        (&["--from", "no-such-queue"], 1, "no such queue in this account and region"),
+        (&["--from", "user-events-dlq", "--to", "no-such-queue"], 1, "no-such-queue"),
+        (&["--from", "user-events-dlq", "--rate", "0"], 2, "--rate"),
+        (&["--from", "user-events-dlq", "--older-than", "soon"], 2, "expected a duration"),
+    ] {
+        let ran = queues.replay(&[&["redrive", "--yes"], options].concat()).await;
+        assert!(ran.code == code && ran.errors.contains(expected), "{options:?}: {ran:?}");
+        assert!(code == 2 || ran.errors.lines().count() == 1, "{ran:?}");
+    }
+    queues.sqs.create("unnamed-dlq", None);
+    let ran = queues.replay(&["redrive", "--from", "unnamed-dlq"]).await;
+    assert!(ran.code == 1 && ran.errors.contains("say where to"), "{ran:?}");
+    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (0, 4));
+}
+
+/// Waits before each request and before each answer, so that a run can be cut off at both; some longer than others, so
+/// that requests which are under way together are not at the same point.
+#[derive(Clone, Debug)]
+struct Slow(Sqs, Arc<AtomicUsize>);
+
+impl Aws for Slow {
+    async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
+        let waits = 1 + self.1.fetch_add(1, Relaxed) * 3 % 7;
+        for _ in 0..waits {
+            tokio::task::yield_now().await;
+        }
+        let answer = self.0.answer(request).await;
+        for _ in 0..waits {
+            tokio::task::yield_now().await;
+        }
+        answer
+    }
+}
+
+/// Runs `work` until it has waited `most` times, and drops it there. `None` where it was cut off.
+async fn cut_off_after<T>(most: usize, work: impl Future<Output = T>) -> Option<T> {
+    let waits = Arc::new(AtomicUsize::new(0));
+    let mut work = pin!(work);
+    poll_fn(move |context| match work.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if waits.fetch_add(1, Relaxed) == most => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// A run as the command line makes it, with no process around it.
+async fn redrive(sqs: &Sqs) -> Redriven {
+    let config = shared::aws::worker_settings(loader_for(Slow(sqs.clone(), Arc::default()))).load().await;
+    let client = aws_sdk_sqs::Client::new(&config);
+    let route = Route::new(client, &Sqs::url("dlq"), Some(&Sqs::url("queue"))).await.unwrap();
+    let terms = Terms { by_entry: true, ..Terms::default() };
+    route.by_entry(&terms, &Clock::system(), &Stop::default(), &|_| {}).await
+}
+
+#[tokio::test]
+async fn wherever_a_redrive_is_cut_off_a_rerun_brings_everything() {
+    const MESSAGES: usize = 97;
+    let (mut cuts, mut duplicates, mut most_duplicates) = (0, 0, 0);
+    for most in 0.. {
+        let sqs = Sqs::new(Clock::system());
+        sqs.create("dlq", None);
+        sqs.create("queue", Some(("dlq", 5)));
+        let bodies: Vec<String> = (0..MESSAGES).map(|number| number.to_string()).collect();
+        bodies.iter().for_each(|body| send(&sqs, "dlq", body, Some("unknown_type")));
+        let in_queue = |name: &str| -> Vec<String> {
+            let lying = sqs.lying_in(name);
+            lying.iter().map(|message| message.sent["MessageBody"].as_str().unwrap().to_owned()).collect()
+        };
+        sqs.refuse_every_send(3);
+        sqs.refuse_every_deletion(7);
+        let cut_off = cut_off_after(most, redrive(&sqs)).await.is_none();
+        let anywhere = [in_queue("dlq"), in_queue("queue")].concat();
+        assert!(
+            bodies.iter().all(|body| anywhere.contains(body)),
+            "cut off after {most}: a message is in neither"
+        );
+
+        // Somebody runs it again until it says that it is done.
+        for _ in 0..MESSAGES {
+            sqs.make_visible();
+            if redrive(&sqs).await.is_complete() {
+                break;
+            }
+        }
+        let (left, arrived) = (in_queue("dlq"), in_queue("queue"));
+        assert_eq!(left, Vec::<String>::new(), "cut off after {most}");
+        assert!(
+            bodies.iter().all(|body| arrived.contains(body)),
+            "cut off after {most}: a message is missing"
+        );
+        duplicates += arrived.len() - MESSAGES;
+        most_duplicates = most_duplicates.max(arrived.len() - MESSAGES);
+        cuts += usize::from(cut_off);
+        if !cut_off {
+            break;
+        }
+    }
+    assert!(cuts > 40, "{cuts}");
+    println!(
+        "cut off at {cuts} places, {MESSAGES} messages each: none lost, {duplicates} duplicates in all, at most \
+         {most_duplicates} in a run"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_inspection_gives_everything_back() {
+    let queues = dead_letters().await;
+    let ran = queues.replay(&["inspect", "user-events-dlq", "--json"]).await;
+    let shown: Value = serde_json::from_str(&ran.shown).unwrap();
+    assert_eq!(
+        (&shown["messages"], &shown["byReason"]),
+        (&json!(4), &json!({"unknown_type": 1, "invalid_data": 1, "received_too_often": 2}))
+    );
+    let config = shared::aws::worker_settings(loader_for(queues.sqs.clone())).load().await;
+    let sqs = aws_sdk_sqs::Client::new(&config);
+    let url = Sqs::url("user-events-dlq");
+    let queue = replay::queues::QueueDescription::read(&sqs, &url).await.unwrap();
+    let stop = Stop::default();
+    let asked = stop.clone();
+    let ask = move |_| asked.ask();
+    let clock = Clock::system();
+    let interrupted = replay::inspect::Inspection::of_queue(&sqs, &queue, 0, &clock, &stop, &ask).await;
+    assert!(interrupted.unwrap_err().to_string().starts_with("interrupted: 4 messages were seen"));
+    assert!(queues.sqs.lying_in("user-events-dlq").iter().all(|message| message.is_visible));
+}
