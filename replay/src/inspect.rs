@@ -265,7 +265,7 @@ fn subject(subject: &str) -> &str {
 }
 
 /// A type as types look; anything else could be anything.
-fn event_type(text: &str) -> &str {
+pub(crate) fn event_type(text: &str) -> &str {
     let is_type = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
     if text.len() <= 64 && text.chars().all(is_type) { text } else { "no type (masked)" }
 }

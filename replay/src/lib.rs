@@ -10,6 +10,7 @@
 //! - [`suspension`]: bans users and reinstates them
 //! - [`inspect`]: what lies in a queue
 //! - [`redrive`]: brings dead letters back
+//! - [`save`], [`send`]: a queue in a file, and back
 //! - [`queues`]: what queues say about themselves, and errors that say what to do
 //! - [`messages`]: a message, whole; [`receiving`]: all of a queue; [`filter`]: which are meant
 //! - [`stop`]: Ctrl-C, and going at a rate
@@ -34,7 +35,9 @@ pub mod receiving;
 pub mod recover;
 pub mod redrive;
 pub mod report;
+pub mod save;
 pub mod schema;
+pub mod send;
 pub mod simulate;
 pub mod stats;
 pub mod stop;

@@ -403,8 +403,8 @@ impl Run<'_> {
         let sent = match self.target.try_send(batch).await {
             Ok(sent) => sent,
             Err(error) => {
-                // With a code SQS has answered, and taken nothing.
-                if error.code().is_some() {
+                // SQS has answered, and taken nothing.
+                if error.is_refused() {
                     self.outcome.borrow_mut().stayed += indexes.len();
                 } else {
                     self.outcome.borrow_mut().in_doubt += indexes.len();

@@ -97,27 +97,28 @@ pub fn is_group_id(text: &str) -> bool {
 #[error("{operation} failed")]
 pub struct QueueError {
     operation: &'static str,
-    code: Option<String>,
+    is_refused: bool,
     #[source]
     cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl QueueError {
-    fn new<E, R>(operation: &'static str) -> impl Fn(SdkError<E, R>) -> Self
+    fn new<E>(operation: &'static str) -> impl Fn(SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
     {
-        move |error| Self {
-            operation,
-            code: error.code().map(str::to_owned),
-            cause: aws::cause(&error).into(),
+        move |error| {
+            let is_client_error =
+                error.raw_response().is_some_and(|answer| answer.status().is_client_error());
+            // An attempt before the one that was throttled may have been served.
+            let is_refused = is_client_error && !error.code().is_some_and(|code| code.contains("Throttl"));
+            Self { operation, is_refused, cause: aws::cause(&error).into() }
         }
     }
 
-    /// SQS's own word for it; none where SQS did not answer.
-    pub fn code(&self) -> Option<&str> {
-        self.code.as_deref()
+    /// Whether SQS took nothing of it for certain: it said so. Otherwise nobody knows.
+    pub fn is_refused(&self) -> bool {
+        self.is_refused
     }
 }
 
@@ -191,8 +192,11 @@ impl Queue {
         const OPERATION: &str = "SendMessageBatch";
         let entries = batch.into_iter().map(|(index, message)| message.entry(index));
         let entries = entries.collect::<Result<Vec<_>, _>>();
-        let entries =
-            entries.map_err(|error| QueueError { operation: OPERATION, code: None, cause: error.into() })?;
+        let entries = entries.map_err(|error| QueueError {
+            operation: OPERATION,
+            is_refused: true,
+            cause: error.into(),
+        })?;
         let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
         let output = call.send().await.map_err(QueueError::new(OPERATION))?;
         let refused = output.failed().iter();

@@ -9,5 +9,6 @@
 
 mod account;
 mod command_line;
+mod files;
 mod redrive;
 mod support;

@@ -190,7 +190,13 @@ async fn what_cannot_go_well_is_refused_in_one_line() {
 /// Waits before each request and before each answer, so that a run can be cut off at both; some longer than others, so
 /// that requests which are under way together are not at the same point.
 #[derive(Clone, Debug)]
-struct Slow(Sqs, Arc<AtomicUsize>);
+pub struct Slow(Sqs, Arc<AtomicUsize>);
+
+impl Slow {
+    pub fn new(sqs: &Sqs) -> Self {
+        Self(sqs.clone(), Arc::default())
+    }
+}
 
 impl Aws for Slow {
     async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
@@ -207,7 +213,7 @@ impl Aws for Slow {
 }
 
 /// Runs `work` until it has waited `most` times, and drops it there. `None` where it was cut off.
-async fn cut_off_after<T>(most: usize, work: impl Future<Output = T>) -> Option<T> {
+pub async fn cut_off_after<T>(most: usize, work: impl Future<Output = T>) -> Option<T> {
     let waits = Arc::new(AtomicUsize::new(0));
     let mut work = pin!(work);
     poll_fn(move |context| match work.as_mut().poll(context) {
@@ -220,7 +226,7 @@ async fn cut_off_after<T>(most: usize, work: impl Future<Output = T>) -> Option<
 
 /// A run as the command line makes it, with no process around it.
 async fn redrive(sqs: &Sqs) -> Redriven {
-    let config = shared::aws::worker_settings(loader_for(Slow(sqs.clone(), Arc::default()))).load().await;
+    let config = shared::aws::worker_settings(loader_for(Slow::new(sqs))).load().await;
     let client = aws_sdk_sqs::Client::new(&config);
     let route = Route::new(client, &Sqs::url("dlq"), Some(&Sqs::url("queue"))).await.unwrap();
     let terms = Terms { by_entry: true, ..Terms::default() };

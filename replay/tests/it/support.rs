@@ -1,12 +1,11 @@
 //! `replay` as it is typed, against an AWS on loopback.
 
-use std::path::Path;
 use std::process::{Command, Output};
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use replay::embedded::Answer;
 use replay::embedded::http_client::{Aws, EmbeddedHttpClient};
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::time::Clock;
 use tests::sqs::Sqs;
 use winterbaume_core::MockRequest;
@@ -126,10 +125,4 @@ impl Aws for Both {
             self.others.answer(request).await
         }
     }
-}
-
-/// A file of lines.
-pub fn lines(path: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -1,0 +1,130 @@
+//! `replay send`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use replay::queues::QueueDescription;
+use replay::report::{plural, printable};
+use replay::send::{Checkpoint, Delivery, Rules, check, send};
+use replay::stop::{Interrupted, Stop};
+use shared::time::Clock;
+
+use super::{ActOptions, InvalidInput};
+use crate::output;
+use crate::progress::Progress;
+
+const EXAMPLES: &str = "\
+Examples:
+  replay send letters.ndjson --to user-events
+  replay send letters.ndjson --to user-events --rate 100 --yes";
+
+/// Lines that are told of, where they cannot be sent.
+const LINES_TOLD: usize = 10;
+
+/// Send the messages of a file that `replay save` wrote, edited or not.
+///
+/// The whole file is checked before anything is sent: each line is a message that SQS takes, and each body an event that
+/// user-stats takes (events/schema/event.json, not older than 30 days). Attributes, message group and trace header are sent
+/// too, the reason (error.type, error.message) is not. FILE.checkpoint tells what was sent: run it again wherever it was cut
+/// off.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Send {
+    /// The file.
+    file: PathBuf,
+    /// The queue, by name, ARN or URL.
+    #[arg(long, value_name = "QUEUE")]
+    to: String,
+    /// Send bodies that are no events, too.
+    #[arg(long)]
+    any_body: bool,
+    /// At most so many messages a second. [default: as many as SQS takes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    #[command(flatten)]
+    pub act: ActOptions,
+}
+
+impl Send {
+    /// Checks the file, and sends it.
+    pub async fn run(self) -> Result<()> {
+        let account = self.act.open().await?;
+        let (url, sqs) = (account.queue_url(&self.to).await?, account.sqs());
+        let queue = QueueDescription::read(&sqs, &url).await.context("--to")?;
+        let clock = Clock::system();
+        let name = self.file.display().to_string();
+        let rules = Rules { any_body: self.any_body, is_fifo: queue.is_fifo };
+        let checked = match check(&self.file, rules, &clock) {
+            Ok(checked) => checked,
+            Err(error) => return InvalidInput::new(format!("{name}: {error}")),
+        };
+        for (line, reason) in checked.invalid.iter().take(LINES_TOLD) {
+            writeln!(output::stdout(), "{name}: line {line}: {}", printable(reason))?;
+        }
+        if let Some(more) = checked.invalid.len().checked_sub(LINES_TOLD).filter(|more| *more > 0) {
+            writeln!(output::stdout(), "and {more} more")?;
+        }
+        if !checked.invalid.is_empty() {
+            let lines = plural(checked.invalid.len(), "line");
+            let bodies = if self.any_body { "" } else { " (--any-body sends bodies that are no events)" };
+            return InvalidInput::new(format!("{name}: nothing was sent: {lines} cannot be sent{bodies}"));
+        }
+        let checkpoint = match Checkpoint::open(&self.file, &checked, &queue, &clock) {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => return InvalidInput::new(shared::telemetry::chain(error.as_ref())),
+        };
+        writeln!(output::stdout(), "{} to {}", plural(checked.messages, "message"), queue.name())?;
+        for (event_type, count) in &checked.by_type {
+            writeln!(output::stdout(), "{count:>7}  {event_type}")?;
+        }
+        let (before, in_doubt) = (checkpoint.accepted(), checkpoint.in_doubt());
+        if before > 0 {
+            writeln!(output::stdout(), "{before} were sent before, says {}", checkpoint.path().display())?;
+        }
+        if in_doubt > 0 {
+            writeln!(
+                output::stdout(),
+                "{in_doubt} were under way when it was cut off; they are sent again, and may come twice"
+            )?;
+        }
+        let left = checked.messages - before;
+        if left == 0 {
+            return output::not_done("Nothing to send. Without the checkpoint, all of it is sent again.");
+        }
+        if !self.act.yes {
+            return output::not_done("Nothing was sent. With --yes it is.");
+        }
+        let (progress, stop) = (Progress::new("sent", Some(left)), Stop::on_ctrl_c());
+        let shown = |count| progress.set(count);
+        let delivery = send((&sqs, &queue), &self.file, checkpoint, self.rate, &stop, &shown).await;
+        drop(progress);
+        tell(&delivery, left, &stop)
+    }
+}
+
+fn tell(delivery: &Delivery, left: usize, stop: &Stop) -> Result<()> {
+    let Delivery { sent, in_doubt, refused, error } = delivery;
+    for (reason, count) in refused {
+        writeln!(output::stdout(), "{count} refused by SQS: {reason}")?;
+    }
+    if *in_doubt > 0 {
+        writeln!(
+            output::stdout(),
+            "{in_doubt} in doubt: SQS did not say whether it took them; they are sent again"
+        )?;
+    }
+    if *sent == left {
+        return output::done(&format!("{} sent.", plural(*sent, "message")));
+    }
+    let sent = format!("{sent} of {left} were sent");
+    if let Some(error) = error {
+        let cause = shared::telemetry::chain(error.as_ref());
+        bail!("{sent}: {cause}; when that is mended, run it again for the rest");
+    }
+    if stop.is_asked() {
+        return Err(Interrupted(format!("{sent}; run it again for the rest")).into());
+    }
+    bail!("{sent}; run it again for the rest");
+}
