@@ -85,6 +85,11 @@ impl Account {
         Ok(Queue::new(self.sqs(), self.queue_url(&name).await?))
     }
 
+    /// A client of Cognito's user pools.
+    pub fn cognito(&self) -> aws_sdk_cognitoidentityprovider::Client {
+        aws_sdk_cognitoidentityprovider::Client::new(&self.config)
+    }
+
     /// A client of SQS.
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.config)

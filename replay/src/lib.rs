@@ -15,6 +15,8 @@
 //! - [`messages`]: a message, whole; [`receiving`]: all of a queue; [`filter`]: which are meant
 //! - [`stop`]: Ctrl-C, and going at a rate
 //! - [`forget`]: erases a user
+//! - [`rebuild`]: works statistics out anew from the stored events
+//! - [`import`]: profiles for the users of a pool that was there before
 //! - [`recover`]: finds in logs what the triggers could not send
 //! - [`preview`]: the messages of custom-message, to look at
 //! - [`report`]: what came of it, as text or JSON
@@ -24,6 +26,7 @@ pub mod account;
 pub mod embedded;
 pub mod filter;
 pub mod forget;
+pub mod import;
 pub mod inspect;
 pub mod journey;
 pub mod local;
@@ -31,6 +34,7 @@ pub mod mapping;
 pub mod messages;
 pub mod preview;
 pub mod queues;
+pub mod rebuild;
 pub mod receiving;
 pub mod recover;
 pub mod redrive;

@@ -113,7 +113,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// A value of the statistics: times as times, strings without quotes.
-fn shown(name: &str, value: &Value) -> String {
+pub(crate) fn shown(name: &str, value: &Value) -> String {
     let time = |value: &Value| Timestamp::from_millisecond(value.as_i64()?).ok();
     match value {
         Value::String(text) => printable(text),

@@ -92,6 +92,26 @@ pub struct DomainStats {
 }
 
 impl UserStats {
+    /// The names of the attributes that hold it.
+    pub const ATTRIBUTES: &'static [&'static str] = &[
+        "firstSeenAt",
+        "lastSeenAt",
+        "confirmedAt",
+        "signIns",
+        "signInsDenied",
+        "tokenRefreshes",
+        "lastSignInAt",
+        "lastTokenIssuedAt",
+        "passwordResets",
+        "messages",
+        "orders",
+        "ordersCancelled",
+        "spent",
+        "activities",
+        "unreadNotifications",
+        "recent",
+    ];
+
     /// Folds one event in.
     pub fn apply(&mut self, event: &Event) {
         let at = event.time;
@@ -171,6 +191,9 @@ impl UserStats {
 }
 
 impl DomainStats {
+    /// The names of the attributes that hold it.
+    pub const ATTRIBUTES: &'static [&'static str] = &["signUps", "signUpsAllowed", "signUpsDenied"];
+
     /// Folds one event in.
     pub fn apply(&mut self, event: &Event) {
         if let Data::SignUpAttempted(attempt) = &event.data {
@@ -251,6 +274,47 @@ mod tests {
     fn activity(second: i64, description: &str) -> Event {
         let data = Data::ActivityRecorded(Activity { description: description.into() });
         Event::new("/test", Subject::user("ana"), Timestamp::from_second(second).unwrap(), data)
+    }
+
+    #[test]
+    fn every_attribute_has_its_name_in_the_list() {
+        let (at, one) = (Some(Timestamp::UNIX_EPOCH), 1);
+        let mut spent = Spent::default();
+        spent.add("1".parse().unwrap(), "EUR".to_owned().try_into().unwrap());
+        // Without `..`: a field that is added is missed here.
+        let user = UserStats {
+            first_seen_at: at,
+            last_seen_at: at,
+            confirmed_at: at,
+            sign_ins: one,
+            sign_ins_denied: one,
+            token_refreshes: one,
+            last_sign_in_at: at,
+            last_token_issued_at: at,
+            password_resets: one,
+            messages: [("sign_up".to_owned(), one)].into(),
+            orders: one,
+            orders_cancelled: one,
+            spent,
+            activities: one,
+            unread_notifications: 1,
+            recent: vec![RecentActivity {
+                at: Timestamp::UNIX_EPOCH,
+                r#type: CONFIRMED.into(),
+                detail: None,
+            }],
+        };
+        let domain = DomainStats { sign_ups: one, sign_ups_allowed: one, sign_ups_denied: one };
+        for (json, listed) in [
+            (serde_json::to_value(user).unwrap(), UserStats::ATTRIBUTES),
+            (serde_json::to_value(domain).unwrap(), DomainStats::ATTRIBUTES),
+        ] {
+            let mut names: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+            let mut listed = listed.to_vec();
+            names.sort_unstable();
+            listed.sort_unstable();
+            assert_eq!(names, listed);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! - [`keys`]: partitions and sort keys
 //! - [`profiles`]: PROFILE: profile and ban
 //! - [`commits`]: STATS and EVENT: the versioned, transactional commit of events
+//! - [`rebuilding`]: STATS and EVENT: what it takes to work the statistics out anew
 //! - [`invalidations`]: CACHE and LEDGER: what was evicted, and what it cost
 
 use std::collections::HashMap;
@@ -16,11 +17,12 @@ pub mod invalidations;
 pub mod keys;
 pub mod millis;
 pub mod profiles;
+pub mod rebuilding;
 
 pub use commits::{Commit, CommitError, Consistency, StoredStatistics};
 pub use invalidations::{CacheMark, CollapseClaim, Reservation};
 pub use keys::Partition;
-pub use profiles::{Profile, ProfileState};
+pub use profiles::{Known, Profile, ProfileState};
 
 /// An item as the SDK has it.
 pub type Item = HashMap<String, AttributeValue>;
@@ -85,6 +87,11 @@ impl Store {
         Self { client, table: table.into() }
     }
 
+    /// The table's name.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
     /// Opens the connection, so that the first request does not pay for it. Whether the call succeeds does
     /// not matter.
     pub async fn warm_up(&self) {
@@ -108,6 +115,7 @@ fn string(value: impl Into<String>) -> AttributeValue {
 #[derive(Default)]
 struct UpdateExpression {
     set: Vec<String>,
+    remove: Vec<String>,
     names: HashMap<String, String>,
     values: Item,
 }
@@ -132,7 +140,25 @@ impl UpdateExpression {
         self.set.push(format!("{key} = if_not_exists({key}, {placeholder})"));
     }
 
+    /// Takes `name` away.
+    fn remove(&mut self, name: &str) {
+        let key = format!("#{name}");
+        self.names.insert(key.clone(), name.to_owned());
+        self.remove.push(key);
+    }
+
+    /// The condition that the item has the version that was read; 0 where it had none. Goes with a `version` that is
+    /// set.
+    fn has_version(&mut self, read_version: u64) -> &'static str {
+        if read_version == 0 {
+            return "attribute_not_exists(#version)";
+        }
+        self.values.insert(":readVersion".to_owned(), number(read_version));
+        "#version = :readVersion"
+    }
+
     fn expression(&self) -> String {
-        format!("SET {}", self.set.join(", "))
+        let set = format!("SET {}", self.set.join(", "));
+        if self.remove.is_empty() { set } else { format!("{set} REMOVE {}", self.remove.join(", ")) }
     }
 }

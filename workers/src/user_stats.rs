@@ -341,7 +341,11 @@ pub enum Failure {
 }
 
 /// Statistics that events are folded into.
-trait Fold: Clone + Default + Serialize + DeserializeOwned {
+pub trait Fold: Clone + Default + Serialize + DeserializeOwned {
+    /// The names of the attributes that hold them.
+    const ATTRIBUTES: &'static [&'static str];
+
+    /// Folds one event in.
     fn apply(&mut self, event: &Event);
 
     /// When the latest token was issued that is known, for the idle rule.
@@ -349,6 +353,8 @@ trait Fold: Clone + Default + Serialize + DeserializeOwned {
 }
 
 impl Fold for UserStats {
+    const ATTRIBUTES: &'static [&'static str] = UserStats::ATTRIBUTES;
+
     fn apply(&mut self, event: &Event) {
         self.apply(event);
     }
@@ -359,6 +365,8 @@ impl Fold for UserStats {
 }
 
 impl Fold for DomainStats {
+    const ATTRIBUTES: &'static [&'static str] = DomainStats::ATTRIBUTES;
+
     fn apply(&mut self, event: &Event) {
         self.apply(event);
     }

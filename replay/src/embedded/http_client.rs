@@ -28,6 +28,8 @@ use winterbaume_sqs::SqsService;
 
 /// The region of the account.
 pub(super) const REGION: &str = "eu-central-1";
+/// Cognito: ListUsers answers at most 60 users.
+const USERS_PER_PAGE: usize = 60;
 /// When everything in the embedded user pool was created.
 const CREATED_DATE: &str = "2026-01-01T00:00:00Z";
 
@@ -223,6 +225,21 @@ impl EmbeddedHttpClient {
         let _ = cognito.restore(default_account_id(), REGION, view).await;
     }
 
+    /// Users of a user pool, each with a username, a status such as `CONFIRMED`, and attributes.
+    pub async fn put_users(&self, user_pool_id: &str, users: &[(&str, &str, BTreeMap<&str, &str>)]) {
+        let cognito = &self.services.cognito;
+        let mut view = cognito.snapshot(default_account_id(), REGION).await;
+        let pool = view.user_pools.entry(user_pool_id.to_owned()).or_insert_with(|| user_pool(user_pool_id));
+        for (username, status, attributes) in users {
+            let attributes =
+                attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let user = CognitoUserView { status: (*status).to_owned(), attributes, ..user(username, &[]) };
+            pool.users.insert((*username).to_owned(), user);
+        }
+        // The state comes from a snapshot: it can be restored.
+        let _ = cognito.restore(default_account_id(), REGION, view).await;
+    }
+
     /// The groups of every user of every user pool, by username.
     pub async fn groups(&self) -> BTreeMap<String, Vec<String>> {
         let view = self.services.cognito.snapshot(default_account_id(), REGION).await;
@@ -240,6 +257,23 @@ impl EmbeddedHttpClient {
         get_group.headers.insert("x-amz-target", target);
         let response = self.services.cognito.handle(get_group).await;
         (response.status >= 300).then_some(response)
+    }
+
+    /// The embedded Cognito answers all users at once, in any order. AWS answers them by the page.
+    async fn page_of_users(&self, operation: &str, request: &MockRequest) -> Option<MockResponse> {
+        if operation != "ListUsers" {
+            return None;
+        }
+        let response = self.services.cognito.handle(request.clone()).await;
+        if response.status >= 300 {
+            return Some(response);
+        }
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let all: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        Some(match page_of(&asked, &all) {
+            Some(page) => MockResponse::json(200, page.to_string()),
+            None => error_response("InvalidParameterException", false),
+        })
     }
 
     /// Answers one request.
@@ -268,7 +302,11 @@ impl EmbeddedHttpClient {
         }
         let response = {
             let _turn = self.services.one_at_a_time.lock().await;
-            match self.missing_group(operation, &request).await {
+            let own = match self.missing_group(operation, &request).await {
+                Some(response) => Some(response),
+                None => self.page_of_users(operation, &request).await,
+            };
+            match own {
                 Some(response) => response,
                 None if operation == "ReceiveMessage" => {
                     service.handle(without_waiting(request.clone())).await
@@ -294,6 +332,32 @@ fn without_waiting(mut request: MockRequest) -> MockRequest {
         request.body = Value::Object(input).to_string().into();
     }
     request
+}
+
+/// The page that was asked for of all users, by username; `None` for a limit or a token that Cognito does not take.
+fn page_of(asked: &Value, all: &Value) -> Option<Value> {
+    let limit = match asked.get("Limit") {
+        Some(limit) => {
+            usize::try_from(limit.as_u64()?).ok().filter(|limit| (1..=USERS_PER_PAGE).contains(limit))?
+        }
+        None => USERS_PER_PAGE,
+    };
+    let after = match asked.get("PaginationToken") {
+        Some(token) => token.as_str()?.strip_prefix("after-")?,
+        None => "",
+    };
+    let name = |user: &Value| user.get("Username").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut users = all.get("Users").and_then(Value::as_array).cloned().unwrap_or_default();
+    users.sort_by_key(name);
+    users.retain(|user| name(user).as_str() > after);
+    let more = users.len() > limit;
+    users.truncate(limit);
+    let token = users.last().filter(|_| more).map(|user| format!("after-{}", name(user)));
+    let mut page = serde_json::json!({"Users": users});
+    if let (Some(fields), Some(token)) = (page.as_object_mut(), token) {
+        fields.insert("PaginationToken".to_owned(), token.into());
+    }
+    Some(page)
 }
 
 /// What stands in the elements of this name.

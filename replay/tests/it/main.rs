@@ -10,5 +10,8 @@
 mod account;
 mod command_line;
 mod files;
+mod import;
+mod rebuild;
 mod redrive;
+mod shop;
 mod support;

@@ -93,7 +93,8 @@ impl Money {
         if fraction.is_empty() { format!("{sign}{integer}") } else { format!("{sign}{integer}.{fraction}") }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads a decimal with at most four decimal places, such as `-2.50`.
+    pub fn parse(text: &str) -> Option<Self> {
         let (sign, digits) = match text.strip_prefix('-') {
             Some(digits) => (-1, digits),
             None => (1, text),

@@ -190,12 +190,7 @@ impl Store {
         for (name, value) in folded.into_iter().chain(bookkeeping) {
             update.set(&name, value);
         }
-        let condition = if commit.read_version == 0 {
-            "attribute_not_exists(#version)"
-        } else {
-            update.values.insert(":readVersion".to_owned(), number(commit.read_version));
-            "#version = :readVersion"
-        };
+        let condition = update.has_version(commit.read_version);
         items.push(self.update(keys::key(&partition, STATS), update, Some(condition))?);
         if let Some(profile) = commit.profile {
             let (key, update) = profile.update();
@@ -297,26 +292,38 @@ impl Store {
     pub async fn event_times(&self, partition: &Partition) -> Result<Vec<Timestamp>, StoreError> {
         let (mut times, mut start) = (Vec::new(), None);
         loop {
-            let call = self.client.query().table_name(&self.table).consistent_read(true);
-            let output = call
-                .key_condition_expression(format!("{PK} = :partition AND begins_with({SK}, :event)"))
-                .expression_attribute_values(":partition", string(partition.key()))
-                .expression_attribute_values(":event", string(keys::EVENT))
-                .projection_expression("#time")
-                .expression_attribute_names("#time", "time")
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(StoreError::call("Query"))?;
-            times.extend(output.items.unwrap_or_default().into_iter().filter_map(|item| {
+            let (items, next) = self.query_events(partition, "time", start).await?;
+            times.extend(items.into_iter().filter_map(|item| {
                 let millis = item.get("time")?.as_n().ok()?.parse().ok()?;
                 Timestamp::from_millisecond(millis).ok()
             }));
-            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            start = next;
             if start.is_none() {
                 return Ok(times);
             }
         }
+    }
+
+    /// One attribute of a partition's stored events, read consistently: a page of them, and where the next one begins.
+    pub(super) async fn query_events(
+        &self,
+        partition: &Partition,
+        attribute: &str,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let call = self.client.query().table_name(&self.table).consistent_read(true);
+        let output = call
+            .key_condition_expression(format!("{PK} = :partition AND begins_with({SK}, :event)"))
+            .expression_attribute_values(":partition", string(partition.key()))
+            .expression_attribute_values(":event", string(keys::EVENT))
+            .projection_expression("#attribute")
+            .expression_attribute_names("#attribute", attribute)
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(StoreError::call("Query"))?;
+        let next = output.last_evaluated_key.filter(|key| !key.is_empty());
+        Ok((output.items.unwrap_or_default(), next))
     }
 
     /// Deletes what lies in a partition beside STATS, which holds the marker, and PROFILE: one page of it. Answers

@@ -58,14 +58,31 @@ impl Partition {
     pub fn key(&self) -> String {
         match self {
             Self::User(sub) => user(sub),
-            Self::Domain { domain, shard } => format!("DOMAIN#{domain}#{shard}"),
+            Self::Domain { domain, shard } => format!("{DOMAIN}{domain}#{shard}"),
         }
+    }
+
+    /// The partition with this key; `None` where nothing is folded into it, as in a ledger.
+    pub fn from_key(key: &str) -> Option<Self> {
+        let partition = if let Some(sub) = key.strip_prefix(USER) {
+            Self::User(sub.to_owned())
+        } else {
+            let (domain, shard) = key.strip_prefix(DOMAIN)?.rsplit_once('#')?;
+            Self::Domain { domain: domain.to_owned(), shard: shard.parse().ok()? }
+        };
+        // No second way to write a shard, such as 07.
+        (partition.key() == key).then_some(partition)
     }
 }
 
+/// What the partition keys of users begin with.
+const USER: &str = "USER#";
+/// What the partition keys of domains begin with.
+const DOMAIN: &str = "DOMAIN#";
+
 /// The partition key of a user.
 pub fn user(sub: &str) -> String {
-    format!("USER#{sub}")
+    format!("{USER}{sub}")
 }
 
 /// The partition key of a distribution's ledger.
@@ -102,6 +119,25 @@ mod tests {
         assert_eq!(event("/shop", "1"), "EVENT#/shop#1");
         assert_ne!(event("a#b", "c"), event("a", "b#c"));
         assert_ne!(event("a#b", "c"), event("a%23b", "c"));
+    }
+
+    #[test]
+    fn a_partition_is_known_by_its_key() {
+        let domain = |domain: &str, shard| Partition::Domain { domain: domain.into(), shard };
+        for partition in [Partition::User("a#b".into()), domain("example.com", 0), domain("other", 31)] {
+            assert_eq!(Partition::from_key(&partition.key()), Some(partition));
+        }
+        for key in [
+            "",
+            "USER",
+            "LEDGER#E2EXAMPLE1ABCD",
+            "DOMAIN#example.com",
+            "DOMAIN#a#07",
+            "DOMAIN#a#256",
+            "DOMAIN#a#x",
+        ] {
+            assert_eq!(Partition::from_key(key), None, "{key}");
+        }
     }
 
     #[test]

@@ -1,15 +1,24 @@
 //! PROFILE: who a user is, and whether they are banned.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Item, Partition, Store, StoreError, UpdateExpression, keys, number, string};
+use super::{Consistency, Item, Partition, Store, StoreError, UpdateExpression, keys, number, string};
 use crate::ban::{Ban, BanStatus};
 use crate::events::Confirmed;
+use crate::queues::backoff;
 
 /// 1973: no ban was decided before.
 const EARLIEST_BAN_MILLIS: i64 = 100_000_000_000;
+/// Attempts to write a profile while transactions are at work on it.
+const MAX_ATTEMPTS: u32 = 8;
+/// The first pause between them; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A user's profile, as it is written when the account is confirmed.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +38,15 @@ pub struct ProfileState {
     pub exists: bool,
     /// The ban, if any.
     pub ban: BanStatus,
+}
+
+/// What the table knows of a user for whom a profile might be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// There is a profile.
+    Profile,
+    /// The user was erased, and the marker is still there.
+    Erased,
 }
 
 impl Profile {
@@ -93,6 +111,48 @@ impl Store {
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values));
         call.send().await.map(|_| ()).map_err(StoreError::call("UpdateItem PROFILE"))
+    }
+
+    /// Who of these users, by sub, has a profile or was erased; nobody else has an entry. Read eventually: a profile
+    /// that was just written may be missed.
+    pub async fn known_users(&self, subs: &[&str]) -> Result<HashMap<String, Known>, StoreError> {
+        let by_key: HashMap<String, &str> = subs.iter().map(|sub| (keys::user(sub), *sub)).collect();
+        let wanted =
+            by_key.keys().flat_map(|user| [keys::key(user, keys::PROFILE), keys::key(user, keys::STATS)]);
+        let mut known = HashMap::new();
+        for item in self.read_items(wanted.collect(), Consistency::Eventual).await? {
+            let sub = item.get(keys::PK).and_then(|key| by_key.get(key.as_s().ok()?.as_str()));
+            let Some(sub) = sub else { continue };
+            if item.contains_key("erasedAt") {
+                known.insert((*sub).to_owned(), Known::Erased);
+            } else if item.contains_key("cognitoId") {
+                known.entry((*sub).to_owned()).or_insert(Known::Profile);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Writes a profile where there is none, and tells whether it did. A ban that was written first stays.
+    pub async fn write_missing_profile(&self, profile: &Profile) -> Result<bool, StoreError> {
+        let mut attempts = 0;
+        loop {
+            let (key, update) = profile.update();
+            let call = self.client.update_item().table_name(&self.table).set_key(Some(key));
+            let call = call.update_expression(update.expression());
+            let call = call
+                .condition_expression("attribute_not_exists(#cognitoId)")
+                .set_expression_attribute_names(Some(update.names))
+                .set_expression_attribute_values(Some(update.values));
+            attempts += 1;
+            match call.send().await.map_err(StoreError::call("UpdateItem PROFILE")) {
+                Ok(_) => return Ok(true),
+                Err(error) if error.is_condition_failed() => return Ok(false),
+                Err(error) if error.is_conflict() && attempts < MAX_ATTEMPTS => {
+                    tokio::time::sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, 1.0)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Writes a ban, or with `until` at its own `at` lifts it. Of two decisions the later one holds: answers

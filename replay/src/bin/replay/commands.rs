@@ -10,10 +10,12 @@ use shared::events::Subject;
 
 pub mod completions;
 pub mod forget;
+pub mod import;
 pub mod inspect;
 pub mod local;
 pub mod man;
 pub mod preview;
+pub mod rebuild;
 pub mod recover;
 pub mod redrive;
 pub mod save;

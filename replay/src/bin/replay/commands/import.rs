@@ -1,0 +1,77 @@
+//! `replay import`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use replay::import::{self, Checkpoint, Counts, MAX_RATE};
+
+use super::{ActOptions, InvalidInput, TableOptions};
+use crate::output;
+use crate::progress::Progress;
+
+const EXAMPLES: &str = "\
+Examples:
+  replay import --user-pool eu-central-1_EXAMPLE12
+  replay import --user-pool eu-central-1_EXAMPLE12 --yes --checkpoint import.json";
+
+/// Write profiles for the users of a pool that was there before.
+///
+/// Shows how many users have no profile, and writes the profiles with --yes: for everybody who is confirmed, nobody who
+/// was erased, and never over a profile that is there. With --checkpoint it goes on where it was cut off; without, it
+/// begins anew, which does no harm.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Import {
+    /// The user pool, by id.
+    #[arg(long, value_name = "ID")]
+    user_pool: String,
+    /// Pages of 60 users a second. Other callers of ListUsers share the account's quota.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE)))]
+    rate: u32,
+    /// Note here how far it is, and go on from there. Written with --yes only.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableOptions,
+    #[command(flatten)]
+    pub act: ActOptions,
+}
+
+impl Import {
+    /// Counts the users without a profile, and writes their profiles.
+    pub async fn run(self) -> Result<()> {
+        let account = self.act.open().await?;
+        let (store, cognito) = (account.store(self.table.table.as_deref())?, account.cognito());
+        let file = self.checkpoint.as_deref();
+        let checkpoint = match file {
+            Some(file) => Checkpoint::read(file, &self.user_pool, store.table())
+                .or_else(|error| InvalidInput::new(format!("{error:#}")))?,
+            None => Checkpoint::start(&self.user_pool, store.table()),
+        };
+        if let Some(file) = file.filter(|_| checkpoint.done) {
+            let text = format!("Nothing is left to do, {} says; to begin anew, remove it.", file.display());
+            return output::not_done(&text);
+        }
+        if checkpoint.counts.pages > 0 {
+            writeln!(output::stdout(), "Going on after {} users.", checkpoint.counts.users)?;
+        }
+        let looking = Progress::new("users", None);
+        let mut progress = |counts: &Counts| looking.set(usize::try_from(counts.users).unwrap_or(usize::MAX));
+        let import = import::Import {
+            cognito: &cognito,
+            store: &store,
+            user_pool_id: &self.user_pool,
+            rate: self.rate,
+            write: self.act.yes,
+        };
+        let counts = import.run(checkpoint, file, &mut progress).await?;
+        drop(looking);
+        write!(output::stdout(), "{}", counts.text(self.act.yes))?;
+        if !self.act.yes {
+            return output::not_done("Nothing was written. With --yes it is.");
+        }
+        output::done("Done.")
+    }
+}

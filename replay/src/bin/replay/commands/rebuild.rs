@@ -1,0 +1,94 @@
+//! `replay rebuild`
+
+use std::io::Write;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use replay::rebuild::{Finding, Summary, Treatment, rebuild, rebuild_all};
+use serde_json::json;
+use shared::store::Partition;
+
+use super::{ActOptions, TableOptions, check_sub};
+use crate::output;
+
+const EXAMPLES: &str = "\
+Examples:
+  replay rebuild --user 7d8ca528-4931-4254-9273-ea5ee853f271
+  replay rebuild --user 7d8ca528-4931-4254-9273-ea5ee853f271 --yes
+  replay rebuild --all --json > differences.json";
+
+/// Work statistics out anew from the stored events, and show where they differ.
+///
+/// Shows each figure that differs, and writes with --yes, also while user-stats is at work. Events expire after
+/// EVENT_RETENTION_DAYS, so that a user or domain of whom a figure would fall is refused, unless --lower is given. Users
+/// who were erased are left.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Rebuild {
+    /// One user, by sub.
+    #[arg(long, value_name = "SUB", required_unless_present = "all", conflicts_with = "all")]
+    user: Option<String>,
+    /// All users and all domains: reads the whole table.
+    #[arg(long)]
+    all: bool,
+    /// Also where figures fall.
+    #[arg(long)]
+    lower: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    table: TableOptions,
+    #[command(flatten)]
+    pub act: ActOptions,
+}
+
+impl Rebuild {
+    /// Shows the differences, and mends them.
+    pub async fn run(self) -> Result<()> {
+        if let Some(sub) = &self.user {
+            check_sub(sub)?;
+        }
+        let store = self.act.open().await?.store(self.table.table.as_deref())?;
+        let treatment = Treatment { write: self.act.yes, lower: self.lower };
+        let mut out = output::stdout();
+        let mut summary = Summary::default();
+        if self.json {
+            write!(out, "{{\n  \"partitions\": [")?;
+        }
+        // Partition by partition, so that a large table needs no memory.
+        let mut separator = "";
+        let mut tell = |partition: &Partition, finding: &Finding| -> Result<()> {
+            summary.add(partition, finding);
+            if self.all && !finding.is_news() {
+                return Ok(());
+            }
+            if self.json {
+                write!(out, "{separator}\n    {}", finding.json(partition))?;
+                separator = ",";
+            } else {
+                write!(out, "{}", finding.text(partition))?;
+            }
+            Ok(())
+        };
+        match self.user {
+            Some(sub) => {
+                let partition = Partition::User(sub);
+                tell(&partition, &rebuild(&store, &partition, treatment).await?)?;
+            }
+            None => rebuild_all(&store, treatment, &mut tell).await?,
+        }
+        if self.json {
+            writeln!(out, "\n  ],\n  \"summary\": {}\n}}", json!(summary))?;
+        } else {
+            writeln!(out, "{}", summary.text())?;
+            if !self.act.yes && summary.differing > summary.refused {
+                output::not_done("Nothing was changed. With --yes it is done.")?;
+            }
+        }
+        match summary.trouble() {
+            None => Ok(()),
+            Some(trouble) => bail!("{trouble}"),
+        }
+    }
+}
