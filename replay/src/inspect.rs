@@ -120,7 +120,8 @@ impl Inspection {
             Ok(())
         };
         let report = Receiving::new(sqs, queue, HOLD, stop)?.each(count).await;
-        let Report { may_be_more, still_invisible, error, .. } = report;
+        let Report { seen, may_be_more, still_invisible, error } = report;
+        let may_be_more = may_be_more || (queue.is_fifo && queue.visible > seen);
         if let Some(error) = error {
             return Err(error);
         }
@@ -166,7 +167,7 @@ impl Inspection {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         write!(out, "{}", plural(self.messages, "message"))?;
         if self.may_be_more {
-            write!(out, ", and more: SQS shows at most 120,000 at a time, for five minutes")?;
+            write!(out, ", and more: SQS shows at most 120,000 at a time, of a FIFO group ten")?;
         } else if self.about > self.messages {
             write!(out, ", of about {}: others are reading, or the number is old", self.about)?;
         }

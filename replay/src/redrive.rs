@@ -165,7 +165,9 @@ impl Route {
             receiving.hold(received)
         };
         let report = Receiving::new(&self.sqs, &self.from, HOLD, stop)?.each(look).await;
-        let Report { may_be_more, still_invisible, error, .. } = report;
+        let Report { seen, may_be_more, still_invisible, error } = report;
+        // Of a FIFO group, SQS shows ten messages, and the next ones when those have gone.
+        let may_be_more = may_be_more || (self.from.is_fifo && self.from.visible > seen);
         if let Some(error) = error {
             return Err(error.context("nothing was sent"));
         }
@@ -478,7 +480,8 @@ impl Plan {
         }
         writeln!(out)?;
         if self.may_be_more {
-            writeln!(out, "and those that could not be seen: SQS shows at most 120,000 at a time")?;
+            let at_most = if route.from.is_fifo { "ten of a group" } else { "120,000" };
+            writeln!(out, "and more that could not be seen: SQS shows at most {at_most} at a time")?;
         }
         self.goes.write_tables(out, "")
     }
@@ -487,13 +490,13 @@ impl Plan {
 impl Redriven {
     /// For people: a line for each thing to know.
     pub fn text(&self) -> String {
-        let mut lines = vec![format!("{} moved", plural(self.moved, "message"))];
+        let stayed = if self.stayed > 0 { format!(", {} stayed", self.stayed) } else { String::new() };
+        let mut lines = vec![format!("{} moved{stayed}", plural(self.moved, "message"))];
         let mut line = |count: usize, text: &str| {
             if count > 0 {
                 lines.push(format!("{count} {text}"));
             }
         };
-        line(self.stayed, "stayed");
         line(self.in_both, "sent, but not deleted: in both queues; a rerun sends them once more");
         line(self.in_doubt, "in doubt: still there, and perhaps sent; a rerun sends them once more");
         for (reason, count) in &self.refused {

@@ -11,6 +11,7 @@ mod account;
 mod command_line;
 mod files;
 mod import;
+mod operations;
 mod rebuild;
 mod redrive;
 mod shop;
