@@ -50,6 +50,19 @@ impl Stop {
         let _ = self.0.subscribe().wait_for(|asked| *asked).await;
     }
 
+    /// Does `work`, and drops it where it is asked to stop: for work of which each step is whole by itself. `then` says what to
+    /// do about it.
+    pub async fn or<T>(
+        &self,
+        work: impl Future<Output = anyhow::Result<T>>,
+        then: &str,
+    ) -> anyhow::Result<T> {
+        tokio::select! {
+            done = work => done,
+            () = self.asked() => Err(Interrupted(then.to_owned()).into()),
+        }
+    }
+
     /// Waits until `time`, or until it is asked: answers whether it was not.
     pub async fn sleep_until(&self, time: Instant) -> bool {
         tokio::select! {
@@ -101,6 +114,15 @@ mod tests {
         let free = Pacer::new(None);
         assert!(free.turn(1_000_000, &stop).await && free.turn(1, &stop).await);
         assert_eq!(start.elapsed().as_millis(), 2_000);
+    }
+
+    #[tokio::test]
+    async fn work_that_is_dropped_is_an_interruption() {
+        let stop = Stop::default();
+        assert_eq!(stop.or(async { Ok(7) }, "x").await.unwrap(), 7);
+        stop.ask();
+        let error = stop.or(std::future::pending::<anyhow::Result<()>>(), "run it again").await.unwrap_err();
+        assert!(error.is::<Interrupted>() && error.to_string() == "interrupted: run it again");
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,8 +3,9 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "helpers of tests may fail loudly"
+    reason = "helpers of tests may fail loudly, and some tests tell figures"
 )]
 
 mod account;

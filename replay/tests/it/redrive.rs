@@ -157,7 +157,10 @@ async fn a_fifo_queue_keeps_its_order_and_takes_what_it_has_seen_before() {
     }
     queues.sqs.refuse_every_send(5);
     let ran = queues.replay(&[&command[..], &["--by-entry"]].concat()).await;
-    assert!(ran.code == 1 && ran.shown.contains("\n4 messages moved, 5 stayed\n"), "nothing overtakes it: {ran:?}");
+    assert!(
+        ran.code == 1 && ran.shown.contains("\n4 messages moved, 5 stayed\n"),
+        "nothing overtakes it: {ran:?}"
+    );
     queues.sqs.refuse_every_send(0);
     assert_eq!(queues.replay(&[&command[..], &["--by-entry"]].concat()).await.code, 0);
     let order: Vec<String> = queues.bodies("orders.fifo").split_off(46);

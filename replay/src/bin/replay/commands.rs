@@ -32,7 +32,7 @@ pub struct InvalidInput(pub String);
 
 impl InvalidInput {
     /// The error.
-    pub fn new<T>(text: impl Into<String>) -> Result<T> {
+    pub fn told<T>(text: impl Into<String>) -> Result<T> {
         Err(Self(text.into()).into())
     }
 }
@@ -66,7 +66,9 @@ pub struct TableOptions {
 pub fn check_sub(sub: &str) -> Result<()> {
     let is_user = matches!(sub.parse(), Ok(Subject::User(_)));
     if !is_user || sub.contains(|c: char| c == '@' || c == '#' || c.is_whitespace()) {
-        return InvalidInput::new("SUB: expected a user's sub, which is no e-mail address and has no spaces");
+        return InvalidInput::told(
+            "SUB: expected a user's sub, which is no e-mail address and has no spaces",
+        );
     }
     Ok(())
 }

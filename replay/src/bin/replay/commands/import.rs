@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use replay::import::{self, Checkpoint, Counts, MAX_RATE};
+use replay::stop::Stop;
 
 use super::{ActOptions, InvalidInput, TableOptions};
 use crate::output;
@@ -47,7 +48,7 @@ impl Import {
         let file = self.checkpoint.as_deref();
         let checkpoint = match file {
             Some(file) => Checkpoint::read(file, &self.user_pool, store.table())
-                .or_else(|error| InvalidInput::new(format!("{error:#}")))?,
+                .or_else(|error| InvalidInput::told(format!("{error:#}")))?,
             None => Checkpoint::start(&self.user_pool, store.table()),
         };
         if let Some(file) = file.filter(|_| checkpoint.done) {
@@ -66,7 +67,8 @@ impl Import {
             rate: self.rate,
             write: self.act.yes,
         };
-        let counts = import.run(checkpoint, file, &mut progress).await?;
+        let then = "run it again; nothing is overwritten";
+        let counts = Stop::on_ctrl_c().or(import.run(checkpoint, file, &mut progress), then).await?;
         drop(looking);
         write!(output::stdout(), "{}", counts.text(self.act.yes))?;
         if !self.act.yes {

@@ -47,7 +47,7 @@ impl Local {
             (false, _) => self.journeys,
             (true, Some(events)) => vec![events.join("journeys/sign-up-to-first-purchase.json")],
             (true, None) => {
-                return InvalidInput::new(
+                return InvalidInput::told(
                     "no folder \"events\" here or above: run it in the repository, or name a journey",
                 );
             }

@@ -5,6 +5,7 @@ use std::io::Write;
 use anyhow::{Result, bail};
 use clap::Args;
 use replay::rebuild::{Finding, Summary, Treatment, rebuild, rebuild_all};
+use replay::stop::Stop;
 use serde_json::json;
 use shared::store::Partition;
 
@@ -76,7 +77,10 @@ impl Rebuild {
                 let partition = Partition::User(sub);
                 tell(&partition, &rebuild(&store, &partition, treatment).await?)?;
             }
-            None => rebuild_all(&store, treatment, &mut tell).await?,
+            None => {
+                let then = "what was written is whole; run it again for the rest";
+                Stop::on_ctrl_c().or(rebuild_all(&store, treatment, &mut tell), then).await?;
+            }
         }
         if self.json {
             writeln!(out, "\n  ],\n  \"summary\": {}\n}}", json!(summary))?;

@@ -99,6 +99,6 @@ fn read(path: &Path) -> Result<String> {
     read.with_context(|| name.to_string())?;
     match String::from_utf8(bytes).ok().filter(|log| !log.contains('\0')) {
         Some(log) => Ok(log),
-        None => InvalidInput::new(format!("{name}: is no text in UTF-8; unpack it first, or convert it")),
+        None => InvalidInput::told(format!("{name}: is no text in UTF-8; unpack it first, or convert it")),
     }
 }

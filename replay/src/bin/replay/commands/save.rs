@@ -57,7 +57,9 @@ impl Save {
         let queue = QueueDescription::read(&sqs, &url).await.with_context(|| self.queue.clone())?;
         let is_stdout = self.out.as_os_str() == "-";
         if self.delete && is_stdout {
-            return InvalidInput::new("--delete: wants a file; nobody knows what becomes of standard output");
+            return InvalidInput::told(
+                "--delete: wants a file; nobody knows what becomes of standard output",
+            );
         }
         if self.delete && !self.act.yes {
             let about = queue.visible;
@@ -75,7 +77,7 @@ impl Save {
         let target = target.with_context(name)?;
         let (before, was_cut_off) = (target.before, target.was_cut_off);
         if target.is_fleeting() && self.delete {
-            return InvalidInput::new(format!("--delete: {} is no file", name()));
+            return InvalidInput::told(format!("--delete: {} is no file", name()));
         }
         let progress = Progress::new("saved", Some(queue.visible).filter(|count| *count > 0));
         let (clock, stop) = (Clock::system(), Stop::on_ctrl_c());

@@ -17,7 +17,7 @@ impl Schema {
     pub fn run(self) -> Result<()> {
         let path = Path::new(schema::PATH);
         if !path.parent().is_some_and(Path::is_dir) {
-            return InvalidInput::new("no folder events/schema here: run it at the root of the repository");
+            return InvalidInput::told("no folder events/schema here: run it at the root of the repository");
         }
         std::fs::write(path, schema::event_schema()).with_context(|| path.display().to_string())
     }

@@ -58,7 +58,7 @@ impl Send {
         let rules = Rules { any_body: self.any_body, is_fifo: queue.is_fifo };
         let checked = match check(&self.file, rules, &clock) {
             Ok(checked) => checked,
-            Err(error) => return InvalidInput::new(format!("{name}: {error}")),
+            Err(error) => return InvalidInput::told(format!("{name}: {error}")),
         };
         for (line, reason) in checked.invalid.iter().take(LINES_TOLD) {
             writeln!(output::stdout(), "{name}: line {line}: {}", printable(reason))?;
@@ -69,11 +69,11 @@ impl Send {
         if !checked.invalid.is_empty() {
             let lines = plural(checked.invalid.len(), "line");
             let bodies = if self.any_body { "" } else { " (--any-body sends bodies that are no events)" };
-            return InvalidInput::new(format!("{name}: nothing was sent: {lines} cannot be sent{bodies}"));
+            return InvalidInput::told(format!("{name}: nothing was sent: {lines} cannot be sent{bodies}"));
         }
         let checkpoint = match Checkpoint::open(&self.file, &checked, &queue, &clock) {
             Ok(checkpoint) => checkpoint,
-            Err(error) => return InvalidInput::new(shared::telemetry::chain(error.as_ref())),
+            Err(error) => return InvalidInput::told(shared::telemetry::chain(error.as_ref())),
         };
         writeln!(output::stdout(), "{} to {}", plural(checked.messages, "message"), queue.name())?;
         for (event_type, count) in &checked.by_type {

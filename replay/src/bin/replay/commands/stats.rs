@@ -62,7 +62,7 @@ async fn show_domain(store: &Store, domain: &str, json: bool) -> Result<()> {
     let domain = match Domain::parse(domain.trim()) {
         _ if is_word => domain.to_owned(),
         Ok(domain) => domain.to_string(),
-        Err(_) => return InvalidInput::new("--domain: expected an e-mail domain such as example.com"),
+        Err(_) => return InvalidInput::told("--domain: expected an e-mail domain such as example.com"),
     };
     let sums = stats::domain(store, &domain).await?;
     if json {

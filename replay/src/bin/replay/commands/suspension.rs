@@ -86,10 +86,10 @@ impl DecisionOptions {
         let now = Clock::system().now();
         check_sub(&sub)?;
         if reason.trim().is_empty() {
-            return InvalidInput::new("--reason: is empty");
+            return InvalidInput::told("--reason: is empty");
         }
         if suspend_until.flatten().is_some_and(|until| until <= now) {
-            return InvalidInput::new("--until: lies in the past; to lift a ban, use reinstate");
+            return InvalidInput::told("--until: lies in the past; to lift a ban, use reinstate");
         }
         let account = act.open().await?;
         let store = account.store(table.table.as_deref())?;
