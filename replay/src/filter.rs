@@ -10,23 +10,22 @@ use crate::messages::{NOT_AN_EVENT, QueuedMessage};
 
 /// Which messages are meant: those that meet all that is said. Without an option, all.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
-#[command(next_help_heading = "Which messages")]
 pub struct Filter {
     /// Events of this type, such as order.placed; `not_an_event` for bodies without one. May be given several times.
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", help_heading = "Which messages")]
     pub types: Vec<String>,
     /// Events about this subject: a user's sub, or domain:example.com. May be given several times.
-    #[arg(long = "subject", value_name = "SUBJECT")]
+    #[arg(long = "subject", value_name = "SUBJECT", help_heading = "Which messages")]
     pub subjects: Vec<String>,
     /// Messages with this reason, the attribute error.type; `received_too_often` for those without one. May be given
     /// several times.
-    #[arg(long = "error", value_name = "REASON")]
+    #[arg(long = "error", value_name = "REASON", help_heading = "Which messages")]
     pub errors: Vec<String>,
     /// Messages sent before this time, or longer ago than this: 2026-04-01T12:00:00Z, 90m, 2d.
-    #[arg(long, value_name = "WHEN", value_parser = parse_when)]
+    #[arg(long, value_name = "WHEN", value_parser = parse_when, help_heading = "Which messages")]
     pub older_than: Option<When>,
     /// Messages sent since this time, or no longer ago than this.
-    #[arg(long, value_name = "WHEN", value_parser = parse_when)]
+    #[arg(long, value_name = "WHEN", value_parser = parse_when, help_heading = "Which messages")]
     pub newer_than: Option<When>,
 }
 
