@@ -17,6 +17,7 @@
 //! - [`forget`]: erases a user
 //! - [`rebuild`]: works statistics out anew from the stored events
 //! - [`import`]: profiles for the users of a pool that was there before
+//! - [`late`]: counts events that are too old for user-stats
 //! - [`recover`]: finds in logs what the triggers could not send
 //! - [`preview`]: the messages of custom-message, to look at
 //! - [`report`]: what came of it, as text or JSON
@@ -29,6 +30,7 @@ pub mod forget;
 pub mod import;
 pub mod inspect;
 pub mod journey;
+pub mod late;
 pub mod local;
 pub mod mapping;
 pub mod messages;

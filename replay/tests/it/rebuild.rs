@@ -340,3 +340,57 @@ async fn a_mistake_is_one_line_and_nothing_is_done() {
         assert_eq!(shop.item(OF_ANA, "STATS").await["orders"], 1, "{operation}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_user_stats_takes_no_more_is_counted_once() {
+    let shop = shop().await;
+    let now = shared::time::Clock::system().now();
+    let aged = |id: &str, days: i64| {
+        let mut event = order(id, ANA);
+        event["time"] = json!(shared::time::minus_seconds(now, days * 24 * 3600).to_string());
+        event
+    };
+    shop.count([order("1", ANA)]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("late.ndjson");
+    let write = |events: &[Value]| {
+        let line = |event: &Value| json!({"messageId": "1", "body": event}).to_string();
+        std::fs::write(&file, events.iter().map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    };
+    let command = ["rebuild", "--events", file.to_str().unwrap()];
+    let with_yes = [&command[..], &["--yes"]].concat();
+
+    write(&[aged("2", 40), aged("3", 80), aged("4", 90)]);
+    let (success, _, errors) = shop.run_on_table(&with_yes).await;
+    assert!(!success && errors.contains("line 3: body: time: so long ago that its marker"), "{errors}");
+
+    write(&[aged("2", 40), aged("3", 80), aged("2", 40)]);
+    let (success, shown, errors) = shop.run_on_table(&command).await;
+    assert!(
+        success && shown.starts_with("2 events of 1 user and 0 shards of domains\nNothing"),
+        "{shown}{errors}"
+    );
+    let orders = async || shop.item(&format!("USER#{ANA}"), "STATS").await["orders"].clone();
+    assert_eq!(orders().await, 1);
+    let (success, shown, errors) = shop.run_on_table(&with_yes).await;
+    assert!(
+        success && shown.ends_with("2 counted, 0 counted before, 0 of erased users dropped.\n"),
+        "{shown}{errors}"
+    );
+    assert_eq!(orders().await, 3);
+    write(&[aged("2", 40), aged("5", 41), aged("3", 80)]);
+    let (_, shown, _) = shop.run_on_table(&with_yes).await;
+    assert!(shown.ends_with("1 counted, 2 counted before, 0 of erased users dropped.\n"), "{shown}");
+    assert_eq!(orders().await, 4);
+    let (success, shown, _) = shop.run_on_table(&["rebuild", "--user", ANA]).await;
+    assert!(success && shown.contains("as it should be"), "the events are stored: {shown}");
+
+    for (event, told) in [
+        (json!({"type": "x"}), "line 1: body: not a CloudEvents"),
+        (json!("x"), "line 1: body: the body is not JSON"),
+    ] {
+        write(&[event]);
+        let (success, _, errors) = shop.run_on_table(&with_yes).await;
+        assert!(!success && errors.contains(told) && errors.lines().count() == 1, "{errors}");
+    }
+}

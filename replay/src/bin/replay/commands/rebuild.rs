@@ -1,39 +1,53 @@
 //! `replay rebuild`
 
-use std::io::Write;
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
-use clap::Args;
+use anyhow::{Context, Result, bail};
+use clap::{ArgGroup, Args};
+use replay::late::{self, Counted, LateEvents};
 use replay::rebuild::{Finding, Summary, Treatment, rebuild, rebuild_all};
+use replay::report::plural;
 use replay::stop::Stop;
 use serde_json::json;
 use shared::store::Partition;
+use shared::time::Clock;
 
-use super::{ActOptions, TableOptions, check_sub};
+use super::{ActOptions, InvalidInput, TableOptions, check_sub};
 use crate::output;
 
 const EXAMPLES: &str = "\
 Examples:
   replay rebuild --user 7d8ca528-4931-4254-9273-ea5ee853f271
   replay rebuild --user 7d8ca528-4931-4254-9273-ea5ee853f271 --yes
-  replay rebuild --all --json > differences.json";
+  replay rebuild --all --json > differences.json
+  replay save user-events-dlq --error too_old --out late.ndjson && replay rebuild --events late.ndjson --yes";
 
 /// Work statistics out anew from the stored events, and show where they differ.
 ///
 /// Shows each figure that differs, and writes with --yes, also while user-stats is at work. Events expire after
 /// EVENT_RETENTION_DAYS, so that a user or domain of whom a figure would fall is refused, unless --lower is given. Users
 /// who were erased are left.
+///
+/// With --events, counts the events of a file of `replay save` that user-stats takes no more, because they are older than 30
+/// days. Each counts once: the marker of one that was counted is there for EVENT_RETENTION_DAYS; older ones are refused.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group(ArgGroup::new("what").args(["user", "all", "events"]).required(true)))]
 pub struct Rebuild {
     /// One user, by sub.
-    #[arg(long, value_name = "SUB", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(long, value_name = "SUB")]
     user: Option<String>,
     /// All users and all domains: reads the whole table.
     #[arg(long)]
     all: bool,
+    /// The events of this file, which are too old for user-stats.
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// With --events: EVENT_RETENTION_DAYS, the lowest value that it had since those events.
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(32..=3650), requires = "events")]
+    event_retention_days: u32,
     /// Also where figures fall.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "events")]
     lower: bool,
     /// Print one JSON document.
     #[arg(long)]
@@ -49,6 +63,9 @@ impl Rebuild {
     pub async fn run(self) -> Result<()> {
         if let Some(sub) = &self.user {
             check_sub(sub)?;
+        }
+        if let Some(file) = &self.events {
+            return self.count_late(file).await;
         }
         let store = self.act.open().await?.store(self.table.table.as_deref())?;
         let treatment = Treatment { write: self.act.yes, lower: self.lower };
@@ -94,5 +111,50 @@ impl Rebuild {
             None => Ok(()),
             Some(trouble) => bail!("{trouble}"),
         }
+    }
+
+    /// Counts the events of a file, all of which is read before anything is written.
+    async fn count_late(&self, file: &Path) -> Result<()> {
+        let name = file.display().to_string();
+        let mut events = LateEvents::new();
+        let lines = std::fs::File::open(file).with_context(|| name.clone())?;
+        for (index, line) in std::io::BufReader::new(lines).split(b'\n').enumerate() {
+            let line = line.with_context(|| name.clone())?;
+            if let Err(reason) = late::read(&mut events, &line, self.event_retention_days, &Clock::system()) {
+                return InvalidInput::told(format!(
+                    "{name}: line {}: {reason}; nothing was counted",
+                    index + 1
+                ));
+            }
+        }
+        let store = self.act.open().await?.store(self.table.table.as_deref())?;
+        let count: usize = events.values().map(Vec::len).sum();
+        let (users, domains): (Vec<_>, Vec<_>) =
+            events.keys().partition(|partition| matches!(partition, Partition::User(_)));
+        writeln!(
+            output::stdout(),
+            "{} of {} and {} of domains",
+            plural(count, "event"),
+            plural(users.len(), "user"),
+            plural(domains.len(), "shard"),
+        )?;
+        if !self.act.yes {
+            return output::not_done(
+                "Nothing was counted. With --yes they are, except those that were before.",
+            );
+        }
+        let mut sum = Counted::default();
+        for (partition, events) in &events {
+            let counted = late::count(&store, partition, events, self.event_retention_days).await;
+            let Counted { applied, duplicates, of_erased_users } = counted
+                .with_context(|| format!("{} events were counted; run it again for the rest", sum.applied))?;
+            sum.applied += applied;
+            sum.duplicates += duplicates;
+            sum.of_erased_users += of_erased_users;
+        }
+        output::done(&format!(
+            "{} counted, {} counted before, {} of erased users dropped.",
+            sum.applied, sum.duplicates, sum.of_erased_users
+        ))
     }
 }

@@ -1,0 +1,152 @@
+//! Events that are too old for user-stats (more than 30 days), counted all the same: each once, because the marker of one that
+//! was counted is there for EVENT_RETENTION_DAYS after its time. Of older ones nobody knows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use shared::events::{Data, Event};
+use shared::queues::backoff;
+use shared::statistics::{DomainStats, UserStats};
+use shared::store::commits::{MAX_EVENT_BYTES, MAX_EVENTS};
+use shared::store::{Commit, CommitError, Consistency, Partition, Store, StoredStatistics};
+use shared::time::{Clock, minus_seconds, plus_seconds};
+use workers::user_stats::Fold;
+
+use crate::messages::QueuedMessage;
+
+/// Attempts against others who commit.
+const MAX_ATTEMPTS: u32 = 8;
+/// The first pause between attempts; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Markers go after EVENT_RETENTION_DAYS; no event is taken in so shortly before.
+const MARGIN_SECONDS: i64 = 24 * 3600;
+
+/// Events of one user or domain, with their bodies.
+pub type LateEvents = BTreeMap<Partition, Vec<(Event, String)>>;
+
+/// What became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Counted now.
+    pub applied: usize,
+    /// Counted before.
+    pub duplicates: usize,
+    /// Of users who were erased: dropped.
+    pub of_erased_users: usize,
+}
+
+/// Reads a line of a file of `replay save`, and adds its event. Errors say why it cannot be counted, and quote nothing.
+pub fn read(
+    events: &mut LateEvents,
+    line: &[u8],
+    event_retention_days: u32,
+    clock: &Clock,
+) -> Result<(), String> {
+    let Some(message) = QueuedMessage::from_line(line)? else { return Ok(()) };
+    let event = Event::parse(&message.body).map_err(|error| format!("body: {error}"))?;
+    let kept = i64::from(event_retention_days) * 24 * 3600 - MARGIN_SECONDS;
+    if event.time < minus_seconds(clock.now(), kept) {
+        return Err(format!(
+            "body: time: so long ago that its marker may have gone, {event_retention_days} days after it: nobody knows \
+             whether it was counted"
+        ));
+    }
+    if event.time > plus_seconds(clock.now(), shared::events::MAX_AHEAD_SECONDS) {
+        return Err("body: time: more than 15 minutes ahead".to_owned());
+    }
+    if matches!(event.data, Data::Deleted(_) | Data::DataChanged(_) | Data::GroupsMapped(_)) {
+        return Err(format!("body: {} counts for nobody", event.data.event_type()));
+    }
+    if let Some(partition) = Partition::of(&event) {
+        let of_one = events.entry(partition).or_default();
+        // A transaction takes each key once.
+        if !of_one.iter().any(|(known, _)| (&known.source, &known.id) == (&event.source, &event.id)) {
+            of_one.push((event, message.body));
+        }
+    }
+    Ok(())
+}
+
+/// Counts the events of one user or domain.
+pub async fn count(
+    store: &Store,
+    partition: &Partition,
+    events: &[(Event, String)],
+    event_retention_days: u32,
+) -> Result<Counted> {
+    match partition {
+        Partition::User(_) => commit::<UserStats>(store, partition, events, event_retention_days).await,
+        Partition::Domain { .. } => {
+            commit::<DomainStats>(store, partition, events, event_retention_days).await
+        }
+    }
+}
+
+async fn commit<S: Fold>(
+    store: &Store,
+    partition: &Partition,
+    events: &[(Event, String)],
+    event_retention_days: u32,
+) -> Result<Counted> {
+    let mut counted = Counted::default();
+    let mut left: Vec<(&Event, &str)> = events.iter().map(|(event, body)| (event, body.as_str())).collect();
+    let mut attempts = 0;
+    while !left.is_empty() {
+        let stored = store.statistics(&[partition], Consistency::Strong).await?.into_values().next();
+        let stored = stored.unwrap_or_default();
+        let bookkeeping = StoredStatistics::bookkeeping(&stored)?;
+        if bookkeeping.erased_at.is_some() {
+            counted.of_erased_users += left.len();
+            return Ok(counted);
+        }
+        let mut folded: S = stored.folded()?;
+        let batch = fitting(&left);
+        batch.iter().for_each(|(event, _)| folded.apply(event));
+        let commit = Commit {
+            partition,
+            read_version: bookkeeping.version,
+            folded: &folded,
+            bookkeeping,
+            events: batch,
+            event_retention_days,
+            profile: None,
+        };
+        match store.commit(commit).await {
+            Ok(()) => {
+                counted.applied += batch.len();
+                left.drain(..batch.len());
+                attempts = 0;
+            }
+            Err(CommitError::Duplicates(indexes)) => {
+                counted.duplicates += indexes.len();
+                let mut index = 0;
+                left.retain(|_| {
+                    index += 1;
+                    !indexes.contains(&(index - 1))
+                });
+            }
+            Err(CommitError::Conflict) => {
+                attempts += 1;
+                if attempts == MAX_ATTEMPTS {
+                    bail!("others kept committing first; run it again");
+                }
+                tokio::time::sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, fastrand::f64())).await;
+            }
+            Err(CommitError::Store(error)) => return Err(error.into()),
+        }
+    }
+    Ok(counted)
+}
+
+/// As many as one transaction takes: at least one.
+fn fitting<'a, 'b>(events: &'b [(&'a Event, &'a str)]) -> &'b [(&'a Event, &'a str)] {
+    let mut bytes = 0;
+    let fits = |(_, body): &&(&Event, &str)| {
+        bytes += body.len();
+        bytes <= MAX_EVENT_BYTES
+    };
+    let count = events.iter().take(MAX_EVENTS).take_while(fits).count();
+    &events[..count.max(1).min(events.len())]
+}
