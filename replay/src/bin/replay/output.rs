@@ -30,6 +30,7 @@ pub fn done(text: &str) -> Result<()> {
 
 fn line(color: AnsiColor, text: &str) -> Result<()> {
     let style = Style::new().fg_color(Some(color.into()));
-    writeln!(stdout(), "{style}{text}{style:#}")?;
+    let (lines, text) = text.split_at(text.len() - text.trim_start_matches('\n').len());
+    writeln!(stdout(), "{lines}{style}{text}{style:#}")?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::time::Instant;
 
 /// Lines are at least so far apart.
@@ -38,10 +38,9 @@ impl Progress {
         if let (Some(bar), Some(total)) = (&self.bar, total) {
             bar.set_length(total as u64);
             // A template of our own that does not change: it can be read.
-            if let Ok(style) = ProgressStyle::with_template(
-                "{prefix} {bar:30} {human_pos} of {human_len}, {per_sec}, {eta} left",
-            ) {
-                bar.set_style(style.progress_chars("██ "));
+            let template = "{prefix} {bar:30} {human_pos} of {human_len}, {rate} a second, {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(with_rate(style).progress_chars("██ "));
             }
         }
     }
@@ -79,10 +78,17 @@ impl Drop for Progress {
 
 fn bar(what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_prefix(what);
-    if let Ok(style) = ProgressStyle::with_template("{prefix} {spinner} {human_pos}, {per_sec}") {
-        bar.set_style(style);
+    if let Ok(style) = ProgressStyle::with_template("{prefix} {spinner} {human_pos}, {rate} a second") {
+        bar.set_style(with_rate(style));
     }
     bar
+}
+
+/// indicatif's own rate has four decimals.
+fn with_rate(style: ProgressStyle) -> ProgressStyle {
+    style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.0}", state.per_sec());
+    })
 }
 
 fn line(what: &str, done: usize, total: Option<usize>, elapsed: Duration) -> String {
