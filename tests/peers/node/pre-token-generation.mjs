@@ -1,0 +1,110 @@
+// Is a ban in force? Which groups and claims go into the token?
+
+import { createEvent, send, sendAll, userConfirmed, userId } from './events.mjs';
+import { SignInDenied, checkBan } from './profiles.mjs';
+
+const { GROUP_MEMBERSHIPS_QUEUE_URL } = process.env;
+const rules = JSON.parse(process.env.GROUP_RULES || '[]');
+const claims = JSON.parse(process.env.TOKEN_CLAIMS || '{}');
+const managed = new Set(rules.map(({ group }) => group));
+
+const FLOWS = {
+  TokenGeneration_HostedAuth: 'hosted',
+  TokenGeneration_Authentication: 'password',
+  TokenGeneration_NewPasswordChallenge: 'new_password',
+  TokenGeneration_AuthenticateDevice: 'device',
+  TokenGeneration_RefreshTokens: 'refresh',
+};
+
+/** The items of a list in an attribute: JSON, `[a, b]` or `a,b`. */
+const listItems = (value) => {
+  try {
+    const items = JSON.parse(value);
+    if (Array.isArray(items)) return items;
+  } catch {
+    // No JSON.
+  }
+  return value.replace(/^\s*\[|\]\s*$/g, '').split(',').map((item) => item.trim());
+};
+
+const givesGroup = (rule, attributes, providers) => {
+  const value = attributes[rule.attribute];
+  if (value === undefined || (rule.provider && !providers.includes(rule.provider))) return false;
+  if (rule.equals) return value === rule.equals;
+  return rule.one_of?.includes(value) ?? listItems(value).includes(rule.contains);
+};
+
+/** A group that a rule names is in the token exactly where a rule gives it; the others stay as Cognito sent them. */
+const mapGroups = (sent, attributes) => {
+  const providers = JSON.parse(attributes.identities ?? '[]').map(({ providerName }) => providerName);
+  const given = rules.filter((rule) => givesGroup(rule, attributes, providers)).map(({ group }) => group);
+  const kept = sent.filter((group) => !managed.has(group) || given.includes(group));
+  return [...new Set([...kept, ...given])];
+};
+
+const setResponse = (event, groups, groupsChanged) => {
+  const isFirstVersion = event.version === '1';
+  const hasClaims = !isFirstVersion && Object.keys(claims).length > 0;
+  if (!groupsChanged && !hasClaims) return;
+
+  // An override names all groups: an empty one would take every group away.
+  const { iamRolesToOverride, preferredRole } = event.request.groupConfiguration ?? {};
+  const groupOverrideDetails = {
+    groupsToOverride: groups,
+    iamRolesToOverride: iamRolesToOverride ?? [],
+    preferredRole: preferredRole ?? null,
+  };
+  if (isFirstVersion) {
+    event.response.claimsOverrideDetails = { groupOverrideDetails, claimsToAddOrOverride: {}, claimsToSuppress: [] };
+    return;
+  }
+  const details = { groupOverrideDetails };
+  if (claims.id) details.idTokenGeneration = { claimsToAddOrOverride: claims.id, claimsToSuppress: [] };
+  if (claims.access || claims.scopes_to_add || claims.scopes_to_suppress) {
+    details.accessTokenGeneration = {
+      claimsToAddOrOverride: claims.access ?? {},
+      claimsToSuppress: [],
+      scopesToAdd: claims.scopes_to_add ?? [],
+      scopesToSuppress: claims.scopes_to_suppress ?? [],
+    };
+  }
+  event.response.claimsAndScopeOverrideDetails = details;
+};
+
+export const handler = async (event) => {
+  // No user, no ban, no groups.
+  if (event.triggerSource === 'TokenGeneration_ClientCredentials') return event;
+
+  const flow = FLOWS[event.triggerSource] ?? 'other';
+  const id = userId(event);
+  const { denied, reason, hasProfile } = await checkBan(id);
+  if (denied) {
+    await send(createEvent(event, 'user.sign_in_attempted', id, { flow, outcome: 'denied', reason }));
+    throw new SignInDenied();
+  }
+
+  const sent = event.request.groupConfiguration?.groupsToOverride ?? [];
+  let groups = mapGroups(sent, event.request.userAttributes);
+  // The table did not answer: nobody gets a group more.
+  if (hasProfile === undefined) groups = groups.filter((group) => sent.includes(group));
+  const add = groups.filter((group) => !sent.includes(group));
+  const remove = sent.filter((group) => !groups.includes(group));
+  const groupsChanged = add.length > 0 || remove.length > 0;
+
+  const { clientId } = event.callerContext;
+  const messages = [
+    flow === 'refresh'
+      ? createEvent(event, 'user.token_refreshed', id, { client_id: clientId })
+      : createEvent(event, 'user.signed_in', id, { flow, client_id: clientId, groups }),
+  ];
+  if (hasProfile === false) messages.push(userConfirmed(event));
+  const calls = [sendAll(messages)];
+  if (groupsChanged && GROUP_MEMBERSHIPS_QUEUE_URL) {
+    const data = { user_pool_id: event.userPoolId, username: event.userName, add, remove };
+    calls.push(send(createEvent(event, 'user.groups_mapped', id, data), GROUP_MEMBERSHIPS_QUEUE_URL));
+  }
+  await Promise.all(calls);
+
+  setResponse(event, groups, groupsChanged);
+  return event;
+};

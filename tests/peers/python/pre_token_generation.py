@@ -1,0 +1,213 @@
+"""The trigger pre-token-generation: is a ban in force? Which groups and claims go into the token?"""
+
+import json
+import logging
+import os
+import re
+import time
+import uuid
+from datetime import datetime, timezone
+
+import boto3
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.config import Config
+
+logger = logging.getLogger()
+
+TABLE_NAME = os.environ["TABLE_NAME"]
+USER_EVENTS_QUEUE_URL = os.environ["USER_EVENTS_QUEUE_URL"]
+GROUP_MEMBERSHIPS_QUEUE_URL = os.environ.get("GROUP_MEMBERSHIPS_QUEUE_URL")
+ON_STORE_ERROR = os.environ.get("ON_STORE_ERROR", "deny")
+GROUP_RULES = json.loads(os.environ.get("GROUP_RULES") or "[]")
+TOKEN_CLAIMS = json.loads(os.environ.get("TOKEN_CLAIMS") or "{}")
+MANAGED_GROUPS = {rule["group"] for rule in GROUP_RULES}
+
+FLOWS = {
+    "TokenGeneration_HostedAuth": "hosted",
+    "TokenGeneration_Authentication": "password",
+    "TokenGeneration_NewPasswordChallenge": "new_password",
+    "TokenGeneration_AuthenticateDevice": "device",
+    "TokenGeneration_RefreshTokens": "refresh",
+}
+
+# Cognito waits five seconds, cold start included.
+config = Config(connect_timeout=0.5, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
+dynamodb = boto3.client("dynamodb", config=config)
+sqs = boto3.client("sqs", config=config)
+deserialize = TypeDeserializer().deserialize
+
+
+class SignInDenied(Exception):
+    """What a banned user reads, whatever the reason."""
+
+    def __init__(self):
+        super().__init__("Sign-in is not possible, please contact support")
+
+
+def get_profile(user_id):
+    """The profile with its ban; empty where there is none."""
+    response = dynamodb.get_item(
+        TableName=TABLE_NAME,
+        Key={"PK": {"S": f"USER#{user_id}"}, "SK": {"S": "PROFILE"}},
+        ConsistentRead=True,
+        ProjectionExpression="cognitoId, isBanned, ban",
+    )
+    return {name: deserialize(value) for name, value in response.get("Item", {}).items()}
+
+
+def is_banned(profile):
+    """Whether a ban is in force. A temporary ban ends by itself; a lifted one has `until` at its own `at`."""
+    ban = profile.get("ban")
+    until = ban.get("until") if ban else None
+    if not ban or (until is not None and until <= ban["at"]):
+        return profile.get("isBanned", False)
+    return until is None or time.time() * 1000 < until
+
+
+def create_event(event, event_type, user_id, data, event_id=None):
+    """A CloudEvents 1.0 message about the user."""
+    return {
+        "specversion": "1.0",
+        "id": event_id or str(uuid.uuid4()),
+        "source": f"/cognito/{event['userPoolId']}",
+        "type": event_type,
+        "subject": user_id,
+        "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "data": data,
+    }
+
+
+def user_confirmed(event, user_id):
+    """The message that an account was confirmed: where the profile is missing. One id, however often it is sent."""
+    attributes = event["request"]["userAttributes"]
+    data = {"username": event["userName"], "email_verified": attributes.get("email_verified") == "true"}
+    data.update({name: attributes[name] for name in ("email", "name") if name in attributes})
+    return create_event(event, "user.confirmed", user_id, data, f"{user_id}-confirmed")
+
+
+def to_message(message):
+    body = {"MessageBody": json.dumps(message)}
+    # Fair queues: one flooding user does not delay the others.
+    if re.fullmatch(r"[!-~]{1,128}", message["subject"]):
+        body["MessageGroupId"] = message["subject"]
+    return body
+
+
+def send(messages, queue_url=USER_EVENTS_QUEUE_URL):
+    """Sends messages in one call. Where SQS fails, they go to the log, and the sign-in goes on."""
+    try:
+        if len(messages) == 1:
+            sqs.send_message(QueueUrl=queue_url, **to_message(messages[0]))
+            return
+        entries = [{"Id": str(index), **to_message(message)} for index, message in enumerate(messages)]
+        response = sqs.send_message_batch(QueueUrl=queue_url, Entries=entries)
+        for failed in response.get("Failed", []):
+            logger.error("event not sent: %s", json.dumps(messages[int(failed["Id"])]))
+    except Exception:
+        logger.exception("events not sent: %s", json.dumps(messages))
+
+
+def list_items(value):
+    """The items of a list in an attribute: JSON, `[a, b]` or `a,b`."""
+    try:
+        items = json.loads(value)
+        if isinstance(items, list):
+            return items
+    except ValueError:
+        pass
+    return [item.strip() for item in value.strip().removeprefix("[").removesuffix("]").split(",")]
+
+
+def gives_group(rule, attributes, providers):
+    value = attributes.get(rule["attribute"])
+    if value is None or (rule.get("provider") and rule["provider"] not in providers):
+        return False
+    if "equals" in rule:
+        return value == rule["equals"]
+    if "one_of" in rule:
+        return value in rule["one_of"]
+    return rule["contains"] in list_items(value)
+
+
+def map_groups(sent, attributes):
+    """A group that a rule names is in the token exactly where a rule gives it; the others stay as Cognito sent them."""
+    providers = [identity["providerName"] for identity in json.loads(attributes.get("identities", "[]"))]
+    given = [rule["group"] for rule in GROUP_RULES if gives_group(rule, attributes, providers)]
+    kept = [group for group in sent if group not in MANAGED_GROUPS or group in given]
+    return list(dict.fromkeys(kept + given))
+
+
+def set_response(event, groups, groups_changed):
+    first_version = event["version"] == "1"
+    has_claims = bool(TOKEN_CLAIMS) and not first_version
+    if not groups_changed and not has_claims:
+        return
+    # An override names all groups: an empty one would take every group away.
+    sent = event["request"].get("groupConfiguration") or {}
+    details = {
+        "groupOverrideDetails": {
+            "groupsToOverride": groups,
+            "iamRolesToOverride": sent.get("iamRolesToOverride") or [],
+            "preferredRole": sent.get("preferredRole"),
+        }
+    }
+    if first_version:
+        details.update(claimsToAddOrOverride={}, claimsToSuppress=[])
+        event["response"]["claimsOverrideDetails"] = details
+        return
+    if "id" in TOKEN_CLAIMS:
+        details["idTokenGeneration"] = {"claimsToAddOrOverride": TOKEN_CLAIMS["id"], "claimsToSuppress": []}
+    if TOKEN_CLAIMS.keys() & {"access", "scopes_to_add", "scopes_to_suppress"}:
+        details["accessTokenGeneration"] = {
+            "claimsToAddOrOverride": TOKEN_CLAIMS.get("access", {}),
+            "claimsToSuppress": [],
+            "scopesToAdd": TOKEN_CLAIMS.get("scopes_to_add", []),
+            "scopesToSuppress": TOKEN_CLAIMS.get("scopes_to_suppress", []),
+        }
+    event["response"]["claimsAndScopeOverrideDetails"] = details
+
+
+def handler(event, context):
+    # No user, no ban, no groups.
+    if event["triggerSource"] == "TokenGeneration_ClientCredentials":
+        return event
+
+    attributes = event["request"]["userAttributes"]
+    user_id = attributes.get("sub") or event["userName"]
+    flow = FLOWS.get(event["triggerSource"], "other")
+    profile = None
+    try:
+        profile = get_profile(user_id)
+        denied, reason = is_banned(profile), "banned"
+    except Exception:
+        logger.exception("the ban could not be read")
+        denied, reason = ON_STORE_ERROR != "allow", "store_error"
+    if denied:
+        data = {"flow": flow, "outcome": "denied", "reason": reason}
+        send([create_event(event, "user.sign_in_attempted", user_id, data)])
+        raise SignInDenied
+
+    sent = (event["request"].get("groupConfiguration") or {}).get("groupsToOverride") or []
+    groups = map_groups(sent, attributes)
+    if profile is None:
+        # The table did not answer: nobody gets a group more.
+        groups = [group for group in groups if group in sent]
+    add = [group for group in groups if group not in sent]
+    remove = [group for group in sent if group not in groups]
+
+    client_id = event["callerContext"]["clientId"]
+    if flow == "refresh":
+        messages = [create_event(event, "user.token_refreshed", user_id, {"client_id": client_id})]
+    else:
+        data = {"flow": flow, "client_id": client_id, "groups": groups}
+        messages = [create_event(event, "user.signed_in", user_id, data)]
+    if profile is not None and "cognitoId" not in profile:
+        messages.append(user_confirmed(event, user_id))
+    send(messages)
+    if (add or remove) and GROUP_MEMBERSHIPS_QUEUE_URL:
+        data = {"user_pool_id": event["userPoolId"], "username": event["userName"], "add": add, "remove": remove}
+        send([create_event(event, "user.groups_mapped", user_id, data)], GROUP_MEMBERSHIPS_QUEUE_URL)
+
+    set_response(event, groups, bool(add or remove))
+    return event
