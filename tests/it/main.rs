@@ -26,3 +26,4 @@ mod template;
 mod tidy;
 mod triggers;
 mod user_stats;
+mod weight;

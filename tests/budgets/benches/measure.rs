@@ -1,0 +1,156 @@
+//! Starts every release binary, the floor and the peers, again and again in turn, and prints what they take:
+//! `cargo bench -p budgets -- [--runs N] [--only NAME] [--tls] [--commit]`.
+//!
+//! It builds the floor and itself alone. `cargo build --release` builds the functions, as they are deployed.
+
+#![allow(clippy::print_stdout, reason = "it prints tables")]
+#![allow(clippy::disallowed_methods, reason = "a measurement goes by the machine's clock")]
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use budgets::aws::Aws;
+use budgets::certificates::Authority;
+use budgets::measuring::{Batch, Surroundings, measure};
+use budgets::options::Options;
+use budgets::results::{FLOOR, Results, Samples, over_tls};
+use budgets::subjects::{BATCH_USERS, Subject, Subjects, batch};
+use budgets::tables;
+use jiff::Timestamp;
+
+type Failure = Box<dyn Error>;
+
+/// A thread for everything that is asked of this process: the functions have the other processors for themselves.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(reason) => return failed(&reason.into()),
+    };
+    match run(&options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failed(&failure),
+    }
+}
+
+fn failed(failure: &Failure) -> ExitCode {
+    eprintln!("{failure}");
+    ExitCode::FAILURE
+}
+
+/// Where everything is.
+struct Places {
+    /// The repository.
+    root: PathBuf,
+    /// The release binaries.
+    release: PathBuf,
+    /// What the benchmark writes.
+    outcome: PathBuf,
+    /// The committed results.
+    committed: PathBuf,
+}
+
+impl Places {
+    fn find() -> Result<Self, Failure> {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let release = Path::new(env!("CARGO_BIN_EXE_echo")).parent().ok_or("no folder of binaries")?;
+        let root = package.join("../..").canonicalize()?;
+        let outcome = root.join("target/bench");
+        fs::create_dir_all(outcome.join("log"))?;
+        Ok(Self { root, release: release.to_owned(), outcome, committed: package.join("results.json") })
+    }
+
+    fn log(&self, subject: &str) -> PathBuf {
+        self.outcome.join("log").join(subject.replace([' ', ','], "-")).with_extension("txt")
+    }
+}
+
+async fn run(options: &Options) -> Result<(), Failure> {
+    let places = Places::find()?;
+    let found = Subjects::find(&places.root, &places.release);
+    if !found.missing.is_empty() {
+        let missing = found.missing.join(", ");
+        return Err(format!("not in {}: {missing}. cargo build --release", places.release.display()).into());
+    }
+    for sentence in &found.skipped {
+        eprintln!("skipped: {sentence}");
+    }
+    let mut surroundings = vec![Surroundings { aws: Aws::start(None).await, authority: None }];
+    if options.tls {
+        let Authority { acceptor, certificate, bundle } = Authority::create(&places.outcome.join("tls"))?;
+        let aws = Aws::start(Some(acceptor)).await;
+        surroundings.push(Surroundings { aws, authority: Some((certificate, bundle)) });
+    }
+    let subjects: Vec<&Subject> =
+        found.found.iter().filter(|subject| subject.name == FLOOR || options.wants(&subject.name)).collect();
+
+    let samples = in_turn(options, &places, &subjects, &surroundings).await?;
+    let results =
+        Results { machine: machine(&found.versions), runs: options.runs, subjects: samples.spreads() };
+    println!("{}", tables::all(&results));
+    tell_changes(&places.committed, &results)?;
+    let fresh = places.outcome.join("results.json");
+    fs::write(&fresh, serde_json::to_string_pretty(&results)? + "\n")?;
+    println!("Written to {}", fresh.display());
+    if options.commit {
+        fs::copy(&fresh, &places.committed)?;
+        println!("and to {}", places.committed.display());
+    }
+    Ok(())
+}
+
+/// Measures each subject once in every run, so that what drifts drifts for all. The first run is for the page cache, and
+/// is not counted.
+async fn in_turn(
+    options: &Options,
+    places: &Places,
+    subjects: &[&Subject],
+    surroundings: &[Surroundings],
+) -> Result<Samples, Failure> {
+    let mut samples = Samples::default();
+    for run in 0..=options.runs {
+        eprintln!("run {run} of {}{}", options.runs, if run == 0 { ", not counted" } else { "" });
+        let batches: Vec<Batch> =
+            BATCH_USERS.map(|users| (users, batch(users, run, Timestamp::now()))).into();
+        for around in surroundings {
+            let is_tls = around.authority.is_some();
+            // The floor calls nobody.
+            for subject in subjects.iter().filter(|subject| !is_tls || subject.name != FLOOR) {
+                let name = if is_tls { over_tls(&subject.name) } else { subject.name.clone() };
+                // Batches over TLS take what they take without: the connection is open by then.
+                let batches: &[Batch] = if is_tls { &[] } else { batches.as_slice() };
+                let figures = measure(subject, around, batches, &places.log(&name)).await?;
+                if run > 0 {
+                    samples.add(&name, figures);
+                }
+            }
+        }
+    }
+    Ok(samples)
+}
+
+fn tell_changes(committed: &Path, results: &Results) -> Result<(), Failure> {
+    if !committed.exists() {
+        println!("No results are committed yet: --commit");
+        return Ok(());
+    }
+    let before: Results = serde_json::from_slice(&fs::read(committed)?)?;
+    println!("{}", tables::changes(&before, results));
+    Ok(())
+}
+
+/// What the figures depend on.
+fn machine(versions: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+    let information = read("/proc/cpuinfo");
+    let model = information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let mut machine = versions.clone();
+    machine.insert("processors".to_owned(), processors.to_string());
+    machine.insert("processor".to_owned(), model.map_or("unknown", |(_, model)| model).to_owned());
+    machine.insert("Linux".to_owned(), read("/proc/sys/kernel/osrelease").trim().to_owned());
+    machine
+}

@@ -1,0 +1,303 @@
+//! What is measured: the functions, the floor, and the peers, with the events that they are handed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::results::FLOOR;
+
+/// A trigger.
+#[derive(Clone, Copy, Debug)]
+pub struct Trigger {
+    /// Its name.
+    pub name: &'static str,
+    /// The event that it is handed, in `events/`.
+    pub fixture: &'static str,
+    /// The budget: calls to AWS.
+    pub most_calls: f64,
+}
+
+/// All of them.
+pub const TRIGGERS: [Trigger; 5] = [
+    Trigger { name: "pre-sign-up", fixture: "sign-up", most_calls: 1.0 },
+    Trigger { name: "post-confirmation", fixture: "confirm-sign-up", most_calls: 2.0 },
+    Trigger { name: "pre-authentication", fixture: "authentication", most_calls: 2.0 },
+    Trigger { name: "pre-token-generation", fixture: "authentication", most_calls: 2.0 },
+    Trigger { name: "custom-message", fixture: "sign-up", most_calls: 1.0 },
+];
+
+/// The workers with their events.
+pub const WORKERS: [(&str, &str); 3] = [
+    ("user-stats", "orders-of-two-users"),
+    ("cache-invalidation", "changes-of-two-users"),
+    ("group-membership", "changes-of-two-users"),
+];
+
+/// The peers in Python: of which function, in whose words, and the handler.
+const PYTHON_PEERS: [(&str, &str, &str); 2] = [
+    ("pre-token-generation", "Python", "pre_token_generation.handler"),
+    ("user-stats", "Powertools", "user_stats.handler"),
+];
+
+const NODE_FOLDER: &str = "tests/peers/node";
+const PYTHON_FOLDER: &str = "tests/peers/python";
+/// Python's virtual environment with the packages of the peers.
+const PYTHON: &str = "target/bench/python/bin/python";
+
+/// Users of a batch of [`BATCH_EVENTS`] events.
+pub const BATCH_USERS: [usize; 4] = [1, 10, 100, 1000];
+/// Events of a batch.
+pub const BATCH_EVENTS: usize = 1000;
+
+/// The name of a trigger's peer in Node.js.
+pub fn node_peer(function: &str) -> String {
+    peer(function, "Node.js")
+}
+
+/// The name of user-stats' peer.
+pub fn powertools_peer() -> String {
+    peer("user-stats", "Powertools")
+}
+
+fn peer(function: &str, language: &str) -> String {
+    format!("{function} in {language}")
+}
+
+/// Something that runs as a Lambda function.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Its name in the results.
+    pub name: String,
+    /// The program.
+    pub command: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Variables of its own.
+    pub environment: Vec<(String, String)>,
+    /// What it is started with, and handed when it is warm.
+    pub event: Bytes,
+    /// Whether it is also handed batches of a thousand events.
+    pub takes_batches: bool,
+}
+
+/// The subjects that can be measured here, and why others cannot.
+#[derive(Clone, Debug, Default)]
+pub struct Subjects {
+    /// To be measured.
+    pub found: Vec<Subject>,
+    /// A sentence for each that is left out.
+    pub skipped: Vec<String>,
+    /// Release binaries that are not there.
+    pub missing: Vec<String>,
+    /// What the peers run on.
+    pub versions: BTreeMap<String, String>,
+}
+
+impl Subjects {
+    /// Looks for them: binaries in `release`, peers below `root`, the root of the repository.
+    pub fn find(root: &Path, release: &Path) -> Self {
+        let mut subjects = Self::default();
+        let environments = read_json(&root.join("events/environment.json"));
+        let of = |function: &str, fixture: &str| {
+            let event = event(root, function, fixture);
+            (event, variables(&environments[resource(function)]))
+        };
+        let (event, _) = of("pre-token-generation", "authentication");
+        subjects.add_binary(release, FLOOR, event, Vec::new(), true);
+        for Trigger { name, fixture, .. } in TRIGGERS {
+            let (event, environment) = of(name, fixture);
+            subjects.add_binary(release, name, event, environment, false);
+        }
+        for (name, fixture) in WORKERS {
+            let (event, environment) = of(name, fixture);
+            subjects.add_binary(release, name, event, environment, name == "user-stats");
+        }
+        subjects.add_node(root, of);
+        subjects.add_python(root, of);
+        subjects
+    }
+
+    fn add_binary(
+        &mut self,
+        release: &Path,
+        name: &str,
+        event: Bytes,
+        environment: Vec<(String, String)>,
+        takes_batches: bool,
+    ) {
+        let command = release.join(name);
+        if !command.is_file() {
+            self.missing.push(name.to_owned());
+            return;
+        }
+        let name = name.to_owned();
+        self.found.push(Subject { name, command, arguments: Vec::new(), environment, event, takes_batches });
+    }
+
+    fn add_node(&mut self, root: &Path, of: impl Fn(&str, &str) -> (Bytes, Vec<(String, String)>)) {
+        let folder = root.join(NODE_FOLDER);
+        let Some(node) = on_path("node") else {
+            return self.skipped.push("Node.js: there is no node on the PATH".to_owned());
+        };
+        if !folder.join("node_modules").is_dir() {
+            let sentence = format!("Node.js: the packages are missing: npm ci --prefix {NODE_FOLDER}");
+            return self.skipped.push(sentence);
+        }
+        self.versions.insert("Node.js".to_owned(), version(&node));
+        for Trigger { name, fixture, .. } in TRIGGERS {
+            let (event, environment) = of(name, fixture);
+            let runtime = folder.join("runtime.mjs").display().to_string();
+            self.found.push(Subject {
+                name: node_peer(name),
+                command: node.clone(),
+                arguments: vec![runtime, format!("{name}.handler")],
+                environment,
+                event,
+                takes_batches: false,
+            });
+        }
+    }
+
+    fn add_python(&mut self, root: &Path, of: impl Fn(&str, &str) -> (Bytes, Vec<(String, String)>)) {
+        let (folder, python) = (root.join(PYTHON_FOLDER), root.join(PYTHON));
+        let runtime = folder.join("runtime.py");
+        if !python.is_file() || !runtime.is_file() {
+            return self.skipped.push(format!(
+                "Python: the packages are missing: python3 -m venv target/bench/python && \
+                 target/bench/python/bin/pip install --no-deps -r {PYTHON_FOLDER}/requirements.txt"
+            ));
+        }
+        self.versions.insert("Python".to_owned(), version(&python));
+        for (function, language, handler) in PYTHON_PEERS {
+            let fixture = match function {
+                "user-stats" => "orders-of-two-users",
+                _ => "authentication",
+            };
+            let (event, mut environment) = of(function, fixture);
+            environment.push(("IDEMPOTENCY_TABLE_NAME".to_owned(), "idempotency".to_owned()));
+            environment.push(("LAMBDA_TASK_ROOT".to_owned(), folder.display().to_string()));
+            environment.push(("_HANDLER".to_owned(), handler.to_owned()));
+            self.found.push(Subject {
+                name: peer(function, language),
+                command: python.clone(),
+                arguments: vec![runtime.display().to_string(), handler.to_owned()],
+                environment,
+                event,
+                takes_batches: function == "user-stats",
+            });
+        }
+    }
+}
+
+/// `pre-sign-up` is `PreSignUpFunction` in the template and in `events/environment.json`.
+fn resource(function: &str) -> String {
+    let words = function.split('-').map(|word| {
+        let (first, rest) = word.split_at(1);
+        first.to_uppercase() + rest
+    });
+    words.collect::<String>() + "Function"
+}
+
+fn variables(environment: &Value) -> Vec<(String, String)> {
+    let variables = environment.as_object().into_iter().flatten();
+    variables.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+fn read_json(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A fixture as it is handed over: messages dated now, and managed groups as the rules have them already.
+fn event(root: &Path, function: &str, fixture: &str) -> Bytes {
+    let mut event = read_json(&root.join("events").join(function).join(fixture).with_extension("json"));
+    let records = event.get_mut("Records").and_then(Value::as_array_mut);
+    for record in records.into_iter().flatten() {
+        let mut body: Value =
+            serde_json::from_str(record["body"].as_str().unwrap_or_default()).expect("a body in JSON");
+        body["time"] = json!(Timestamp::now());
+        if !body["data"]["changed_at"].is_null() {
+            body["data"]["changed_at"] = body["time"].clone();
+        }
+        record["body"] = json!(body.to_string());
+    }
+    let groups = event.pointer_mut("/request/groupConfiguration/groupsToOverride");
+    if let Some(groups) = groups.and_then(Value::as_array_mut) {
+        groups.push(json!("Developer"));
+    }
+    event.to_string().into()
+}
+
+/// A batch of [`BATCH_EVENTS`] new orders of so many users in turn, as Lambda hands it over.
+pub fn batch(users: usize, run: usize, now: Timestamp) -> Bytes {
+    let records: Vec<Value> = (0..BATCH_EVENTS)
+        .map(|index| {
+            let order = format!("{}-{run}-{users}-{index}", now.as_millisecond());
+            let body = json!({
+                "specversion": "1.0", "id": format!("order-{order}-placed"), "source": "/shop", "type": "order.placed",
+                "subject": format!("7d8ca528-4931-4254-9273-{:012x}", index % users), "time": now,
+                "datacontenttype": "application/json",
+                "data": {"order_id": order, "amount": "12.50", "currency": "EUR"},
+            });
+            let millis = now.as_millisecond().to_string();
+            json!({
+                "messageId": format!("059f36b4-87a3-44ab-83d2-{index:012x}"),
+                "receiptHandle": "AQEB".repeat(100),
+                "body": body.to_string(),
+                "attributes": {
+                    "ApproximateReceiveCount": "1", "SentTimestamp": millis, "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                    "ApproximateFirstReceiveTimestamp": millis,
+                },
+                "messageAttributes": {},
+                "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:user-events",
+                "awsRegion": "eu-central-1",
+            })
+        })
+        .collect();
+    json!({ "Records": records }).to_string().into()
+}
+
+/// The program of this name that the PATH leads to.
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+fn version(program: &Path) -> String {
+    let output = std::process::Command::new(program).arg("--version").output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_function_s_resource_is_its_name_in_words() {
+        assert_eq!(resource("pre-sign-up"), "PreSignUpFunction");
+    }
+
+    #[test]
+    fn a_batch_is_of_as_many_users_and_every_event_is_new() {
+        let now: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
+        for users in BATCH_USERS {
+            let batch: Value = serde_json::from_slice(&batch(users, 1, now)).unwrap();
+            let (mut subjects, mut ids) = (BTreeSet::new(), BTreeSet::new());
+            for record in batch["Records"].as_array().unwrap() {
+                let body: Value = serde_json::from_str(record["body"].as_str().unwrap()).unwrap();
+                subjects.insert(body["subject"].to_string());
+                ids.insert(body["id"].to_string());
+                assert_eq!(body["time"], "2026-03-02T09:00:00Z");
+            }
+            assert_eq!((subjects.len(), ids.len()), (users, BATCH_EVENTS));
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What the Lambda binaries are made of: few dependencies, one HTTP stack, one TLS stack. `tests/weight/check` weighs them.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// Packages that the binaries of a package are made of, their own included. Another number needs a reason.
+const ACCEPTED: [(&str, usize); 2] = [("triggers", 180), ("workers", 186)];
+/// An update of the SDK may split a package in two.
+const TOLERANCE: usize = 3;
+
+/// What no Lambda binary may link: a second HTTP stack, a second TLS stack, and what tests and operators use.
+const REFUSED: [&str; 17] = [
+    "curl",
+    "isahc",
+    "reqwest",
+    "ureq",
+    "native-tls",
+    "openssl",
+    "openssl-sys",
+    "ring",
+    "s2n-tls",
+    "clap",
+    "indicatif",
+    "proptest",
+    "replay",
+    "schemars",
+    "tests",
+    "winterbaume-core",
+    "winterbaume-dynamodb",
+];
+
+/// What may be there once.
+const ONCE: [&str; 7] = ["aws-lc-rs", "h2", "hyper", "hyper-rustls", "rustls", "tokio", "tokio-rustls"];
+
+/// The packages that a package links, as `name vversion`, without what only runs while it is built.
+fn linked(package: &str) -> BTreeSet<String> {
+    let cargo = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--offline", "--package", package])
+        .args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .unwrap();
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
+    packages(&String::from_utf8(cargo.stdout).unwrap())
+}
+
+/// `name vversion` of each line; behind it may stand a path, or that the package was listed before.
+fn packages(tree: &str) -> BTreeSet<String> {
+    let package = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some(format!("{} {}", words.next()?, words.next()?))
+    };
+    tree.lines().filter_map(package).collect()
+}
+
+fn name(package: &str) -> &str {
+    package.split(' ').next().unwrap_or_default()
+}
+
+#[test]
+fn packages_are_counted_once() {
+    let tree =
+        "workers v0.1.0 (/work/workers)\nhyper v1.12.0\nhyper v1.12.0 (*)\nhttp v0.2.12\nhttp v1.5.0\n\n";
+    let expected = ["http v0.2.12", "http v1.5.0", "hyper v1.12.0", "workers v0.1.0"];
+    assert_eq!(packages(tree).into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_lambda_binary_has_one_http_stack_and_one_tls_stack_and_nothing_of_the_tests() {
+    for (package, _) in ACCEPTED {
+        let linked = linked(package);
+        for refused in linked.iter().filter(|linked| REFUSED.contains(&name(linked))) {
+            panic!("{package} links {refused}");
+        }
+        for once in ONCE {
+            let versions: Vec<&String> = linked.iter().filter(|linked| name(linked) == once).collect();
+            assert!(versions.len() <= 1, "{package} links {versions:?}");
+        }
+        assert!(linked.iter().any(|linked| name(linked) == "hyper"), "{package}: {linked:?}");
+    }
+}
+
+#[test]
+fn a_lambda_binary_has_as_many_dependencies_as_were_accepted() {
+    for (package, accepted) in ACCEPTED {
+        let linked = linked(package);
+        assert!(
+            linked.len().abs_diff(accepted) <= TOLERANCE,
+            "{package} links {} packages, {accepted} were accepted: {linked:#?}",
+            linked.len()
+        );
+    }
+}
