@@ -6,6 +6,8 @@ use anyhow::{Context, Result, anyhow};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{ConfigLoader, Region, SdkConfig};
+use aws_runtime::env_config::file::EnvConfigFiles;
+use aws_types::os_shim_internal::{Env, Fs};
 use clap::Args;
 use shared::config::Environment;
 use shared::queues::Queue;
@@ -46,12 +48,27 @@ impl AccountOptions {
         if let Some(endpoint_url) = &self.endpoint_url {
             loader = loader.endpoint_url(endpoint_url);
         }
+        let environment = Environment::from_process();
+        if let Some(profile) = self.profile.as_deref().or(environment.optional("AWS_PROFILE")) {
+            check_profile(profile).await?;
+        }
         let config = loader.load().await;
         if config.region().is_none() {
             return Err(anyhow!("no region: give --region, or set AWS_REGION"));
         }
-        Ok(Account { config, environment: Environment::from_process() })
+        Ok(Account { config, environment })
     }
+}
+
+/// The SDK takes a profile that is not there for one without settings, and looks for credentials elsewhere.
+async fn check_profile(name: &str) -> Result<()> {
+    let (files, environment) = (EnvConfigFiles::default(), Env::real());
+    let profiles = aws_config::profile::load(&Fs::real(), &environment, &files, None).await;
+    // A file that cannot be read is told by the SDK.
+    if profiles.is_ok_and(|profiles| profiles.get_profile(name).is_none()) {
+        return Err(anyhow!("there is no profile {name} in your AWS configuration"));
+    }
+    Ok(())
 }
 
 /// Somebody waits at a terminal, perhaps far away from the region: patience, and five attempts.
@@ -108,7 +125,7 @@ impl Account {
         };
         let output = call.send().await.map_err(told("GetQueueUrl")).with_context(|| {
             let region = self.config.region().map(Region::as_ref).unwrap_or_default();
-            format!("the queue {name} was not found in {region}")
+            format!("the queue {name} in {region}")
         })?;
         output.queue_url.context("a queue without a URL")
     }

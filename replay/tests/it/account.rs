@@ -300,3 +300,36 @@ async fn a_dead_letter_queue_is_counted_and_nothing_is_taken_out() {
     let (success, _, errors) = shop.run(&["inspect", "no-such-queue"]).await;
     assert!(!success && errors.contains("no-such-queue"), "{errors}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_the_account_says_what_to_do() {
+    let shop = shop().await;
+    for (operation, code, advice) in [
+        ("GetQueueUrl", "ExpiredTokenException", "the credentials have expired: sign in again"),
+        (
+            "GetQueueUrl",
+            "AWS.SimpleQueueService.NonExistentQueue",
+            "no such queue in this account and region",
+        ),
+        ("GetQueueAttributes", "AccessDeniedException", "of the roles in OperatorArns alone"),
+        ("ReceiveMessage", "KmsAccessDenied", "may not do this here"),
+        ("GetQueueUrl", "UnrecognizedClientException", "does not know these credentials"),
+    ] {
+        shop.account.faults.inject(operation, Fault::Error(code), usize::MAX);
+        for command in [
+            &["inspect", "user-events-dlq"][..],
+            &["redrive", "--from", "user-events-dlq", "--to", "user-events"],
+            &["save", "user-events-dlq", "--out", "/dev/null"],
+        ] {
+            let (success, _, errors) = shop.run(command).await;
+            assert!(!success && errors.contains(code) && errors.contains(advice), "{errors}");
+            assert!(errors.starts_with("replay: ") && errors.lines().count() == 1, "{errors}");
+        }
+        shop.account.faults.clear();
+    }
+    let home = tempfile::tempdir().unwrap();
+    let mut command = crate::support::command("http://127.0.0.1:9", &["inspect", "x", "--profile", "nobody"]);
+    command.env("HOME", home.path());
+    let ran = crate::support::run(command).await;
+    assert!(ran.code == 1 && ran.errors.contains("there is no profile nobody"), "{ran:?}");
+}

@@ -46,7 +46,7 @@ const PYTHON_PEERS: [(&str, &str, &str); 2] = [
 const NODE_FOLDER: &str = "tests/peers/node";
 const PYTHON_FOLDER: &str = "tests/peers/python";
 /// Python's virtual environment with the packages of the peers.
-const PYTHON: &str = "target/bench/python/bin/python";
+const PYTHON: &str = "tests/peers/.venv/bin/python";
 
 /// Users of a batch of [`BATCH_EVENTS`] events.
 pub const BATCH_USERS: [usize; 4] = [1, 10, 100, 1000];
@@ -148,27 +148,33 @@ impl Subjects {
             return self.skipped.push(sentence);
         }
         self.versions.insert("Node.js".to_owned(), version(&node));
-        for Trigger { name, fixture, .. } in TRIGGERS {
-            let (event, environment) = of(name, fixture);
-            let runtime = folder.join("runtime.mjs").display().to_string();
-            self.found.push(Subject {
-                name: node_peer(name),
-                command: node.clone(),
-                arguments: vec![runtime, format!("{name}.handler")],
-                environment,
-                event,
-                takes_batches: false,
-            });
+        let is_bundled = folder.join("dist").is_dir();
+        if !is_bundled {
+            self.skipped.push(format!("Node.js bundled: npm run bundle --prefix {NODE_FOLDER}"));
+        }
+        let ways = [("Node.js", ""), ("Node.js bundled", "dist/")];
+        for (language, below) in ways.into_iter().take(if is_bundled { 2 } else { 1 }) {
+            for Trigger { name, fixture, .. } in TRIGGERS {
+                let (event, environment) = of(name, fixture);
+                let runtime = folder.join("runtime.mjs").display().to_string();
+                self.found.push(Subject {
+                    name: peer(name, language),
+                    command: node.clone(),
+                    arguments: vec![runtime, format!("{below}{name}.handler")],
+                    environment,
+                    event,
+                    takes_batches: false,
+                });
+            }
         }
     }
 
     fn add_python(&mut self, root: &Path, of: impl Fn(&str, &str) -> (Bytes, Vec<(String, String)>)) {
         let (folder, python) = (root.join(PYTHON_FOLDER), root.join(PYTHON));
-        let runtime = folder.join("runtime.py");
-        if !python.is_file() || !runtime.is_file() {
+        if !python.is_file() {
             return self.skipped.push(format!(
-                "Python: the packages are missing: python3 -m venv target/bench/python && \
-                 target/bench/python/bin/pip install --no-deps -r {PYTHON_FOLDER}/requirements.txt"
+                "Python: the packages are missing: python3 -m venv tests/peers/.venv && \
+                 tests/peers/.venv/bin/pip install --no-deps -r {PYTHON_FOLDER}/requirements.txt"
             ));
         }
         self.versions.insert("Python".to_owned(), version(&python));
@@ -179,12 +185,13 @@ impl Subjects {
             };
             let (event, mut environment) = of(function, fixture);
             environment.push(("IDEMPOTENCY_TABLE_NAME".to_owned(), "idempotency".to_owned()));
-            environment.push(("LAMBDA_TASK_ROOT".to_owned(), folder.display().to_string()));
-            environment.push(("_HANDLER".to_owned(), handler.to_owned()));
+            environment.push(("PYTHONPATH".to_owned(), folder.display().to_string()));
+            // boto3 does not read AWS_REGION.
+            environment.push(("AWS_DEFAULT_REGION".to_owned(), "eu-central-1".to_owned()));
             self.found.push(Subject {
                 name: peer(function, language),
                 command: python.clone(),
-                arguments: vec![runtime.display().to_string(), handler.to_owned()],
+                arguments: ["-m", "awslambdaric", handler].map(str::to_owned).into(),
                 environment,
                 event,
                 takes_batches: function == "user-stats",
