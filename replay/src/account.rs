@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{ConfigLoader, Region, SdkConfig};
@@ -13,6 +14,7 @@ use shared::config::Environment;
 use shared::queues::Queue;
 use shared::store::Store;
 
+use crate::input::InvalidInput;
 use crate::queues::told;
 
 /// Which account, and how to reach it.
@@ -25,8 +27,13 @@ pub struct AccountOptions {
     #[arg(long, value_name = "NAME", help_heading = "Account")]
     pub region: Option<String>,
     /// Talk to this address instead of AWS. [default: AWS_ENDPOINT_URL]
-    #[arg(long, value_name = "URL", help_heading = "Account")]
+    #[arg(long, value_name = "URL", help_heading = "Account", value_parser = parse_endpoint_url)]
     pub endpoint_url: Option<String>,
+}
+
+fn parse_endpoint_url(text: &str) -> Result<String, String> {
+    let is_url = text.starts_with("http://") || text.starts_with("https://");
+    is_url.then(|| text.to_owned()).ok_or_else(|| "expected http:// or https:// and a host".to_owned())
 }
 
 /// An account that can be reached.
@@ -40,7 +47,9 @@ impl AccountOptions {
     pub async fn open(&self) -> Result<Account> {
         let mut loader = settings(shared::aws::defaults());
         if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
+            // As with the AWS CLI: a profile that is named on the command line goes before keys in the environment.
+            let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+            loader = loader.profile_name(profile).credentials_provider(credentials);
         }
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
@@ -54,9 +63,21 @@ impl AccountOptions {
         }
         let config = loader.load().await;
         if config.region().is_none() {
-            return Err(anyhow!("no region: give --region, or set AWS_REGION"));
+            return InvalidInput::told("no region: give --region, or set AWS_REGION");
         }
         Ok(Account { config, environment })
+    }
+}
+
+/// The region in a queue's ARN, or in its URL where that is AWS's.
+fn region_of(queue: &str) -> Option<&str> {
+    match queue.split([':', '/']).collect::<Vec<_>>().as_slice() {
+        ["arn", _, "sqs", region, ..] => Some(region),
+        ["https", "", "", host, ..] => {
+            let (region, domain) = host.strip_prefix("sqs.")?.split_once('.')?;
+            domain.starts_with("amazonaws.com").then_some(region)
+        }
+        _ => None,
     }
 }
 
@@ -66,7 +87,7 @@ async fn check_profile(name: &str) -> Result<()> {
     let profiles = aws_config::profile::load(&Fs::real(), &environment, &files, None).await;
     // A file that cannot be read is told by the SDK.
     if profiles.is_ok_and(|profiles| profiles.get_profile(name).is_none()) {
-        return Err(anyhow!("there is no profile {name} in your AWS configuration"));
+        return InvalidInput::told(format!("there is no profile {name} in your AWS configuration"));
     }
     Ok(())
 }
@@ -114,6 +135,12 @@ impl Account {
 
     /// The URL of the queue with this name, ARN or URL.
     pub async fn queue_url(&self, name: &str) -> Result<String> {
+        let region = self.config.region().map(Region::as_ref).unwrap_or_default();
+        if let Some(other) = region_of(name).filter(|other| *other != region) {
+            return InvalidInput::told(format!(
+                "{name}: lies in {other}, and you work in {region}; give --region {other}"
+            ));
+        }
         if name.starts_with("https://") || name.starts_with("http://") {
             return Ok(name.to_owned());
         }
@@ -123,22 +150,40 @@ impl Account {
             ["arn", _, "sqs", _, owner, name] => call.queue_name(*name).queue_owner_aws_account_id(*owner),
             _ => call.queue_name(name),
         };
-        let output = call.send().await.map_err(told("GetQueueUrl")).with_context(|| {
-            let region = self.config.region().map(Region::as_ref).unwrap_or_default();
-            format!("the queue {name} in {region}")
-        })?;
+        let output = call.send().await.map_err(told("GetQueueUrl"));
+        let output = output.with_context(|| format!("the queue {name} in {region}"))?;
         output.queue_url.context("a queue without a URL")
     }
 
     fn named(&self, option: &str, given: Option<&str>, variable: &str) -> Result<String> {
-        given
-            .or_else(|| self.environment.optional(variable))
-            .map(str::to_owned)
-            .ok_or_else(|| anyhow!("give {option}, or set {variable}"))
+        given.or_else(|| self.environment.optional(variable)).map_or_else(
+            || InvalidInput::told(format!("give {option}, or set {variable}")),
+            |name| Ok(name.to_owned()),
+        )
     }
 
     /// Who works with the account, as the shell knows them.
     pub fn operator(&self) -> &str {
         self.environment.optional("USER").unwrap_or("replay")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_says_where_it_lies() {
+        for (queue, region) in [
+            ("user-events", None),
+            ("arn:aws:sqs:us-east-1:123456789012:user-events", Some("us-east-1")),
+            ("arn:aws-cn:sqs:cn-north-1:123456789012:user-events", Some("cn-north-1")),
+            ("https://sqs.us-east-1.amazonaws.com/123456789012/user-events", Some("us-east-1")),
+            ("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/user-events", Some("cn-north-1")),
+            ("http://127.0.0.1:4566/123456789012/user-events", None),
+            ("https://sqs.example.com/user-events", None),
+        ] {
+            assert_eq!(region_of(queue), region, "{queue}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Events that are too old for user-stats (more than 30 days), counted all the same: each once, because the marker of one that
 //! was counted is there for EVENT_RETENTION_DAYS after its time. Of older ones nobody knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -23,8 +23,15 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Markers go after EVENT_RETENTION_DAYS; no event is taken in so shortly before.
 const MARGIN_SECONDS: i64 = 24 * 3600;
 
-/// Events of one user or domain, with their bodies.
-pub type LateEvents = BTreeMap<Partition, Vec<(Event, String)>>;
+/// Events by user or domain, with their bodies.
+#[derive(Debug, Default)]
+pub struct LateEvents {
+    /// The events of each.
+    pub of: BTreeMap<Partition, Vec<(Event, String)>>,
+    /// About users that the pool did not know: they count for nobody.
+    pub of_unknown_users: usize,
+    seen: HashSet<(String, String)>,
+}
 
 /// What became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +40,7 @@ pub struct Counted {
     pub applied: usize,
     /// Counted before.
     pub duplicates: usize,
-    /// Of users who were erased: dropped.
+    /// Of users who were erased, or of whom the table knows nothing, which may be because they were erased: dropped.
     pub of_erased_users: usize,
 }
 
@@ -59,12 +66,16 @@ pub fn read(
     if matches!(event.data, Data::Deleted(_) | Data::DataChanged(_) | Data::GroupsMapped(_)) {
         return Err(format!("body: {} counts for nobody", event.data.event_type()));
     }
-    if let Some(partition) = Partition::of(&event) {
-        let of_one = events.entry(partition).or_default();
+    if event.check_time(clock.now()).is_ok() {
+        return Err("body: time: within the last 30 days: user-stats takes it (replay send)".to_owned());
+    }
+    match Partition::of(&event) {
+        None => events.of_unknown_users += 1,
         // A transaction takes each key once.
-        if !of_one.iter().any(|(known, _)| (&known.source, &known.id) == (&event.source, &event.id)) {
-            of_one.push((event, message.body));
+        Some(partition) if events.seen.insert((event.source.clone(), event.id.clone())) => {
+            events.of.entry(partition).or_default().push((event, message.body));
         }
+        Some(_) => {}
     }
     Ok(())
 }
@@ -95,9 +106,11 @@ async fn commit<S: Fold>(
     let mut attempts = 0;
     while !left.is_empty() {
         let stored = store.statistics(&[partition], Consistency::Strong).await?.into_values().next();
+        // The marker of an erasure goes after 32 days: who is not known may have been erased.
+        let is_unknown = stored.is_none() && matches!(partition, Partition::User(_));
         let stored = stored.unwrap_or_default();
         let bookkeeping = StoredStatistics::bookkeeping(&stored)?;
-        if bookkeeping.erased_at.is_some() {
+        if is_unknown || bookkeeping.erased_at.is_some() {
             counted.of_erased_users += left.len();
             return Ok(counted);
         }

@@ -12,7 +12,9 @@
 //! - [`redrive`]: brings dead letters back
 //! - [`save`], [`send`]: a queue in a file, and back
 //! - [`queues`]: what queues say about themselves, and errors that say what to do
-//! - [`messages`]: a message, whole; [`receiving`]: all of a queue; [`filter`]: which are meant
+//! - [`messages`]: a message, whole; [`receiving`]: all of a queue; [`filter`]: which are meant;
+//!   [`mask`]: what may be shown
+//! - [`input`]: what was given is wrong
 //! - [`stop`]: Ctrl-C, and going at a rate
 //! - [`forget`]: erases a user
 //! - [`rebuild`]: works statistics out anew from the stored events
@@ -28,11 +30,13 @@ pub mod embedded;
 pub mod filter;
 pub mod forget;
 pub mod import;
+pub mod input;
 pub mod inspect;
 pub mod journey;
 pub mod late;
 pub mod local;
 pub mod mapping;
+pub mod mask;
 pub mod messages;
 pub mod preview;
 pub mod queues;

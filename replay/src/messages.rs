@@ -97,6 +97,11 @@ impl QueuedMessage {
         attribute.and_then(|attribute| attribute.string_value.as_deref()).unwrap_or(RECEIVED_TOO_OFTEN)
     }
 
+    /// The sentence that goes with it.
+    pub fn sentence(&self) -> Option<&str> {
+        self.message_attributes.get(ERROR_MESSAGE)?.string_value.as_deref()
+    }
+
     /// The body as JSON; null where it is none.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
@@ -108,6 +113,7 @@ impl QueuedMessage {
         let mut attributes = Vec::new();
         for (name, attribute) in &self.message_attributes {
             if name != ERROR_TYPE && name != ERROR_MESSAGE {
+                check_name(name)?;
                 attributes.push((name.clone(), attribute.value(name)?));
             }
         }
@@ -131,6 +137,9 @@ impl QueuedMessage {
             message if message.attributes.len() > MAX_ATTRIBUTES => {
                 refused("messageAttributes: more than 10")
             }
+            message if !message.trace_header.iter().all(|header| header.chars().all(is_allowed)) => {
+                refused("attributes.AWSTraceHeader: has a character that SQS does not take")
+            }
             message if message.group_id.iter().any(|id| !is_group_id(id)) => {
                 refused("attributes.MessageGroupId: expected 1 to 128 ASCII letters, digits or punctuation")
             }
@@ -144,9 +153,26 @@ impl MessageAttribute {
         let unsendable = |reason: &str| Unsendable(format!("messageAttributes.{name}: {reason}"));
         let binary = self.binary_value.as_deref().map(base64::decode).transpose();
         let binary = binary.map_err(|_| unsendable("binaryValue: expected base64"))?;
-        let is_binary = self.data_type.starts_with("Binary");
-        if (is_binary && binary.is_none()) || (!is_binary && self.string_value.is_none()) {
-            return Err(unsendable("expected a stringValue, or of a Binary a binaryValue"));
+        let (kind, custom) = self.data_type.split_once('.').unwrap_or((&self.data_type, "custom"));
+        if !["String", "Number", "Binary"].contains(&kind) || custom.is_empty() || self.data_type.len() > 256
+        {
+            return Err(unsendable(
+                "dataType: expected String, Number or Binary, and perhaps a dot and a type of your own",
+            ));
+        }
+        let is_there = match kind {
+            "Binary" => binary.as_ref().is_some_and(|value| !value.is_empty()) && self.string_value.is_none(),
+            _ => self.string_value.as_ref().is_some_and(|value| !value.is_empty()) && binary.is_none(),
+        };
+        if !is_there {
+            return Err(unsendable("expected a stringValue, or of a Binary a binaryValue, and not empty"));
+        }
+        let text = self.string_value.as_deref().unwrap_or_default();
+        if !text.chars().all(is_allowed) {
+            return Err(unsendable("stringValue: has a character that SQS does not take"));
+        }
+        if kind == "Number" && text.parse::<f64>().is_err() {
+            return Err(unsendable("stringValue: expected a number"));
         }
         let value = MessageAttributeValue::builder().data_type(&self.data_type);
         let value = value.set_string_value(self.string_value.clone()).set_binary_value(binary.map(Blob::new));
@@ -162,6 +188,17 @@ impl From<MessageAttributeValue> for MessageAttribute {
             binary_value: value.binary_value.map(|value| base64::encode(value.as_ref())),
         }
     }
+}
+
+/// SQS: 1 to 256 letters, digits, hyphens, underscores and dots, none of them at an end or beside another; and not AWS's.
+fn check_name(name: &str) -> Result<(), Unsendable> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_theirs = ["aws.", "amazon."].iter().any(|prefix| name.to_ascii_lowercase().starts_with(prefix));
+    let is_dotted = name.starts_with('.') || name.ends_with('.') || name.contains("..");
+    if (1..=256).contains(&name.len()) && name.chars().all(is_allowed) && !is_theirs && !is_dotted {
+        return Ok(());
+    }
+    Err(Unsendable("messageAttributes: a name that SQS does not take".to_owned()))
 }
 
 /// SQS: #x9, #xA, #xD, and all from #x20 on but #xFFFE and #xFFFF.
@@ -280,6 +317,36 @@ mod tests {
         assert_eq!(many.to_send(None).unwrap_err().to_string(), "messageAttributes: more than 10");
         let mut empty = message("{}");
         attribute(&mut empty, "x");
-        assert!(empty.to_send(None).unwrap_err().to_string().starts_with("messageAttributes.x: expected"));
+        assert!(
+            empty
+                .to_send(None)
+                .unwrap_err()
+                .to_string()
+                .starts_with("messageAttributes.x: dataType: expected")
+        );
+        for (data_type, value, told) in [
+            ("Strng", Some("a"), "dataType: expected"),
+            ("String.", Some("a"), "dataType: expected"),
+            ("String", None, "expected a stringValue"),
+            ("String", Some(""), "expected a stringValue"),
+            ("String", Some("\u{1}"), "has a character"),
+            ("Number", Some("abc"), "expected a number"),
+            ("Number.int", Some("7"), ""),
+            ("String.json", Some("{}"), ""),
+        ] {
+            let value = MessageAttribute {
+                data_type: data_type.into(),
+                string_value: value.map(str::to_owned),
+                binary_value: None,
+            };
+            let mut message = message("{}");
+            message.message_attributes.insert("x".into(), value);
+            let sent = message.to_send(None).map_err(|reason| reason.to_string());
+            assert!(sent.err().unwrap_or_default().contains(told), "{data_type}");
+        }
+        for name in ["", ".a", "a.", "a..b", "AWS.x", "amazon.y", "a b", "é"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        assert_eq!(check_name("a-b_c.9"), Ok(()));
     }
 }

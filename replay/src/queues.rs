@@ -7,6 +7,9 @@ use anyhow::{Context, Result, anyhow};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::QueueAttributeName;
+use serde_json::Value;
+
+use crate::input::InvalidInput;
 
 /// SQS: at most so many messages of a queue are invisible at a time.
 pub const MAX_IN_FLIGHT: usize = 120_000;
@@ -20,8 +23,8 @@ pub struct QueueDescription {
     pub arn: String,
     /// Whether it keeps the order of each group.
     pub is_fifo: bool,
-    /// Whether messages go to a dead-letter queue after too many receives.
-    pub has_redrive_policy: bool,
+    /// The dead-letter queue that its messages go to after too many receives, by ARN.
+    pub dead_letter_queue: Option<String>,
     /// About so many messages are visible.
     pub visible: usize,
     /// About so many are invisible: somebody has received them.
@@ -39,7 +42,10 @@ impl QueueDescription {
             url: url.to_owned(),
             arn: arn.clone(),
             is_fifo: attributes.get(&QueueAttributeName::FifoQueue).is_some_and(|value| value == "true"),
-            has_redrive_policy: attributes.contains_key(&QueueAttributeName::RedrivePolicy),
+            dead_letter_queue: attributes.get(&QueueAttributeName::RedrivePolicy).map(|policy| {
+                let policy: Value = serde_json::from_str(policy).unwrap_or_default();
+                policy.get("deadLetterTargetArn").and_then(Value::as_str).unwrap_or_default().to_owned()
+            }),
             visible: count(&attributes, &QueueAttributeName::ApproximateNumberOfMessages),
             invisible: count(&attributes, &QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
         })
@@ -47,13 +53,31 @@ impl QueueDescription {
 
     /// Its name.
     pub fn name(&self) -> &str {
-        self.arn.rsplit(':').next().unwrap_or_default()
+        name(&self.arn)
+    }
+
+    /// Refuses a queue that workers read from. To look is to receive, and each of its messages has only so many receives
+    /// before it becomes a dead letter.
+    pub fn refuse_source_queue(&self) -> Result<()> {
+        match &self.dead_letter_queue {
+            None => Ok(()),
+            Some(arn) => InvalidInput::told(format!(
+                "workers read from {}, and a look counts as one of the receives that its messages have; did you mean its \
+                 dead-letter queue, {}?",
+                self.name(),
+                name(arn)
+            )),
+        }
     }
 
     /// Standard or FIFO.
     pub fn kind(&self) -> &'static str {
         if self.is_fifo { "FIFO" } else { "standard" }
     }
+}
+
+fn name(arn: &str) -> &str {
+    arn.rsplit(':').next().unwrap_or_default()
 }
 
 fn count(attributes: &HashMap<QueueAttributeName, String>, name: &QueueAttributeName) -> usize {
@@ -74,6 +98,7 @@ pub fn with_advice(cause: &str) -> String {
     let is = |words: &[&str]| words.iter().any(|word| cause.contains(word));
     let advice = match () {
         () if is(&["ExpiredToken", "RequestExpired"]) => "the credentials have expired: sign in again",
+        () if is(&["KmsAccessDenied"]) => "your role may not use the queue's KMS key",
         () if is(&["AccessDenied", "NotAuthorized"]) => {
             "your role may not do this here; the queues of the template take calls of the roles in OperatorArns alone"
         }
@@ -98,12 +123,12 @@ pub fn with_advice(cause: &str) -> String {
         () if is(&["failed to load credentials", "loading credentials"]) => {
             "the credentials could not be loaded: sign in again, or give another --profile"
         }
-        () if is(&["dns error", "failed to lookup", "connect"]) => {
+        () if is(&["dns error", "failed to lookup", "client error (Connect)"]) => {
             "AWS cannot be reached: is the region or the --endpoint-url right?"
         }
         () => return cause.to_owned(),
     };
-    format!("{cause} ({advice})")
+    if cause.contains(advice) { cause.to_owned() } else { format!("{cause} ({advice})") }
 }
 
 #[cfg(test)]
@@ -123,5 +148,7 @@ mod tests {
             assert!(told.starts_with(cause) && told.contains(advice), "{told}");
         }
         assert_eq!(with_advice("OverLimit"), "OverLimit");
+        let once = with_advice("KmsAccessDenied");
+        assert_eq!((with_advice(&once), once.contains("KMS key")), (once.clone(), true));
     }
 }

@@ -276,14 +276,19 @@ impl Difference {
             return match (integer(&self.stored), integer(&self.rebuilt)) {
                 (Some(stored), Some(rebuilt)) if self.name.starts_with("last") => rebuilt < stored,
                 (Some(stored), Some(rebuilt)) => rebuilt > stored,
-                (stored, None) => stored.is_some(),
-                (None, Some(_)) => false,
+                (stored, None) => stored.is_some() || self.is_stored_number(),
+                (None, Some(_)) => self.is_stored_number(),
             };
         }
         match (sum(self.stored.as_ref()), sum(self.rebuilt.as_ref())) {
             (Some(stored), Some(rebuilt)) => rebuilt < stored,
-            _ => false,
+            _ => self.is_stored_number(),
         }
+    }
+
+    /// Where a stored number cannot be compared, nobody knows whether it falls.
+    fn is_stored_number(&self) -> bool {
+        matches!(self.stored, Some(Value::Number(_)))
     }
 
     /// For people: `orders               3 -> 4`.

@@ -14,8 +14,9 @@ use anyhow::{Context, Result};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use shared::queues::{MAX_BATCH_ENTRIES, Queue};
-use tokio::time::Instant;
+use shared::time::{Clock, plus_seconds};
 use uuid::Uuid;
 
 use crate::messages::QueuedMessage;
@@ -35,6 +36,7 @@ pub struct Receiving<'a> {
     queue: &'a QueueDescription,
     /// How long what was received stays invisible.
     hold: Duration,
+    clock: &'a Clock,
     stop: &'a Stop,
     state: RefCell<State>,
 }
@@ -46,8 +48,8 @@ pub struct Received {
     pub message: QueuedMessage,
     /// SQS's receipt handle.
     pub receipt: String,
-    /// From then on, somebody else may receive it.
-    pub visible_again: Instant,
+    /// From then on, somebody else may receive it. By the clock on the wall: a machine that slept has missed it.
+    pub visible_again: Timestamp,
 }
 
 struct State {
@@ -56,6 +58,7 @@ struct State {
     again: usize,
     held: BufWriter<File>,
     held_count: usize,
+    is_limited: bool,
     halted: bool,
     error: Option<anyhow::Error>,
 }
@@ -72,27 +75,63 @@ impl State {
 pub struct Report {
     /// Messages seen, each once.
     pub seen: usize,
-    /// Whether there may be more: SQS lends only so many at a time, or they came back faster than they were looked at.
-    pub may_be_more: bool,
+    /// About so many that were visible before were not seen: the count was old, others have received them, or SQS does not
+    /// show them (of a FIFO group it shows ten).
+    pub unseen: usize,
+    /// Whether SQS lends no more, or they came back faster than they could be looked at.
+    pub is_limited: bool,
     /// Messages that are still invisible, because they could not be given back.
     pub still_invisible: usize,
     /// What ended it.
     pub error: Option<anyhow::Error>,
 }
 
+impl Report {
+    /// Whether some of a FIFO queue's messages stand behind others of their group, or SQS lends no more.
+    pub fn may_be_more(&self, queue: &QueueDescription) -> bool {
+        self.is_limited || (queue.is_fifo && self.unseen > 0)
+    }
+
+    /// What was not seen, for people: a line for each thing to know. `hidden` were invisible before.
+    pub fn unseen_text(&self, queue: &QueueDescription) -> String {
+        let mut text = String::new();
+        if self.may_be_more(queue) {
+            let at_most = if queue.is_fifo { "ten of a group" } else { "120,000" };
+            text += &format!("and more, about {}: SQS shows at most {at_most} at a time\n", self.unseen);
+        } else if self.unseen > 0 {
+            text +=
+                &format!("of about {}: others are reading, or the number is old\n", self.seen + self.unseen);
+        }
+        if queue.invisible > 0 {
+            text += &format!(
+                "and about {} that are invisible now: somebody has received them, perhaps a run that was killed (they \
+                 come back within 15 minutes)\n",
+                queue.invisible
+            );
+        }
+        text
+    }
+}
+
 impl<'a> Receiving<'a> {
     /// Nothing is received yet.
-    pub fn new(sqs: &'a Client, queue: &'a QueueDescription, hold: Duration, stop: &'a Stop) -> Result<Self> {
+    pub fn new(
+        (sqs, queue): (&'a Client, &'a QueueDescription),
+        hold: Duration,
+        clock: &'a Clock,
+        stop: &'a Stop,
+    ) -> Result<Self> {
         let held = tempfile::tempfile().context("a temporary file for receipt handles")?;
         let state = State {
             seen: HashSet::new(),
             again: 0,
             held: BufWriter::new(held),
             held_count: 0,
+            is_limited: false,
             halted: false,
             error: None,
         };
-        Ok(Self { sqs, queue, hold, stop, state: state.into() })
+        Ok(Self { sqs, queue, hold, clock, stop, state: state.into() })
     }
 
     /// Receives until nothing comes any more, and hands over what is new, at most ten messages at a time. What `work`
@@ -129,6 +168,11 @@ impl<'a> Receiving<'a> {
         self.stop.is_asked() || self.state.borrow().halted
     }
 
+    /// Messages seen so far, each once.
+    pub fn seen(&self) -> usize {
+        self.state.borrow().seen.len()
+    }
+
     /// Receives no more.
     pub fn halt(&self) {
         self.state.borrow_mut().halted = true;
@@ -136,7 +180,8 @@ impl<'a> Receiving<'a> {
 
     async fn receive(&self) -> Result<Vec<Received>> {
         // From before the call on: rather too early than too late.
-        let visible_again = Instant::now() + self.hold;
+        let hold = i64::try_from(self.hold.as_secs()).unwrap_or(i64::MAX);
+        let visible_again = plus_seconds(self.clock.now(), hold);
         let call = self.sqs.receive_message().queue_url(&self.queue.url).max_number_of_messages(10);
         // Waiting a second asks all of SQS's servers, and not some.
         let call = call.wait_time_seconds(1);
@@ -145,8 +190,11 @@ impl<'a> Receiving<'a> {
         let call = call.message_system_attribute_names(MessageSystemAttributeName::All);
         let messages = match call.send().await {
             Ok(output) => output.messages.unwrap_or_default(),
-            // All that it lends are with us.
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_over_limit()) => Vec::new(),
+            // It lends no more: they are with us, or with others.
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_over_limit()) => {
+                self.state.borrow_mut().is_limited = true;
+                Vec::new()
+            }
             Err(error) => return Err(told("ReceiveMessage")(error)),
         };
         let received = messages.into_iter().map(|mut message| {
@@ -193,14 +241,15 @@ impl<'a> Receiving<'a> {
 
     async fn finish(self) -> Report {
         let state = self.state.into_inner();
-        let may_be_more = state.held_count >= MAX_IN_FLIGHT || state.comes_back_too_soon();
+        let is_limited = state.is_limited || state.held_count >= MAX_IN_FLIGHT || state.comes_back_too_soon();
         let State { seen, held, held_count, error, .. } = state;
+        let unseen = self.queue.visible.saturating_sub(seen.len());
         let queue = Queue::new(self.sqs.clone(), &self.queue.url);
         let (still_invisible, unreadable) = match give_back(&queue, held).await {
             Ok(failed) => (failed, None),
             Err(error) => (held_count, Some(error)),
         };
-        Report { seen: seen.len(), may_be_more, still_invisible, error: error.or(unreadable) }
+        Report { seen: seen.len(), unseen, is_limited, still_invisible, error: error.or(unreadable) }
     }
 }
 

@@ -11,24 +11,39 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::ListMessageMoveTasksResultEntry;
 use shared::events::unique_id;
-use shared::queues::{MAX_BATCH_ENTRIES, Message, Queue, batches};
+use shared::queues::{MAX_BATCH_ENTRIES, Message, Queue, QueueError, Sent, backoff, batches};
 use shared::telemetry::chain;
-use shared::time::Clock;
-use tokio::time::Instant;
+use shared::time::{Clock, plus_seconds, seconds_between};
+use tokio::time::{Instant, sleep};
 
 use crate::filter::Filter;
-use crate::inspect::{Inspection, refuse_source_queue};
+use crate::input::InvalidInput;
+use crate::inspect::Inspection;
 use crate::messages::QueuedMessage;
 use crate::queues::{QueueDescription, told, with_advice};
-use crate::receiving::{Received, Receiving, Report, delete};
+use crate::receiving::{Received, Receiving, delete};
 use crate::report::plural;
 use crate::stop::{Pacer, Stop};
 
 /// How long messages that were received stay invisible, and with them those that stay.
 const HOLD: Duration = Duration::from_secs(900);
 /// A message that becomes visible again sooner is not sent: its deletion might come too late.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN_SECONDS: i64 = 150;
+/// SQS: a FIFO queue swallows a deduplication id for so long.
+const DEDUPLICATION_SECONDS: i64 = 300;
+/// Attempts to send against throttling.
+const MAX_ATTEMPTS: u32 = 6;
+/// The first pause between them; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A move task that SQS has not listed after so many looks is not followed any more.
+const MAX_LOOKS_UNLISTED: u32 = 60;
+/// After an error, so often is looked whether the task was started all the same.
+const MAX_LOOKS_FOR_OURS: u32 = 3;
+/// Reasons of messages that no worker will ever take as they are.
+const HOPELESS: [&str; 5] = ["invalid_data", "not_cloudevents", "not_json", "too_large", "too_old"];
 /// SQS: a move task moves at most so many messages a second.
 pub const MAX_TASK_RATE: u32 = 500;
 /// How often a move task is looked at.
@@ -53,6 +68,8 @@ pub struct Terms {
     pub filter: Filter,
     /// At most so many.
     pub max: Option<usize>,
+    /// What the plan has seen. When so many have gone, and so many were seen, it ends, whatever comes on.
+    pub planned: Option<Planned>,
     /// Messages a second.
     pub rate: Option<u32>,
     /// Whether a FIFO queue is given the old deduplication ids, and not fresh ones.
@@ -61,15 +78,26 @@ pub struct Terms {
     pub by_entry: bool,
 }
 
+/// What a plan has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// So many go.
+    pub goes: usize,
+    /// So many messages were there.
+    pub seen: usize,
+}
+
 /// What would happen.
 #[derive(Debug)]
 pub struct Plan {
     /// The messages that go.
     pub goes: Inspection,
-    /// How many stay.
-    pub stays: usize,
-    /// Whether there may be more than were seen.
-    pub may_be_more: bool,
+    /// The messages that stay.
+    pub stays: Inspection,
+    /// Whether some were not seen: they are invisible, or SQS does not show them.
+    pub has_unseen: bool,
+    /// What was not seen, for people.
+    unseen_text: String,
     /// How.
     pub method: Method,
 }
@@ -96,8 +124,10 @@ pub struct Redriven {
     pub refused: BTreeMap<String, usize>,
     /// They were not meant, or it was cut off. They are where they were.
     pub stayed: usize,
-    /// Whether there may be more than were seen.
-    pub may_be_more: bool,
+    /// Whether it was cut off, so that nobody knows how many stayed.
+    pub is_cut_off: bool,
+    /// What was not seen, for people.
+    unseen_text: String,
     /// Of those that are where they were, so many could not be made visible at once, and will be in 15 minutes at most.
     pub still_invisible: usize,
     /// What ended it before its time.
@@ -109,15 +139,25 @@ impl Route {
     /// letters these are.
     pub async fn new(sqs: Client, from: &str, to: Option<&str>) -> Result<Self> {
         let from = QueueDescription::read(&sqs, from).await.context("--from")?;
-        refuse_source_queue(&from).context("--from")?;
+        from.refuse_source_queue().context("--from")?;
         let call = sqs.list_dead_letter_source_queues().queue_url(&from.url);
         let sources = call.send().await.map(|output| output.queue_urls);
         let to = match (to, &sources) {
             (Some(to), _) => to.to_owned(),
             (None, Ok(sources)) => match sources.as_slice() {
                 [source] => source.clone(),
-                [] => bail!("--to: no queue has {} as its dead-letter queue; say where to", from.name()),
-                _ => bail!("--to: several queues have {} as their dead-letter queue; say which", from.name()),
+                [] => {
+                    let told =
+                        format!("--to: no queue has {} as its dead-letter queue; say where to", from.name());
+                    return InvalidInput::told(told);
+                }
+                _ => {
+                    let told = format!(
+                        "--to: several queues have {} as their dead-letter queue; say which",
+                        from.name()
+                    );
+                    return InvalidInput::told(told);
+                }
             },
             (None, Err(_)) => {
                 let error = sources.map_err(told("ListDeadLetterSourceQueues")).err();
@@ -126,16 +166,13 @@ impl Route {
         };
         let to = QueueDescription::read(&sqs, &to).await.context("--to")?;
         if from.arn == to.arn {
-            bail!("--to: is the same queue as --from");
+            return InvalidInput::told("--to: is the same queue as --from");
         }
         if from.is_fifo != to.is_fifo {
-            bail!(
-                "--to: {} is a {} queue, and {} a {} queue",
-                to.name(),
-                to.kind(),
-                from.name(),
-                from.kind()
-            );
+            let (from_kind, to_kind) = (from.kind(), to.kind());
+            let told =
+                format!("--to: {} is a {to_kind} queue, and {} a {from_kind} queue", to.name(), from.name());
+            return InvalidInput::told(told);
         }
         let is_dead_letter_queue = sources.is_ok_and(|sources| !sources.is_empty());
         Ok(Self { sqs, from, to, is_dead_letter_queue })
@@ -149,7 +186,7 @@ impl Route {
         stop: &Stop,
         progress: &dyn Fn(usize),
     ) -> Result<Plan> {
-        let looked = RefCell::new((Inspection::default(), 0, false));
+        let looked = RefCell::new((Inspection::default(), Inspection::default(), false));
         let look = async |receiving: &Receiving<'_>, received: Vec<Received>| {
             let mut looked = looked.borrow_mut();
             let (goes, stays, parked) = &mut *looked;
@@ -158,19 +195,17 @@ impl Route {
                 if terms.filter.is_met_by(message, clock) && terms.max.is_none_or(|max| goes.messages < max) {
                     goes.add(message, 0, clock.now());
                 } else {
-                    *stays += 1;
+                    stays.add(message, 0, clock.now());
                 }
             }
-            progress(goes.messages + *stays);
+            progress(goes.messages + stays.messages);
             receiving.hold(received)
         };
-        let report = Receiving::new(&self.sqs, &self.from, HOLD, stop)?.each(look).await;
-        let Report { seen, may_be_more, still_invisible, error } = report;
-        // Of a FIFO group, SQS shows ten messages, and the next ones when those have gone.
-        let may_be_more = may_be_more || (self.from.is_fifo && self.from.visible > seen);
-        if let Some(error) = error {
+        let mut report = Receiving::new((&self.sqs, &self.from), HOLD, clock, stop)?.each(look).await;
+        if let Some(error) = report.error.take() {
             return Err(error.context("nothing was sent"));
         }
+        let still_invisible = report.still_invisible;
         if still_invisible > 0 {
             bail!(
                 "nothing was sent; {still_invisible} messages stay invisible for up to 15 minutes: may you change \
@@ -178,11 +213,13 @@ impl Route {
             );
         }
         let (goes, stays, parked) = looked.into_inner();
-        Ok(Plan { method: self.method(terms, parked, may_be_more), goes, stays, may_be_more })
+        let has_unseen = report.unseen > 0 || report.is_limited || self.from.invisible > 0;
+        let unseen_text = report.unseen_text(&self.from);
+        Ok(Plan { method: self.method(terms, parked, has_unseen), goes, stays, has_unseen, unseen_text })
     }
 
     /// SQS moves messages by itself where all are meant, as they are.
-    fn method(&self, terms: &Terms, parked: bool, may_be_more: bool) -> Method {
+    fn method(&self, terms: &Terms, parked: bool, has_unseen: bool) -> Method {
         match terms {
             Terms { by_entry: true, .. } => Method::ByEntry("--by-entry"),
             Terms { filter, .. } if !filter.is_empty() => Method::ByEntry("not all are meant"),
@@ -192,7 +229,7 @@ impl Route {
             }
             Terms { keep_deduplication_ids: true, .. } => Method::ByEntry("--keep-deduplication-ids"),
             _ if parked => Method::ByEntry("the reasons of parked messages are taken off"),
-            _ if may_be_more => Method::ByEntry("not all could be looked at"),
+            _ if has_unseen => Method::ByEntry("not all could be looked at"),
             _ if !self.is_dead_letter_queue => {
                 Method::ByEntry("no queue names it as its dead-letter queue, or you may not ask")
             }
@@ -200,7 +237,8 @@ impl Route {
         }
     }
 
-    /// Copies messages and deletes them, entry by entry, until none is left that is meant. What stays is given back.
+    /// Copies messages and deletes them, entry by entry, until none is left that is meant, or `max` have gone: where a worker
+    /// parks all of them again, it would never end. What stays is given back.
     pub async fn by_entry(
         &self,
         terms: &Terms,
@@ -214,21 +252,25 @@ impl Route {
             clock,
             stop,
             progress,
-            target: Queue::new(self.sqs.clone(), &self.to.url),
+            target: Queue::new(self.sqs.clone(), &self.to.url).without_retries(),
             name: unique_id(clock.now()),
             pacer: Pacer::new(terms.rate),
             begun: RefCell::new(0),
+            old_ids: RefCell::default(),
             outcome: RefCell::default(),
         };
-        let receiving = match Receiving::new(&self.sqs, &self.from, HOLD, stop) {
+        let receiving = match Receiving::new((&self.sqs, &self.from), HOLD, clock, stop) {
             Ok(receiving) => receiving,
             Err(error) => return Redriven { error: Some(error), ..Redriven::default() },
         };
         let report = receiving.each(async |receiving, received| run.work(receiving, received).await).await;
         let mut outcome = run.outcome.into_inner();
-        outcome.may_be_more = report.may_be_more;
         outcome.still_invisible = report.still_invisible;
-        outcome.error = outcome.error.or(report.error);
+        outcome.is_cut_off = stop.is_asked() || report.error.is_some();
+        if !outcome.is_cut_off && terms.max.is_none_or(|max| run.begun.into_inner() < max) {
+            outcome.unseen_text = report.unseen_text(&self.from);
+        }
+        outcome.error = report.error;
         outcome
     }
 
@@ -240,27 +282,48 @@ impl Route {
         stop: &Stop,
         progress: &dyn Fn(usize, Option<usize>),
     ) -> Result<usize> {
+        // What it lists first is the latest: ours, once it is listed.
+        let before =
+            self.latest_task().await.context("nothing was moved")?.map(|task| task.started_timestamp());
         let call = self.sqs.start_message_move_task().source_arn(&self.from.arn);
         let call = call.destination_arn(&self.to.arn);
         let call = call.set_max_number_of_messages_per_second(rate.and_then(|rate| i32::try_from(rate).ok()));
         let started = call.send().await.map_err(told("StartMessageMoveTask"));
-        let handle = started.context("nothing was moved; with --by-entry it goes without SQS's help")?;
-        let handle = handle.task_handle.unwrap_or_default();
-        let (mut moved, mut cancelled) = (0, false);
+        if let Err(error) = started {
+            // It may have been started all the same, by an attempt whose answer was lost.
+            let is_ours = |task: &ListMessageMoveTasksResultEntry| {
+                Some(task.started_timestamp()) != before && task.destination_arn() == Some(&self.to.arn)
+            };
+            let mut looks = 0;
+            while !self.latest_task().await?.is_some_and(|task| is_ours(&task)) {
+                looks += 1;
+                if looks == MAX_LOOKS_FOR_OURS {
+                    return Err(
+                        error.context("nothing was moved; with --by-entry it goes without SQS's help")
+                    );
+                }
+                sleep(POLL).await;
+            }
+        }
+        let (mut moved, mut cancelled, mut unlisted) = (0, false, 0);
         loop {
             if cancelled {
                 tokio::time::sleep(POLL).await;
             } else if !stop.sleep_until(Instant::now() + POLL).await {
-                // What is under way still goes: its answer is not the last count.
-                let cancelling = self.sqs.cancel_message_move_task().task_handle(&handle).send().await;
-                cancelling.map_err(told("CancelMessageMoveTask")).context("the task goes on in SQS")?;
                 cancelled = true;
             }
-            let call = self.sqs.list_message_move_tasks().source_arn(&self.from.arn).max_results(1);
-            let output = call.send().await.map_err(told("ListMessageMoveTasks"));
-            let output = output.context("the task goes on in SQS, and cannot be followed")?;
-            // The latest task comes first; for some moments it may not be listed.
-            let Some(task) = output.results().first() else { continue };
+            let task = self.latest_task().await.context("the task goes on in SQS, and cannot be followed")?;
+            let Some(task) = task.filter(|task| Some(task.started_timestamp()) != before) else {
+                unlisted += 1;
+                if unlisted > MAX_LOOKS_UNLISTED {
+                    bail!("the task was started, and SQS does not list it: look at the queues");
+                }
+                continue;
+            };
+            if let (true, Some(handle)) = (cancelled, task.task_handle()) {
+                // What is under way still goes, and it may have ended meanwhile: the list tells.
+                let _ = self.sqs.cancel_message_move_task().task_handle(handle).send().await;
+            }
             moved = to_usize(task.approximate_number_of_messages_moved()).max(moved);
             progress(moved, task.approximate_number_of_messages_to_move().map(to_usize));
             match task.status().unwrap_or_default() {
@@ -279,8 +342,32 @@ impl Route {
     }
 }
 
+impl Route {
+    /// The move task of the dead-letter queue that was started last.
+    async fn latest_task(&self) -> Result<Option<ListMessageMoveTasksResultEntry>> {
+        let call = self.sqs.list_message_move_tasks().source_arn(&self.from.arn).max_results(1);
+        let output = call.send().await.map_err(told("ListMessageMoveTasks"))?;
+        Ok(output.results.unwrap_or_default().into_iter().next())
+    }
+}
+
 fn to_usize(count: i64) -> usize {
     usize::try_from(count).unwrap_or_default()
+}
+
+/// Sends a batch, and once more after a pause where SQS throttles: it took nothing then. Other failures are not tried again,
+/// so that nothing comes twice without a word.
+pub async fn send_patiently(queue: &Queue, batch: Vec<(usize, Message)>) -> Result<Sent, QueueError> {
+    let mut attempts = 1;
+    loop {
+        match queue.try_send(batch.clone()).await {
+            Err(error) if error.is_throttled() && attempts < MAX_ATTEMPTS => {
+                sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, fastrand::f64())).await;
+                attempts += 1;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// One run of [`Route::by_entry`].
@@ -297,6 +384,8 @@ struct Run<'a> {
     pacer: Pacer,
     /// Messages that are sent or were: never more than `max`.
     begun: RefCell<usize>,
+    /// Old deduplication ids that were sent.
+    old_ids: RefCell<HashSet<String>>,
     outcome: RefCell<Redriven>,
 }
 
@@ -314,6 +403,11 @@ impl Run<'_> {
         self.leave(receiving, others)?;
         let mut sendable = Vec::new();
         for received in meant {
+            if let Some(reason) = self.would_be_swallowed(&received.message) {
+                self.refuse(reason);
+                receiving.hold([received])?;
+                continue;
+            }
             match received.message.to_send(self.deduplication_id(&received.message)) {
                 Ok(message) => sendable.push((received, message)),
                 Err(reason) => {
@@ -325,15 +419,35 @@ impl Run<'_> {
         for batch in self.batches(sendable) {
             self.copy(receiving, batch).await?;
         }
+        let begun = *self.begun.borrow();
+        if self.terms.planned.is_some_and(|planned| begun >= planned.goes && receiving.seen() >= planned.seen)
+        {
+            receiving.halt();
+        }
         Ok(())
     }
 
     /// Takes one of the `max`.
     fn begin(&self) -> bool {
         let mut begun = self.begun.borrow_mut();
-        let is_one_more = self.terms.max.is_none_or(|max| *begun < max);
+        let at_most = [self.terms.max, self.terms.planned.map(|planned| planned.goes)];
+        let is_one_more = at_most.iter().flatten().all(|at_most| *begun < *at_most);
         *begun += usize::from(is_one_more);
         is_one_more
+    }
+
+    /// Why a FIFO queue would take the copy and throw it away, where its old deduplication id is kept.
+    fn would_be_swallowed(&self, message: &QueuedMessage) -> Option<&'static str> {
+        let old = message.deduplication_id().filter(|_| self.terms.keep_deduplication_ids)?;
+        if !self.old_ids.borrow_mut().insert(old.to_owned()) {
+            return Some("its deduplication id came before in this run");
+        }
+        let now = self.clock.now();
+        let is_young = |at| seconds_between(at, now) < DEDUPLICATION_SECONDS as f64;
+        message
+            .sent_at()
+            .is_none_or(is_young)
+            .then_some("sent less than five minutes ago, with its deduplication id")
     }
 
     fn deduplication_id(&self, message: &QueuedMessage) -> Option<String> {
@@ -374,14 +488,6 @@ impl Run<'_> {
         if !go {
             return self.leave(receiving, batch.into_iter().map(|(received, _)| received).collect());
         }
-        let latest = Instant::now() + MARGIN;
-        let (batch, stale): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|(received, _)| received.visible_again > latest);
-        for (received, _) in &stale {
-            // It becomes visible, and is received anew.
-            receiving.forget(received);
-            *self.begun.borrow_mut() -= 1;
-        }
         let (received, messages): (Vec<Received>, Vec<Message>) = batch.into_iter().unzip();
         for batch in batches(messages) {
             self.send(receiving, &received, batch).await?;
@@ -396,13 +502,25 @@ impl Run<'_> {
         received: &[Received],
         batch: Vec<(usize, Message)>,
     ) -> Result<()> {
-        let indexes: Vec<usize> = batch.iter().map(|(index, _)| *index).collect();
         let of =
             |indexes: &[usize]| indexes.iter().filter_map(|i| received.get(*i)).cloned().collect::<Vec<_>>();
+        let latest = plus_seconds(self.clock.now(), MARGIN_SECONDS);
+        let (batch, stale): (Vec<_>, Vec<_>) = batch.into_iter().partition(|(index, _)| {
+            received.get(*index).is_some_and(|received| received.visible_again > latest)
+        });
+        for received in stale.iter().filter_map(|(index, _)| received.get(*index)) {
+            // It becomes visible, and is received anew.
+            receiving.forget(received);
+            *self.begun.borrow_mut() -= 1;
+        }
+        let indexes: Vec<usize> = batch.iter().map(|(index, _)| *index).collect();
+        if indexes.is_empty() {
+            return Ok(());
+        }
         if receiving.is_over() {
             return self.leave(receiving, of(&indexes));
         }
-        let sent = match self.target.try_send(batch).await {
+        let sent = match send_patiently(&self.target, batch).await {
             Ok(sent) => sent,
             Err(error) => {
                 // SQS has answered, and taken nothing.
@@ -417,6 +535,8 @@ impl Run<'_> {
         };
         sent.refused.values().for_each(|code| self.refuse(code));
         let not_accepted: Vec<usize> = indexes.into_iter().filter(|i| !sent.accepted.contains(i)).collect();
+        // SQS said nothing of some of them.
+        self.outcome.borrow_mut().in_doubt += not_accepted.len() - sent.refused.len().min(not_accepted.len());
         receiving.hold(of(&not_accepted))?;
         if self.route.to.is_fifo && !not_accepted.is_empty() {
             // What follows in the group would overtake it.
@@ -467,50 +587,74 @@ impl Plan {
     }
 
     fn write(&self, out: &mut String, route: &Route) -> std::fmt::Result {
-        writeln!(out, "from  {}", route.from.name())?;
-        writeln!(out, "to    {}", route.to.name())?;
+        writeln!(out, "from  {}", route.from.arn)?;
+        writeln!(out, "to    {}", route.to.arn)?;
         match self.method {
             Method::MoveTask => writeln!(out, "how   SQS moves them by itself (a move task)")?,
             Method::ByEntry(why) => writeln!(out, "how   copied and deleted entry by entry: {why}")?,
         }
         let goes = if self.goes.messages == 1 { "goes" } else { "go" };
         write!(out, "\n{} {goes}", plural(self.goes.messages, "message"))?;
-        if self.stays > 0 {
-            write!(out, ", {} stay{}", self.stays, if self.stays == 1 { "s" } else { "" })?;
+        let stays = self.stays.messages;
+        if stays > 0 {
+            write!(out, ", {stays} stay{}", if stays == 1 { "s" } else { "" })?;
         }
         writeln!(out)?;
-        if self.may_be_more {
-            let at_most = if route.from.is_fifo { "ten of a group" } else { "120,000" };
-            writeln!(out, "and more that could not be seen: SQS shows at most {at_most} at a time")?;
+        write!(out, "{}", self.unseen_text)?;
+        let hopeless =
+            |(reason, count): (&String, &usize)| HOPELESS.contains(&reason.as_str()).then_some(*count);
+        let hopeless: usize = self.goes.by_reason.iter().filter_map(hopeless).sum();
+        if hopeless > 0 {
+            writeln!(
+                out,
+                "of these, no worker takes {hopeless} as they are: mend them in a file (replay help save)"
+            )?;
         }
-        self.goes.write_tables(out, "")
+        if self.goes.messages > 0 || stays == 0 {
+            return self.goes.write_tables(out);
+        }
+        writeln!(out, "\nWhat stays")?;
+        self.stays.write_tables(out)
+    }
+
+    /// What it has seen. Where more could not be seen, as many go as SQS counts.
+    pub fn planned(&self, route: &Route) -> Planned {
+        let counted = if self.has_unseen { route.from.visible } else { 0 };
+        let seen = self.goes.messages + self.stays.messages;
+        Planned { goes: self.goes.messages.max(counted), seen: seen.max(counted) }
     }
 }
 
 impl Redriven {
     /// For people: a line for each thing to know.
     pub fn text(&self) -> String {
-        let stayed = if self.stayed > 0 { format!(", {} stayed", self.stayed) } else { String::new() };
+        let stayed = match self.stayed {
+            _ if self.is_cut_off => ", the others are where they were".to_owned(),
+            0 => String::new(),
+            stayed => format!(", {stayed} stayed"),
+        };
         let mut lines = vec![format!("{} moved{stayed}", plural(self.moved, "message"))];
         let mut line = |count: usize, text: &str| {
             if count > 0 {
                 lines.push(format!("{count} {text}"));
             }
         };
-        line(self.in_both, "sent, but not deleted: in both queues; a rerun sends them once more");
+        line(
+            self.in_both,
+            "sent, and perhaps not deleted: a rerun sends those once more that are still there",
+        );
         line(self.in_doubt, "in doubt: still there, and perhaps sent; a rerun sends them once more");
         for (reason, count) in &self.refused {
             line(*count, &format!("stayed, because SQS refused them: {reason}"));
         }
         line(self.still_invisible, "of those that stayed are invisible for up to 15 minutes");
-        if self.may_be_more {
-            lines.push("there may be more: SQS lends at most 120,000 at a time; run it again".to_owned());
-        }
+        lines.extend(self.unseen_text.lines().map(str::to_owned));
         lines.join("\n") + "\n"
     }
 
     /// Whether all that was meant went.
     pub fn is_complete(&self) -> bool {
-        self.error.is_none() && self.refused.is_empty() && self.in_both == 0 && self.in_doubt == 0
+        let has_gone = self.refused.is_empty() && self.in_both == 0 && self.in_doubt == 0;
+        self.error.is_none() && has_gone && self.unseen_text.is_empty()
     }
 }

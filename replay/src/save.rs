@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,7 +14,7 @@ use shared::time::Clock;
 use uuid::Uuid;
 
 use crate::filter::Filter;
-use crate::inspect::refuse_source_queue;
+use crate::input::InvalidInput;
 use crate::messages::QueuedMessage;
 use crate::queues::QueueDescription;
 use crate::receiving::{Received, Receiving, delete, key};
@@ -27,14 +27,15 @@ pub const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A file that messages are saved to.
 pub struct Target {
-    out: BufWriter<Box<dyn Write>>,
+    out: Box<dyn Write>,
     /// To wait until it is on the disk; `None` for a pipe.
     file: Option<File>,
     known: HashSet<Uuid>,
+    is_broken: bool,
     /// Messages that the file had before.
     pub before: usize,
-    /// Whether its last line was cut off, and has been taken off.
-    pub was_cut_off: bool,
+    /// Where its last line lies now, which was cut off.
+    pub cut_off: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -48,10 +49,10 @@ pub struct Saved {
     pub others: usize,
     /// Messages deleted from the queue.
     pub deleted: usize,
-    /// Messages that could not be deleted: they are in the file and in the queue.
+    /// Messages that were perhaps not deleted: they are in the file, and perhaps in the queue.
     pub undeleted: usize,
-    /// Whether there may be more than were seen.
-    pub may_be_more: bool,
+    /// What was not seen, for people.
+    pub unseen_text: String,
     /// Messages that could not be made visible at once, and will be in 15 minutes at most.
     pub still_invisible: usize,
     /// What ended it before its time.
@@ -65,7 +66,7 @@ impl Target {
     }
 
     fn new(out: Box<dyn Write>, file: Option<File>) -> Self {
-        Self { out: BufWriter::new(out), file, known: HashSet::new(), before: 0, was_cut_off: false }
+        Self { out, file, known: HashSet::new(), is_broken: false, before: 0, cut_off: None }
     }
 
     /// A new file, readable by its owner alone: it holds personal data.
@@ -80,46 +81,52 @@ impl Target {
                 return Ok(Self::new(Box::new(OpenOptions::new().write(true).open(path)?), None));
             }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                bail!("is there already; with --resume it goes on where it ends")
+                return InvalidInput::told("is there already; with --resume it goes on where it ends");
             }
             file => file?,
         };
+        lock(&file)?;
         Ok(Self::new(Box::new(file.try_clone()?), Some(file)))
     }
 
-    /// A file of an earlier run, to go on where it ends. Where its last line was cut off, takes it off: its message is
-    /// still in the queue, since its line never was on the disk.
+    /// A file of an earlier run, to go on where it ends. A last line that was cut off is moved to a file beside it; its
+    /// message is still in the queue, since its line never was on the disk. Nothing is done to a file that is not of
+    /// `replay save`.
     pub fn resume(path: &Path) -> Result<Self> {
         let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+        lock(&file)?;
         let mut known = HashSet::new();
         let mut whole = 0;
-        let mut was_cut_off = false;
-        {
-            let mut reader = BufReader::new(&mut file);
-            let mut line = Vec::new();
-            for number in 1_usize.. {
-                line.clear();
-                let read = reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line)?;
-                match QueuedMessage::from_line(&line) {
-                    _ if read == 0 => break,
-                    Ok(None) => {}
-                    Ok(Some(message)) if line.ends_with(b"\n") => {
-                        known.insert(key(&message.message_id));
+        let mut tail = Vec::new();
+        let mut lines = Lines::new(file.try_clone()?);
+        while let Some((number, line)) = lines.next()? {
+            match QueuedMessage::from_line(&line) {
+                Ok(message) => {
+                    known.extend(message.map(|message| key(&message.message_id)));
+                    if !line.ends_with(b"\n") {
+                        file.write_all(b"\n")?;
                     }
-                    Err(reason) if line.ends_with(b"\n") => bail!("line {number}: {reason}"),
-                    // Cut off, perhaps right before its end.
-                    _ => {
-                        was_cut_off = true;
-                        break;
-                    }
+                    whole += line.len() as u64;
                 }
-                whole += read as u64;
+                Err(_) if is_cut_off(&line) => tail = line,
+                Err(reason) => return InvalidInput::told(format!("line {number}: {reason}")),
             }
         }
-        file.set_len(whole)?;
-        file.seek(SeekFrom::End(0))?;
+        let mut cut_off = None;
+        if !tail.is_empty() {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".cut-off");
+            let beside = PathBuf::from(name);
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&beside)?
+                .write_all(&[&tail[..], b"\n"].concat())?;
+            file.set_len(whole)?;
+            cut_off = Some(beside);
+        }
         let before = known.len();
-        Ok(Self { known, before, was_cut_off, ..Self::new(Box::new(file.try_clone()?), Some(file)) })
+        Ok(Self { known, before, cut_off, ..Self::new(Box::new(file.try_clone()?), Some(file)) })
     }
 
     /// Whether it is a pipe or a device, of which nobody knows whether it keeps what is written.
@@ -127,20 +134,26 @@ impl Target {
         self.file.is_none()
     }
 
-    /// Writes messages that are not there yet; answers how many.
+    /// Writes messages that are not there yet; answers how many. After an error it writes no more: what follows would stand
+    /// behind half a line.
     fn write(&mut self, messages: &[Received], onto_disk: bool) -> Result<usize> {
-        let mut written = 0;
-        for Received { message, .. } in messages {
-            if self.known.contains(&key(&message.message_id)) {
-                continue;
-            }
-            serde_json::to_writer(&mut self.out, message)?;
-            self.out.write_all(b"\n")?;
-            written += 1;
+        if self.is_broken {
+            bail!("could not be written before");
         }
+        let (mut lines, mut written) = (Vec::new(), 0);
+        for Received { message, .. } in messages {
+            if !self.known.contains(&key(&message.message_id)) {
+                serde_json::to_writer(&mut lines, message)?;
+                lines.push(b'\n');
+                written += 1;
+            }
+        }
+        self.is_broken = true;
+        self.out.write_all(&lines)?;
         if onto_disk {
             self.sync()?;
         }
+        self.is_broken = false;
         Ok(written)
     }
 
@@ -148,6 +161,57 @@ impl Target {
         self.out.flush()?;
         self.file.as_ref().map_or(Ok(()), File::sync_data)?;
         Ok(())
+    }
+}
+
+/// Nobody else may write to a file meanwhile.
+pub(crate) fn lock(file: &File) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(std::fs::TryLockError::WouldBlock) => bail!("another replay is at work on it"),
+        // A file system without locks.
+        Err(std::fs::TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+/// Whether a last line begins as ours do, and ends too early.
+fn is_cut_off(line: &[u8]) -> bool {
+    let is_eof = |text| serde_json::from_str::<serde_json::Value>(text).is_err_and(|error| error.is_eof());
+    let begins_as_ours = line.starts_with(b"{\"messageId\":\"") || b"{\"messageId\":\"".starts_with(line);
+    // Perhaps in the middle of a character.
+    let text = String::from_utf8_lossy(line);
+    begins_as_ours && !line.ends_with(b"\n") && is_eof(&text)
+}
+
+/// The lines of a file, from 1 on, with their ends. Memory holds one at a time.
+pub struct Lines {
+    reader: BufReader<File>,
+    number: usize,
+}
+
+impl Lines {
+    /// Of the file at `path`.
+    pub fn open(path: &Path) -> Result<Self> {
+        Ok(Self::new(File::open(path)?))
+    }
+
+    pub(crate) fn new(file: File) -> Self {
+        Self { reader: BufReader::new(file), number: 0 }
+    }
+
+    /// The next one. An error where it is longer than any message.
+    #[expect(clippy::should_implement_trait, reason = "it can fail")]
+    pub fn next(&mut self) -> Result<Option<(usize, Vec<u8>)>> {
+        let mut line = Vec::new();
+        let read = self.reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line)?;
+        self.number += 1;
+        if read as u64 == MAX_LINE_BYTES {
+            return InvalidInput::told(format!(
+                "line {}: more than 16 MiB: is it a file of replay save?",
+                self.number
+            ));
+        }
+        Ok((read > 0).then_some((self.number, line)))
     }
 }
 
@@ -167,12 +231,13 @@ impl QueuedMessage {
         let message = message.map_err(|error| {
             use serde_json::error::Category;
             match (error.inner().classify(), error.path().to_string().as_str()) {
-                (Category::Eof, _) => "is cut off".to_owned(),
+                (Category::Eof, _) => "is no whole message; each line is one (jq -c)".to_owned(),
                 (Category::Syntax | Category::Io, _) => {
                     format!("is no JSON from column {} on", error.inner().column())
                 }
-                (Category::Data, path) if FIELDS.contains(&path.split('.').next().unwrap_or_default()) => {
-                    format!("{path}: is not as replay save writes it")
+                // The rest of the path may be anybody's key.
+                (Category::Data, path) if FIELDS.contains(&field(path)) => {
+                    format!("{}: is not as replay save writes it", field(path))
                 }
                 (Category::Data, _) => {
                     format!("is no message of replay save: expected {}", FIELDS.join(", "))
@@ -184,6 +249,10 @@ impl QueuedMessage {
     }
 }
 
+fn field(path: &str) -> &str {
+    path.split(['.', '[']).next().unwrap_or_default()
+}
+
 /// Writes the messages of a queue to a file, and gives them back, or deletes them once they are on the disk.
 pub async fn save(
     (sqs, queue): (&Client, &QueueDescription),
@@ -193,7 +262,7 @@ pub async fn save(
     stop: &Stop,
     progress: &dyn Fn(usize),
 ) -> Saved {
-    let receiving = match refuse_source_queue(queue).and_then(|()| Receiving::new(sqs, queue, HOLD, stop)) {
+    let receiving = match Receiving::new((sqs, queue), HOLD, clock, stop) {
         Ok(receiving) => receiving,
         Err(error) => return Saved { error: Some(error), ..Saved::default() },
     };
@@ -234,7 +303,9 @@ pub async fn save(
     };
     let report = receiving.each(work).await;
     let mut outcome = outcome.into_inner();
-    outcome.may_be_more = report.may_be_more;
+    if !stop.is_asked() && report.error.is_none() {
+        outcome.unseen_text = report.unseen_text(queue);
+    }
     outcome.still_invisible = report.still_invisible;
     let synced = target.into_inner().sync().context("the file").err();
     outcome.error = report.error.or(synced);
@@ -248,7 +319,10 @@ mod tests {
     #[test]
     fn a_line_that_is_no_message_is_told_why() {
         let reason = |line: &[u8]| QueuedMessage::from_line(line).unwrap_err();
-        assert_eq!(reason(br#"{"messageId":"1","body":{"a""#), "is cut off");
+        assert_eq!(
+            reason(br#"{"messageId":"1","body":{"a""#),
+            "is no whole message; each line is one (jq -c)"
+        );
         assert_eq!(reason(b"a,b,c"), "is no JSON from column 1 on");
         assert!(reason(br#"{"Messages": []}"#).starts_with("is no message of replay save"));
         assert!(reason(br#"{"body": {}}"#).starts_with("is no message of replay save"));
@@ -261,5 +335,50 @@ mod tests {
             "is no message of replay save: expected messageId, attributes, messageAttributes, body"
         );
         assert_eq!(QueuedMessage::from_line(b" \r\n"), Ok(None));
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_one_of_ours() {
+        for line in ["{", "{\"mess", "{\"messageId\":\"1\",\"body\":{\"a"] {
+            assert!(is_cut_off(line.as_bytes()), "{line}");
+        }
+        assert!(is_cut_off(&"{\"messageId\":\"1\",\"body\":\"\u{e9}".as_bytes()[..27]), "in a character");
+        for line in [
+            "secret",
+            "{\"messageId\":\"1\",\"body\":{}}",
+            "{\"messageId\":\"1\",\"bo\n",
+            "{\"a\":",
+            "{\"messageId\":\"1\" x",
+        ] {
+            assert!(!is_cut_off(line.as_bytes()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_ours_is_gone_on_with_and_no_other_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("letters.ndjson");
+        let line = |id: &str| format!("{{\"messageId\":\"{id}\",\"body\":{{}}}}");
+        let resumed = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let target = Target::resume(&path).map(|target| target.before);
+            (target.map_err(|error| error.to_string()), std::fs::read_to_string(&path).unwrap())
+        };
+        let (one, two) = (line("1"), line("2"));
+        assert_eq!(
+            resumed(&format!("{one}\n{two}")),
+            (Ok(2), format!("{one}\n{two}\n")),
+            "an editor took the end"
+        );
+        assert_eq!(resumed(&format!("{one}\n{}", &two[..20])), (Ok(1), format!("{one}\n")));
+        let aside = std::fs::read_to_string(folder.path().join("letters.ndjson.cut-off")).unwrap();
+        assert_eq!(aside, format!("{}\n", &two[..20]));
+        for other in ["one line", "{\"a\":1}", "x\n"] {
+            let (error, text) = resumed(other);
+            assert!(error.is_err() && text == other, "{other}");
+        }
+        let long = format!("{one}\n{}\n{two}\n", "x".repeat(17 * 1024 * 1024));
+        let (error, text) = resumed(&long);
+        assert!(error.unwrap_err().contains("more than 16 MiB") && text.len() == long.len());
     }
 }

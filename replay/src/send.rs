@@ -2,25 +2,28 @@
 //! checkpoint beside it tells what was sent, so that it can be cut off anywhere and run again.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::Client;
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::events::{Event, unique_id};
 use shared::queues::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, Message, Queue};
 use shared::telemetry::chain;
 use shared::time::Clock;
 
-use crate::inspect::event_type;
+use crate::input::InvalidInput;
+use crate::mask;
 use crate::messages::{NOT_AN_EVENT, QueuedMessage};
 use crate::queues::{QueueDescription, with_advice};
-use crate::save::MAX_LINE_BYTES;
+use crate::redrive::send_patiently;
+use crate::save::{Lines, lock};
 use crate::stop::{Pacer, Stop};
 
 /// Batches under way at once. A FIFO queue gets one message at a time, so that a refused one is not overtaken.
@@ -35,8 +38,10 @@ pub struct Checked {
     pub by_type: BTreeMap<String, usize>,
     /// Lines that cannot be sent, and why.
     pub invalid: Vec<(usize, String)>,
-    /// Of the whole file, in hexadecimal.
-    sha256: String,
+    /// Of each message.
+    keys: Vec<Key>,
+    /// The file that was checked: the same is sent.
+    file: Option<File>,
 }
 
 /// What may be in a file.
@@ -51,12 +56,17 @@ pub struct Rules {
 
 /// Reads a whole file, and sends nothing.
 pub fn check(path: &Path, rules: Rules, clock: &Clock) -> Result<Checked> {
+    let file = File::open(path)?;
+    // It is read twice.
+    if !file.metadata()?.is_file() {
+        return InvalidInput::told("is no file");
+    }
     let mut checked = Checked::default();
-    let mut hash = Sha256::new();
+    let mut keys = Keys::default();
     let now = clock.now();
-    for_each_line(path, |number, line| {
-        hash.update(line);
-        match message(line, rules) {
+    let mut lines = Lines::new(file.try_clone()?);
+    while let Some((number, line)) = lines.next()? {
+        match message(&line, rules) {
             Ok(None) => {}
             Ok(Some(message)) => {
                 let event = if rules.any_body { None } else { Some(Event::parse(&message.body)) };
@@ -69,15 +79,15 @@ pub fn check(path: &Path, rules: Rules, clock: &Clock) -> Result<Checked> {
                     checked.invalid.push((number, format!("body: {reason}")));
                 }
                 let json = message.json();
-                let name = json.get("type").and_then(|name| name.as_str()).map_or(NOT_AN_EVENT, event_type);
+                let name = json.get("type").and_then(|name| name.as_str()).map_or(NOT_AN_EVENT, mask::word);
                 *checked.by_type.entry(name.to_owned()).or_default() += 1;
                 checked.messages += 1;
+                checked.keys.push(keys.of(&message));
             }
             Err(reason) => checked.invalid.push((number, reason)),
         }
-        Ok(())
-    })?;
-    checked.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    }
+    checked.file = Some(file);
     Ok(checked)
 }
 
@@ -91,50 +101,42 @@ fn message(line: &[u8], rules: Rules) -> Result<Option<QueuedMessage>, String> {
     Ok(Some(message))
 }
 
-fn open(path: &Path) -> Result<BufReader<File>> {
-    let file = File::open(path)?;
-    // It is read twice.
-    if !file.metadata()?.is_file() {
-        bail!("is no file");
-    }
-    Ok(BufReader::new(file))
-}
+/// Tells a message from all others of its file by what it says: one that was edited is another one, one that was only
+/// written anew, by jq or an editor, is not. Of the SHA-256.
+type Key = u128;
 
-fn for_each_line(path: &Path, mut work: impl FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
-    let mut lines = Lines { reader: open(path)?, number: 0 };
-    while let Some((number, line)) = lines.next()? {
-        work(number, &line)?;
-    }
-    Ok(())
-}
+/// Gives keys to the messages of a file, in their order: the same one twice has two.
+#[derive(Default)]
+struct Keys(HashMap<Key, u32>);
 
-/// The lines of a file, from 1 on, with their ends.
-struct Lines {
-    reader: BufReader<File>,
-    number: usize,
-}
-
-impl Lines {
-    fn next(&mut self) -> Result<Option<(usize, Vec<u8>)>> {
-        let mut line = Vec::new();
-        let read = self.reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line)?;
-        self.number += 1;
-        if read as u64 == MAX_LINE_BYTES {
-            bail!("line {}: more than 16 MiB: is it a file of replay save?", self.number);
-        }
-        Ok((read > 0).then_some((self.number, line)))
+impl Keys {
+    fn of(&mut self, message: &QueuedMessage) -> Key {
+        let body =
+            serde_json::from_str::<Value>(&message.body).unwrap_or_else(|_| message.body.clone().into());
+        let QueuedMessage { message_id, attributes, message_attributes, .. } = message;
+        let text = json!([message_id, attributes, message_attributes, body]).to_string();
+        let times = self.0.entry(key(&text, 0)).or_default();
+        *times += 1;
+        key(&text, *times)
     }
 }
 
-/// What was sent of a file to a queue, in a file beside it. Written line by line: what is begun before it is sent, what was
-/// accepted after it.
+fn key(text: &str, times: u32) -> Key {
+    let hash = Sha256::new().chain_update(times.to_le_bytes()).chain_update(text).finalize();
+    hash.iter().take(16).fold(0, |key, byte| key << 8 | Key::from(*byte))
+}
+
+/// What was sent to a queue of the lines of a file, in a file beside it. Written as it happens: what is begun before it is
+/// sent, what was accepted after it. (Not waited for until it is on the disk: where the machine itself fails, the last of it
+/// may be missing.)
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
     header: Header,
-    /// By line.
-    states: Vec<State>,
+    states: HashMap<Key, State>,
+    /// Open where something is sent.
     file: Option<File>,
+    is_new: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,103 +150,101 @@ enum State {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Header {
-    /// Of the file's contents: lines are counted, so it must not have changed.
-    sha256: String,
     queue: String,
     /// For deduplication ids: the same after an interruption.
     run: String,
 }
 
+/// Keys in hexadecimal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Entry {
-    Begun(Vec<usize>),
-    Accepted(Vec<usize>),
+    Begun(Vec<String>),
+    Accepted(Vec<String>),
     /// For certain: they are as new.
-    Refused(Vec<usize>),
+    Refused(Vec<String>),
 }
 
 impl Checkpoint {
-    /// The checkpoint of a file; of none yet, one that is written when the first message is sent. Refuses one of another
-    /// file, or for another queue.
-    pub fn open(path: &Path, checked: &Checked, queue: &QueueDescription, clock: &Clock) -> Result<Self> {
+    /// The checkpoint of a file; an empty one where there is none. Where something `is_sent`, nobody else may use it
+    /// meanwhile. Refuses one for another queue.
+    pub fn open(path: &Path, queue: &QueueDescription, is_sent: bool, clock: &Clock) -> Result<Self> {
         let mut name = path.as_os_str().to_owned();
         name.push(".checkpoint");
         let path = PathBuf::from(name);
-        let header =
-            Header { sha256: checked.sha256.clone(), queue: queue.arn.clone(), run: unique_id(clock.now()) };
-        let mut checkpoint = Self { path, header, states: Vec::new(), file: None };
-        if checkpoint.path.exists() {
-            let name = checkpoint.path.display().to_string();
-            checkpoint.read().with_context(|| name)?;
-        }
+        let header = Header { queue: queue.arn.clone(), run: unique_id(clock.now()) };
+        let mut checkpoint = Self { path, header, states: HashMap::new(), file: None, is_new: true };
+        let name = checkpoint.path.display().to_string();
+        checkpoint.read(is_sent).with_context(|| name)?;
         Ok(checkpoint)
     }
 
-    fn read(&mut self) -> Result<()> {
+    fn read(&mut self, is_sent: bool) -> Result<()> {
         const NONE: &str = "is no checkpoint of replay send; remove it, or give the file another name";
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).append(is_sent).create(is_sent).open(&self.path);
+        let file = match opened {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        if !file.metadata()?.is_file() {
+            return InvalidInput::told(NONE);
+        }
+        if is_sent {
+            lock(&file)?;
+        }
         let mut whole = 0;
-        let mut lines = open(&self.path)?;
-        let mut line = String::new();
-        while lines.read_line(&mut line)? > 0 {
-            if !line.ends_with('\n') {
+        let mut lines = Lines::new(file.try_clone()?);
+        while let Some((number, line)) = lines.next()? {
+            let is_whole = line.ends_with(b"\n");
+            if number == 1 {
+                let header = serde_json::from_slice::<Header>(&line).ok().filter(|_| is_whole);
+                let Some(header) = header else { return InvalidInput::told(NONE) };
+                if header.queue != self.header.queue {
+                    return InvalidInput::told(format!(
+                        "lines of the file were sent to {}; remove the checkpoint to send them to another queue too",
+                        header.queue
+                    ));
+                }
+                self.header = header;
+                self.is_new = false;
+            } else if is_whole {
+                match serde_json::from_slice(&line) {
+                    Ok(Entry::Begun(keys)) => self.set(&keys, State::InDoubt),
+                    Ok(Entry::Accepted(keys)) => self.set(&keys, State::Accepted),
+                    Ok(Entry::Refused(keys)) => self.set(&keys, State::New),
+                    Err(_) => return InvalidInput::told(NONE),
+                }
+            } else {
                 // Cut off: it is not known whether that was done.
                 break;
             }
-            if whole == 0 {
-                let header: Header = serde_json::from_str(&line).ok().context(NONE)?;
-                if header.sha256 != self.header.sha256 {
-                    bail!(
-                        "the file has changed since some of its lines were sent; remove the checkpoint to send the \
-                         whole file"
-                    );
-                }
-                if header.queue != self.header.queue {
-                    bail!(
-                        "the file was sent to {}; remove the checkpoint to send it to another queue",
-                        header.queue
-                    );
-                }
-                self.header = header;
-            } else {
-                match serde_json::from_str(&line).ok().context(NONE)? {
-                    Entry::Begun(lines) => self.set(&lines, State::InDoubt),
-                    Entry::Accepted(lines) => self.set(&lines, State::Accepted),
-                    Entry::Refused(lines) => self.set(&lines, State::New),
-                }
-            }
             whole += line.len() as u64;
-            line.clear();
         }
-        let file = OpenOptions::new().append(true).open(&self.path)?;
-        file.set_len(whole)?;
-        self.file = (whole > 0).then_some(file);
+        if is_sent {
+            file.set_len(whole)?;
+            self.file = Some(file);
+        }
         Ok(())
     }
 
-    fn set(&mut self, lines: &[usize], state: State) {
-        for line in lines {
-            if *line >= self.states.len() {
-                self.states.resize(line + 1, State::New);
-            }
-            if let Some(known) = self.states.get_mut(*line) {
-                *known = state;
-            }
-        }
+    fn set(&mut self, keys: &[String], state: State) {
+        let keys = keys.iter().filter_map(|key| Key::from_str_radix(key, 16).ok());
+        self.states.extend(keys.map(|key| (key, state)));
     }
 
-    fn count(&self, state: State) -> usize {
-        self.states.iter().filter(|known| **known == state).count()
+    fn count(&self, checked: &Checked, state: State) -> usize {
+        checked.keys.iter().filter(|key| self.states.get(key) == Some(&state)).count()
     }
 
-    /// Messages that SQS accepted before.
-    pub fn accepted(&self) -> usize {
-        self.count(State::Accepted)
+    /// Messages of a file that SQS accepted before.
+    pub fn accepted(&self, checked: &Checked) -> usize {
+        self.count(checked, State::Accepted)
     }
 
     /// Messages of which it is not known: they are sent again.
-    pub fn in_doubt(&self) -> usize {
-        self.count(State::InDoubt)
+    pub fn in_doubt(&self, checked: &Checked) -> usize {
+        self.count(checked, State::InDoubt)
     }
 
     /// Where it is.
@@ -252,25 +252,20 @@ impl Checkpoint {
         &self.path
     }
 
-    fn is_accepted(&self, line: usize) -> bool {
-        self.states.get(line) == Some(&State::Accepted)
-    }
-
-    fn write(&mut self, entry: &Entry) -> Result<()> {
-        let result = self.try_write(entry);
-        result.with_context(|| self.path.display().to_string())
+    fn write(&mut self, entry: impl FnOnce(Vec<String>) -> Entry, keys: &[Key]) -> Result<()> {
+        let keys = keys.iter().map(|key| format!("{key:032x}")).collect();
+        self.try_write(&entry(keys)).with_context(|| self.path.display().to_string())
     }
 
     fn try_write(&mut self, entry: &Entry) -> Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&self.path)?;
-                file.write_all(format!("{}\n", serde_json::to_string(&self.header)?).as_bytes())?;
-                self.file.insert(file)
-            }
-        };
-        file.write_all(format!("{}\n", serde_json::to_string(entry)?).as_bytes())?;
+        let mut lines = String::new();
+        if self.is_new {
+            lines += &format!("{}\n", serde_json::to_string(&self.header)?);
+        }
+        lines += &format!("{}\n", serde_json::to_string(entry)?);
+        let mut file = self.file.as_ref().context("is not open")?;
+        file.write_all(lines.as_bytes())?;
+        self.is_new = false;
         Ok(())
     }
 }
@@ -288,32 +283,20 @@ pub struct Delivery {
     pub error: Option<anyhow::Error>,
 }
 
-/// Sends what was not sent yet.
+/// Sends what was not sent yet, at most `max` messages.
 pub async fn send(
     (sqs, queue): (&Client, &QueueDescription),
-    path: &Path,
-    checkpoint: Checkpoint,
-    rate: Option<u32>,
+    (checked, checkpoint): (Checked, Checkpoint),
+    (max, rate): (Option<usize>, Option<u32>),
     stop: &Stop,
     progress: &dyn Fn(usize),
 ) -> Delivery {
-    let batches = match open(path) {
-        Ok(reader) => Batches {
-            lines: Lines { reader, number: 0 },
-            next: None,
-            most: match (queue.is_fifo, rate) {
-                (true, _) => 1,
-                (false, Some(rate)) => {
-                    usize::try_from(rate).unwrap_or(usize::MAX).clamp(1, MAX_BATCH_ENTRIES)
-                }
-                (false, None) => MAX_BATCH_ENTRIES,
-            },
-            is_fifo: queue.is_fifo,
-        },
+    let batches = match Batches::new(checked, queue.is_fifo, max, rate) {
+        Ok(batches) => batches,
         Err(error) => return Delivery { error: Some(error), ..Delivery::default() },
     };
     let run = Run {
-        target: Queue::new(sqs.clone(), &queue.url),
+        target: Queue::new(sqs.clone(), &queue.url).without_retries(),
         is_fifo: queue.is_fifo,
         pacer: Pacer::new(rate),
         checkpoint: checkpoint.into(),
@@ -349,40 +332,55 @@ pub async fn send(
 /// Cuts the lines of a file that were not sent yet into batches that SQS takes.
 struct Batches {
     lines: Lines,
+    keys: Keys,
     /// Did not fit any more.
-    next: Option<(usize, Message)>,
+    next: Option<(Key, Message)>,
     most: usize,
+    left: usize,
     is_fifo: bool,
 }
 
 impl Batches {
-    fn next(&mut self, checkpoint: &Checkpoint) -> Result<Option<Vec<(usize, Message)>>> {
+    fn new(checked: Checked, is_fifo: bool, max: Option<usize>, rate: Option<u32>) -> Result<Self> {
+        let mut file = checked.file.context("the file is not open")?;
+        file.seek(SeekFrom::Start(0))?;
+        let most = match (is_fifo, rate) {
+            (true, _) => 1,
+            (false, Some(rate)) => usize::try_from(rate).unwrap_or(usize::MAX).clamp(1, MAX_BATCH_ENTRIES),
+            (false, None) => MAX_BATCH_ENTRIES,
+        };
+        let left = max.unwrap_or(usize::MAX);
+        Ok(Self { lines: Lines::new(file), keys: Keys::default(), next: None, most, left, is_fifo })
+    }
+
+    fn next(&mut self, checkpoint: &Checkpoint) -> Result<Option<Vec<(Key, Message)>>> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        while batch.len() < self.most {
-            let Some((line, message)) = self.next_message(checkpoint)? else { break };
+        while batch.len() < self.most.min(self.left) {
+            let Some((key, message)) = self.next_message(checkpoint)? else { break };
             bytes += message.bytes();
             if !batch.is_empty() && bytes > MAX_BATCH_BYTES {
-                self.next = Some((line, message));
+                self.next = Some((key, message));
                 break;
             }
-            batch.push((line, message));
+            batch.push((key, message));
         }
+        self.left -= batch.len();
         Ok((!batch.is_empty()).then_some(batch))
     }
 
-    fn next_message(&mut self, checkpoint: &Checkpoint) -> Result<Option<(usize, Message)>> {
+    fn next_message(&mut self, checkpoint: &Checkpoint) -> Result<Option<(Key, Message)>> {
         if let Some(next) = self.next.take() {
             return Ok(Some(next));
         }
         while let Some((number, line)) = self.lines.next()? {
-            if checkpoint.is_accepted(number) {
+            let read = QueuedMessage::from_line(&line).map_err(anyhow::Error::msg);
+            let Some(message) = read.with_context(|| format!("line {number}"))? else { continue };
+            let key = self.keys.of(&message);
+            if checkpoint.states.get(&key) == Some(&State::Accepted) {
                 continue;
             }
-            let read = QueuedMessage::from_line(&line).map_err(anyhow::Error::msg);
-            if let Some(message) = read.with_context(|| format!("line {number}"))? {
-                let deduplication_id = self.is_fifo.then(|| format!("{}-{number}", checkpoint.header.run));
-                return Ok(Some((number, message.to_send(deduplication_id)?)));
-            }
+            let deduplication_id = self.is_fifo.then(|| format!("{}-{key:032x}", checkpoint.header.run));
+            return Ok(Some((key, message.to_send(deduplication_id)?)));
         }
         Ok(None)
     }
@@ -397,33 +395,38 @@ struct Run {
 }
 
 impl Run {
-    /// Sends one batch, by the numbers of its lines.
-    async fn send(&self, batch: Vec<(usize, Message)>) -> Result<()> {
-        let lines: Vec<usize> = batch.iter().map(|(line, _)| *line).collect();
+    /// Sends one batch.
+    async fn send(&self, batch: Vec<(Key, Message)>) -> Result<()> {
+        let (keys, messages): (Vec<Key>, Vec<Message>) = batch.into_iter().unzip();
         // Where this cannot be written, nothing is sent.
-        self.checkpoint.borrow_mut().write(&Entry::Begun(lines.clone()))?;
-        let sent = match self.target.try_send(batch).await {
+        self.checkpoint.borrow_mut().write(Entry::Begun, &keys)?;
+        let sent = match send_patiently(&self.target, messages.into_iter().enumerate().collect()).await {
             Ok(sent) => sent,
             Err(error) => {
                 if error.is_refused() {
                     // SQS has answered, and taken nothing.
-                    self.checkpoint.borrow_mut().write(&Entry::Refused(lines))?;
+                    self.checkpoint.borrow_mut().write(Entry::Refused, &keys)?;
                 } else {
-                    self.outcome.borrow_mut().in_doubt += lines.len();
+                    self.outcome.borrow_mut().in_doubt += keys.len();
                 }
                 bail!("{}", with_advice(&chain(&error)));
             }
         };
+        let of = |indexes: &mut dyn Iterator<Item = &usize>| -> Vec<Key> {
+            indexes.filter_map(|index| keys.get(*index).copied()).collect()
+        };
+        let (accepted, refused) = (of(&mut sent.accepted.iter()), of(&mut sent.refused.keys()));
         let mut outcome = self.outcome.borrow_mut();
-        outcome.sent += sent.accepted.len();
+        outcome.sent += accepted.len();
+        // SQS said nothing of some of them.
+        outcome.in_doubt += keys.len().saturating_sub(accepted.len() + refused.len());
         for code in sent.refused.values() {
             *outcome.refused.entry(code.clone()).or_default() += 1;
         }
-        let refused: Vec<usize> = sent.refused.into_keys().collect();
         let mut checkpoint = self.checkpoint.borrow_mut();
-        checkpoint.write(&Entry::Accepted(sent.accepted))?;
+        checkpoint.write(Entry::Accepted, &accepted)?;
         if !refused.is_empty() {
-            checkpoint.write(&Entry::Refused(refused))?;
+            checkpoint.write(Entry::Refused, &refused)?;
             if self.is_fifo {
                 bail!("SQS refused a message, and what follows must not overtake it");
             }

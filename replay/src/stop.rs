@@ -19,12 +19,13 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// Asked by Ctrl-C. The second Ctrl-C ends the process at once.
-    pub fn on_ctrl_c() -> Self {
+    /// Asked by Ctrl-C, and where the terminal goes or somebody ends the process kindly (SIGHUP, SIGTERM). The second time
+    /// ends the process at once.
+    pub fn on_signals() -> Self {
         let stop = Self::default();
         let asked = stop.clone();
         tokio::spawn(async move {
-            while tokio::signal::ctrl_c().await.is_ok() {
+            while signal().await.is_ok() {
                 if asked.is_asked() {
                     std::process::exit(INTERRUPTED.into());
                 }
@@ -70,6 +71,25 @@ impl Stop {
             () = self.asked() => false,
         }
     }
+}
+
+#[cfg(unix)]
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let [mut interrupt, mut terminate, mut hangup] =
+        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
 }
 
 /// The command was interrupted. Exit code 130.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue,
@@ -33,6 +34,7 @@ const CALLS_IN_FLIGHT: usize = 8;
 pub struct Queue {
     client: Client,
     url: String,
+    sends_again: bool,
 }
 
 /// A message to send.
@@ -98,6 +100,7 @@ pub fn is_group_id(text: &str) -> bool {
 pub struct QueueError {
     operation: &'static str,
     is_refused: bool,
+    is_throttled: bool,
     #[source]
     cause: Box<dyn std::error::Error + Send + Sync>,
 }
@@ -108,17 +111,21 @@ impl QueueError {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         move |error| {
-            let is_client_error =
-                error.raw_response().is_some_and(|answer| answer.status().is_client_error());
-            // An attempt before the one that was throttled may have been served.
-            let is_refused = is_client_error && !error.code().is_some_and(|code| code.contains("Throttl"));
-            Self { operation, is_refused, cause: aws::cause(&error).into() }
+            let is_refused = error.raw_response().is_some_and(|answer| answer.status().is_client_error());
+            let is_throttled = is_refused && error.code().is_some_and(|code| code.contains("Throttl"));
+            Self { operation, is_refused, is_throttled, cause: aws::cause(&error).into() }
         }
     }
 
-    /// Whether SQS took nothing of it for certain: it said so. Otherwise nobody knows.
+    /// Whether SQS took nothing of it for certain: it said so. Otherwise nobody knows. (Of a queue [`Queue::without_retries`]:
+    /// an attempt before the last one may have been served.)
     pub fn is_refused(&self) -> bool {
         self.is_refused
+    }
+
+    /// Whether SQS took nothing of it, and will when asked more slowly.
+    pub fn is_throttled(&self) -> bool {
+        self.is_throttled
     }
 }
 
@@ -134,7 +141,13 @@ pub struct Sent {
 impl Queue {
     /// The queue at `url`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
-        Self { client, url: url.into() }
+        Self { client, url: url.into(), sends_again: true }
+    }
+
+    /// The same queue, where the SDK does not send again by itself: after a reply that is lost it would, and a message would
+    /// come twice without a word.
+    pub fn without_retries(self) -> Self {
+        Self { sends_again: false, ..self }
     }
 
     /// Opens the connection, so that the first message does not pay for it. Whether the call succeeds does
@@ -195,10 +208,17 @@ impl Queue {
         let entries = entries.map_err(|error| QueueError {
             operation: OPERATION,
             is_refused: true,
+            is_throttled: false,
             cause: error.into(),
         })?;
         let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        let output = call.send().await.map_err(QueueError::new(OPERATION))?;
+        let output = if self.sends_again {
+            call.send().await
+        } else {
+            let once = aws_sdk_sqs::Config::builder().retry_config(RetryConfig::disabled());
+            call.customize().config_override(once).send().await
+        };
+        let output = output.map_err(QueueError::new(OPERATION))?;
         let refused = output.failed().iter();
         let refused = refused.filter_map(|entry| Some((entry.id().parse().ok()?, entry.code().to_owned())));
         let accepted = output.successful().iter().filter_map(|entry| entry.id().parse().ok());

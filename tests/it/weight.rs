@@ -60,7 +60,7 @@ fn name(package: &str) -> &str {
 #[test]
 fn packages_are_counted_once() {
     let tree =
-        "workers v0.1.0 (/work/workers)\nhyper v1.12.0\nhyper v1.12.0 (*)\nhttp v0.2.12\nhttp v1.5.0\n\n";
+        "workers v0.1.0 (/src/workers)\nhyper v1.12.0\nhyper v1.12.0 (*)\nhttp v0.2.12\nhttp v1.5.0\n\n";
     let expected = ["http v0.2.12", "http v1.5.0", "hyper v1.12.0", "workers v0.1.0"];
     assert_eq!(packages(tree).into_iter().collect::<Vec<_>>(), expected);
 }

@@ -27,6 +27,8 @@ struct Account {
     tasks: Mutex<Vec<Task>>,
     refuse_every: [AtomicUsize; 2],
     entries: [AtomicUsize; 2],
+    lost_replies: Mutex<Vec<(String, usize)>>,
+    late_lists: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -96,6 +98,8 @@ impl Sqs {
             tasks: Mutex::default(),
             refuse_every: Default::default(),
             entries: Default::default(),
+            lost_replies: Mutex::default(),
+            late_lists: AtomicUsize::new(0),
         }))
     }
 
@@ -118,6 +122,34 @@ impl Sqs {
     /// From now on every `count`th entry of DeleteMessageBatch is refused; 0: none.
     pub fn refuse_every_deletion(&self, count: usize) {
         self.0.refuse_every[1].store(count, Relaxed);
+    }
+
+    /// The next `times` requests of an operation are performed, and their answers lost.
+    pub fn lose_reply_of(&self, operation: &str, times: usize) {
+        self.lost_replies().push((operation.to_owned(), times));
+    }
+
+    fn lost_replies(&self) -> MutexGuard<'_, Vec<(String, usize)>> {
+        self.0.lost_replies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn loses_reply_of(&self, operation: &str) -> bool {
+        let mut replies = self.lost_replies();
+        let lost = replies.iter_mut().find(|(name, times)| name == operation && *times > 0);
+        lost.map(|(_, times)| *times -= 1).is_some()
+    }
+
+    /// The next `times` lists of move tasks leave the latest task out.
+    pub fn list_tasks_late(&self, times: usize) {
+        self.0.late_lists.store(times, Relaxed);
+    }
+
+    /// Takes all that is visible out of a queue.
+    pub fn take_all(&self, name: &str) -> Vec<Lying> {
+        let visible: Vec<Lying> =
+            self.lying_in(name).into_iter().filter(|message| message.is_visible).collect();
+        let _ = self.with(name, |queue| Ok(queue.take_visible(visible.len())));
+        visible
     }
 
     fn is_refused(&self, which: usize) -> bool {
@@ -326,7 +358,11 @@ impl Sqs {
     fn list_tasks(&self, source: &str) -> Result<Value, Refusal> {
         let name = |arn: &str| arn.rsplit(':').next().unwrap_or_default().to_owned();
         let mut tasks = self.tasks();
-        let Some(task) = tasks.iter_mut().rev().find(|task| task.source == source) else {
+        let is_late = self.0.late_lists.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
+        let of_source = tasks.iter_mut().enumerate().rev().filter(|(_, task)| task.source == source);
+        let is_running = |task: &Task| task.status == "RUNNING";
+        let Some((index, task)) = of_source.into_iter().find(|(_, task)| !is_late || !is_running(task))
+        else {
             return Ok(json!({"Results": []}));
         };
         if task.status == "RUNNING" {
@@ -342,8 +378,9 @@ impl Sqs {
                 task.status = "COMPLETED";
             }
         }
+        let handle = (task.status == "RUNNING").then(|| index.to_string());
         Ok(json!({"Results": [{
-            "Status": task.status, "SourceArn": task.source, "DestinationArn": task.destination,
+            "TaskHandle": handle, "StartedTimestamp": index, "Status": task.status, "SourceArn": task.source, "DestinationArn": task.destination,
             "ApproximateNumberOfMessagesMoved": task.moved, "ApproximateNumberOfMessagesToMove": task.to_move,
         }]}))
     }
@@ -532,6 +569,10 @@ impl Aws for Sqs {
         let target = request.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
         let operation = target.and_then(|target| target.strip_prefix("AmazonSQS.")).unwrap_or_default();
         let input = serde_json::from_slice(&request.body).unwrap_or_default();
-        Ok(Answer { response: self.handle(operation, &input), is_cut_off: false })
+        let response = self.handle(operation, &input);
+        if self.loses_reply_of(operation) {
+            return Err(ConnectorError::io("connection closed".into()));
+        }
+        Ok(Answer { response, is_cut_off: false })
     }
 }

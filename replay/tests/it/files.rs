@@ -105,7 +105,7 @@ async fn what_is_taken_out_lies_in_the_file_first() {
     let letters = letters().await;
     let ran = letters.save(&["--delete"]).await;
     assert!(
-        ran.code == 0 && ran.shown.starts_with("about 12 messages in user-events-dlq\nNothing"),
+        ran.code == 0 && ran.shown.starts_with("12 messages\n") && ran.shown.contains("Nothing was saved"),
         "{ran:?}"
     );
     assert!(!Path::new(&letters.file()).exists());
@@ -116,7 +116,7 @@ async fn what_is_taken_out_lies_in_the_file_first() {
     assert!(ran.code == 1 && ran.errors.contains("go on with --resume"), "{ran:?}");
     letters.queues.sqs.refuse_every_deletion(0);
     let ran = letters.save(&command).await;
-    assert!(ran.code == 1 && ran.errors.contains("is there already; with --resume"), "{ran:?}");
+    assert!(ran.code == 2 && ran.errors.contains("is there already; with --resume"), "{ran:?}");
     let ran = letters.save(&[&command[..], &["--resume"]].concat()).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let lines = letters.lines();
@@ -135,11 +135,17 @@ async fn a_file_that_was_cut_off_is_gone_on_with() {
     let whole = std::fs::read_to_string(letters.file()).unwrap();
     std::fs::write(letters.file(), &whole[..whole.len() - 40]).unwrap();
     let ran = letters.send(&["--yes"]).await;
-    assert!(ran.code == 2 && ran.shown.ends_with("letters.ndjson: line 12: is cut off\n"), "{ran:?}");
+    assert!(
+        ran.code == 2
+            && ran
+                .shown
+                .ends_with("letters.ndjson: line 12: is no whole message; each line is one (jq -c)\n"),
+        "{ran:?}"
+    );
     assert!(ran.errors.contains("nothing was sent: 1 line cannot be sent"), "{ran:?}");
     let ran = letters.save(&["--resume"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.shown.contains("the last line of the file was cut off"), "{ran:?}");
+    assert!(ran.shown.contains("the last line of the file was cut off; it lies in"), "{ran:?}");
     assert!(ran.shown.contains("1 message saved\n11 were in the file before\n"), "{ran:?}");
     assert_eq!(letters.lines().len(), 12);
 }
@@ -196,7 +202,7 @@ async fn a_file_of_another_tool_is_one_line() {
     }
     std::fs::write(letters.file(), "x\n").unwrap();
     let ran = letters.save(&["--resume"]).await;
-    assert!(ran.code == 1 && ran.errors.contains("line 1: is no JSON"), "{ran:?}");
+    assert!(ran.code == 2 && ran.errors.contains("line 1: is no JSON"), "{ran:?}");
     assert_eq!(std::fs::read_to_string(letters.file()).unwrap(), "x\n", "nothing is done to it");
     let ran = letters.queues.replay(&["send", "/no/such/file", "--to", "user-events"]).await;
     assert!(ran.code == 2 && ran.errors.starts_with("replay: /no/such/file: No such file"), "{ran:?}");
@@ -276,11 +282,57 @@ async fn what_was_refused_is_sent_by_the_next_run_alone() {
     assert_eq!((bodies.len(), letters.queues.bodies("user-events").len()), (12, 12));
 
     let ran = letters.queues.replay(&["send", &letters.file(), "--to", "user-events-dlq"]).await;
-    assert!(ran.code == 2 && ran.errors.contains("remove the checkpoint to send it to another"), "{ran:?}");
-    let text = std::fs::read_to_string(letters.file()).unwrap();
-    std::fs::write(letters.file(), format!("{text}\n")).unwrap();
+    assert!(ran.code == 2 && ran.errors.contains("remove the checkpoint to send them to another"), "{ran:?}");
+    // Lines that are mended, or new, are sent; the others are known.
+    let mut lines = letters.lines();
+    lines[2]["body"]["data"]["amount"] = json!("5.00");
+    lines.push(lines[3].clone());
+    let text: Vec<String> = lines.iter().map(Value::to_string).collect();
+    std::fs::write(letters.file(), text.join("\n")).unwrap();
+    let ran = letters.send(&["--max", "1", "--yes"]).await;
+    assert!(ran.code == 0 && ran.shown.ends_with("1 message sent.\n"), "{ran:?}");
     let ran = letters.send(&["--yes"]).await;
-    assert!(ran.code == 2 && ran.errors.contains("the file has changed"), "{ran:?}");
+    assert!(ran.shown.contains("12 were sent before") && ran.shown.ends_with("1 message sent.\n"), "{ran:?}");
+    assert_eq!(letters.queues.bodies("user-events").len(), 14);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_is_lost_is_told_and_only_then_sent_again() {
+    let letters = letters().await;
+    assert_eq!(letters.save(&[]).await.code, 0);
+    letters.queues.sqs.lose_reply_of("SendMessageBatch", 1);
+    let ran = letters.send(&["--yes"]).await;
+    assert!(ran.code == 1 && ran.shown.contains(" in doubt: SQS did not say"), "{ran:?}");
+    let in_doubt = letters.queues.bodies("user-events").len() + 12 - 12;
+    assert!(in_doubt <= 12, "nothing was sent again: {in_doubt}");
+    let ran = letters.send(&["--yes"]).await;
+    assert!(
+        ran.code == 0 && ran.shown.contains("were under way when it was cut off; they are sent again"),
+        "{ran:?}"
+    );
+    let mut bodies = letters.queues.bodies("user-events");
+    bodies.sort();
+    bodies.dedup();
+    assert_eq!(bodies.len(), 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_of_something_else_is_left_alone() {
+    let letters = letters().await;
+    assert_eq!(letters.save(&[]).await.code, 0);
+    let checkpoint = letters.path("letters.ndjson.checkpoint");
+    for text in ["my notes", "{}\n", "{\"queue\":7}\n"] {
+        std::fs::write(&checkpoint, text).unwrap();
+        let ran = letters.send(&["--yes"]).await;
+        assert!(ran.code == 2 && ran.errors.contains("is no checkpoint of replay send"), "{ran:?}");
+        assert_eq!(std::fs::read_to_string(&checkpoint).unwrap(), text);
+    }
+    assert!(letters.queues.bodies("user-events").is_empty());
+    std::fs::remove_file(&checkpoint).unwrap();
+    let held = std::fs::File::create(&checkpoint).unwrap();
+    held.lock().unwrap();
+    let ran = letters.send(&["--yes"]).await;
+    assert!(ran.code == 2 && ran.errors.contains("another replay is at work on it"), "{ran:?}");
 }
 
 #[tokio::test]
@@ -304,9 +356,10 @@ async fn wherever_a_delivery_is_cut_off_the_next_one_ends_it() {
         let queue = QueueDescription::read(&client, &Sqs::url("queue")).await.unwrap();
         let deliver = async || {
             let checked = check(&path, rules, &clock).unwrap();
-            let checkpoint = Checkpoint::open(&path, &checked, &queue, &clock).unwrap();
-            let in_doubt = checkpoint.in_doubt();
-            let delivery = send((&client, &queue), &path, checkpoint, None, &Stop::default(), &|_| {}).await;
+            let checkpoint = Checkpoint::open(&path, &queue, true, &clock).unwrap();
+            let in_doubt = checkpoint.in_doubt(&checked);
+            let stop = Stop::default();
+            let delivery = send((&client, &queue), (checked, checkpoint), (None, None), &stop, &|_| {}).await;
             assert!(delivery.error.is_none());
             (delivery.refused.is_empty(), in_doubt)
         };

@@ -357,7 +357,7 @@ async fn an_event_that_user_stats_takes_no_more_is_counted_once() {
         let line = |event: &Value| json!({"messageId": "1", "body": event}).to_string();
         std::fs::write(&file, events.iter().map(line).collect::<Vec<_>>().join("\n")).unwrap();
     };
-    let command = ["rebuild", "--events", file.to_str().unwrap()];
+    let command = ["rebuild", "--event-retention-days", "90", "--events", file.to_str().unwrap()];
     let with_yes = [&command[..], &["--yes"]].concat();
 
     write(&[aged("2", 40), aged("3", 80), aged("4", 90)]);
@@ -374,16 +374,31 @@ async fn an_event_that_user_stats_takes_no_more_is_counted_once() {
     assert_eq!(orders().await, 1);
     let (success, shown, errors) = shop.run_on_table(&with_yes).await;
     assert!(
-        success && shown.ends_with("2 counted, 0 counted before, 0 of erased users dropped.\n"),
+        success && shown.ends_with("2 counted, 0 counted before, 0 of erased or unknown users dropped.\n"),
         "{shown}{errors}"
     );
     assert_eq!(orders().await, 3);
     write(&[aged("2", 40), aged("5", 41), aged("3", 80)]);
     let (_, shown, _) = shop.run_on_table(&with_yes).await;
-    assert!(shown.ends_with("1 counted, 2 counted before, 0 of erased users dropped.\n"), "{shown}");
+    assert!(
+        shown.ends_with("1 counted, 2 counted before, 0 of erased or unknown users dropped.\n"),
+        "{shown}"
+    );
     assert_eq!(orders().await, 4);
     let (success, shown, _) = shop.run_on_table(&["rebuild", "--user", ANA]).await;
     assert!(success && shown.contains("as it should be"), "the events are stored: {shown}");
+
+    let mut of_nobody = aged("9", 40);
+    of_nobody["subject"] = json!("nobody-we-know");
+    write(&[of_nobody]);
+    let (_, shown, _) = shop.run_on_table(&with_yes).await;
+    assert!(
+        shown.ends_with("0 counted, 0 counted before, 1 of erased or unknown users dropped.\n"),
+        "{shown}"
+    );
+    write(&[aged("10", 3)]);
+    let (success, _, errors) = shop.run_on_table(&with_yes).await;
+    assert!(!success && errors.contains("within the last 30 days: user-stats takes it"), "{errors}");
 
     for (event, told) in [
         (json!({"type": "x"}), "line 1: body: not a CloudEvents"),

@@ -9,6 +9,8 @@ use std::task::Poll;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use replay::embedded::http_client::Aws;
 use replay::embedded::{Answer, loader_for};
+use replay::filter::Filter;
+use replay::inspect::Inspection;
 use replay::redrive::{Redriven, Route, Terms};
 use replay::stop::Stop;
 use serde_json::{Value, json};
@@ -36,7 +38,8 @@ async fn a_redrive_shows_its_plan_and_changes_nothing_without_yes() {
     let before = queues.bodies("user-events-dlq");
     let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--error", "received_too_often"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    let expected = "from  user-events-dlq\nto    user-events\n\
+    let expected = "from  arn:aws:sqs:eu-central-1:123456789012:user-events-dlq\n\
+        to    arn:aws:sqs:eu-central-1:123456789012:user-events\n\
         how   copied and deleted entry by entry: not all are meant\n\n\
         2 messages go, 2 stay\n\nBy type\n      1  not_an_event\n      1  order.placed\n";
     assert!(ran.shown.starts_with(expected), "{}", ran.shown);
@@ -131,7 +134,10 @@ async fn what_could_not_be_deleted_is_told_to_be_in_both() {
     queues.sqs.refuse_every_deletion(4);
     let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
     assert!(
-        ran.code == 1 && ran.shown.contains("\n3 messages moved\n1 sent, but not deleted: in both"),
+        ran.code == 1
+            && ran
+                .shown
+                .contains("\n3 messages moved, the others are where they were\n1 sent, and perhaps not"),
         "{ran:?}"
     );
     assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (4, 1));
@@ -172,9 +178,9 @@ async fn a_fifo_queue_keeps_its_order_and_takes_what_it_has_seen_before() {
 async fn what_cannot_go_well_is_refused_in_one_line() {
     let queues = dead_letters().await;
     for (options, code, expected) in [
-        (&["--from", "user-events-dlq", "--to", "orders.fifo"][..], 1, "is a FIFO queue"),
-        (&["--from", "user-events-dlq", "--to", "user-events-dlq"], 1, "is the same queue"),
-        (&["--from", "user-events"], 1, "it has a dead-letter queue"),
+        (&["--from", "user-events-dlq", "--to", "orders.fifo"][..], 2, "is a FIFO queue"),
+        (&["--from", "user-events-dlq", "--to", "user-events-dlq"], 2, "is the same queue"),
+        (&["--from", "user-events"], 2, "did you mean its dead-letter queue, user-events-dlq?"),
         (&["--from", "no-such-queue"], 1, "no such queue in this account and region"),
         (&["--from", "user-events-dlq", "--to", "no-such-queue"], 1, "no-such-queue"),
         (&["--from", "user-events-dlq", "--rate", "0"], 2, "--rate"),
@@ -186,7 +192,7 @@ async fn what_cannot_go_well_is_refused_in_one_line() {
     }
     queues.sqs.create("unnamed-dlq", None);
     let ran = queues.replay(&["redrive", "--from", "unnamed-dlq"]).await;
-    assert!(ran.code == 1 && ran.errors.contains("say where to"), "{ran:?}");
+    assert!(ran.code == 2 && ran.errors.contains("say where to"), "{ran:?}");
     assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (0, 4));
 }
 
@@ -303,7 +309,135 @@ async fn an_interrupted_inspection_gives_everything_back() {
     let asked = stop.clone();
     let ask = move |_| asked.ask();
     let clock = Clock::system();
-    let interrupted = replay::inspect::Inspection::of_queue(&sqs, &queue, 0, &clock, &stop, &ask).await;
+    let interrupted = Inspection::of_queue((&sqs, &queue), &Filter::default(), 0, &clock, &stop, &ask).await;
     assert!(interrupted.unwrap_err().to_string().starts_with("interrupted: 4 messages were seen"));
     assert!(queues.sqs.lying_in("user-events-dlq").iter().all(|message| message.is_visible));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_is_lost_is_told_and_nothing_is_lost() {
+    let queues = dead_letters().await;
+    queues.sqs.lose_reply_of("SendMessageBatch", 1);
+    let command = ["redrive", "--from", "user-events-dlq", "--yes"];
+    let ran = queues.replay(&command).await;
+    assert!(ran.code == 1 && ran.shown.contains("4 in doubt: still there, and perhaps sent"), "{ran:?}");
+    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (4, 4), "once");
+    let ran = queues.replay(&command).await;
+    assert!(ran.code == 0 && queues.bodies("user-events-dlq").is_empty(), "{ran:?}");
+
+    let queues = dead_letters().await;
+    queues.sqs.lose_reply_of("DeleteMessageBatch", 9);
+    let ran = queues.replay(&command).await;
+    assert!(ran.code == 1 && ran.shown.contains("4 sent, and perhaps not deleted"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_seen_is_not_taken_for_nothing() {
+    let queues = dead_letters().await;
+    // Somebody has received two of them.
+    let input =
+        json!({"QueueUrl": Sqs::url("user-events-dlq"), "MaxNumberOfMessages": 2, "VisibilityTimeout": 600});
+    assert_eq!(queues.sqs.handle("ReceiveMessage", &input).status, 200);
+    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    assert!(ran.code == 1 && ran.shown.contains("and about 2 that are invisible now"), "{ran:?}");
+    assert!(ran.shown.contains("\n2 messages moved\n"), "{ran:?}");
+    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    assert!(ran.code == 1 && ran.errors.contains("not all could be seen"), "{ran:?}");
+    let ran = queues.replay(&["inspect", "user-events-dlq"]).await;
+    assert!(
+        ran.code == 0 && ran.shown.starts_with("0 messages\nand about 2 that are invisible now"),
+        "{ran:?}"
+    );
+    queues.sqs.make_visible();
+    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    assert_eq!((ran.code, queues.bodies("user-events").len()), (0, 4), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_ends_also_where_all_of_it_comes_back_at_once() {
+    let queues = dead_letters().await;
+    let (sqs, stop) = (queues.sqs.clone(), Stop::default());
+    let stopped = stop.clone();
+    // A worker that is still broken parks whatever comes.
+    let worker = tokio::spawn(async move {
+        while !stopped.is_asked() {
+            for message in sqs.take_all("user-events") {
+                sqs.handle("SendMessage", &{
+                    let mut input = message.sent;
+                    input["QueueUrl"] = json!(Sqs::url("user-events-dlq"));
+                    input
+                });
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    });
+    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--by-entry", "--yes"]).await;
+    stop.ask();
+    worker.await.unwrap();
+    assert!(ran.code == 0 && ran.shown.contains("\n4 messages moved"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_task_of_an_earlier_day_is_not_taken_for_this_one() {
+    let queues = Queues::start().await;
+    let command = ["redrive", "--from", "user-events-dlq", "--yes"];
+    for round in 1..=2 {
+        for number in 0..3 {
+            queues.dead_letter("user-events-dlq", &order(&number.to_string(), TIME), None);
+        }
+        // The task of the first round is listed for a while after the second was started.
+        queues.sqs.list_tasks_late(if round == 2 { 2 } else { 0 });
+        if round == 2 {
+            queues.sqs.lose_reply_of("StartMessageMoveTask", 1);
+        }
+        let ran = queues.replay(&command).await;
+        assert!(ran.code == 0 && ran.shown.ends_with("\n3 messages moved, by SQS's count.\n"), "{ran:?}");
+        assert_eq!(queues.bodies("user-events").len(), round * 3);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interruption_says_where_things_are() {
+    for (signal, with_task) in [("INT", false), ("TERM", false), ("HUP", false), ("INT", true)] {
+        let queues = Queues::start().await;
+        for number in 0..200 {
+            let reason = if with_task { None } else { Some("unknown_type") };
+            queues.dead_letter("user-events-dlq", &order(&number.to_string(), TIME), reason);
+        }
+        let arguments = ["redrive", "--from", "user-events-dlq", "--rate", "20", "--yes"];
+        let mut command = crate::support::command(&queues.endpoint, &arguments);
+        let child = command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        while queues.bodies("user-events").is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let kill = ["-s", signal, &child.id().to_string()].map(str::to_owned);
+        assert!(std::process::Command::new("kill").args(kill).status().unwrap().success());
+        let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
+        let (shown, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(130), "{signal}: {shown}{errors}");
+        assert!(errors.lines().last().unwrap().starts_with("replay: interrupted: "), "{errors}");
+        let (moved, left) = (queues.bodies("user-events").len(), queues.sqs.lying_in("user-events-dlq"));
+        assert_eq!(moved + left.len(), 200, "{signal}");
+        assert!(left.iter().all(|message| message.is_visible), "{signal}");
+        let told = if with_task { &errors } else { &shown };
+        assert!(told.contains(&format!("{moved} messages moved")), "{signal}: {moved}: {shown}{errors}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_deduplication_id_is_not_sent_to_be_swallowed() {
+    let queues = Queues::start().await;
+    for body in ["{\"a\":1}", "{\"b\":2}"] {
+        queues.dead_letter("orders-dlq.fifo", body, None);
+    }
+    let command = ["redrive", "--from", "orders-dlq.fifo", "--keep-deduplication-ids", "--yes"];
+    let ran = queues.replay(&command).await;
+    assert!(ran.code == 1 && ran.shown.contains("sent less than five minutes ago"), "{ran:?}");
+    assert_eq!((queues.bodies("orders.fifo").len(), queues.bodies("orders-dlq.fifo").len()), (0, 2));
 }

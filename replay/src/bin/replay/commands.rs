@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use replay::account::{Account, AccountOptions};
+pub use replay::input::InvalidInput;
 use replay::journey::{self, Variables};
 use shared::events::Subject;
 
@@ -24,18 +25,6 @@ pub mod send;
 pub mod simulate;
 pub mod stats;
 pub mod suspension;
-
-/// What was given is wrong, and nothing was done. Exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidInput(pub String);
-
-impl InvalidInput {
-    /// The error.
-    pub fn told<T>(text: impl Into<String>) -> Result<T> {
-        Err(Self(text.into()).into())
-    }
-}
 
 /// What each command has that changes something in an account.
 #[derive(Debug, Args)]

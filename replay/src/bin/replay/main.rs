@@ -1,11 +1,14 @@
 //! The command line. One file in `commands` for each command: its options, and what it does.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use clap::Parser;
+use replay::input::InvalidInput;
 use replay::journey::InvalidJourney;
+use replay::queues::with_advice;
+use replay::report::printable;
 use replay::stop::{INTERRUPTED, Interrupted};
 
 mod cli;
@@ -14,7 +17,6 @@ mod output;
 mod progress;
 
 use cli::Cli;
-use commands::InvalidInput;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -23,7 +25,7 @@ async fn main() -> ExitCode {
     match command.run().await {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads has read enough; but what was asked for may not have been done.
-        Err(error) if !acts && is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if !acts && output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
             let _ = writeln!(anstream::stderr(), "{red}replay:{red:#} {}", one_line(&error));
@@ -41,11 +43,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     })
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
-}
-
-/// An error and its causes in one line.
+/// An error and its causes in one line, with what to do about it.
 fn one_line(error: &anyhow::Error) -> String {
-    shared::telemetry::chain(error.as_ref()).replace('\n', " ")
+    printable(&with_advice(&shared::telemetry::chain(error.as_ref())))
 }

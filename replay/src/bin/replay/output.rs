@@ -1,6 +1,6 @@
 //! What is written to standard output: colours on a terminal alone, and not where NO_COLOR is set.
 
-use std::io::{StdoutLock, Write};
+use std::io::{ErrorKind, StdoutLock, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
@@ -26,6 +26,20 @@ pub fn not_done(text: &str) -> Result<()> {
 /// That it is done.
 pub fn done(text: &str) -> Result<()> {
     line(AnsiColor::Green, text)
+}
+
+/// The same, where nobody may read any more: it is done all the same.
+pub fn done_for_sure(text: &str) -> Result<()> {
+    match done(text) {
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        result => result,
+    }
+}
+
+/// Whether nobody reads any more.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.any(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 fn line(color: AnsiColor, text: &str) -> Result<()> {

@@ -50,11 +50,11 @@ impl Forget {
             if profile { "yes (a ban in force stays)" } else { "no" },
             yes_or_no(statistics),
         )?;
-        if !act.yes {
-            return output::not_done("Nothing was erased. With --yes it is, and there is no way back.");
-        }
         if !profile && !statistics && !erased && events == 0 {
             bail!("nothing was erased: the table knows nothing of this sub. Is it right?");
+        }
+        if !act.yes {
+            return output::not_done("Nothing was erased. With --yes it is, and there is no way back.");
         }
         forget(&store, &cache_invalidations, &sub, &Clock::system()).await?;
         output::done(

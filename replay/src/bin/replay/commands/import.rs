@@ -20,7 +20,7 @@ Examples:
 /// Write profiles for the users of a pool that was there before.
 ///
 /// Shows how many users have no profile, and writes the profiles with --yes: for everybody who is confirmed, nobody who
-/// was erased, and never over a profile that is there. With --checkpoint it goes on where it was cut off; without, it
+/// was erased within the last 32 days, and never over a profile that is there. With --checkpoint it goes on where it was cut off; without, it
 /// begins anew, which does no harm.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -68,7 +68,7 @@ impl Import {
             write: self.act.yes,
         };
         let then = "run it again; nothing is overwritten";
-        let counts = Stop::on_ctrl_c().or(import.run(checkpoint, file, &mut progress), then).await?;
+        let counts = Stop::on_signals().or(import.run(checkpoint, file, &mut progress), then).await?;
         drop(looking);
         write!(output::stdout(), "{}", counts.text(self.act.yes))?;
         if !self.act.yes {

@@ -5,6 +5,7 @@ use std::io::Write;
 use anyhow::{Context, Result};
 use clap::Args;
 use replay::account::AccountOptions;
+use replay::filter::Filter;
 use replay::inspect::Inspection;
 use replay::queues::QueueDescription;
 use replay::stop::Stop;
@@ -16,7 +17,7 @@ use crate::progress::Progress;
 const EXAMPLES: &str = "\
 Examples:
   replay inspect user-events-dlq
-  replay inspect user-events-dlq --sample 3
+  replay inspect user-events-dlq --error invalid_data --sample 3
   replay inspect user-events-dlq --json | jq .byReason";
 
 /// Count what lies in a dead-letter queue, by type, reason, age and subject, without taking anything out.
@@ -28,12 +29,14 @@ Examples:
 pub struct Inspect {
     /// The queue, by name, ARN or URL.
     queue: String,
-    /// Show so many bodies, with personal data masked.
+    /// Show so many bodies of each reason, with personal data masked.
     #[arg(long, value_name = "N", default_value_t = 0)]
     sample: usize,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: Filter,
     #[command(flatten)]
     account: AccountOptions,
 }
@@ -45,9 +48,10 @@ impl Inspect {
         let (url, sqs) = (account.queue_url(&self.queue).await?, account.sqs());
         let queue = QueueDescription::read(&sqs, &url).await.with_context(|| self.queue.clone())?;
         let progress = Progress::new("seen", Some(queue.visible).filter(|count| *count > 0));
-        let (clock, stop) = (Clock::system(), Stop::on_ctrl_c());
+        let (clock, stop) = (Clock::system(), Stop::on_signals());
         let seen = |count| progress.set(count);
-        let found = Inspection::of_queue(&sqs, &queue, self.sample, &clock, &stop, &seen).await;
+        let found =
+            Inspection::of_queue((&sqs, &queue), &self.filter, self.sample, &clock, &stop, &seen).await;
         drop(progress);
         // An interruption is one, whatever was looked at.
         let found = found.map_err(|error| match error.is::<replay::stop::Interrupted>() {

@@ -1,6 +1,6 @@
 //! `replay rebuild`
 
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -8,6 +8,7 @@ use clap::{ArgGroup, Args};
 use replay::late::{self, Counted, LateEvents};
 use replay::rebuild::{Finding, Summary, Treatment, rebuild, rebuild_all};
 use replay::report::plural;
+use replay::save::Lines;
 use replay::stop::Stop;
 use serde_json::json;
 use shared::store::Partition;
@@ -21,7 +22,8 @@ Examples:
   replay rebuild --user 7d8ca528-4931-4254-9273-ea5ee853f271
   replay rebuild --user 7d8ca528-4931-4254-9273-ea5ee853f271 --yes
   replay rebuild --all --json > differences.json
-  replay save user-events-dlq --error too_old --out late.ndjson && replay rebuild --events late.ndjson --yes";
+  replay save user-events-dlq --error too_old --out late.ndjson --delete --yes
+  replay rebuild --events late.ndjson --event-retention-days 90";
 
 /// Work statistics out anew from the stored events, and show where they differ.
 ///
@@ -30,7 +32,8 @@ Examples:
 /// who were erased are left.
 ///
 /// With --events, counts the events of a file of `replay save` that user-stats takes no more, because they are older than 30
-/// days. Each counts once: the marker of one that was counted is there for EVENT_RETENTION_DAYS; older ones are refused.
+/// days. Each counts once: the marker of one that was counted is there for EVENT_RETENTION_DAYS; older ones are refused. So are
+/// those of users of whom the table knows nothing.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, group(ArgGroup::new("what").args(["user", "all", "events"]).required(true)))]
 pub struct Rebuild {
@@ -43,9 +46,9 @@ pub struct Rebuild {
     /// The events of this file, which are too old for user-stats.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
-    /// With --events: EVENT_RETENTION_DAYS, the lowest value that it had since those events.
-    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(32..=3650), requires = "events")]
-    event_retention_days: u32,
+    /// With --events: EVENT_RETENTION_DAYS, the lowest value that it ever had. With a higher one, events would count twice.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(32..=3650), requires = "events")]
+    event_retention_days: Option<u32>,
     /// Also where figures fall.
     #[arg(long, conflicts_with = "events")]
     lower: bool,
@@ -65,7 +68,12 @@ impl Rebuild {
             check_sub(sub)?;
         }
         if let Some(file) = &self.events {
-            return self.count_late(file).await;
+            let Some(days) = self.event_retention_days else {
+                return InvalidInput::told(
+                    "--events: wants --event-retention-days, the lowest value of EVENT_RETENTION_DAYS ever",
+                );
+            };
+            return self.count_late(file, days).await;
         }
         let store = self.act.open().await?.store(self.table.table.as_deref())?;
         let treatment = Treatment { write: self.act.yes, lower: self.lower };
@@ -96,7 +104,7 @@ impl Rebuild {
             }
             None => {
                 let then = "what was written is whole; run it again for the rest";
-                Stop::on_ctrl_c().or(rebuild_all(&store, treatment, &mut tell), then).await?;
+                Stop::on_signals().or(rebuild_all(&store, treatment, &mut tell), then).await?;
             }
         }
         if self.json {
@@ -114,21 +122,19 @@ impl Rebuild {
     }
 
     /// Counts the events of a file, all of which is read before anything is written.
-    async fn count_late(&self, file: &Path) -> Result<()> {
+    async fn count_late(&self, file: &Path, event_retention_days: u32) -> Result<()> {
         let name = file.display().to_string();
-        let mut events = LateEvents::new();
-        let lines = std::fs::File::open(file).with_context(|| name.clone())?;
-        for (index, line) in std::io::BufReader::new(lines).split(b'\n').enumerate() {
-            let line = line.with_context(|| name.clone())?;
-            if let Err(reason) = late::read(&mut events, &line, self.event_retention_days, &Clock::system()) {
-                return InvalidInput::told(format!(
-                    "{name}: line {}: {reason}; nothing was counted",
-                    index + 1
-                ));
+        let mut late = LateEvents::default();
+        let mut lines = Lines::open(file).with_context(|| name.clone())?;
+        while let Some((number, line)) = lines.next().with_context(|| name.clone())? {
+            if let Err(reason) = late::read(&mut late, &line, event_retention_days, &Clock::system()) {
+                return InvalidInput::told(format!("{name}: line {number}: {reason}; nothing was counted"));
             }
         }
+        let LateEvents { of: events, of_unknown_users, .. } = late;
         let store = self.act.open().await?.store(self.table.table.as_deref())?;
         let count: usize = events.values().map(Vec::len).sum();
+
         let (users, domains): (Vec<_>, Vec<_>) =
             events.keys().partition(|partition| matches!(partition, Partition::User(_)));
         writeln!(
@@ -138,6 +144,9 @@ impl Rebuild {
             plural(users.len(), "user"),
             plural(domains.len(), "shard"),
         )?;
+        if of_unknown_users > 0 {
+            writeln!(output::stdout(), "{of_unknown_users} about users whom the pool did not know, left")?;
+        }
         if !self.act.yes {
             return output::not_done(
                 "Nothing was counted. With --yes they are, except those that were before.",
@@ -145,7 +154,7 @@ impl Rebuild {
         }
         let mut sum = Counted::default();
         for (partition, events) in &events {
-            let counted = late::count(&store, partition, events, self.event_retention_days).await;
+            let counted = late::count(&store, partition, events, event_retention_days).await;
             let Counted { applied, duplicates, of_erased_users } = counted
                 .with_context(|| format!("{} events were counted; run it again for the rest", sum.applied))?;
             sum.applied += applied;
@@ -153,7 +162,7 @@ impl Rebuild {
             sum.of_erased_users += of_erased_users;
         }
         output::done(&format!(
-            "{} counted, {} counted before, {} of erased users dropped.",
+            "{} counted, {} counted before, {} of erased or unknown users dropped.",
             sum.applied, sum.duplicates, sum.of_erased_users
         ))
     }

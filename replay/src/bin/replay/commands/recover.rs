@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use replay::queues::with_advice;
 use replay::recover::Recovered;
+use replay::redrive::send_patiently;
 use shared::queues::{Message, batches};
 use shared::telemetry::chain;
 use shared::time::Clock;
@@ -64,10 +65,10 @@ impl Recover {
     }
 
     async fn send(&self, found: &Recovered) -> Result<()> {
-        let user_events = self.act.open().await?.user_events(self.queue.as_deref()).await?;
+        let user_events = self.act.open().await?.user_events(self.queue.as_deref()).await?.without_retries();
         let (count, mut accepted, mut reason) = (found.events.len(), 0, None);
         for batch in batches(found.events.iter().map(Message::from).collect()) {
-            match user_events.try_send(batch).await {
+            match send_patiently(&user_events, batch).await {
                 Ok(sent) => {
                     accepted += sent.accepted.len();
                     reason = sent.refused.into_values().next().or(reason);

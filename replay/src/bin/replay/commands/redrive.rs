@@ -23,7 +23,7 @@ Examples:
 
 /// Bring dead letters back to their queue, all or some of them.
 ///
-/// Shows what would go, and why the rest stays; with --yes it goes. Attributes, message group and trace header stay with a
+/// Shows what would go, and how; with --yes it goes. Attributes, message group and trace header stay with a
 /// message; the reason (error.type, error.message) is taken off. A message is deleted only once SQS has accepted its copy,
 /// entry by entry: wherever it is cut off, run it again. Where all messages are meant as they are, SQS moves them by itself
 /// (StartMessageMoveTask).
@@ -68,11 +68,12 @@ impl Redrive {
         let terms = Terms {
             filter: self.filter,
             max: self.max,
+            planned: None,
             rate: self.rate,
             keep_deduplication_ids: self.keep_deduplication_ids,
             by_entry: self.by_entry,
         };
-        let (clock, stop) = (Clock::system(), Stop::on_ctrl_c());
+        let (clock, stop) = (Clock::system(), Stop::on_signals());
         let looking = Progress::new("seen", Some(route.from.visible).filter(|count| *count > 0));
         let plan = route.plan(&terms, &clock, &stop, &|seen| looking.set(seen)).await?;
         drop(looking);
@@ -80,13 +81,18 @@ impl Redrive {
             return Err(Interrupted("nothing was sent".to_owned()).into());
         }
         write!(output::stdout(), "{}", plan.text(&route))?;
-        let count = plan.goes.messages;
-        if count == 0 && !plan.may_be_more {
-            return output::not_done("\nNothing to send.");
+        if plan.goes.messages == 0 {
+            output::not_done("\nNothing to send.")?;
+            if self.act.yes && plan.has_unseen {
+                bail!("not all could be seen; run it again when the others are visible");
+            }
+            return Ok(());
         }
         if !self.act.yes {
             return output::not_done("\nNothing was sent. With --yes it is.");
         }
+        let planned = plan.planned(&route);
+        let count = terms.max.unwrap_or(usize::MAX).min(planned.goes);
         let moving = Progress::new("moved", Some(count));
         if plan.method == Method::MoveTask {
             let moved = route.by_move_task(terms.rate, &stop, &|moved, of| moving.set_of(moved, of)).await?;
@@ -95,9 +101,10 @@ impl Redrive {
             return if stop.is_asked() {
                 Err(Interrupted(format!("the task was cancelled, {moved}")).into())
             } else {
-                output::done(&format!("\n{moved}."))
+                output::done_for_sure(&format!("\n{moved}."))
             };
         }
+        let terms = Terms { planned: Some(planned), ..terms };
         let redriven = route.by_entry(&terms, &clock, &stop, &|moved| moving.set(moved)).await;
         drop(moving);
         tell(&redriven, &stop)
@@ -114,7 +121,7 @@ fn tell(redriven: &Redriven, stop: &Stop) -> Result<()> {
         );
     }
     if redriven.is_complete() && !stop.is_asked() {
-        return output::done(&format!("\n{}", text.trim_end()));
+        return output::done_for_sure(&format!("\n{}", text.trim_end()));
     }
     write!(output::stdout(), "\n{text}")?;
     if stop.is_asked() {

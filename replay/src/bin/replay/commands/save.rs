@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use replay::filter::Filter;
+use replay::inspect::Inspection;
 use replay::queues::QueueDescription;
 use replay::report::plural;
 use replay::save::{Saved, Target, save};
@@ -55,17 +56,20 @@ impl Save {
         let account = self.act.open().await?;
         let (url, sqs) = (account.queue_url(&self.queue).await?, account.sqs());
         let queue = QueueDescription::read(&sqs, &url).await.with_context(|| self.queue.clone())?;
+        queue.refuse_source_queue()?;
         let is_stdout = self.out.as_os_str() == "-";
-        if self.delete && is_stdout {
-            return InvalidInput::told(
-                "--delete: wants a file; nobody knows what becomes of standard output",
-            );
+        if is_stdout && (self.delete || self.resume) {
+            return InvalidInput::told("--out -: goes without --delete and --resume, which want a file");
         }
+        let (clock, stop) = (Clock::system(), Stop::on_signals());
         if self.delete && !self.act.yes {
-            let about = queue.visible;
-            writeln!(output::stdout(), "about {} in {}", plural(about, "message"), queue.name())?;
+            let looking = Progress::new("seen", Some(queue.visible).filter(|count| *count > 0));
+            let seen = |count| looking.set(count);
+            let found = Inspection::of_queue((&sqs, &queue), &self.filter, 0, &clock, &stop, &seen).await;
+            drop(looking);
+            write!(output::stdout(), "{}", found?.text())?;
             return output::not_done(
-                "Nothing was saved or deleted. With --yes each message is saved, and then deleted from the queue.",
+                "\nNothing was saved or deleted. With --yes each of these is saved, and then deleted from the queue.",
             );
         }
         let name = || self.out.display().to_string();
@@ -75,20 +79,19 @@ impl Save {
             (false, false) => Target::create(&self.out),
         };
         let target = target.with_context(name)?;
-        let (before, was_cut_off) = (target.before, target.was_cut_off);
+        let (before, cut_off) = (target.before, target.cut_off.clone());
         if target.is_fleeting() && self.delete {
             return InvalidInput::told(format!("--delete: {} is no file", name()));
         }
         let progress = Progress::new("saved", Some(queue.visible).filter(|count| *count > 0));
-        let (clock, stop) = (Clock::system(), Stop::on_ctrl_c());
         let filter = &self.filter;
         let shown = |count| progress.set(count);
         let saved = save((&sqs, &queue), (target, self.delete), filter, &clock, &stop, &shown).await;
         drop(progress);
         // Standard output has the messages.
         let mut text = String::new();
-        if was_cut_off {
-            text += "the last line of the file was cut off, and was written anew\n";
+        if let Some(beside) = cut_off {
+            text += &format!("the last line of the file was cut off; it lies in {}\n", beside.display());
         }
         text += &told(&saved, before);
         if is_stdout {
@@ -97,11 +100,17 @@ impl Save {
             write!(output::stdout(), "{text}")?;
         }
         if let Some(error) = saved.error {
+            if is_stdout && output::is_broken_pipe(&error) {
+                return Err(error);
+            }
             let cause = shared::telemetry::chain(error.as_ref());
             bail!("not all was saved: {cause}; when that is mended, go on with --resume");
         }
         if stop.is_asked() {
             return Err(Interrupted("go on with --resume".to_owned()).into());
+        }
+        if !saved.unseen_text.is_empty() {
+            bail!("not all could be seen: go on with --resume when the others are visible");
         }
         Ok(())
     }
@@ -119,11 +128,8 @@ fn told(saved: &Saved, before: usize) -> String {
     line(saved.deleted, "deleted from the queue");
     line(
         saved.undeleted,
-        "saved, but not deleted from the queue; a rerun with --resume --delete deletes them",
+        "saved, and perhaps not deleted from the queue; a rerun with --resume --delete deletes them",
     );
     line(saved.still_invisible, "are invisible in the queue for up to 15 minutes");
-    if saved.may_be_more {
-        text += "there may be more: SQS lends at most 120,000 at a time\n";
-    }
-    text
+    text + &saved.unseen_text
 }

@@ -27,8 +27,8 @@ const LINES_TOLD: usize = 10;
 ///
 /// The whole file is checked before anything is sent: each line is a message that SQS takes, and each body an event that
 /// user-stats takes (events/schema/event.json, not older than 30 days). Attributes, message group and trace header are sent
-/// too, the reason (error.type, error.message) is not. FILE.checkpoint tells what was sent: run it again wherever it was cut
-/// off.
+/// too, the reason (error.type, error.message) is not. FILE.checkpoint tells which lines were sent: run it again wherever it
+/// was cut off, and where lines were refused and are mended now.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Send {
@@ -40,6 +40,9 @@ pub struct Send {
     /// Send bodies that are no events, too.
     #[arg(long)]
     any_body: bool,
+    /// At most so many messages; the next run goes on with the rest.
+    #[arg(long, value_name = "N")]
+    max: Option<usize>,
     /// At most so many messages a second. [default: as many as SQS takes]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
@@ -68,10 +71,15 @@ impl Send {
         }
         if !checked.invalid.is_empty() {
             let lines = plural(checked.invalid.len(), "line");
-            let bodies = if self.any_body { "" } else { " (--any-body sends bodies that are no events)" };
-            return InvalidInput::told(format!("{name}: nothing was sent: {lines} cannot be sent{bodies}"));
+            let is_no_event =
+                |(_, reason): &(usize, String)| reason.starts_with("body: the body is not JSON");
+            let hint = match checked.invalid.iter().all(is_no_event) {
+                true => " (--any-body sends bodies that are no events)",
+                false => "",
+            };
+            return InvalidInput::told(format!("{name}: nothing was sent: {lines} cannot be sent{hint}"));
         }
-        let checkpoint = match Checkpoint::open(&self.file, &checked, &queue, &clock) {
+        let checkpoint = match Checkpoint::open(&self.file, &queue, self.act.yes, &clock) {
             Ok(checkpoint) => checkpoint,
             Err(error) => return InvalidInput::told(shared::telemetry::chain(error.as_ref())),
         };
@@ -79,7 +87,7 @@ impl Send {
         for (event_type, count) in &checked.by_type {
             writeln!(output::stdout(), "{count:>7}  {event_type}")?;
         }
-        let (before, in_doubt) = (checkpoint.accepted(), checkpoint.in_doubt());
+        let (before, in_doubt) = (checkpoint.accepted(&checked), checkpoint.in_doubt(&checked));
         if before > 0 {
             writeln!(output::stdout(), "{before} were sent before, says {}", checkpoint.path().display())?;
         }
@@ -90,15 +98,18 @@ impl Send {
             )?;
         }
         let left = checked.messages - before;
+        let left = self.max.map_or(left, |max| max.min(left));
         if left == 0 {
-            return output::not_done("Nothing to send. Without the checkpoint, all of it is sent again.");
+            let again = if before > 0 { " Without the checkpoint, all of it is sent again." } else { "" };
+            return output::not_done(&format!("Nothing to send.{again}"));
         }
         if !self.act.yes {
             return output::not_done("Nothing was sent. With --yes it is.");
         }
-        let (progress, stop) = (Progress::new("sent", Some(left)), Stop::on_ctrl_c());
+        let (progress, stop) = (Progress::new("sent", Some(left)), Stop::on_signals());
         let shown = |count| progress.set(count);
-        let delivery = send((&sqs, &queue), &self.file, checkpoint, self.rate, &stop, &shown).await;
+        let delivery =
+            send((&sqs, &queue), (checked, checkpoint), (self.max, self.rate), &stop, &shown).await;
         drop(progress);
         tell(&delivery, left, &stop)
     }
@@ -116,7 +127,7 @@ fn tell(delivery: &Delivery, left: usize, stop: &Stop) -> Result<()> {
         )?;
     }
     if *sent == left {
-        return output::done(&format!("{} sent.", plural(*sent, "message")));
+        return output::done_for_sure(&format!("{} sent.", plural(*sent, "message")));
     }
     let sent = format!("{sent} of {left} were sent");
     if let Some(error) = error {

@@ -115,7 +115,8 @@ impl DecisionOptions {
             printable(&standing(&then, now))
         )?;
         if !act.yes {
-            return output::not_done("Nothing was changed. With --yes it is done.");
+            let with = if profile { "--yes" } else { "--yes --without-profile" };
+            return output::not_done(&format!("Nothing was changed. With {with} it is done."));
         }
         if !profile && !without_profile {
             bail!("nothing was changed: is the sub right? With --without-profile it is done all the same");
