@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::Result;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -11,7 +12,8 @@ use shared::statistics::DomainStats;
 use shared::store::keys::DOMAIN_SHARDS;
 use shared::store::{Consistency, Partition, Store};
 
-use crate::report::write_statistics;
+use crate::report::{printable, write_statistics};
+use crate::suspension::standing;
 
 /// The chart shows as many days, the latest ones with an event.
 const DAYS_SHOWN: usize = 14;
@@ -23,6 +25,10 @@ const BAR_WIDTH: u64 = 40;
 pub struct UserSummary {
     /// Who, by sub.
     pub sub: String,
+    /// Whether there is a profile.
+    pub profile: bool,
+    /// Whether they are banned, in a few words.
+    pub standing: String,
     /// STATS as it is read; `None` where nothing was counted.
     pub statistics: Option<Value>,
     /// Stored events by the day of their time, in UTC.
@@ -31,7 +37,12 @@ pub struct UserSummary {
 
 impl UserSummary {
     /// Reads it.
-    pub async fn read(store: &Store, sub: &str) -> Result<Self> {
+    pub async fn read(store: &Store, sub: &str, now: Timestamp) -> Result<Self> {
+        let (profile, standing) = match store.profile_state(sub).await {
+            Ok(profile) => (profile.exists, standing(&profile.ban, now)),
+            Err(error) if error.is_unreadable() => (true, "banned, by a ban that cannot be read".to_owned()),
+            Err(error) => return Err(error.into()),
+        };
         let partition = Partition::User(sub.to_owned());
         let stored = store.statistics(&[&partition], Consistency::Strong).await?;
         let statistics = stored.into_values().next().map(|stored| stored.folded::<Value>()).transpose()?;
@@ -39,7 +50,8 @@ impl UserSummary {
         for time in store.event_times(&partition).await? {
             *events_by_day.entry(time.to_zoned(TimeZone::UTC).date()).or_default() += 1;
         }
-        Ok(Self { sub: sub.to_owned(), statistics: statistics.map(without_keys), events_by_day })
+        let statistics = statistics.map(without_keys);
+        Ok(Self { sub: sub.to_owned(), profile, standing, statistics, events_by_day })
     }
 
     /// For people: the statistics, and how many events there were on the latest days.
@@ -51,7 +63,8 @@ impl UserSummary {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "user {}", self.sub)?;
+        let profile = if self.profile { "" } else { "no profile, " };
+        writeln!(out, "user {}: {profile}{}", self.sub, printable(&self.standing))?;
         match &self.statistics {
             Some(statistics) => write_statistics(out, "  ", statistics)?,
             None => writeln!(out, "  nothing counted")?,
@@ -73,7 +86,10 @@ impl UserSummary {
     pub fn json(&self) -> Value {
         let days: BTreeMap<String, u64> =
             self.events_by_day.iter().map(|(day, count)| (day.to_string(), *count)).collect();
-        json!({"sub": self.sub, "statistics": self.statistics, "eventsByDay": days})
+        json!({
+            "sub": self.sub, "profile": self.profile, "standing": self.standing, "statistics": self.statistics,
+            "eventsByDay": days,
+        })
     }
 }
 
@@ -108,9 +124,13 @@ mod tests {
         let events_by_day =
             (1..=20).map(|number| (day(number), u64::try_from(number).unwrap() * 10)).collect();
         let statistics = Some(json!({"orders": 2, "signIns": 0, "recent": []}));
-        let text = UserSummary { sub: "ana".into(), statistics, events_by_day }.text();
+        let (profile, standing) = (true, "not banned".to_owned());
+        let text = UserSummary { sub: "ana".into(), profile, standing, statistics, events_by_day }.text();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[..4], ["user ana", "  orders               2", "", "Stored events by day, in UTC"]);
+        assert_eq!(
+            lines[..4],
+            ["user ana: not banned", "  orders               2", "", "Stored events by day, in UTC"]
+        );
         assert_eq!(lines.len(), 4 + DAYS_SHOWN);
         assert_eq!(lines[4], format!("  2026-03-07  {} 70", "█".repeat(14)));
         assert_eq!(lines[17], format!("  2026-03-20  {} 200", "█".repeat(40)));
@@ -118,7 +138,13 @@ mod tests {
 
     #[test]
     fn a_user_of_whom_nothing_is_known_is_told_so() {
-        let summary = UserSummary { sub: "ana".into(), statistics: None, events_by_day: BTreeMap::new() };
-        assert_eq!(summary.text(), "user ana\n  nothing counted\n");
+        let summary = UserSummary {
+            sub: "ana".into(),
+            profile: false,
+            standing: "not banned".into(),
+            statistics: None,
+            events_by_day: BTreeMap::new(),
+        };
+        assert_eq!(summary.text(), "user ana: no profile, not banned\n  nothing counted\n");
     }
 }

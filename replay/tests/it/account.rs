@@ -234,7 +234,7 @@ async fn what_is_known_of_a_user_and_of_a_domain_is_shown() {
     let (success, _, errors) = shop.run_on_table(&["stats", "--domain", "a b"]).await;
     assert!(!success && errors.starts_with("replay: --domain: expected"), "{errors}");
     let (_, shown, _) = shop.run_on_table(&["stats", "nobody"]).await;
-    assert_eq!(shown, "user nobody\n  nothing counted\n");
+    assert_eq!(shown, "user nobody: no profile, not banned\n  nothing counted\n");
     let (success, _, errors) = shop.run_on_table(&["stats"]).await;
     assert!(!success && errors.contains("SUB"), "{errors}");
 }

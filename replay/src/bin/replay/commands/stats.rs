@@ -9,6 +9,7 @@ use replay::report::plural;
 use replay::stats::{self, UserSummary};
 use shared::statistics::DomainStats;
 use shared::store::Store;
+use shared::time::Clock;
 use triggers::pre_sign_up::domain::Domain;
 
 use super::{InvalidInput, TableOptions, check_sub};
@@ -19,7 +20,7 @@ Examples:
   replay stats 7d8ca528-4931-4254-9273-ea5ee853f271
   replay stats --domain example.com --json";
 
-/// Show what the table knows of one user, or of an e-mail domain.
+/// Show what the table knows of one user (with a ban), or of an e-mail domain.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Stats {
@@ -47,7 +48,7 @@ impl Stats {
         }
         if let Some(sub) = self.sub {
             check_sub(&sub)?;
-            let summary = UserSummary::read(&store, &sub).await?;
+            let summary = UserSummary::read(&store, &sub, Clock::system().now()).await?;
             if self.json {
                 return output::json(&summary.json());
             }
