@@ -59,6 +59,9 @@ struct State {
     held: BufWriter<File>,
     held_count: usize,
     is_limited: bool,
+    /// Nothing more is received.
+    finished: bool,
+    /// Nothing more is begun.
     halted: bool,
     error: Option<anyhow::Error>,
 }
@@ -128,6 +131,7 @@ impl<'a> Receiving<'a> {
             held: BufWriter::new(held),
             held_count: 0,
             is_limited: false,
+            finished: false,
             halted: false,
             error: None,
         };
@@ -152,7 +156,7 @@ impl<'a> Receiving<'a> {
 
     async fn lane(&self, work: &impl AsyncFn(&Self, Vec<Received>) -> Result<()>) -> Result<()> {
         let mut empty = 0;
-        while empty < EMPTY_RECEIVES && !self.is_over() {
+        while empty < EMPTY_RECEIVES && !self.is_over() && !self.state.borrow().finished {
             let received = self.receive().await?;
             empty = if received.is_empty() { empty + 1 } else { 0 };
             let new = self.only_new(received)?;
@@ -173,7 +177,12 @@ impl<'a> Receiving<'a> {
         self.state.borrow().seen.len()
     }
 
-    /// Receives no more.
+    /// Receives no more. What was received is worked on to its end.
+    pub fn finish_receiving(&self) {
+        self.state.borrow_mut().finished = true;
+    }
+
+    /// Receives no more, and begins nothing more.
     pub fn halt(&self) {
         self.state.borrow_mut().halted = true;
     }

@@ -266,7 +266,7 @@ impl Route {
         let report = receiving.each(async |receiving, received| run.work(receiving, received).await).await;
         let mut outcome = run.outcome.into_inner();
         outcome.still_invisible = report.still_invisible;
-        outcome.is_cut_off = stop.is_asked() || report.error.is_some();
+        outcome.is_cut_off |= stop.is_asked() || report.error.is_some();
         if !outcome.is_cut_off && terms.max.is_none_or(|max| run.begun.into_inner() < max) {
             outcome.unseen_text = report.unseen_text(&self.from);
         }
@@ -422,7 +422,7 @@ impl Run<'_> {
         let begun = *self.begun.borrow();
         if self.terms.planned.is_some_and(|planned| begun >= planned.goes && receiving.seen() >= planned.seen)
         {
-            receiving.halt();
+            receiving.finish_receiving();
         }
         Ok(())
     }
@@ -486,7 +486,7 @@ impl Run<'_> {
         let go =
             !receiving.is_over() && self.pacer.turn(batch.len(), self.stop).await && !receiving.is_over();
         if !go {
-            return self.leave(receiving, batch.into_iter().map(|(received, _)| received).collect());
+            return self.cut_off(receiving, batch.into_iter().map(|(received, _)| received).collect());
         }
         let (received, messages): (Vec<Received>, Vec<Message>) = batch.into_iter().unzip();
         for batch in batches(messages) {
@@ -518,7 +518,7 @@ impl Run<'_> {
             return Ok(());
         }
         if receiving.is_over() {
-            return self.leave(receiving, of(&indexes));
+            return self.cut_off(receiving, of(&indexes));
         }
         let sent = match send_patiently(&self.target, batch).await {
             Ok(sent) => sent,
@@ -569,6 +569,12 @@ impl Run<'_> {
 
     fn refuse(&self, reason: &str) {
         *self.outcome.borrow_mut().refused.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    /// Leaves messages that were meant.
+    fn cut_off(&self, receiving: &Receiving<'_>, received: Vec<Received>) -> Result<()> {
+        self.outcome.borrow_mut().is_cut_off = true;
+        self.leave(receiving, received)
     }
 
     fn leave(&self, receiving: &Receiving<'_>, received: Vec<Received>) -> Result<()> {
@@ -655,6 +661,6 @@ impl Redriven {
     /// Whether all that was meant went.
     pub fn is_complete(&self) -> bool {
         let has_gone = self.refused.is_empty() && self.in_both == 0 && self.in_doubt == 0;
-        self.error.is_none() && has_gone && self.unseen_text.is_empty()
+        self.error.is_none() && !self.is_cut_off && has_gone && self.unseen_text.is_empty()
     }
 }

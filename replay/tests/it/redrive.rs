@@ -441,3 +441,17 @@ async fn an_old_deduplication_id_is_not_sent_to_be_swallowed() {
     assert!(ran.code == 1 && ran.shown.contains("sent less than five minutes ago"), "{ran:?}");
     assert_eq!((queues.bodies("orders.fifo").len(), queues.bodies("orders-dlq.fifo").len()), (0, 2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_meant_goes_however_slowly() {
+    let queues = Queues::start().await;
+    for number in 0..300 {
+        let reason = if number % 3 == 0 { None } else { Some("unknown_type") };
+        queues.dead_letter("user-events-dlq", &order(&number.to_string(), TIME), reason);
+    }
+    let command =
+        ["redrive", "--from", "user-events-dlq", "--error", "unknown_type", "--rate", "300", "--yes"];
+    let ran = queues.replay(&command).await;
+    assert!(ran.code == 0 && ran.shown.ends_with("\n200 messages moved, 100 stayed\n"), "{ran:?}");
+    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (200, 100));
+}
