@@ -1,4 +1,8 @@
 //! What a day costs: a model of users, run through the very rules that the workers use. The table in `docs/costs.md`.
+//!
+//! - [`policy`], [`scale`]: what a month takes of every service and costs, from ten thousand users to a hundred million
+//! - [`tables`], [`plot`]: that as tables, and as a picture. Those of `docs/performance.md`
+//! - [`constants`], [`prices`]: what it counts with
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
@@ -8,10 +12,18 @@ use shared::events::View;
 use shared::store::CacheMark;
 use shared::store::commits::MAX_EVENTS;
 use shared::time::plus_seconds;
-use workers::cache_invalidation::DOLLARS_PER_ITEM;
 use workers::cache_invalidation::items::Target;
 use workers::cache_invalidation::planner::{Change, Known, Limits, Waiting, plan};
 use workers::user_stats::idle::IdleRule;
+
+pub mod constants;
+pub mod plot;
+pub mod policy;
+pub mod prices;
+pub mod scale;
+pub mod tables;
+
+use constants::write_units;
 
 /// A day of users.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +60,10 @@ impl Default for Model {
 
 /// cache-invalidation's window: five seconds of delivery delay, ten of batching.
 const WINDOW_SECONDS: i64 = 15;
+/// COLLAPSE_ABOVE, its default.
+const COLLAPSE_ABOVE: u32 = 3_000;
 /// SQS: a standard queue's batch has at most 10,000 messages.
 const MAX_BATCH: usize = 10_000;
-/// CloudFront: so many items of a month are free.
-const FREE_ITEMS: u64 = 1_000;
 const DAYS_OF_MONTH: u64 = 30;
 const DAY_SECONDS: i64 = 24 * 3600;
 /// From one change of an action to the next.
@@ -75,7 +87,8 @@ pub struct Cost {
 impl Cost {
     /// What a month of such days costs.
     pub fn dollars_a_month(&self) -> f64 {
-        (self.items * DAYS_OF_MONTH).saturating_sub(FREE_ITEMS) as f64 * DOLLARS_PER_ITEM
+        let items = (self.items * DAYS_OF_MONTH) as f64;
+        (items - prices::CLOUDFRONT_FREE_ITEMS).max(0.0) * prices::CLOUDFRONT_ITEM
     }
 }
 
@@ -117,7 +130,7 @@ fn day(model: &Model) -> Vec<Happening> {
 fn run(day: &[Happening], skip_idle: bool, collapse: bool) -> Cost {
     let limits = Limits {
         target: Target::Tag,
-        collapse_above: if collapse { 3_000 } else { u32::MAX },
+        collapse_above: if collapse { COLLAPSE_ABOVE } else { u32::MAX },
         max_staleness_seconds: 300,
         max_cache_lifetime_seconds: IDLE.max_cache_lifetime_seconds,
     };
@@ -225,11 +238,6 @@ fn write_report(
         writeln!(out, "| {events} | {:.2} |", write_units(events))?;
     }
     Ok(())
-}
-
-/// DynamoDB: a write in a transaction takes two units for each kilobyte. An event's item and STATS are below one each.
-fn write_units(events: usize) -> f64 {
-    (2 * events + 2) as f64 / events as f64
 }
 
 #[cfg(test)]

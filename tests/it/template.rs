@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use replay::journey::VARIABLES;
+use replay::simulate::constants;
 use serde_json::{Value, json};
 use shared::config::Environment;
 use shared::function::Function;
@@ -64,6 +65,35 @@ fn every_binary_is_a_function_under_the_same_name() {
     assert!(
         template.of_type("AWS::Serverless::Function").map(method).all(|method| method == "rust-cargolambda")
     );
+}
+
+#[test]
+fn the_model_of_scale_has_the_sizes_of_the_template() {
+    let template = Template::read();
+    let globals = &template.section("Globals")["Function"];
+    assert_eq!(globals["MemorySize"].as_f64(), Some(constants::TRIGGER_MEGABYTES));
+    for trigger in ["PreAuthenticationFunction", "PreTokenGenerationFunction"] {
+        assert!(template.properties(trigger)["MemorySize"].is_null(), "{trigger}");
+    }
+    let (user_stats, invalidation) = ("UserStatsFunction", "CacheInvalidationFunction");
+    for worker in [user_stats, invalidation] {
+        let memory = template.properties(worker)["MemorySize"].as_f64();
+        assert_eq!(memory, Some(constants::WORKER_MEGABYTES), "{worker}");
+    }
+    let stats = &template.properties(user_stats)["Events"]["UserEvents"]["Properties"];
+    let changes = &template.properties(invalidation)["Events"]["CacheInvalidations"]["Properties"];
+    let concurrency = &changes["ScalingConfig"]["MaximumConcurrency"];
+    for (value, constant) in [
+        (&stats["BatchSize"], constants::USER_STATS_BATCH),
+        (&stats["MaximumBatchingWindowInSeconds"], constants::USER_STATS_WINDOW_SECONDS),
+        (&changes["BatchSize"], constants::INVALIDATION_BATCH),
+        (&changes["MaximumBatchingWindowInSeconds"], constants::INVALIDATION_WINDOW_SECONDS),
+        (concurrency, constants::INVALIDATION_CONCURRENCY),
+        (&template.parameters()["EventRetentionDays"]["Default"], constants::RETENTION_DAYS),
+    ] {
+        assert_eq!(value.as_f64(), Some(constant), "{value}");
+    }
+    assert_eq!(WORKERS.len() as f64, constants::QUEUES);
 }
 
 /// What a function reads, from its own start.

@@ -15,5 +15,6 @@ mod import;
 mod operations;
 mod rebuild;
 mod redrive;
+mod scale;
 mod shop;
 mod support;

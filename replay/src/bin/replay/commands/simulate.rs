@@ -1,16 +1,20 @@
 //! `replay simulate`
 
 use std::io::Write;
+use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
-use replay::simulate::{self, Model};
+use replay::simulate::{self, Model, plot, tables};
 
 use crate::output;
 
-/// Tell what a day of users costs under each policy, as tables in Markdown: those of docs/costs.md.
+/// Tell what a day of users costs under each policy, as tables in Markdown: those of docs/costs.md. Or a month of all
+/// services, for pools of every size.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  replay simulate --users 10000 --active-percent 50")]
+#[command(
+    after_help = "Examples:\n  replay simulate --users 10000 --active-percent 50\n  replay simulate --scale\n  replay simulate --plot docs/images/cost-by-policy.svg"
+)]
 pub struct Simulate {
     /// Users of the pool.
     #[arg(long, value_name = "N", default_value_t = Model::default().users)]
@@ -21,14 +25,29 @@ pub struct Simulate {
     /// Of a hundred users, so many are changed by a job at night.
     #[arg(long, value_name = "N", default_value_t = Model::default().job_percent, value_parser = clap::value_parser!(u32).range(0..=100))]
     job_percent: u32,
+    /// What a month takes of every service and costs, from ten thousand users to a hundred million: the tables of
+    /// docs/performance.md.
+    #[arg(long, conflicts_with = "users")]
+    scale: bool,
+    /// Write a picture of that, in SVG: dollars a month over users, a line for each policy.
+    #[arg(long, value_name = "FILE", conflicts_with = "users")]
+    plot: Option<PathBuf>,
 }
 
 impl Simulate {
     /// Tells it.
     pub fn run(self) -> Result<()> {
-        let Self { users, active_percent, job_percent } = self;
+        let Self { users, active_percent, job_percent, scale, plot } = self;
         let model = Model { users, active_percent, job_percent, ..Model::default() };
-        write!(output::stdout(), "{}", simulate::report(&model))?;
+        if let Some(path) = &plot {
+            let picture = plot::cost_by_policy(&model);
+            std::fs::write(path, picture).with_context(|| path.display().to_string())?;
+        }
+        match (scale, plot) {
+            (true, _) => write!(output::stdout(), "{}", tables::scale(&model))?,
+            (false, Some(path)) => writeln!(output::stdout(), "{}", path.display())?,
+            (false, None) => write!(output::stdout(), "{}", simulate::report(&model))?,
+        }
         Ok(())
     }
 }
