@@ -2,24 +2,17 @@
 //! was counted is there for EVENT_RETENTION_DAYS after its time. Of older ones nobody knows.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 use shared::events::{Data, Event};
-use shared::queues::backoff;
 use shared::statistics::{DomainStats, UserStats};
-use shared::store::commits::{MAX_EVENT_BYTES, MAX_EVENTS};
+use shared::store::commits::{MAX_ATTEMPTS, fitting, pause};
 use shared::store::{Commit, CommitError, Consistency, Partition, Store, StoredStatistics};
 use shared::time::{Clock, minus_seconds, plus_seconds};
 use workers::user_stats::Fold;
 
 use crate::messages::QueuedMessage;
 
-/// Attempts against others who commit.
-const MAX_ATTEMPTS: u32 = 8;
-/// The first pause between attempts; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Markers go after EVENT_RETENTION_DAYS; no event is taken in so shortly before.
 const MARGIN_SECONDS: i64 = 24 * 3600;
 
@@ -115,7 +108,8 @@ async fn commit<S: Fold>(
             return Ok(counted);
         }
         let mut folded: S = stored.folded()?;
-        let batch = fitting(&left);
+        let count = fitting(left.iter().map(|(_, body)| body.len())).min(left.len());
+        let batch = &left[..count];
         batch.iter().for_each(|(event, _)| folded.apply(event));
         let commit = Commit {
             partition,
@@ -128,8 +122,8 @@ async fn commit<S: Fold>(
         };
         match store.commit(commit).await {
             Ok(()) => {
-                counted.applied += batch.len();
-                left.drain(..batch.len());
+                counted.applied += count;
+                left.drain(..count);
                 attempts = 0;
             }
             Err(CommitError::Duplicates(indexes)) => {
@@ -145,21 +139,10 @@ async fn commit<S: Fold>(
                 if attempts == MAX_ATTEMPTS {
                     bail!("others kept committing first; run it again");
                 }
-                tokio::time::sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, fastrand::f64())).await;
+                tokio::time::sleep(pause(attempts, fastrand::f64())).await;
             }
             Err(CommitError::Store(error)) => return Err(error.into()),
         }
     }
     Ok(counted)
-}
-
-/// As many as one transaction takes: at least one.
-fn fitting<'a, 'b>(events: &'b [(&'a Event, &'a str)]) -> &'b [(&'a Event, &'a str)] {
-    let mut bytes = 0;
-    let fits = |(_, body): &&(&Event, &str)| {
-        bytes += body.len();
-        bytes <= MAX_EVENT_BYTES
-    };
-    let count = events.iter().take(MAX_EVENTS).take_while(fits).count();
-    &events[..count.max(1).min(events.len())]
 }

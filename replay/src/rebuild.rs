@@ -5,16 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::events::{Event, Money};
-use shared::queues::backoff;
 use shared::statistics::{DomainStats, UserStats};
-use shared::store::commits::Bookkeeping;
+use shared::store::commits::{Bookkeeping, MAX_ATTEMPTS, pause};
 use shared::store::{CommitError, Consistency, Partition, Store, StoreError};
 use workers::user_stats::Fold;
 
@@ -22,11 +20,6 @@ use crate::report::{plural, printable, shown};
 
 /// Partitions worked on at once.
 const AT_ONCE: usize = 8;
-/// Attempts against others who commit.
-const MAX_ATTEMPTS: u32 = 8;
-/// The first pause between attempts; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What is done about a difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,7 +126,7 @@ pub async fn rebuild(store: &Store, partition: &Partition, treatment: Treatment)
 async fn work_out<S: Fold>(store: &Store, partition: &Partition, treatment: Treatment) -> Result<Finding> {
     for attempt in 0..MAX_ATTEMPTS {
         if attempt > 0 {
-            tokio::time::sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempt, fastrand::f64())).await;
+            tokio::time::sleep(pause(attempt, fastrand::f64())).await;
         }
         // Before the events: one that is committed in between has moved the version on.
         let Some(known) = read_statistics(store, partition).await? else {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::ListMessageMoveTasksResultEntry;
 use shared::events::unique_id;
-use shared::queues::{MAX_BATCH_ENTRIES, Message, Queue, QueueError, Sent, backoff, batches};
+use shared::queues::{Message, Queue, QueueError, Sent, backoff, batches};
 use shared::telemetry::chain;
 use shared::time::{Clock, plus_seconds, seconds_between};
 use tokio::time::{Instant, sleep};
@@ -25,7 +25,7 @@ use crate::messages::QueuedMessage;
 use crate::queues::{QueueDescription, told, with_advice};
 use crate::receiving::{Received, Receiving, delete};
 use crate::report::plural;
-use crate::stop::{Pacer, Stop};
+use crate::stop::{Pacer, Stop, entries_at};
 
 /// How long messages that were received stay invisible, and with them those that stay.
 const HOLD: Duration = Duration::from_secs(900);
@@ -308,7 +308,7 @@ impl Route {
         let (mut moved, mut cancelled, mut unlisted) = (0, false, 0);
         loop {
             if cancelled {
-                tokio::time::sleep(POLL).await;
+                sleep(POLL).await;
             } else if !stop.sleep_until(Instant::now() + POLL).await {
                 cancelled = true;
             }
@@ -461,9 +461,7 @@ impl Run<'_> {
     /// What goes in one call each: what SQS takes, no more than the rate has in a second, and of a FIFO group one
     /// message at a time, so that a refused one is not overtaken.
     fn batches(&self, mut left: Vec<(Received, Message)>) -> Vec<Vec<(Received, Message)>> {
-        let most = self.terms.rate.map_or(MAX_BATCH_ENTRIES, |rate| {
-            usize::try_from(rate).unwrap_or(usize::MAX).clamp(1, MAX_BATCH_ENTRIES)
-        });
+        let most = entries_at(self.terms.rate);
         let mut all = Vec::new();
         while !left.is_empty() {
             let (mut batch, mut later, mut groups) = (Vec::new(), Vec::new(), HashSet::new());

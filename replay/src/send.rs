@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::events::{Event, unique_id};
-use shared::queues::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, Message, Queue};
+use shared::queues::{MAX_BATCH_BYTES, Message, Queue};
 use shared::telemetry::chain;
 use shared::time::Clock;
 
@@ -24,7 +24,7 @@ use crate::messages::{NOT_AN_EVENT, QueuedMessage};
 use crate::queues::{QueueDescription, with_advice};
 use crate::redrive::send_patiently;
 use crate::save::{Lines, lock};
-use crate::stop::{Pacer, Stop};
+use crate::stop::{Pacer, Stop, entries_at};
 
 /// Batches under way at once. A FIFO queue gets one message at a time, so that a refused one is not overtaken.
 const LANES: usize = 8;
@@ -344,11 +344,7 @@ impl Batches {
     fn new(checked: Checked, is_fifo: bool, max: Option<usize>, rate: Option<u32>) -> Result<Self> {
         let mut file = checked.file.context("the file is not open")?;
         file.seek(SeekFrom::Start(0))?;
-        let most = match (is_fifo, rate) {
-            (true, _) => 1,
-            (false, Some(rate)) => usize::try_from(rate).unwrap_or(usize::MAX).clamp(1, MAX_BATCH_ENTRIES),
-            (false, None) => MAX_BATCH_ENTRIES,
-        };
+        let most = if is_fifo { 1 } else { entries_at(rate) };
         let left = max.unwrap_or(usize::MAX);
         Ok(Self { lines: Lines::new(file), keys: Keys::default(), next: None, most, left, is_fifo })
     }

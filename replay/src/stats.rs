@@ -13,7 +13,7 @@ use shared::store::keys::DOMAIN_SHARDS;
 use shared::store::{Consistency, Partition, Store};
 
 use crate::report::{printable, write_statistics};
-use crate::suspension::standing;
+use crate::suspension::stored_standing;
 
 /// The chart shows as many days, the latest ones with an event.
 const DAYS_SHOWN: usize = 14;
@@ -38,11 +38,7 @@ pub struct UserSummary {
 impl UserSummary {
     /// Reads it.
     pub async fn read(store: &Store, sub: &str, now: Timestamp) -> Result<Self> {
-        let (profile, standing) = match store.profile_state(sub).await {
-            Ok(profile) => (profile.exists, standing(&profile.ban, now)),
-            Err(error) if error.is_unreadable() => (true, "banned, by a ban that cannot be read".to_owned()),
-            Err(error) => return Err(error.into()),
-        };
+        let (profile, standing) = stored_standing(store, sub, now).await?;
         let partition = Partition::User(sub.to_owned());
         let stored = store.statistics(&[&partition], Consistency::Strong).await?;
         let statistics = stored.into_values().next().map(|stored| stored.folded::<Value>()).transpose()?;

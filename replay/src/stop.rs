@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::queues::MAX_BATCH_ENTRIES;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -96,6 +97,13 @@ async fn signal() -> std::io::Result<()> {
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted: {0}")]
 pub struct Interrupted(pub String);
+
+/// The entries of a batch at so many messages a second: no more than the rate has in a second.
+pub fn entries_at(rate: Option<u32>) -> usize {
+    rate.map_or(MAX_BATCH_ENTRIES, |rate| {
+        usize::try_from(rate).unwrap_or(usize::MAX).clamp(1, MAX_BATCH_ENTRIES)
+    })
+}
 
 /// Lets messages through at a rate.
 #[derive(Debug)]

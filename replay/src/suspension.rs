@@ -46,6 +46,16 @@ impl Decision {
     }
 }
 
+/// Whether a user has a profile, and their standing as the table has it. A ban that cannot be read keeps the user out, and
+/// makes way for one that can be.
+pub async fn stored_standing(store: &Store, sub: &str, now: Timestamp) -> Result<(bool, String)> {
+    match store.profile_state(sub).await {
+        Ok(profile) => Ok((profile.exists, standing(&profile.ban, now))),
+        Err(error) if error.is_unreadable() => Ok((true, "banned, by a ban that cannot be read".to_owned())),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A user's standing in a few words.
 pub fn standing(status: &BanStatus, now: Timestamp) -> String {
     match &status.ban {

@@ -17,9 +17,9 @@ use shared::aws::{WORKER_CALL_SECONDS, WORKER_CALL_SETTLED_SECONDS};
 use shared::config::{ConfigError, Environment};
 use shared::events::{Data, DataChanged, Event, Subject, View};
 use shared::function::Function;
-use shared::queues::{Message, Queue, backoff};
+use shared::queues::{Message, Queue};
 use shared::statistics::{DomainStats, UserStats, changed_views};
-use shared::store::commits::{Bookkeeping, MAX_EVENT_BYTES, MAX_EVENTS};
+use shared::store::commits::{Bookkeeping, MAX_ATTEMPTS, fitting, pause};
 use shared::store::{
     Commit, CommitError, Consistency, Partition, Profile, Store, StoreError, StoredStatistics, keys,
 };
@@ -38,11 +38,6 @@ use idle::IdleRule;
 pub const SOURCE: &str = "/user-stats";
 /// Partitions worked on at once.
 const CONCURRENCY: usize = 16;
-/// Attempts to commit against others, within one delivery.
-const MAX_ATTEMPTS: u32 = 8;
-/// The first pause between attempts; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// How long a user's messages wait after all attempts failed; it doubles with each receive.
 const FIRST_DELAY: Duration = Duration::from_secs(5);
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
@@ -407,7 +402,7 @@ async fn commit<S: Fold>(
         if !deadline.leaves(ATTEMPT_SECONDS) {
             return Err(Failure::OutOfTime);
         }
-        let count = fitting(&left);
+        let count = fitting(left.iter().map(|pending| pending.body.len()));
         let events = &left[..count];
         let next = fold(&deps.config, &state, events, deps.clock.now());
         let profile = profile(&work.partition, events);
@@ -449,7 +444,7 @@ async fn commit<S: Fold>(
                 if attempts == MAX_ATTEMPTS {
                     return Err(Failure::Conflict);
                 }
-                tokio::time::sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, fastrand::f64())).await;
+                tokio::time::sleep(pause(attempts, fastrand::f64())).await;
             }
             Err(CommitError::Store(error)) => return Err(error.into()),
         }
@@ -460,16 +455,6 @@ async fn commit<S: Fold>(
     }
     tally.of_erased_users += left.len() as u64;
     Ok(state)
-}
-
-/// How many of the events fit into one transaction.
-fn fitting(events: &[&Pending]) -> usize {
-    let mut bytes = 0;
-    let fits = events.iter().take(MAX_EVENTS).take_while(|pending| {
-        bytes += pending.body.len();
-        bytes <= MAX_EVENT_BYTES
-    });
-    fits.count().max(1)
 }
 
 /// The state after a commit of `events` at the time `now`.

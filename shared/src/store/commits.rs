@@ -5,6 +5,7 @@
 //! of it is there afterwards, or nothing.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{self, EXPIRES_AT, PK, Partition, SK, STATS};
 use super::{Item, Profile, Store, StoreError, UpdateExpression, number, string};
 use crate::events::Event;
+use crate::queues::backoff;
 use crate::store::millis;
 
 /// DynamoDB: a BatchGetItem reads at most 100 items.
@@ -32,7 +34,28 @@ const DELETED_AT_ONCE: i32 = 200;
 /// DynamoDB: a transaction has at most 100 items. STATS and PROFILE are two of them.
 pub const MAX_EVENTS: usize = 98;
 /// DynamoDB: a transaction has at most 4 MB; the rest is left for STATS, PROFILE and attribute names.
-pub const MAX_EVENT_BYTES: usize = 3_500_000;
+const MAX_EVENT_BYTES: usize = 3_500_000;
+
+/// Attempts to write against others, before it is given up.
+pub const MAX_ATTEMPTS: u32 = 8;
+/// The first pause between attempts; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long to wait after so many attempts against others. `random` from 0 to 1 keeps them from coming back together.
+pub fn pause(attempts: u32, random: f64) -> Duration {
+    backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, random)
+}
+
+/// Of events whose bodies have these many bytes, how many fit into one transaction: at least one.
+pub fn fitting(body_bytes: impl Iterator<Item = usize>) -> usize {
+    let mut sum = 0;
+    let fits = body_bytes.take(MAX_EVENTS).take_while(|bytes| {
+        sum += bytes;
+        sum <= MAX_EVENT_BYTES
+    });
+    fits.count().max(1)
+}
 
 /// How a read is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +112,7 @@ pub struct Commit<'a, S> {
     pub folded: &'a S,
     /// The times to keep beside them. The version is set by the commit.
     pub bookkeeping: Bookkeeping,
-    /// The events with their bodies as they came: no two with the same key, at most [`MAX_EVENTS`] and
-    /// [`MAX_EVENT_BYTES`].
+    /// The events with their bodies as they came: no two with the same key, no more than are [`fitting`].
     pub events: &'a [(&'a Event, &'a str)],
     /// For how many days after its time an event stays.
     pub event_retention_days: u32,

@@ -1,7 +1,6 @@
 //! PROFILE: who a user is, and whether they are banned.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
@@ -10,15 +9,10 @@ use serde::Deserialize;
 use super::{Consistency, Item, Partition, Store, StoreError, UpdateExpression, keys, number, string};
 use crate::ban::{Ban, BanStatus};
 use crate::events::Confirmed;
-use crate::queues::backoff;
+use crate::store::commits::{MAX_ATTEMPTS, pause};
 
 /// 1973: no ban was decided before.
 const EARLIEST_BAN_MILLIS: i64 = 100_000_000_000;
-/// Attempts to write a profile while transactions are at work on it.
-const MAX_ATTEMPTS: u32 = 8;
-/// The first pause between them; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A user's profile, as it is written when the account is confirmed.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,7 +142,7 @@ impl Store {
                 Ok(_) => return Ok(true),
                 Err(error) if error.is_condition_failed() => return Ok(false),
                 Err(error) if error.is_conflict() && attempts < MAX_ATTEMPTS => {
-                    tokio::time::sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, 1.0)).await;
+                    tokio::time::sleep(pause(attempts, 1.0)).await;
                 }
                 Err(error) => return Err(error),
             }

@@ -1,12 +1,11 @@
 //! Erasing a user: first the marker in STATS, against which no commit can be made any more, then everything else. What
 //! is interrupted is made good by erasing again.
 
-use shared::queues::backoff;
-use shared::store::commits::Bookkeeping;
+use shared::store::commits::{Bookkeeping, MAX_ATTEMPTS, pause};
 use shared::store::{CommitError, Consistency, Partition, Store};
 use shared::time::Clock;
 
-use super::{ATTEMPT_SECONDS, FIRST_PAUSE, Failure, LONGEST_PAUSE, MAX_ATTEMPTS};
+use super::{ATTEMPT_SECONDS, Failure};
 use crate::deadline::Deadline;
 
 /// The marker of an erased user stays this long: longer than an event of theirs is accepted.
@@ -33,7 +32,7 @@ pub async fn erase(
                 if attempts == MAX_ATTEMPTS {
                     return Err(Failure::Conflict);
                 }
-                tokio::time::sleep(backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, fastrand::f64())).await;
+                tokio::time::sleep(pause(attempts, fastrand::f64())).await;
                 let stored = store.statistics(&[partition], Consistency::Strong).await?;
                 let stored = stored.into_values().next().map(|stored| stored.bookkeeping());
                 bookkeeping = stored.transpose()?.unwrap_or_default();

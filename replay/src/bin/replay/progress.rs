@@ -20,13 +20,13 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing is done yet of about `total`; `None` where nobody knows.
+    /// Nothing is done yet of about `total`; `None` where nobody knows. (0 is SQS's count where it knows nothing.)
     pub fn new(what: &'static str, total: Option<usize>) -> Self {
         let start = Instant::now();
         let bar = std::io::stderr().is_terminal().then(|| bar(what));
         let progress =
             Self { what, start, next_line: Cell::new(start + LINE_EVERY), total: Cell::new(None), bar };
-        progress.set_total(total);
+        progress.set_total(total.filter(|total| *total > 0));
         progress
     }
 

@@ -47,7 +47,7 @@ impl Inspect {
         let account = self.account.open().await?;
         let (url, sqs) = (account.queue_url(&self.queue).await?, account.sqs());
         let queue = QueueDescription::read(&sqs, &url).await.with_context(|| self.queue.clone())?;
-        let progress = Progress::new("seen", Some(queue.visible).filter(|count| *count > 0));
+        let progress = Progress::new("seen", Some(queue.visible));
         let (clock, stop) = (Clock::system(), Stop::on_signals());
         let seen = |count| progress.set(count);
         let found =

@@ -74,7 +74,7 @@ impl Redrive {
             by_entry: self.by_entry,
         };
         let (clock, stop) = (Clock::system(), Stop::on_signals());
-        let looking = Progress::new("seen", Some(route.from.visible).filter(|count| *count > 0));
+        let looking = Progress::new("seen", Some(route.from.visible));
         let plan = route.plan(&terms, &clock, &stop, &|seen| looking.set(seen)).await?;
         drop(looking);
         if stop.is_asked() {

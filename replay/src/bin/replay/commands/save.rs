@@ -63,7 +63,7 @@ impl Save {
         }
         let (clock, stop) = (Clock::system(), Stop::on_signals());
         if self.delete && !self.act.yes {
-            let looking = Progress::new("seen", Some(queue.visible).filter(|count| *count > 0));
+            let looking = Progress::new("seen", Some(queue.visible));
             let seen = |count| looking.set(count);
             let found = Inspection::of_queue((&sqs, &queue), &self.filter, 0, &clock, &stop, &seen).await;
             drop(looking);
@@ -83,7 +83,7 @@ impl Save {
         if target.is_fleeting() && self.delete {
             return InvalidInput::told(format!("--delete: {} is no file", name()));
         }
-        let progress = Progress::new("saved", Some(queue.visible).filter(|count| *count > 0));
+        let progress = Progress::new("saved", Some(queue.visible));
         let filter = &self.filter;
         let shown = |count| progress.set(count);
         let saved = save((&sqs, &queue), (target, self.delete), filter, &clock, &stop, &shown).await;

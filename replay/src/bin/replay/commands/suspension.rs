@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 use replay::filter::parse_time;
 use replay::report::printable;
-use replay::suspension::{Decision, standing};
+use replay::suspension::{Decision, standing, stored_standing};
 use shared::ban::BanStatus;
 use shared::time::Clock;
 
@@ -95,12 +95,7 @@ impl DecisionOptions {
         let store = account.store(table.table.as_deref())?;
         let user_events = account.user_events(queue.as_deref()).await?;
         let by = by.as_deref().unwrap_or(account.operator());
-        let (profile, standing_now) = match store.profile_state(&sub).await {
-            Ok(profile) => (profile.exists, standing(&profile.ban, now)),
-            // It keeps the user out, and makes way for one that can be read.
-            Err(error) if error.is_unreadable() => (true, "banned, by a ban that cannot be read".to_owned()),
-            Err(error) => return Err(error.into()),
-        };
+        let (profile, standing_now) = stored_standing(&store, &sub, now).await?;
         let decision = match suspend_until {
             Some(until) => Decision::suspend(&sub, &reason, until, by, now),
             None => Decision::reinstate(&sub, &reason, by, now),
