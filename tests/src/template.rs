@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use saphyr_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
 use serde_json::{Map, Value, json};
 
 /// The template.
@@ -16,8 +16,9 @@ impl Template {
     pub fn read() -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
         let text = std::fs::read_to_string(path).expect("template.yaml");
-        let documents = Yaml::load_from_str(&text).expect("YAML");
-        Self(json_of(&documents[0]))
+        let mut events = Parser::new_from_str(&text);
+        while !matches!(event(&mut events), Event::DocumentStart(_)) {}
+        Self(value(&mut events))
     }
 
     /// The parameters by their names.
@@ -192,30 +193,59 @@ fn get_att(value: &Value) -> &str {
     value["Fn::GetAtt"].as_str().expect("an attribute")
 }
 
-fn json_of(yaml: &Yaml<'_>) -> Value {
-    match yaml {
-        Yaml::Value(Scalar::Null) => Value::Null,
-        Yaml::Value(Scalar::Boolean(value)) => json!(value),
-        Yaml::Value(Scalar::Integer(value)) => json!(value),
-        Yaml::Value(Scalar::FloatingPoint(value)) => json!(value.into_inner()),
-        Yaml::Value(Scalar::String(value)) => json!(value),
-        Yaml::Representation(text, _, tag) => {
-            short_form(tag.as_deref().map(|tag| tag.suffix.as_str()), json!(text))
+type Events<'a> = Parser<'a, StrInput<'a>>;
+
+/// The next value of a document.
+fn value(events: &mut Events<'_>) -> Value {
+    match event(events) {
+        Event::Scalar(text, style, _, tag) => match tag {
+            Some(tag) => short_form(Some(&tag), json!(text)),
+            None if style == ScalarStyle::Plain => plain(&text),
+            None => json!(text),
+        },
+        Event::SequenceStart(_, tag) => {
+            let mut values = Vec::new();
+            while !is_end(events) {
+                values.push(value(events));
+            }
+            short_form(tag.as_deref(), Value::Array(values))
         }
-        Yaml::Sequence(values) => values.iter().map(json_of).collect(),
-        Yaml::Mapping(values) => {
-            let entries = values
-                .iter()
-                .map(|(key, value)| (json_of(key).as_str().expect("a name").to_owned(), json_of(value)));
-            Value::Object(entries.collect())
+        Event::MappingStart(_, tag) => {
+            let mut values = Map::new();
+            while !is_end(events) {
+                let Event::Scalar(name, ..) = event(events) else { panic!("a name that is no text") };
+                values.insert(name.into_owned(), value(events));
+            }
+            short_form(tag.as_deref(), Value::Object(values))
         }
-        Yaml::Tagged(tag, value) => short_form(Some(tag.suffix.as_str()), json_of(value)),
-        Yaml::Alias(_) | Yaml::BadValue => panic!("not in a template"),
+        other => panic!("{other:?} in a template"),
     }
 }
 
-fn short_form(tag: Option<&str>, value: Value) -> Value {
-    match tag {
+fn event<'a>(events: &mut Events<'a>) -> Event<'a> {
+    events.next().expect("more YAML").expect("YAML").0
+}
+
+/// Whether a sequence or mapping ends here; goes past the end.
+fn is_end(events: &mut Events<'_>) -> bool {
+    let is_end = matches!(events.peek(), Some(Ok((Event::SequenceEnd | Event::MappingEnd, _))));
+    if is_end {
+        events.next();
+    }
+    is_end
+}
+
+/// What a scalar without quotes means. JSON writes what a template has of numbers and booleans as YAML does.
+fn plain(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Bool(_) | Value::Number(_))) => value,
+        _ if matches!(text, "" | "~" | "null") => Value::Null,
+        _ => json!(text),
+    }
+}
+
+fn short_form(tag: Option<&Tag>, value: Value) -> Value {
+    match tag.map(|tag| tag.suffix.as_str()) {
         None => value,
         Some(name @ ("Ref" | "Condition")) => json!({ name: value }),
         Some(function) => json!({ format!("Fn::{function}"): value }),
