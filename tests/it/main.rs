@@ -25,5 +25,6 @@ mod support;
 mod template;
 mod tidy;
 mod triggers;
+mod trust;
 mod user_stats;
 mod weight;

@@ -78,11 +78,11 @@ async fn run(options: &Options) -> Result<(), Failure> {
     for sentence in &found.skipped {
         eprintln!("skipped: {sentence}");
     }
-    let mut surroundings = vec![Surroundings { aws: Aws::start(None).await, authority: None }];
+    let mut surroundings = vec![Surroundings { aws: Aws::start(None).await, trusted: None }];
     if options.tls {
-        let Authority { acceptor, certificate, bundle } = Authority::create(&places.outcome.join("tls"))?;
+        let Authority { acceptor, trusted } = Authority::create(&places.outcome.join("tls"))?;
         let aws = Aws::start(Some(acceptor)).await;
-        surroundings.push(Surroundings { aws, authority: Some((certificate, bundle)) });
+        surroundings.push(Surroundings { aws, trusted: Some(trusted) });
     }
     let subjects: Vec<&Subject> =
         found.found.iter().filter(|subject| subject.name == FLOOR || options.wants(&subject.name)).collect();
@@ -116,7 +116,7 @@ async fn in_turn(
         let batches: Vec<Batch> =
             BATCH_USERS.map(|users| (users, batch(users, run, Timestamp::now()))).into();
         for around in surroundings {
-            let is_tls = around.authority.is_some();
+            let is_tls = around.trusted.is_some();
             // The floor calls nobody.
             for subject in subjects.iter().filter(|subject| !is_tls || subject.name != FLOOR) {
                 let name = if is_tls { over_tls(&subject.name) } else { subject.name.clone() };

@@ -1,13 +1,13 @@
 //! One start of one subject, from spawn to the last warm answer.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use crate::aws::{Aws, Calls};
-use crate::certificates::system_bundle;
+use crate::certificates::Trusted;
 use crate::figures::quantile;
 use crate::process::Process;
 use crate::results::{
@@ -30,8 +30,8 @@ const SETTLING: Duration = Duration::from_millis(2);
 pub struct Surroundings {
     /// What it calls.
     pub aws: Aws,
-    /// The authority's certificate and the bundle with it, where calls go over TLS.
-    pub authority: Option<(PathBuf, PathBuf)>,
+    /// Whom to trust, where calls go over TLS.
+    pub trusted: Option<Trusted>,
 }
 
 /// A batch: of how many users, and as Lambda hands it over.
@@ -218,16 +218,10 @@ fn variables(api: &RuntimeApi, surroundings: &Surroundings) -> Vec<(String, Stri
         ("GROUP_MEMBERSHIPS_QUEUE_URL", queue("group-memberships")),
         ("DEAD_LETTER_QUEUE_URL", queue("dead-letters")),
     ];
-    match &surroundings.authority {
-        Some((certificate, bundle)) => {
-            variables.push(("NODE_EXTRA_CA_CERTS", certificate.display().to_string()));
-            variables.push(("AWS_CA_BUNDLE", bundle.display().to_string()));
-            variables.push(("SSL_CERT_FILE", bundle.display().to_string()));
-        }
-        None => {
-            let bundle = system_bundle().map(|bundle| ("SSL_CERT_FILE", bundle.display().to_string()));
-            variables.extend(bundle);
-        }
+    if let Some(trusted) = &surroundings.trusted {
+        variables.push(("NODE_EXTRA_CA_CERTS", trusted.authority.display().to_string()));
+        variables.push(("AWS_CA_BUNDLE", trusted.with_system.display().to_string()));
+        variables.push(("SSL_CERT_FILE", trusted.with_amazon.display().to_string()));
     }
     variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

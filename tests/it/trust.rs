@@ -1,0 +1,158 @@
+//! Whom the functions trust, over TLS on loopback.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::Credentials;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use budgets::aws::Aws;
+use budgets::certificates::Authority;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
+use shared::aws::trust::{AMAZON_ROOTS, TrustFallback, trusting};
+
+/// An AWS whose certificate is of another authority than Amazon.
+struct Service {
+    aws: Aws,
+    /// Trusts that authority.
+    knowing: SharedHttpClient,
+}
+
+async fn service() -> Service {
+    let folder = tempfile::tempdir().unwrap();
+    let Authority { acceptor, trusted } = Authority::create(folder.path()).unwrap();
+    let knowing = trusting(&std::fs::read(trusted.authority).unwrap());
+    Service { aws: Aws::start(Some(acceptor)).await, knowing }
+}
+
+/// A client that notes how often it is used.
+#[derive(Clone, Debug)]
+struct Counted(SharedHttpClient, Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(client: SharedHttpClient) -> Self {
+        Self(client, Arc::default())
+    }
+
+    fn uses(&self) -> usize {
+        self.1.load(Ordering::Relaxed)
+    }
+}
+
+impl HttpClient for Counted {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.http_connector(settings, components)
+    }
+}
+
+/// Sends a message by `first`, or else by `otherwise`, and tells what went wrong.
+struct Sender {
+    first: Counted,
+    otherwise: Counted,
+    client: Client,
+}
+
+impl Sender {
+    fn new(url: &str, first: SharedHttpClient, otherwise: SharedHttpClient) -> Self {
+        let (first, otherwise) = (Counted::new(first), Counted::new(otherwise));
+        let both = TrustFallback::new(
+            SharedHttpClient::new(first.clone()),
+            SharedHttpClient::new(otherwise.clone()),
+        );
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .credentials_provider(Credentials::for_tests())
+            .endpoint_url(url)
+            .http_client(both)
+            .region(Region::from_static("eu-central-1"))
+            .retry_config(RetryConfig::disabled());
+        Self { first, otherwise, client: Client::from_conf(config.build()) }
+    }
+
+    async fn send(&self) -> Result<(), String> {
+        let queue = "https://sqs.eu-central-1.amazonaws.com/123456789012/queue";
+        let sent = self.client.send_message().queue_url(queue).message_body("{}").send().await;
+        sent.map(|_| ()).map_err(|error| shared::aws::cause(&error))
+    }
+
+    /// How often each client was used.
+    fn uses(&self) -> (usize, usize) {
+        (self.first.uses(), self.otherwise.uses())
+    }
+}
+
+#[tokio::test]
+async fn a_service_of_another_authority_is_reached_by_the_system_s_from_then_on() {
+    let Service { aws, knowing } = service().await;
+    let sender = Sender::new(&aws.url(), trusting(AMAZON_ROOTS), knowing);
+    for _ in 0..3 {
+        sender.send().await.unwrap();
+    }
+    assert_eq!(sender.uses(), (1, 3));
+    assert_eq!(aws.take_calls().by_operation["SendMessage"], 3, "each message arrived once");
+}
+
+#[tokio::test]
+async fn a_service_of_a_known_authority_needs_no_other() {
+    let Service { aws, knowing } = service().await;
+    let sender = Sender::new(&aws.url(), knowing, trusting(AMAZON_ROOTS));
+    for _ in 0..3 {
+        sender.send().await.unwrap();
+    }
+    assert_eq!(sender.uses(), (3, 0));
+}
+
+#[tokio::test]
+async fn a_service_of_nobody_we_trust_is_refused_each_time() {
+    let Service { aws, .. } = service().await;
+    let sender = Sender::new(&aws.url(), trusting(AMAZON_ROOTS), trusting(AMAZON_ROOTS));
+    for _ in 0..2 {
+        let error = sender.send().await.unwrap_err();
+        assert!(error.contains("UnknownIssuer"), "{error}");
+    }
+    assert_eq!(sender.uses(), (2, 2), "nothing changes until the system's authorities have done");
+    assert_eq!(aws.take_calls().count(), 0, "nothing was sent to it");
+}
+
+#[tokio::test]
+async fn what_fails_for_another_reason_is_not_tried_with_others() {
+    let Service { aws, knowing } = service().await;
+    // The certificate is for 127.0.0.1.
+    let wrong_name = aws.url().replace("127.0.0.1", "localhost");
+    for (url, reason) in [(wrong_name.as_str(), "not valid for name"), ("https://127.0.0.1:1", "refused")] {
+        let sender = Sender::new(url, knowing.clone(), trusting(AMAZON_ROOTS));
+        let error = sender.send().await.unwrap_err();
+        assert!(error.contains(reason), "{url}: {error}");
+        assert_eq!(sender.uses(), (1, 0), "{url}");
+    }
+    assert_eq!(aws.take_calls().count(), 0);
+}
+
+/// Amazon Trust Services: <https://www.amazontrust.com/repository/>.
+#[test]
+fn the_roots_are_those_that_amazon_publishes() {
+    let published = [
+        "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e", // Amazon Root CA 1
+        "1ba5b2aa8c65401a82960118f80bec4f62304d83cec4713a19c39c011ea46db4", // Amazon Root CA 2
+        "18ce6cfe7bf14e60b2e347b8dfe868cb31d02ebb3ada271569f50343b46db3a4", // Amazon Root CA 3
+        "e35d28419ed02025cfa69038cd623962458da5c695fbdea3c22b0bfb25897092", // Amazon Root CA 4
+        "568d6905a2c88708a4b3025190edcfedb1974a606a13c6e5290fcb2ae63edab5", // Starfield Services G2
+    ];
+    let certificates = CertificateDer::pem_slice_iter(AMAZON_ROOTS).map(Result::unwrap);
+    let compiled_in: Vec<String> = certificates
+        .map(|certificate| Sha256::digest(&certificate).iter().map(|byte| format!("{byte:02x}")).collect())
+        .collect();
+    assert_eq!(compiled_in, published);
+}
