@@ -41,11 +41,16 @@ pub async fn for_worker(environment: &Environment) -> SdkConfig {
 /// would find them there first, but not before it has built all other ways to find them: a client of STS among them, which
 /// takes a fifth of a cold start's instructions.
 fn in_lambda(environment: &Environment) -> ConfigLoader {
-    let mut loader = defaults().http_client(trust::http_client(environment));
+    let mut loader = defaults();
+    if let Some(client) = trust::http_client(environment) {
+        loader = loader.http_client(client);
+    }
     if let Some(region) = environment.optional("AWS_REGION") {
         loader = loader.region(Region::new(region.to_owned()));
     }
-    if environment.optional("AWS_ACCESS_KEY_ID").is_some() {
+    let keys =
+        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| environment.optional(name).is_some());
+    if keys == [true, true] {
         loader = loader.credentials_provider(EnvironmentVariableCredentialsProvider::new());
     }
     loader

@@ -12,7 +12,8 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use budgets::aws::Aws;
-use budgets::certificates::Authority;
+use budgets::certificates::{Authority, acceptor};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
@@ -94,7 +95,7 @@ impl Sender {
 }
 
 #[tokio::test]
-async fn a_service_of_another_authority_is_reached_by_the_system_s_from_then_on() {
+async fn a_service_of_another_authority_is_reached_by_those_of_the_system_from_then_on() {
     let Service { aws, knowing } = service().await;
     let sender = Sender::new(&aws.url(), trusting(AMAZON_ROOTS), knowing);
     for _ in 0..3 {
@@ -122,7 +123,7 @@ async fn a_service_of_nobody_we_trust_is_refused_each_time() {
         let error = sender.send().await.unwrap_err();
         assert!(error.contains("UnknownIssuer"), "{error}");
     }
-    assert_eq!(sender.uses(), (2, 2), "nothing changes until the system's authorities have done");
+    assert_eq!(sender.uses(), (1, 2));
     assert_eq!(aws.take_calls().count(), 0, "nothing was sent to it");
 }
 
@@ -138,6 +139,32 @@ async fn what_fails_for_another_reason_is_not_tried_with_others() {
         assert_eq!(sender.uses(), (1, 0), "{url}");
     }
     assert_eq!(aws.take_calls().count(), 0);
+}
+
+/// A root that the system trusts was once vouched for by another authority, and the server still sends that certificate. It has
+/// expired, which is what a client finds that does not know the root itself.
+#[tokio::test]
+async fn a_chain_with_an_expired_certificate_above_a_root_of_the_system_is_good() {
+    let authority = |name: &str| {
+        let mut parameters = CertificateParams::new([]).unwrap();
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters
+    };
+    let root = CertifiedIssuer::self_signed(authority("root"), KeyPair::generate().unwrap()).unwrap();
+    let older = CertifiedIssuer::self_signed(authority("older"), KeyPair::generate().unwrap()).unwrap();
+    let mut expired = authority("root");
+    (expired.not_before, expired.not_after) = (date_time_ymd(2010, 1, 1), date_time_ymd(2020, 1, 1));
+    let expired = expired.signed_by(root.key(), &older).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let server = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &root).unwrap();
+    let chain = vec![server.der().clone(), expired.der().clone()];
+    let aws = Aws::start(Some(acceptor(chain, key.into()).unwrap())).await;
+
+    let knowing = trusting(root.pem().as_bytes());
+    let sender = Sender::new(&aws.url(), trusting(AMAZON_ROOTS), knowing);
+    sender.send().await.unwrap();
+    assert_eq!(sender.uses(), (1, 1));
 }
 
 /// Amazon Trust Services: <https://www.amazontrust.com/repository/>.

@@ -8,12 +8,18 @@
 )]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use budgets::certificates::Authority;
+use budgets::server::serve;
+use bytes::Bytes;
+use http_body_util::Full;
 use replay::embedded::{Embedded, Fault};
 use serde_json::Value;
 use tests::fixtures;
 use tests::lambda::{self, Answer};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
 
 const TRIGGERS: [(&str, &str, &str); 5] = [
     ("pre-sign-up", env!("CARGO_BIN_EXE_pre-sign-up"), "pre-sign-up/sign-up"),
@@ -160,4 +166,49 @@ async fn what_is_no_event_of_cognito_goes_back_unchanged() {
         let expected: Value = serde_json::from_str(event).unwrap();
         assert_eq!(function.invoke(event).await, Answer::Response(expected));
     }
+}
+
+/// Invokes pre-sign-up once with these variables; SQS is not of the embedded account.
+async fn sign_up(variables: &[(&str, &str)]) {
+    let (_, binary, fixture) = TRIGGERS[0];
+    let queue = ("USER_EVENTS_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/user-events");
+    let mut function = lambda::start(binary, None, &[&[queue], variables].concat()).await;
+    assert!(matches!(function.invoke(&fixtures::text(fixture)).await, Answer::Response(_)));
+}
+
+#[tokio::test]
+async fn a_service_is_called_over_tls_where_whoever_vouches_for_it_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let Authority { acceptor, trusted } = Authority::create(folder.path()).unwrap();
+    let tokens: Arc<Mutex<Vec<_>>> = Arc::default();
+    let noted = tokens.clone();
+    let server = serve(Some(acceptor), move |request| {
+        noted.lock().unwrap().push(request.headers().get("x-amz-security-token").cloned());
+        async { http::Response::new(Full::new(Bytes::from_static(b"{}"))) }
+    })
+    .await;
+    let url = format!("https://{}", server.address);
+    let account = [("AWS_ENDPOINT_URL", url.as_str()), ("AWS_SESSION_TOKEN", "EXAMPLE")];
+
+    sign_up(&account).await;
+    assert_eq!(tokens.lock().unwrap().as_slice(), [], "neither Amazon nor the system vouches for it");
+
+    sign_up(&[&account[..], &[("SSL_CERT_FILE", trusted.authority.to_str().unwrap())]].concat()).await;
+    let tokens = tokens.lock().unwrap();
+    assert_eq!(tokens.len(), 2, "the connection is opened at the start");
+    assert!(tokens.iter().flatten().all(|token| token == "EXAMPLE"), "{tokens:?}");
+}
+
+#[tokio::test]
+async fn a_proxy_of_the_environment_is_asked_for_the_connection() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut line = String::new();
+        BufReader::new(&mut stream).read_line(&mut line).await.unwrap();
+        line
+    });
+    sign_up(&[("HTTPS_PROXY", &proxy)]).await;
+    assert_eq!(asked.await.unwrap().trim(), "CONNECT sqs.eu-central-1.amazonaws.com:443 HTTP/1.1");
 }

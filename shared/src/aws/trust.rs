@@ -1,9 +1,9 @@
 //! Whom the functions trust when they connect to AWS: Amazon's own authorities first, those of the system where these do
 //! not do.
 //!
-//! The services of AWS have certificates of Amazon Trust Services. Reading the system's bundle, some 145 certificates, is more
-//! than two thirds of what a cold start computes (docs/performance.md). Amazon advises against relying on its roots
-//! alone, so nothing is lost where another authority vouches for a service: the bundle is read then, once.
+//! The services of AWS have certificates of Amazon Trust Services. Reading the system's bundle, some 145 certificates, was more
+//! than two thirds of what a cold start computed (docs/performance.md). Amazon advises against relying on its roots
+//! alone, so nothing is lost where another authority vouches for a service, or a proxy: the bundle is read then, once.
 
 use std::error::Error;
 use std::fmt;
@@ -11,9 +11,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
@@ -22,19 +25,22 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
+use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
+use rustls::Error::InvalidCertificate;
+
 use crate::config::Environment;
 
 /// The roots of Amazon Trust Services, in PEM. They are valid until 2037 and later.
 pub const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
-/// The HTTP client of a function. Where `SSL_CERT_FILE` or `SSL_CERT_DIR` says whom to trust, it trusts them and nobody else.
-pub fn http_client(environment: &Environment) -> SharedHttpClient {
-    let is_said = |name| environment.optional(name).is_some();
-    let system = client(TrustStore::default());
-    if is_said("SSL_CERT_FILE") || is_said("SSL_CERT_DIR") {
-        return system;
-    }
-    SharedHttpClient::new(TrustFallback::new(trusting(AMAZON_ROOTS), system))
+/// The HTTP client of a function, or nothing where `SSL_CERT_FILE` or `SSL_CERT_DIR` says whom to trust: the SDK's own client goes by
+/// them.
+pub fn http_client(environment: &Environment) -> Option<SharedHttpClient> {
+    let is_said = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| environment.optional(name).is_some());
+    (is_said == [false, false]).then(|| {
+        let system = client(TrustStore::default());
+        SharedHttpClient::new(TrustFallback::new(trusting(AMAZON_ROOTS), system))
+    })
 }
 
 /// A client that trusts these authorities alone, in PEM.
@@ -42,14 +48,23 @@ pub fn trusting(authorities: &[u8]) -> SharedHttpClient {
     client(TrustStore::empty().with_pem_certificate(authorities))
 }
 
+/// The SDK's default client, but for whom it trusts: its own builder of clients would leave out the proxies of the environment.
 fn client(trust_store: TrustStore) -> SharedHttpClient {
-    // Building never fails; the default trusts the system.
-    let context = TlsContext::builder().with_trust_store(trust_store).build().unwrap_or_default();
-    Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https()
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        #[expect(clippy::expect_used, reason = "never fails, and a wider trust would be worse")]
+        let context =
+            TlsContext::builder().with_trust_store(trust_store.clone()).build().expect("a TLS context");
+        let mut connector = Connector::builder()
+            .proxy_config(ProxyConfig::from_env())
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(context);
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.build()
+    })
 }
 
-/// A client that connects by `first`, and where that one does not know a server's authority, by `otherwise`, then and
-/// from then on.
+/// A client that connects by `first`, and from the first server on that this one does not trust, by `otherwise`.
 #[derive(Debug)]
 pub struct TrustFallback {
     first: SharedHttpClient,
@@ -83,6 +98,10 @@ impl HttpClient for TrustFallback {
             gave_way: self.gave_way.clone(),
         })
     }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.first.connector_metadata()
+    }
 }
 
 struct FallbackConnector {
@@ -99,21 +118,22 @@ impl fmt::Debug for FallbackConnector {
 
 impl HttpConnector for FallbackConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        // A body that cannot be cloned is a stream; none of our requests has one.
-        let again = request.try_clone();
         let (first, otherwise) = (self.first.clone(), self.otherwise.clone());
         let gave_way = self.gave_way.clone();
+        // A body that cannot be cloned is a stream; none of our requests has one.
+        let again = clone(&request);
         HttpConnectorFuture::new(async move {
             match (first.call(request).await, again) {
-                // Nothing was sent: there was no connection.
-                (Err(error), Some(again)) if is_unknown_issuer(&error) => {
-                    let answer = otherwise().call(again).await?;
+                // The request was not sent: there was no connection.
+                (Err(error), Some(again)) if is_untrusted(&error) => {
                     if !gave_way.swap(true, Ordering::Relaxed) {
+                        let uri = again.uri();
                         tracing::warn!(
-                            "AWS has a certificate of another authority than Amazon: trusting those of the system"
+                            uri,
+                            "not a certificate of Amazon's authorities: trusting the system's from now on"
                         );
                     }
-                    Ok(answer)
+                    otherwise().call(again).await
                 }
                 (answer, _) => answer,
             }
@@ -121,15 +141,27 @@ impl HttpConnector for FallbackConnector {
     }
 }
 
-/// Whether a connection was refused because nobody that we trust vouches for the server.
-fn is_unknown_issuer(error: &ConnectorError) -> bool {
+/// The request with what the SDK needs to drop its connection when it turns out to be broken.
+fn clone(request: &HttpRequest) -> Option<HttpRequest> {
+    let mut clone = request.try_clone()?;
+    if let Some(connection) = request.extension::<CaptureSmithyConnection>() {
+        clone.add_extension(connection.clone());
+    }
+    Some(clone)
+}
+
+/// Whether a connection was refused because of the server's certificate, and others than those trusted could vouch for
+/// it. What is wrong with a chain need not be its end: a certificate on the way to an unknown authority may have expired.
+fn is_untrusted(error: &ConnectorError) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref() {
-            return matches!(
-                error,
-                rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)
-            );
+            return match error {
+                // Looked at when the chain has been found to be good.
+                InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => false,
+                InvalidCertificate(_) => true,
+                _ => false,
+            };
         }
         // The source of an I/O error is that of the error inside it.
         next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

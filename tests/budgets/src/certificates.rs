@@ -11,7 +11,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-type Failure = Box<dyn Error + Send + Sync>;
+type Failure = Box<dyn Error>;
 
 /// Where systems keep the authorities that they trust: Debian, and Amazon Linux (as in Lambda).
 const SYSTEM_BUNDLES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
@@ -55,7 +55,7 @@ impl Authority {
         write("with-system.pem", &[&system, &b"\n"[..], &authority].concat())?;
         write("with-amazon.pem", &[AMAZON_ROOTS, b"\n", &authority].concat())?;
         Ok(Self {
-            acceptor: acceptor(server.der().clone(), key.into())?,
+            acceptor: acceptor(vec![server.der().clone()], key.into())?,
             trusted: Trusted {
                 authority: folder.join("authority.pem"),
                 with_amazon: folder.join("with-amazon.pem"),
@@ -65,13 +65,14 @@ impl Authority {
     }
 }
 
-fn acceptor(
-    certificate: CertificateDer<'static>,
+/// Accepts TLS with this chain of certificates, and the key of the first.
+pub fn acceptor(
+    chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<TlsAcceptor, Failure> {
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)?;
+        .with_single_cert(chain, key)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
