@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -40,12 +40,16 @@ pub struct Trusted {
 impl Authority {
     /// Makes one, and a certificate for 127.0.0.1; the files go into this folder. Errors say what is missing.
     pub fn create(folder: &Path) -> Result<Self, Failure> {
+        // Two names: OpenSSL takes a certificate that is its issuer's namesake for one that signs itself.
         let mut parameters = CertificateParams::new([])?;
+        parameters.distinguished_name.push(DnType::CommonName, "authority");
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let authority = CertifiedIssuer::self_signed(parameters, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
-        let server = CertificateParams::new(["127.0.0.1".to_owned()])?.signed_by(&key, &authority)?;
+        let mut server = CertificateParams::new(["127.0.0.1".to_owned()])?;
+        server.distinguished_name.push(DnType::CommonName, "server");
+        let server = server.signed_by(&key, &authority)?;
 
         fs::create_dir_all(folder)?;
         let write = |name: &str, text: &[u8]| fs::write(folder.join(name), text);
