@@ -18,7 +18,9 @@ impl Template {
         let text = std::fs::read_to_string(path).expect("template.yaml");
         let mut events = Parser::new_from_str(&text);
         while !matches!(event(&mut events), Event::DocumentStart(_)) {}
-        Self(value(&mut events))
+        let template = value(&mut events);
+        assert_eq!((event(&mut events), event(&mut events)), (Event::DocumentEnd, Event::StreamEnd));
+        Self(template)
     }
 
     /// The parameters by their names.
@@ -214,7 +216,8 @@ fn value(events: &mut Events<'_>) -> Value {
             let mut values = Map::new();
             while !is_end(events) {
                 let Event::Scalar(name, ..) = event(events) else { panic!("a name that is no text") };
-                values.insert(name.into_owned(), value(events));
+                let before = values.insert(name.to_string(), value(events));
+                assert_eq!(before, None, "{name} stands there twice");
             }
             short_form(tag.as_deref(), Value::Object(values))
         }
@@ -235,16 +238,16 @@ fn is_end(events: &mut Events<'_>) -> bool {
     is_end
 }
 
-/// What a scalar without quotes means. JSON writes what a template has of numbers and booleans as YAML does.
+/// What a scalar without quotes means. JSON writes what a template has of numbers, booleans and null as YAML does.
 fn plain(text: &str) -> Value {
     match serde_json::from_str(text) {
-        Ok(value @ (Value::Bool(_) | Value::Number(_))) => value,
-        _ if matches!(text, "" | "~" | "null") => Value::Null,
+        Ok(value @ (Value::Bool(_) | Value::Number(_) | Value::Null)) => value,
         _ => json!(text),
     }
 }
 
 fn short_form(tag: Option<&Tag>, value: Value) -> Value {
+    assert!(tag.is_none_or(|tag| tag.handle == "!"), "{tag:?} in a template");
     match tag.map(|tag| tag.suffix.as_str()) {
         None => value,
         Some(name @ ("Ref" | "Condition")) => json!({ name: value }),

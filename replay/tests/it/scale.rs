@@ -35,7 +35,7 @@ fn simulate(arguments: &[&str]) -> String {
 
 #[test]
 fn the_constants_of_scale_are_what_was_measured() {
-    let made_by = "cargo build --release && cargo bench -p budgets -- --commit";
+    let made_by = "cargo build --release && cargo bench -p budgets -- --tls --commit";
     let results: Value = serde_json::from_str(&read("tests/budgets/results.json", made_by)).unwrap();
     let median = |subject: &str, figure: &str| {
         let median = results["subjects"][subject][figure]["median"].as_f64();

@@ -130,7 +130,7 @@ impl HttpConnector for FallbackConnector {
                         let uri = again.uri();
                         tracing::warn!(
                             uri,
-                            "not a certificate of Amazon's authorities: trusting the system's from now on"
+                            "Amazon's authorities do not vouch for AWS here: trusting the system's from now on"
                         );
                     }
                     otherwise().call(again).await

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use budgets::aws::Aws;
+use budgets::budgets::budgets;
 use budgets::certificates::Authority;
 use budgets::measuring::{Batch, Surroundings, measure};
 use budgets::options::Options;
@@ -78,32 +79,45 @@ async fn run(options: &Options) -> Result<(), Failure> {
     for sentence in &found.skipped {
         eprintln!("skipped: {sentence}");
     }
+    if options.commit && !found.skipped.is_empty() {
+        return Err("--commit: the figures of what is skipped would be lost".into());
+    }
     let mut surroundings = vec![Surroundings { aws: Aws::start(None).await, trusted: None }];
     if options.tls {
         let Authority { acceptor, trusted } = Authority::create(&places.outcome.join("tls"))?;
+        if trusted.with_system.is_none() {
+            return Err(
+                "--tls: the system has no bundle of certificates (apt install ca-certificates)".into()
+            );
+        }
         let aws = Aws::start(Some(acceptor)).await;
         surroundings.push(Surroundings { aws, trusted: Some(trusted) });
     }
     let subjects: Vec<&Subject> =
         found.found.iter().filter(|subject| subject.name == FLOOR || options.wants(&subject.name)).collect();
+    if let (Some(only), [_]) = (&options.only, subjects.as_slice()) {
+        return Err(format!("--only {only}: no subject has that in its name").into());
+    }
 
     let samples = in_turn(options, &places, &subjects, &surroundings).await?;
     let results =
         Results { machine: machine(&found.versions), runs: options.runs, subjects: samples.spreads() };
+    // A part does not take the place of the whole.
+    let fresh = places.outcome.join(if options.only.is_some() { "only.json" } else { "results.json" });
+    fs::write(&fresh, serde_json::to_string_pretty(&results)? + "\n")?;
     println!("{}", tables::all(&results));
     tell_changes(&places.committed, &results)?;
-    let fresh = places.outcome.join("results.json");
-    fs::write(&fresh, serde_json::to_string_pretty(&results)? + "\n")?;
     println!("Written to {}", fresh.display());
     if options.commit {
         fs::copy(&fresh, &places.committed)?;
         println!("and to {}", places.committed.display());
     }
-    Ok(())
+    let unmet = budgets(&results).iter().filter(|budget| budget.is_met() == Some(false)).count();
+    if unmet > 0 { Err(format!("budgets that are not met: {unmet}").into()) } else { Ok(()) }
 }
 
-/// Measures each subject once in every run, so that what drifts drifts for all. The first run is for the page cache, and
-/// is not counted.
+/// Measures each subject once in every run, so that what drifts drifts for all, and each run begins with another one: what ran
+/// before leaves the caches as it needs them. The first run is for the page cache, and is not counted.
 async fn in_turn(
     options: &Options,
     places: &Places,
@@ -111,21 +125,24 @@ async fn in_turn(
     surroundings: &[Surroundings],
 ) -> Result<Samples, Failure> {
     let mut samples = Samples::default();
+    // The floor calls nobody.
+    let of_one = |around| subjects.iter().map(move |subject| (around, *subject));
+    let all = surroundings.iter().flat_map(of_one);
+    let turns: Vec<(&Surroundings, &Subject)> =
+        all.filter(|(around, subject)| around.trusted.is_none() || subject.name != FLOOR).collect();
     for run in 0..=options.runs {
         eprintln!("run {run} of {}{}", options.runs, if run == 0 { ", not counted" } else { "" });
         let batches: Vec<Batch> =
             BATCH_USERS.map(|users| (users, batch(users, run, Timestamp::now()))).into();
-        for around in surroundings {
+        let first = turns.len() * run / (options.runs + 1);
+        for (around, subject) in turns[first..].iter().chain(&turns[..first]) {
             let is_tls = around.trusted.is_some();
-            // The floor calls nobody.
-            for subject in subjects.iter().filter(|subject| !is_tls || subject.name != FLOOR) {
-                let name = if is_tls { over_tls(&subject.name) } else { subject.name.clone() };
-                // Batches over TLS take what they take without: the connection is open by then.
-                let batches: &[Batch] = if is_tls { &[] } else { batches.as_slice() };
-                let figures = measure(subject, around, batches, &places.log(&name)).await?;
-                if run > 0 {
-                    samples.add(&name, figures);
-                }
+            let name = if is_tls { over_tls(&subject.name) } else { subject.name.clone() };
+            // Batches over TLS take what they take without: the connection is open by then.
+            let batches: &[Batch] = if is_tls { &[] } else { batches.as_slice() };
+            let figures = measure(subject, around, batches, &places.log(&name)).await?;
+            if run > 0 {
+                samples.add(&name, figures);
             }
         }
     }
@@ -151,6 +168,8 @@ fn machine(versions: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut machine = versions.clone();
     machine.insert("processors".to_owned(), processors.to_string());
     machine.insert("processor".to_owned(), model.map_or("unknown", |(_, model)| model).to_owned());
-    machine.insert("Linux".to_owned(), read("/proc/sys/kernel/osrelease").trim().to_owned());
+    let release = read("/proc/sys/kernel/osrelease");
+    let major_and_minor: Vec<&str> = release.split('.').take(2).collect();
+    machine.insert("Linux".to_owned(), major_and_minor.join("."));
     machine
 }

@@ -1,7 +1,7 @@
 //! What must hold, as it was decided. Pure.
 
 use crate::results::{CALLS, CALLS_PER_EVENT, CPU_PER_EVENT, FIRST_ANSWER, FLOOR, PEAK, Results, of_users};
-use crate::subjects::{TRIGGERS, node_peer, powertools_peer};
+use crate::subjects::{TRIGGERS, node_peers, powertools_peer};
 
 /// How much slower than the floor a trigger may start.
 const MOST_TIMES_THE_FLOOR: f64 = 2.0;
@@ -32,14 +32,16 @@ pub fn budgets(results: &Results) -> Vec<Budget> {
     let mut budgets = Vec::new();
     let mut add = |what: String, limit, measured| budgets.push(Budget { what, limit, measured });
     for trigger in TRIGGERS {
-        let (name, peer) = (trigger.name, node_peer(trigger.name));
+        let name = trigger.name;
         let first_answer = |other: &str| results.ratio(name, other, FIRST_ANSWER);
         add(
             format!("{name}: spawn to first answer, times the floor"),
             MOST_TIMES_THE_FLOOR,
             first_answer(FLOOR),
         );
-        add(format!("{name}: spawn to first answer, share of Node.js"), MOST_OF_A_PEER, first_answer(&peer));
+        // Of the faster one.
+        let share = node_peers(name).iter().filter_map(|peer| first_answer(peer)).reduce(f64::max);
+        add(format!("{name}: spawn to first answer, share of Node.js"), MOST_OF_A_PEER, share);
         add(format!("{name}: peak memory, MiB"), MOST_MEBIBYTES, results.median(name, PEAK));
         add(format!("{name}: AWS calls"), trigger.most_calls, results.median(name, CALLS));
     }
@@ -66,16 +68,29 @@ mod tests {
     }
 
     #[test]
+    fn the_committed_results_meet_every_budget() {
+        let results: Results = serde_json::from_str(include_str!("../results.json")).unwrap();
+        let unmet: Vec<Budget> =
+            budgets(&results).into_iter().filter(|budget| budget.is_met() != Some(true)).collect();
+        assert_eq!(unmet, []);
+    }
+
+    #[test]
     fn ratios_are_to_the_floor_and_to_the_peer() {
         let results = medians(&[
             ("echo", FIRST_ANSWER, 4.0),
             ("pre-sign-up", FIRST_ANSWER, 6.0),
             ("pre-sign-up in Node.js", FIRST_ANSWER, 200.0),
+            ("pre-sign-up in Node.js bundled", FIRST_ANSWER, 150.0),
         ]);
         let found = budgets(&results);
         let measured = |what: &str| found.iter().find(|budget| budget.what == what).unwrap().measured;
         assert_eq!(measured("pre-sign-up: spawn to first answer, times the floor"), Some(1.5));
-        assert_eq!(measured("pre-sign-up: spawn to first answer, share of Node.js"), Some(0.03));
+        assert_eq!(
+            measured("pre-sign-up: spawn to first answer, share of Node.js"),
+            Some(0.04),
+            "of the faster"
+        );
         assert_eq!(measured("pre-sign-up: AWS calls"), None);
     }
 }

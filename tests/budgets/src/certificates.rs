@@ -33,12 +33,12 @@ pub struct Trusted {
     pub authority: PathBuf,
     /// Behind Amazon's roots, which our functions have compiled in and trust first.
     pub with_amazon: PathBuf,
-    /// Behind those that the system trusts: the SDK for Python comes with as many.
-    pub with_system: PathBuf,
+    /// Behind those that the system trusts, where it has a bundle of them: the SDK for Python comes with as many.
+    pub with_system: Option<PathBuf>,
 }
 
 impl Authority {
-    /// Makes one, and a certificate for 127.0.0.1; the files go into this folder. Errors say what is missing.
+    /// Makes one, and a certificate for 127.0.0.1; the files go into this folder. Errors name the file.
     pub fn create(folder: &Path) -> Result<Self, Failure> {
         // Two names: OpenSSL takes a certificate that is its issuer's namesake for one that signs itself.
         let mut parameters = CertificateParams::new([])?;
@@ -51,19 +51,24 @@ impl Authority {
         server.distinguished_name.push(DnType::CommonName, "server");
         let server = server.signed_by(&key, &authority)?;
 
-        fs::create_dir_all(folder)?;
-        let write = |name: &str, text: &[u8]| fs::write(folder.join(name), text);
+        let write = |name: &str, text: &[u8]| {
+            fs::write(folder.join(name), text)
+                .map_err(|error| format!("{}: {error}", folder.join(name).display()))
+        };
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let authority = authority.pem().into_bytes();
         write("authority.pem", &authority)?;
-        let system = SYSTEM_BUNDLES.iter().find_map(|path| fs::read(path).ok()).unwrap_or_default();
-        write("with-system.pem", &[&system, &b"\n"[..], &authority].concat())?;
+        let system = SYSTEM_BUNDLES.iter().find_map(|path| fs::read(path).ok());
+        if let Some(system) = &system {
+            write("with-system.pem", &[system, &b"\n"[..], &authority].concat())?;
+        }
         write("with-amazon.pem", &[AMAZON_ROOTS, b"\n", &authority].concat())?;
         Ok(Self {
             acceptor: acceptor(vec![server.der().clone()], key.into())?,
             trusted: Trusted {
                 authority: folder.join("authority.pem"),
                 with_amazon: folder.join("with-amazon.pem"),
-                with_system: folder.join("with-system.pem"),
+                with_system: system.map(|_| folder.join("with-system.pem")),
             },
         })
     }

@@ -19,8 +19,8 @@ use crate::subjects::{BATCH_EVENTS, Subject};
 
 /// Nothing on loopback takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Invocations that are not measured: what is built once is built, and what is compiled while it runs is compiled.
-const UNMEASURED: usize = 20;
+/// Invocations that are not measured: what is built once is built, and of what is compiled while it runs, most is compiled.
+const UNMEASURED: usize = 200;
 /// Warm invocations that are.
 const WARM: usize = 200;
 /// A function that asks for an event is about to sleep: so long until its processor time stands still.
@@ -202,11 +202,14 @@ fn variables(api: &RuntimeApi, surroundings: &Surroundings) -> Vec<(String, Stri
         ("AWS_LAMBDA_LOG_GROUP_NAME", text("/aws/lambda/function")),
         ("AWS_LAMBDA_LOG_STREAM_NAME", text("2026/03/02/[$LATEST]0")),
         ("AWS_REGION", text("eu-central-1")),
+        // boto3 does not read AWS_REGION.
         ("AWS_DEFAULT_REGION", text("eu-central-1")),
         ("AWS_ACCESS_KEY_ID", text("EXAMPLE")),
         ("AWS_SECRET_ACCESS_KEY", text("EXAMPLE")),
         ("AWS_SESSION_TOKEN", text("EXAMPLE")),
         ("AWS_ENDPOINT_URL", url.clone()),
+        // Nobody's ~/.aws.
+        ("HOME", text("/nonexistent")),
         ("LANG", text("C.UTF-8")),
         ("PATH", std::env::var("PATH").unwrap_or_default()),
         ("TZ", text("UTC")),
@@ -220,7 +223,8 @@ fn variables(api: &RuntimeApi, surroundings: &Surroundings) -> Vec<(String, Stri
     ];
     if let Some(trusted) = &surroundings.trusted {
         variables.push(("NODE_EXTRA_CA_CERTS", trusted.authority.display().to_string()));
-        variables.push(("AWS_CA_BUNDLE", trusted.with_system.display().to_string()));
+        let with_system = trusted.with_system.as_ref().unwrap_or(&trusted.authority);
+        variables.push(("AWS_CA_BUNDLE", with_system.display().to_string()));
         variables.push(("SSL_CERT_FILE", trusted.with_amazon.display().to_string()));
     }
     variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

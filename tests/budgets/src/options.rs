@@ -32,7 +32,10 @@ impl Options {
                 "--bench" => {}
                 "--tls" => options.tls = true,
                 "--commit" => options.commit = true,
-                "--only" => options.only = Some(arguments.next().ok_or("--only NAME")?),
+                "--only" => {
+                    let name = arguments.next().filter(|name| !name.starts_with("--"));
+                    options.only = Some(name.ok_or("--only NAME")?);
+                }
                 "--runs" => {
                     let runs: Option<usize> = arguments.next().and_then(|runs| runs.parse().ok());
                     options.runs = runs.filter(|runs| *runs > 0).ok_or("--runs N, at least 1")?;
@@ -40,8 +43,8 @@ impl Options {
                 _ => return Err(format!("{argument}: unknown. {USAGE}")),
             }
         }
-        if options.commit && options.only.is_some() {
-            return Err("--commit with --only would lose the others' figures".to_owned());
+        if options.commit && (options.only.is_some() || !options.tls) {
+            return Err("--commit takes --tls, and no --only: other figures would be lost".to_owned());
         }
         Ok(options)
     }
@@ -69,7 +72,16 @@ mod tests {
 
     #[test]
     fn what_is_no_option_is_refused() {
-        for line in ["--runs", "--runs 0", "--runs x", "--only", "--fast", "--commit --only echo"] {
+        for line in [
+            "--runs",
+            "--only --bench",
+            "--runs 0",
+            "--runs x",
+            "--only",
+            "--fast",
+            "--commit",
+            "--commit --tls --only echo",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

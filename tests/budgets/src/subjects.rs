@@ -53,9 +53,9 @@ pub const BATCH_USERS: [usize; 4] = [1, 10, 100, 1000];
 /// Events of a batch.
 pub const BATCH_EVENTS: usize = 1000;
 
-/// The name of a trigger's peer in Node.js.
-pub fn node_peer(function: &str) -> String {
-    peer(function, "Node.js")
+/// The names of a trigger's peers in Node.js: as it is, and bundled.
+pub fn node_peers(function: &str) -> [String; 2] {
+    ["Node.js", "Node.js bundled"].map(|way| peer(function, way))
 }
 
 /// The name of user-stats' peer.
@@ -186,8 +186,6 @@ impl Subjects {
             let (event, mut environment) = of(function, fixture);
             environment.push(("IDEMPOTENCY_TABLE_NAME".to_owned(), "idempotency".to_owned()));
             environment.push(("PYTHONPATH".to_owned(), folder.display().to_string()));
-            // boto3 does not read AWS_REGION.
-            environment.push(("AWS_DEFAULT_REGION".to_owned(), "eu-central-1".to_owned()));
             self.found.push(Subject {
                 name: peer(function, language),
                 command: python.clone(),

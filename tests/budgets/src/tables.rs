@@ -78,7 +78,7 @@ fn batches(results: &Results) -> String {
         subjects(results).into_iter().filter(has_batches).map(move |name| {
             let figures = FIGURES.map(|figure| cell(results.median(name, &of_users(users, figure))));
             let ratio = cell(results.ratio(name, "user-stats", &of_users(users, CPU_PER_EVENT)));
-            [format!("{users} users: {name}")]
+            [format!("{users} user{}: {name}", if users == 1 { "" } else { "s" })]
                 .into_iter()
                 .chain(figures)
                 .chain([ratio])

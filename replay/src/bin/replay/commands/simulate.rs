@@ -17,7 +17,7 @@ use crate::output;
 )]
 pub struct Simulate {
     /// Users of the pool.
-    #[arg(long, value_name = "N", default_value_t = Model::default().users)]
+    #[arg(long, value_name = "N", default_value_t = Model::default().users, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     users: u32,
     /// Of a hundred users, so many come on a day.
     #[arg(long, value_name = "N", default_value_t = Model::default().active_percent, value_parser = clap::value_parser!(u32).range(0..=100))]
