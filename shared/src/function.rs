@@ -24,10 +24,12 @@ pub struct Function {
 }
 
 impl Function {
-    /// The function `name` in this process, with the machine's clock, and metrics on standard
-    /// output.
-    pub fn of_process(name: &'static str, environment: Environment, aws: SdkConfig) -> Self {
+    /// The function `name` in this process, with its environment, the SDK's configuration for that, the machine's clock,
+    /// and metrics on standard output.
+    pub async fn of_process(name: &'static str, aws: impl AsyncFnOnce(&Environment) -> SdkConfig) -> Self {
         let clock = Clock::system();
+        let environment = Environment::from_process();
+        let aws = aws(&environment).await;
         // As Lambda knows the function: `name` behind the stack's name, so that two stacks keep their metrics apart.
         let full_name = environment.optional("AWS_LAMBDA_FUNCTION_NAME").unwrap_or(name);
         let metrics = Metrics::to_stdout(full_name, clock.clone());

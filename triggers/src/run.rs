@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
-use shared::config::{ConfigError, Environment};
+use shared::config::ConfigError;
 use shared::function::Function;
 
 use crate::{TriggerError, TriggerEvent};
@@ -28,9 +28,7 @@ pub async fn run<D>(
 ) -> ExitCode {
     lambda_runtime::tracing::init_default_subscriber();
     shared::telemetry::quiet_panics();
-    let environment = Environment::from_process();
-    let aws = shared::aws::for_trigger(&environment).await;
-    let function = Function::of_process(name, environment, aws);
+    let function = Function::of_process(name, shared::aws::for_trigger).await;
     let deps = match function.build(build) {
         Ok(deps) => deps,
         Err(code) => return code,

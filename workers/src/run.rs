@@ -7,7 +7,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use shared::config::{ConfigError, Environment};
+use shared::config::ConfigError;
 use shared::function::Function;
 
 use crate::BatchError;
@@ -21,9 +21,7 @@ pub async fn run<D>(
 ) -> ExitCode {
     lambda_runtime::tracing::init_default_subscriber();
     shared::telemetry::quiet_panics();
-    let environment = Environment::from_process();
-    let aws = shared::aws::for_worker(&environment).await;
-    let function = Function::of_process(name, environment, aws);
+    let function = Function::of_process(name, shared::aws::for_worker).await;
     let deps = match function.build(build) {
         Ok(deps) => deps,
         Err(code) => return code,

@@ -223,8 +223,9 @@ fn variables(api: &RuntimeApi, surroundings: &Surroundings) -> Vec<(String, Stri
     ];
     if let Some(trusted) = &surroundings.trusted {
         variables.push(("NODE_EXTRA_CA_CERTS", trusted.authority.display().to_string()));
-        let with_system = trusted.with_system.as_ref().unwrap_or(&trusted.authority);
-        variables.push(("AWS_CA_BUNDLE", with_system.display().to_string()));
+        let with_system =
+            trusted.with_system.iter().map(|path| ("AWS_CA_BUNDLE", path.display().to_string()));
+        variables.extend(with_system);
         variables.push(("SSL_CERT_FILE", trusted.with_amazon.display().to_string()));
     }
     variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
