@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
@@ -58,7 +59,7 @@ impl HttpClient for Counted {
     }
 }
 
-/// Sends a message by `first`, or else by `otherwise`, and tells what went wrong.
+/// Sends a message by `first`, or else by `otherwise`, with two attempts, and tells what went wrong.
 struct Sender {
     first: Counted,
     otherwise: Counted,
@@ -78,7 +79,9 @@ impl Sender {
             .endpoint_url(url)
             .http_client(both)
             .region(Region::from_static("eu-central-1"))
-            .retry_config(RetryConfig::disabled());
+            .retry_config(
+                RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1)),
+            );
         Self { first, otherwise, client: Client::from_conf(config.build()) }
     }
 
@@ -123,7 +126,7 @@ async fn a_service_of_nobody_we_trust_is_refused_each_time() {
         let error = sender.send().await.unwrap_err();
         assert!(error.contains("UnknownIssuer"), "{error}");
     }
-    assert_eq!(sender.uses(), (1, 2));
+    assert_eq!(sender.uses(), (1, 3));
     assert_eq!(aws.take_calls().count(), 0, "nothing was sent to it");
 }
 
@@ -136,7 +139,7 @@ async fn what_fails_for_another_reason_is_not_tried_with_others() {
         let sender = Sender::new(url, knowing.clone(), trusting(AMAZON_ROOTS));
         let error = sender.send().await.unwrap_err();
         assert!(error.contains(reason), "{url}: {error}");
-        assert_eq!(sender.uses(), (1, 0), "{url}");
+        assert_eq!(sender.uses(), (2, 0), "{url}");
     }
     assert_eq!(aws.take_calls().count(), 0);
 }

@@ -3,10 +3,9 @@
 //!
 //! The services of AWS have certificates of Amazon Trust Services. Reading the system's bundle, some 145 certificates, was more
 //! than two thirds of what a cold start computed (docs/performance.md). Amazon advises against relying on its roots
-//! alone, so nothing is lost where another authority vouches for a service, or a proxy: the bundle is read then, once.
+//! alone, so the bundle is read, once, where another authority vouches for a service, or a proxy.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +14,6 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
-use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
@@ -24,7 +22,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-
+use futures_util::TryFutureExt;
 use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
 use rustls::Error::InvalidCertificate;
 
@@ -64,10 +62,12 @@ fn client(trust_store: TrustStore) -> SharedHttpClient {
     })
 }
 
-/// A client that connects by `first`, and from the first server on that this one does not trust, by `otherwise`.
+/// A client that connects by `first` until a server turns up that this one does not trust, and by `otherwise` from then on.
+/// The call that found out fails, as one that could not connect: the SDK tries again, where it has attempts left.
 #[derive(Debug)]
 pub struct TrustFallback {
     first: SharedHttpClient,
+    // Whom it trusts is read when it is first used.
     otherwise: SharedHttpClient,
     gave_way: Arc<AtomicBool>,
 }
@@ -85,18 +85,11 @@ impl HttpClient for TrustFallback {
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        let otherwise = self.otherwise.clone();
         if self.gave_way.load(Ordering::Relaxed) {
-            return otherwise.http_connector(settings, components);
+            return self.otherwise.http_connector(settings, components);
         }
         let first = self.first.http_connector(settings, components);
-        let (settings, components) = (settings.clone(), components.clone());
-        SharedHttpConnector::new(FallbackConnector {
-            first,
-            // What it trusts is read when it is built.
-            otherwise: Arc::new(move || otherwise.http_connector(&settings, &components)),
-            gave_way: self.gave_way.clone(),
-        })
+        SharedHttpConnector::new(GivingWay { first, gave_way: self.gave_way.clone() })
     }
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
@@ -104,50 +97,24 @@ impl HttpClient for TrustFallback {
     }
 }
 
-struct FallbackConnector {
+#[derive(Debug)]
+struct GivingWay {
     first: SharedHttpConnector,
-    otherwise: Arc<dyn Fn() -> SharedHttpConnector + Send + Sync>,
     gave_way: Arc<AtomicBool>,
 }
 
-impl fmt::Debug for FallbackConnector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FallbackConnector").field("first", &self.first).finish_non_exhaustive()
-    }
-}
-
-impl HttpConnector for FallbackConnector {
+impl HttpConnector for GivingWay {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (first, otherwise) = (self.first.clone(), self.otherwise.clone());
+        let answer = self.first.call(request);
         let gave_way = self.gave_way.clone();
-        // A body that cannot be cloned is a stream; none of our requests has one.
-        let again = clone(&request);
-        HttpConnectorFuture::new(async move {
-            match (first.call(request).await, again) {
-                // The request was not sent: there was no connection.
-                (Err(error), Some(again)) if is_untrusted(&error) => {
-                    if !gave_way.swap(true, Ordering::Relaxed) {
-                        let uri = again.uri();
-                        tracing::warn!(
-                            uri,
-                            "Amazon's authorities do not vouch for AWS here: trusting the system's from now on"
-                        );
-                    }
-                    otherwise().call(again).await
-                }
-                (answer, _) => answer,
+        HttpConnectorFuture::new(answer.inspect_err(move |error| {
+            if is_untrusted(error) && !gave_way.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "Amazon's authorities do not vouch for AWS here: trusting the system's from now on"
+                );
             }
-        })
+        }))
     }
-}
-
-/// The request with what the SDK needs to drop its connection when it turns out to be broken.
-fn clone(request: &HttpRequest) -> Option<HttpRequest> {
-    let mut clone = request.try_clone()?;
-    if let Some(connection) = request.extension::<CaptureSmithyConnection>() {
-        clone.add_extension(connection.clone());
-    }
-    Some(clone)
 }
 
 /// Whether a connection was refused because of the server's certificate, and others than those trusted could vouch for
