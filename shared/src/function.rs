@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use crate::config::{ConfigError, Environment};
 use crate::queues::Queue;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 use crate::time::Clock;
 
 /// Everything that comes from outside. A function's `Deps` are built from it.
@@ -25,10 +25,11 @@ pub struct Function {
 
 impl Function {
     /// The function `name` in this process, with its environment, the SDK's configuration for that, the machine's clock,
-    /// and metrics on standard output.
+    /// and its log and metrics on standard output.
     pub async fn of_process(name: &'static str, aws: impl AsyncFnOnce(&Environment) -> SdkConfig) -> Self {
         let clock = Clock::system();
         let environment = Environment::from_process();
+        telemetry::log_to_stdout(&environment);
         let aws = aws(&environment).await;
         // As Lambda knows the function: `name` behind the stack's name, so that two stacks keep their metrics apart.
         let full_name = environment.optional("AWS_LAMBDA_FUNCTION_NAME").unwrap_or(name);

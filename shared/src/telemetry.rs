@@ -1,7 +1,6 @@
-//! Metrics in CloudWatch's embedded metric format, and error chains for the log.
+//! The log, metrics in CloudWatch's embedded metric format, and error chains.
 //!
-//! The log itself is set up by the binaries, with `lambda_runtime`'s subscriber (JSON where Lambda's log format
-//! says so). What must never reach it: e-mail addresses, names, codes, tokens, client metadata, whole events.
+//! What must never reach the log: e-mail addresses, names, codes, tokens, client metadata, whole events.
 //! The one exception is [`lost_event`].
 
 use std::error::Error;
@@ -9,7 +8,9 @@ use std::io::Write;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use tracing_subscriber::filter::LevelFilter;
 
+use crate::config::Environment;
 use crate::events::Event;
 use crate::time::Clock;
 
@@ -126,8 +127,32 @@ pub fn lost_event(event: &Event, cause: &(dyn Error + 'static)) {
     );
 }
 
+/// Sends the log to standard output, at the level and in the format that Lambda asks for in AWS_LAMBDA_LOG_LEVEL (INFO where it
+/// does not) and AWS_LAMBDA_LOG_FORMAT, and panics with it. Nothing is logged at TRACE, where the SDK would log whole bodies: it
+/// is not compiled in.
+pub fn log_to_stdout(environment: &Environment) {
+    let level = level(environment.optional("AWS_LAMBDA_LOG_LEVEL"));
+    // Lambda adds the time to what it reads.
+    let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time();
+    let is_json = environment.optional("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format == "JSON");
+    if is_json {
+        log.json().init();
+    } else {
+        log.with_ansi(false).init();
+    }
+    quiet_panics();
+}
+
+/// Lambda has a level more: "FATAL".
+fn level(said: Option<&str>) -> LevelFilter {
+    match said {
+        Some("FATAL") => LevelFilter::ERROR,
+        said => said.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO),
+    }
+}
+
 /// Logs where a panic happened, and not its message: it may quote what a user sent.
-pub fn quiet_panics() {
+fn quiet_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(error_type = "panic", location, "the function panicked");
@@ -187,6 +212,20 @@ mod tests {
             line["_aws"]["CloudWatchMetrics"][0]["Metrics"],
             json!([{"Name": "EventAge", "Unit": "Seconds"}])
         );
+    }
+
+    #[test]
+    fn the_level_is_what_lambda_asks_for() {
+        for (said, expected) in [
+            (None, LevelFilter::INFO),
+            (Some("DEBUG"), LevelFilter::DEBUG),
+            (Some("WARN"), LevelFilter::WARN),
+            (Some("FATAL"), LevelFilter::ERROR),
+            (Some("loud"), LevelFilter::INFO),
+        ] {
+            assert_eq!(level(said), expected, "{said:?}");
+        }
+        assert_eq!(tracing::level_filters::STATIC_MAX_LEVEL, LevelFilter::DEBUG, "TRACE is not compiled in");
     }
 
     #[test]

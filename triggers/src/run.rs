@@ -26,8 +26,6 @@ pub async fn run<D>(
     warm_up: impl AsyncFnOnce(&D),
     handle: impl AsyncFn(&D, TriggerEvent) -> Result<TriggerEvent, TriggerError>,
 ) -> ExitCode {
-    lambda_runtime::tracing::init_default_subscriber();
-    shared::telemetry::quiet_panics();
     let function = Function::of_process(name, shared::aws::for_trigger).await;
     let deps = match function.build(build) {
         Ok(deps) => deps,

@@ -19,8 +19,6 @@ pub async fn run<D>(
     build: impl FnOnce(&Function) -> Result<D, ConfigError>,
     handle: impl AsyncFn(&D, SqsEvent, Timestamp) -> Result<SqsBatchResponse, BatchError>,
 ) -> ExitCode {
-    lambda_runtime::tracing::init_default_subscriber();
-    shared::telemetry::quiet_panics();
     let function = Function::of_process(name, shared::aws::for_worker).await;
     let deps = match function.build(build) {
         Ok(deps) => deps,
