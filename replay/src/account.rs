@@ -45,7 +45,7 @@ pub struct Account {
 impl AccountOptions {
     /// Reads the configuration. Nothing is called yet.
     pub async fn open(&self) -> Result<Account> {
-        let mut loader = settings(shared::aws::defaults());
+        let mut loader = settings(aws_config::defaults(shared::aws::behavior_version()));
         if let Some(profile) = &self.profile {
             // As with the AWS CLI: a profile that is named on the command line goes before keys in the environment.
             let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();

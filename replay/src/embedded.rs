@@ -6,16 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use aws_config::{ConfigLoader, Region};
 use aws_credential_types::Credentials;
 use aws_sdk_cloudfront::types::{
     CookiePreference, DefaultCacheBehavior, DistributionConfig, ForwardedValues, ItemSelection, Origin,
     Origins, ViewerProtocolPolicy,
 };
+use aws_sdk_dynamodb::config::{Region, SharedCredentialsProvider};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
+use aws_types::SdkConfig;
 use jiff::Timestamp;
 use serde_json::Value;
 use shared::config::Environment;
@@ -99,7 +100,7 @@ impl Embedded {
     pub async fn start(start: Timestamp) -> Result<Self> {
         let faults = Faults::default();
         let http_client = EmbeddedHttpClient::new(faults.clone());
-        let config = worker_config(&http_client).await;
+        let config = worker_config(&http_client);
         create_table(&aws_sdk_dynamodb::Client::new(&config)).await?;
         let sqs = aws_sdk_sqs::Client::new(&config);
         let account = Self {
@@ -118,7 +119,7 @@ impl Embedded {
     }
 
     /// What the function `name` is built from: the account's names, and `variables` on top.
-    pub async fn function(&self, name: &'static str, variables: &BTreeMap<String, String>) -> Function {
+    pub fn function(&self, name: &'static str, variables: &BTreeMap<String, String>) -> Function {
         let (is_worker, dead_letters) = match name {
             "user-stats" => (true, Some(&self.user_events)),
             "cache-invalidation" => (true, Some(&self.cache_invalidations)),
@@ -140,9 +141,9 @@ impl Embedded {
         let own = environment.into_iter().map(|(name, value)| (name.to_owned(), value));
         let environment: Environment = own.chain(given).collect();
         let aws = if is_worker {
-            worker_config(&self.http_client).await
+            worker_config(&self.http_client)
         } else {
-            shared::aws::trigger_settings(loader(&self.http_client)).load().await
+            shared::aws::trigger_settings(config_for(self.http_client.clone()))
         };
         let clock = self.time.clock();
         let lines = self.metrics.clone();
@@ -154,13 +155,13 @@ impl Embedded {
     }
 
     /// A client of the account's SQS.
-    pub async fn sqs(&self) -> aws_sdk_sqs::Client {
-        aws_sdk_sqs::Client::new(&worker_config(&self.http_client).await)
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&worker_config(&self.http_client))
     }
 
     /// A client of the account's DynamoDB.
-    pub async fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&worker_config(&self.http_client).await)
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&worker_config(&self.http_client))
     }
 
     /// The HTTP client under the SDK, to serve the account to other processes.
@@ -194,7 +195,7 @@ impl Embedded {
 
     /// Every item of the table, as JSON, by partition and sort key.
     pub async fn items(&self) -> Result<BTreeMap<(String, String), Value>> {
-        let client = self.dynamodb().await;
+        let client = self.dynamodb();
         let mut items = BTreeMap::new();
         let mut start: Option<Item> = None;
         loop {
@@ -221,20 +222,19 @@ impl Embedded {
     }
 }
 
-fn loader(http_client: &EmbeddedHttpClient) -> ConfigLoader {
-    loader_for(http_client.clone())
-}
-
 /// The SDK's configuration of an account that `aws` answers for.
-pub fn loader_for(aws: impl Aws) -> ConfigLoader {
-    shared::aws::defaults()
+pub fn config_for(aws: impl Aws) -> SdkConfig {
+    let credentials = Credentials::new("EXAMPLE", "EXAMPLE", None, None, "embedded");
+    SdkConfig::builder()
+        .behavior_version(shared::aws::behavior_version())
         .http_client(UnderSdk(aws))
-        .credentials_provider(Credentials::new("EXAMPLE", "EXAMPLE", None, None, "embedded"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
         .region(Region::new(http_client::REGION))
+        .build()
 }
 
-async fn worker_config(http_client: &EmbeddedHttpClient) -> aws_config::SdkConfig {
-    shared::aws::worker_settings(loader(http_client)).load().await
+fn worker_config(http_client: &EmbeddedHttpClient) -> SdkConfig {
+    shared::aws::worker_settings(config_for(http_client.clone()))
 }
 
 async fn create_table(client: &aws_sdk_dynamodb::Client) -> Result<()> {

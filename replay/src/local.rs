@@ -129,7 +129,7 @@ pub async fn play(journey: &Journey, defaults: &Variables) -> Result<Outcome> {
         variables.entry(function.clone()).or_default().extend(own.clone());
     }
     let account = Embedded::start(journey.start).await?;
-    let mut player = Player::new(account, variables, journey.deliveries).await?;
+    let mut player = Player::new(account, variables, journey.deliveries)?;
     for step in &journey.steps {
         player.advance(step.after).await?;
         let (outcome, response) =
@@ -160,20 +160,20 @@ struct Player {
 }
 
 impl Player {
-    async fn new(account: Embedded, variables: Variables, deliveries: u32) -> Result<Self> {
+    fn new(account: Embedded, variables: Variables, deliveries: u32) -> Result<Self> {
         let own = |name: &str| variables.get(&resource_name(name)).cloned().unwrap_or_default();
-        let function = account.function("user-stats", &own("user-stats")).await;
+        let function = account.function("user-stats", &own("user-stats"));
         let mapping = Mapping::new(account.user_events.clone(), 100, 0, deliveries);
         let user_stats = (mapping, user_stats::Deps::new(&function).context("user-stats")?);
-        let function = account.function("cache-invalidation", &own("cache-invalidation")).await;
+        let function = account.function("cache-invalidation", &own("cache-invalidation"));
         // Five seconds of delivery delay, ten of batching window: changes of one moment become one call.
         let mapping = Mapping::new(account.cache_invalidations.clone(), 1_000, 15, deliveries);
         let cache_invalidation =
             (mapping, cache_invalidation::Deps::new(&function).context("cache-invalidation")?);
-        let function = account.function("group-membership", &own("group-membership")).await;
+        let function = account.function("group-membership", &own("group-membership"));
         let mapping = Mapping::new(account.group_memberships.clone(), 10, 0, deliveries);
         let group_membership = (mapping, group_membership::Deps::new(&function).context("group-membership")?);
-        let sqs = account.sqs().await;
+        let sqs = account.sqs();
         Ok(Self {
             account,
             variables,
@@ -292,7 +292,7 @@ impl Player {
         } else {
             Decision::suspend(sub, reason, duration.map(|duration| plus(now, duration)), BY, now)
         };
-        let store = Store::new(self.account.dynamodb().await, TABLE);
+        let store = Store::new(self.account.dynamodb(), TABLE);
         let queue = Queue::new(self.sqs.clone(), self.account.user_events.url.clone());
         Ok(match (decision.carry_out(&store, &queue).await?, lift) {
             (false, _) => "nothing done: a decision is there that is as late, or later",
@@ -440,7 +440,7 @@ pub async fn invoke(
 ) -> Result<Result<TriggerEvent, TriggerError>> {
     macro_rules! invoke {
         ($name:literal, $module:ident) => {{
-            let deps = triggers::$module::Deps::new(&account.function($name, variables).await)?;
+            let deps = triggers::$module::Deps::new(&account.function($name, variables))?;
             triggers::$module::handle(&deps, event).await
         }};
     }

@@ -4,13 +4,13 @@ pub mod trust;
 
 use std::time::Duration;
 
-use aws_config::environment::EnvironmentVariableCredentialsProvider;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_types::SdkConfig;
 
-use crate::config::Environment;
+use crate::config::{ConfigError, Environment};
 use crate::telemetry::chain;
 
 /// Why a call failed, for the log. Of what a service says, the code alone: its sentences may quote what it was asked.
@@ -28,42 +28,44 @@ where
 }
 
 /// Configuration for a trigger.
-pub async fn for_trigger(environment: &Environment) -> SdkConfig {
-    trigger_settings(in_lambda(environment)).load().await
+pub fn for_trigger(environment: &Environment) -> Result<SdkConfig, ConfigError> {
+    in_lambda(environment).map(trigger_settings)
 }
 
 /// Configuration for a worker.
-pub async fn for_worker(environment: &Environment) -> SdkConfig {
-    worker_settings(in_lambda(environment)).load().await
+pub fn for_worker(environment: &Environment) -> Result<SdkConfig, ConfigError> {
+    in_lambda(environment).map(worker_settings)
 }
 
-/// The SDK's defaults as far as they go in Lambda, which says the region and the credentials in the environment. The SDK
-/// would find them there first, but not before it has built all other ways to find them: a client of STS among them, which
-/// takes a fifth of a cold start's instructions.
-fn in_lambda(environment: &Environment) -> ConfigLoader {
-    let mut loader = defaults();
-    if let Some(client) = trust::http_client(environment) {
-        loader = loader.http_client(client);
-    }
-    if let Some(region) = environment.optional("AWS_REGION") {
-        loader = loader.region(Region::new(region.to_owned()));
-    }
-    let keys =
-        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| environment.optional(name).is_some());
-    if keys == [true, true] {
-        loader = loader.credentials_provider(EnvironmentVariableCredentialsProvider::new());
-    }
-    loader
+/// What Lambda says in the environment. `aws-config` would find it there first, too, but brings all other ways to find it: a
+/// client of STS among them, and a sixth of the code that a cold start loads (docs/performance.md).
+fn in_lambda(environment: &Environment) -> Result<SdkConfig, ConfigError> {
+    let credentials = Credentials::new(
+        environment.required("AWS_ACCESS_KEY_ID")?,
+        environment.required("AWS_SECRET_ACCESS_KEY")?,
+        environment.optional("AWS_SESSION_TOKEN").map(str::to_owned),
+        None,
+        "environment",
+    );
+    let mut config = SdkConfig::builder()
+        .behavior_version(behavior_version())
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(trust::http_client(environment))
+        .region(Region::new(environment.required("AWS_REGION")?))
+        .use_dual_stack(environment.flag("AWS_USE_DUALSTACK_ENDPOINT", false)?)
+        .use_fips(environment.flag("AWS_USE_FIPS_ENDPOINT", false)?);
+    config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL").map(str::to_owned));
+    Ok(config.build())
 }
 
 /// The SDK's defaults, pinned: an update of the SDK changes no time-out or retry by itself.
-pub fn defaults() -> ConfigLoader {
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
+pub fn behavior_version() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
 }
 
 /// Settings for a trigger, which Cognito gives five seconds, cold start included. Two calls after each other
 /// (a read, then a message) end within 2.3 s even where AWS hangs.
-pub fn trigger_settings(loader: ConfigLoader) -> ConfigLoader {
+pub fn trigger_settings(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_millis(500))
         .operation_attempt_timeout(Duration::from_millis(550))
@@ -72,7 +74,7 @@ pub fn trigger_settings(loader: ConfigLoader) -> ConfigLoader {
         .with_max_attempts(2)
         .with_initial_backoff(Duration::from_millis(25))
         .with_max_backoff(Duration::from_millis(100));
-    loader.timeout_config(timeouts.build()).retry_config(retries)
+    config.into_builder().timeout_config(timeouts.build()).retry_config(retries).build()
 }
 
 /// A worker's call to AWS has ended after this time.
@@ -84,7 +86,7 @@ pub const WORKER_CALL_SETTLED_SECONDS: i64 = WORKER_CALL_SECONDS + 2;
 
 /// Settings for a worker: patient enough for a transaction of 100 items, short enough to leave time for the
 /// rest of the batch.
-pub fn worker_settings(loader: ConfigLoader) -> ConfigLoader {
+pub fn worker_settings(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
         .operation_attempt_timeout(Duration::from_secs(2))
@@ -93,5 +95,5 @@ pub fn worker_settings(loader: ConfigLoader) -> ConfigLoader {
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(50))
         .with_max_backoff(Duration::from_secs(2));
-    loader.timeout_config(timeouts.build()).retry_config(retries)
+    config.into_builder().timeout_config(timeouts.build()).retry_config(retries).build()
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use aws_config::SdkConfig;
+use aws_types::SdkConfig;
 
 use crate::config::{ConfigError, Environment};
 use crate::queues::Queue;
@@ -24,26 +24,32 @@ pub struct Function {
 }
 
 impl Function {
-    /// The function `name` in this process, with its environment, the SDK's configuration for that, the machine's clock,
-    /// and its log and metrics on standard output.
-    pub async fn of_process(name: &'static str, aws: impl AsyncFnOnce(&Environment) -> SdkConfig) -> Self {
-        let clock = Clock::system();
+    /// Starts the function `name` in this process: with its environment, the SDK's configuration for that, the machine's clock, and
+    /// its log and metrics on standard output. A configuration mistake is logged with the variable's name, and ends the start.
+    pub fn start<D>(
+        name: &'static str,
+        aws: impl FnOnce(&Environment) -> Result<SdkConfig, ConfigError>,
+        build: impl FnOnce(&Self) -> Result<D, ConfigError>,
+    ) -> Result<D, ExitCode> {
         let environment = Environment::from_process();
         telemetry::log_to_stdout(&environment);
-        let aws = aws(&environment).await;
-        // As Lambda knows the function: `name` behind the stack's name, so that two stacks keep their metrics apart.
-        let full_name = environment.optional("AWS_LAMBDA_FUNCTION_NAME").unwrap_or(name);
-        let metrics = Metrics::to_stdout(full_name, clock.clone());
-        Self { environment, aws, clock, metrics }
-    }
-
-    /// Builds a function's `Deps`. A configuration mistake is logged with the variable's name, and ends the
-    /// start.
-    pub fn build<D>(&self, build: impl FnOnce(&Self) -> Result<D, ConfigError>) -> Result<D, ExitCode> {
-        build(self).map_err(|error| {
+        Self::of_process(name, environment, aws).and_then(|function| build(&function)).map_err(|error| {
             tracing::error!(error_type = "configuration", "{error}");
             ExitCode::FAILURE
         })
+    }
+
+    fn of_process(
+        name: &'static str,
+        environment: Environment,
+        aws: impl FnOnce(&Environment) -> Result<SdkConfig, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let clock = Clock::system();
+        let aws = aws(&environment)?;
+        // As Lambda knows the function: `name` behind the stack's name, so that two stacks keep their metrics apart.
+        let full_name = environment.optional("AWS_LAMBDA_FUNCTION_NAME").unwrap_or(name);
+        let metrics = Metrics::to_stdout(full_name, clock.clone());
+        Ok(Self { environment, aws, clock, metrics })
     }
 
     /// The queue whose URL the variable `name` holds.

@@ -11,9 +11,9 @@ const WORKERS: [&str; 3] = ["user-stats", "cache-invalidation", "group-membershi
 async fn handle(rig: &Rig, worker: &str, records: Value) -> Result<Vec<String>, String> {
     let event: SqsEvent = serde_json::from_value(json!({ "Records": records })).unwrap();
     let response = match worker {
-        "user-stats" => rig.user_stats(&[]).await.try_handle(&event).await,
-        "cache-invalidation" => rig.cache_invalidation(&[]).await.try_handle(&event).await,
-        _ => rig.group_membership(&[]).await.try_handle(&event).await,
+        "user-stats" => rig.user_stats(&[]).try_handle(&event).await,
+        "cache-invalidation" => rig.cache_invalidation(&[]).try_handle(&event).await,
+        _ => rig.group_membership(&[]).try_handle(&event).await,
     };
     response.map_err(|error| error.to_string())
 }

@@ -25,7 +25,7 @@ async fn spent(rig: &Rig) -> (Value, Value) {
 #[tokio::test]
 async fn changes_of_many_users_are_one_call_and_duplicates_cost_nothing() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[]).await;
+    let worker = rig.cache_invalidation(&[]);
     let changes =
         [changed("1", ANA, "08:59:50"), changed("2", BEN, "08:59:51"), changed("3", ANA, "08:59:52")];
     for _ in 0..2 {
@@ -41,7 +41,7 @@ async fn changes_of_many_users_are_one_call_and_duplicates_cost_nothing() {
 #[tokio::test]
 async fn a_change_after_the_call_is_another_call() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[]).await;
+    let worker = rig.cache_invalidation(&[]);
     worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await;
     rig.account.time.advance(5);
     worker.handle(&batch(&[changed("2", ANA, "09:00:02")])).await;
@@ -51,7 +51,7 @@ async fn a_change_after_the_call_is_another_call() {
 #[tokio::test]
 async fn paths_name_each_view_where_the_distribution_has_no_tags() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[("INVALIDATION_TARGET", "path")]).await;
+    let worker = rig.cache_invalidation(&[("INVALIDATION_TARGET", "path")]);
     worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await;
     assert_eq!(
         invalidations(&rig),
@@ -63,7 +63,7 @@ async fn paths_name_each_view_where_the_distribution_has_no_tags() {
 #[tokio::test]
 async fn many_users_collapse_into_one_item() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]).await;
+    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]);
     let changes = |from: usize| {
         let change = |i: usize| changed(&format!("{from}-{i}"), &format!("user-{i}"), "08:59:50");
         batch(&(0..4).map(change).collect::<Vec<_>>())
@@ -77,7 +77,7 @@ async fn many_users_collapse_into_one_item() {
 #[tokio::test]
 async fn without_room_the_messages_come_again_later_and_nothing_is_paid() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[]).await;
+    let worker = rig.cache_invalidation(&[]);
     rig.account.faults.inject("CreateInvalidation", Fault::Error("TooManyInvalidationsInProgress"), 1);
     let changes = batch(&[changed("1", ANA, "08:59:50"), changed("2", BEN, "08:59:50")]);
     assert_eq!(worker.handle(&changes).await, ["m0", "m1"]);
@@ -91,7 +91,7 @@ async fn without_room_the_messages_come_again_later_and_nothing_is_paid() {
 #[tokio::test]
 async fn a_refusal_fails_with_its_own_word() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[]).await;
+    let worker = rig.cache_invalidation(&[]);
     rig.account.faults.inject("CreateInvalidation", Fault::Error("AccessDenied"), 1);
     assert_eq!(worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await, ["m0"]);
     assert_eq!(rig.account.counts("InvalidationsFailed"), [("refused".to_owned(), 1)].into());
@@ -100,7 +100,7 @@ async fn a_refusal_fails_with_its_own_word() {
 #[tokio::test]
 async fn a_lost_reply_is_asked_for_again_under_the_same_reference() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[]).await;
+    let worker = rig.cache_invalidation(&[]);
     rig.account.faults.inject("CreateInvalidation", Fault::ReplyLost, 1);
     let changes = batch(&[changed("1", ANA, "08:59:50")]);
     assert_eq!(worker.handle(&changes).await, ["m0"]);
@@ -113,7 +113,7 @@ async fn a_lost_reply_is_asked_for_again_under_the_same_reference() {
 #[tokio::test]
 async fn a_path_evicts_one_view_and_says_nothing_of_the_others() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[("INVALIDATION_TARGET", "path")]).await;
+    let worker = rig.cache_invalidation(&[("INVALIDATION_TARGET", "path")]);
     let of = |id: &str, view: &str, at: &str| {
         event(
             "user.data_changed",
@@ -137,10 +137,10 @@ fn changes_of_four_users(batch_number: usize, at: &str) -> SqsEvent {
 #[tokio::test]
 async fn a_collapse_that_somebody_else_makes_is_waited_for() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]).await;
+    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]);
     let now = rig.account.time.now();
     let since = shared::time::minus_seconds(now, 300);
-    let store = rig.store().await;
+    let store = rig.store();
     let claim = store.claim_collapse(rig.account.distribution_id(), now, since).await.unwrap();
     assert!(claim.is_some());
     rig.account.time.advance(1);
@@ -156,7 +156,7 @@ async fn a_collapse_that_somebody_else_makes_is_waited_for() {
 #[tokio::test]
 async fn too_many_users_soon_after_a_collapse_wait_for_the_next_one() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]).await;
+    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]);
     assert_eq!(worker.handle(&changes_of_four_users(0, "08:59:50")).await, [] as [&str; 0]);
     rig.account.time.advance(60);
     let changes = changes_of_four_users(1, "09:00:30");
@@ -174,7 +174,7 @@ async fn too_many_users_soon_after_a_collapse_wait_for_the_next_one() {
 #[tokio::test]
 async fn a_collapse_that_cloudfront_refuses_may_be_tried_again_at_once() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]).await;
+    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]);
     rig.account.faults.inject("CreateInvalidation", Fault::Error("TooManyInvalidationsInProgress"), 1);
     let changes = changes_of_four_users(0, "08:59:50");
     assert_eq!(worker.handle(&changes).await.len(), 4);
@@ -188,11 +188,11 @@ async fn a_collapse_that_cloudfront_refuses_may_be_tried_again_at_once() {
 async fn a_spent_budget_that_lets_entries_expire_leaves_the_collapse_to_others() {
     let rig = rig().await;
     let poor = [("COLLAPSE_ABOVE", "3"), ("MONTHLY_ITEM_BUDGET", "1")];
-    let worker = rig.cache_invalidation(&poor).await;
+    let worker = rig.cache_invalidation(&poor);
     assert_eq!(worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await, [] as [&str; 0]);
     assert_eq!(worker.handle(&changes_of_four_users(0, "08:59:50")).await, [] as [&str; 0]);
     assert_eq!(invalidations(&rig).len(), 1, "the budget is spent");
-    let rich = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]).await;
+    let rich = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]);
     assert_eq!(rich.handle(&changes_of_four_users(1, "08:59:50")).await, [] as [&str; 0]);
     assert_eq!(invalidations(&rig).len(), 2);
 }
@@ -201,8 +201,7 @@ async fn a_spent_budget_that_lets_entries_expire_leaves_the_collapse_to_others()
 async fn everybody_is_evicted_at_most_once_in_five_minutes_whoever_asks() {
     let rig = rig().await;
     let variables = [("MONTHLY_ITEM_BUDGET", "1"), ("BUDGET_EXHAUSTED", "collapse")];
-    let (first, second) =
-        (rig.cache_invalidation(&variables).await, rig.cache_invalidation(&variables).await);
+    let (first, second) = (rig.cache_invalidation(&variables), rig.cache_invalidation(&variables));
     let many = |from: usize| {
         let change = |i: usize| changed(&format!("{from}-{i}"), &format!("user-{from}-{i}"), "09:00:00");
         batch(&(0..2500).map(change).collect::<Vec<_>>())
@@ -219,7 +218,7 @@ async fn a_spent_budget_lets_entries_expire_or_collapses() {
     for (exhausted, expected) in [("expire", vec![]), ("collapse", vec![vec!["#users".to_owned()]])] {
         let rig = rig().await;
         let variables = [("MONTHLY_ITEM_BUDGET", "1"), ("BUDGET_EXHAUSTED", exhausted)];
-        let worker = rig.cache_invalidation(&variables).await;
+        let worker = rig.cache_invalidation(&variables);
         let changes = batch(&[changed("1", ANA, "08:59:50"), changed("2", BEN, "08:59:50")]);
         assert_eq!(worker.handle(&changes).await, [] as [&str; 0]);
         assert_eq!(invalidations(&rig), expected);
@@ -230,7 +229,7 @@ async fn a_spent_budget_lets_entries_expire_or_collapses() {
 #[tokio::test]
 async fn what_does_not_belong_on_the_queue_is_parked() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[]).await;
+    let worker = rig.cache_invalidation(&[]);
     let empty =
         event("user.data_changed", "3", ANA, json!({"views": [], "changed_at": "2026-03-02T09:00:00Z"}));
     let bodies =

@@ -89,8 +89,8 @@ fn there_is_a_fixture_for_every_trigger_source() {
 #[tokio::test]
 async fn the_bodies_of_worker_fixtures_are_what_they_seem() {
     let rig = rig().await;
-    let (user_stats, cache_invalidation) = (rig.user_stats(&[]).await, rig.cache_invalidation(&[]).await);
-    let group_membership = rig.group_membership(&[]).await;
+    let (user_stats, cache_invalidation) = (rig.user_stats(&[]), rig.cache_invalidation(&[]));
+    let group_membership = rig.group_membership(&[]);
     for name in fixtures::all().iter().filter(|name| fixtures::json(name).get("Records").is_some()) {
         let event: SqsEvent = serde_json::from_value(fixtures::json(name)).unwrap();
         let valid = event.records.iter().filter(|r| Event::parse(r.body.as_deref().unwrap()).is_ok()).count();

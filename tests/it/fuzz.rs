@@ -248,20 +248,18 @@ impl Triggers {
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
-        let function = async |name| account.function(name, &variables).await;
+        let function = |name| account.function(name, &variables);
         Self {
-            pre_sign_up: triggers::pre_sign_up::Deps::new(&function("pre-sign-up").await).unwrap(),
-            post_confirmation: triggers::post_confirmation::Deps::new(&function("post-confirmation").await)
+            pre_sign_up: triggers::pre_sign_up::Deps::new(&function("pre-sign-up")).unwrap(),
+            post_confirmation: triggers::post_confirmation::Deps::new(&function("post-confirmation"))
                 .unwrap(),
-            pre_authentication: triggers::pre_authentication::Deps::new(
-                &function("pre-authentication").await,
-            )
+            pre_authentication: triggers::pre_authentication::Deps::new(&function("pre-authentication"))
+                .unwrap(),
+            pre_token_generation: triggers::pre_token_generation::Deps::new(&function(
+                "pre-token-generation",
+            ))
             .unwrap(),
-            pre_token_generation: triggers::pre_token_generation::Deps::new(
-                &function("pre-token-generation").await,
-            )
-            .unwrap(),
-            custom_message: triggers::custom_message::Deps::new(&function("custom-message").await).unwrap(),
+            custom_message: triggers::custom_message::Deps::new(&function("custom-message")).unwrap(),
             _account: account,
         }
     }

@@ -43,7 +43,7 @@ async fn groups_of(rig: &Rig, username: &str) -> Vec<String> {
 #[tokio::test]
 async fn groups_are_added_and_removed_and_twice_is_as_once() {
     let rig = rig_with_ana(&["Developer", "Staff"]).await;
-    let worker = rig.group_membership(&[]).await;
+    let worker = rig.group_membership(&[]);
     let batch = batch(&[mapped(10, ANA, &["Commerce"], &["Developer"])]);
     for _ in 0..2 {
         assert_eq!(worker.handle(&batch).await, [] as [&str; 0]);
@@ -56,7 +56,7 @@ async fn groups_are_added_and_removed_and_twice_is_as_once() {
 async fn of_two_messages_about_a_user_the_later_one_holds() {
     let rig = rig_with_ana(&["Developer"]).await;
     rig.account.http_client().put_user(POOL, BEN, &["Developer".to_owned()]).await;
-    let worker = rig.group_membership(&[]).await;
+    let worker = rig.group_membership(&[]);
     let event = serde_json::from_value(fixtures::json("group-membership/changes-of-two-users")).unwrap();
     assert_eq!(worker.handle(&event).await, [] as [&str; 0]);
     assert_eq!(
@@ -69,7 +69,7 @@ async fn of_two_messages_about_a_user_the_later_one_holds() {
 #[tokio::test]
 async fn a_word_that_comes_late_puts_nobody_into_a_group() {
     let rig = rig_with_ana(&["Developer"]).await;
-    let worker = rig.group_membership(&[]).await;
+    let worker = rig.group_membership(&[]);
     let late = batch(&[
         dated("2026-03-02T08:44:59Z", mapped(10, ANA, &["Commerce"], &[])),
         dated("2026-03-01T10:00:00Z", mapped(9, ANA, &[], &["Developer"])),
@@ -87,12 +87,12 @@ async fn a_word_that_comes_late_puts_nobody_into_a_group() {
 async fn a_group_that_the_pool_does_not_have_is_parked_or_created() {
     let rig = rig_with_ana(&[]).await;
     let both = batch(&[mapped(10, ANA, &["Developer", "Unheard"], &["NeverThere"])]);
-    assert_eq!(rig.group_membership(&[]).await.handle(&both).await, [] as [&str; 0]);
+    assert_eq!(rig.group_membership(&[]).handle(&both).await, [] as [&str; 0]);
     assert_eq!(groups_of(&rig, ANA).await, ["Developer"], "what can be done is done");
     let parked = rig.dead_letters(&rig.account.group_memberships).await;
     assert_eq!((parked.len(), parked[0].1.as_str()), (1, "unknown_group"));
 
-    let creating = rig.group_membership(&[("CREATE_GROUPS", "true")]).await;
+    let creating = rig.group_membership(&[("CREATE_GROUPS", "true")]);
     assert_eq!(creating.handle(&both).await, [] as [&str; 0]);
     assert_eq!(groups_of(&rig, ANA).await, ["Developer", "Unheard"]);
     assert_eq!(rig.account.count("GroupsCreated"), 1);
@@ -102,7 +102,7 @@ async fn a_group_that_the_pool_does_not_have_is_parked_or_created() {
 #[tokio::test]
 async fn a_pool_that_is_not_there_is_parked_even_where_groups_are_created() {
     let rig = rig().await;
-    let worker = rig.group_membership(&[("CREATE_GROUPS", "true")]).await;
+    let worker = rig.group_membership(&[("CREATE_GROUPS", "true")]);
     assert_eq!(worker.handle(&batch(&[mapped(10, ANA, &["Developer"], &[])])).await, [] as [&str; 0]);
     assert_eq!(rig.dead_letters(&rig.account.group_memberships).await[0].1, "unknown_group");
 }
@@ -110,7 +110,7 @@ async fn a_pool_that_is_not_there_is_parked_even_where_groups_are_created() {
 #[tokio::test]
 async fn for_a_user_who_was_deleted_since_nothing_is_left_to_do() {
     let rig = rig_with_ana(&[]).await;
-    let worker = rig.group_membership(&[]).await;
+    let worker = rig.group_membership(&[]);
     let gone = batch(&[mapped(10, "gone", &["Developer"], &["Commerce"])]);
     assert_eq!(worker.handle(&gone).await, [] as [&str; 0]);
     assert_eq!(rig.dead_letters(&rig.account.group_memberships).await.len(), 0);
@@ -122,7 +122,7 @@ async fn where_cognito_throttles_the_rest_of_the_batch_comes_again_later() {
     let rig = rig_with_ana(&[]).await;
     let throttled = Fault::Error("TooManyRequestsException");
     rig.account.faults.inject("AdminAddUserToGroup", throttled, 3);
-    let worker = rig.group_membership(&[]).await;
+    let worker = rig.group_membership(&[]);
     let event = batch(&[mapped(10, ANA, &["Developer"], &[]), mapped(9, "somebody", &[], &["Commerce"])]);
     assert_eq!(worker.handle(&event).await, ["m0", "m1"]);
     let calls = rig.account.faults.calls();
@@ -143,7 +143,7 @@ async fn without_permission_or_an_answer_the_message_comes_again() {
     {
         let rig = rig_with_ana(&[]).await;
         rig.account.faults.inject("AdminAddUserToGroup", fault.clone(), 10);
-        let worker = rig.group_membership(&[]).await;
+        let worker = rig.group_membership(&[]);
         let event = batch(&[mapped(10, ANA, &["Developer"], &[])]);
         assert_eq!(worker.handle(&event).await, ["m0"], "{fault:?}");
         assert_eq!(rig.account.counts("MembershipsFailed"), [("failed".to_owned(), 1)].into());
@@ -154,7 +154,7 @@ async fn without_permission_or_an_answer_the_message_comes_again() {
 #[tokio::test]
 async fn before_the_deadline_no_call_is_begun() {
     let rig = rig_with_ana(&[]).await;
-    let worker = rig.group_membership(&[]).await;
+    let worker = rig.group_membership(&[]);
     let deadline = shared::time::plus_seconds(rig.account.time.now(), 10);
     let event = batch(&[mapped(10, ANA, &["Developer"], &[])]);
     assert_eq!(worker.handle_until(&event, deadline).await, ["m0"]);
@@ -164,7 +164,7 @@ async fn before_the_deadline_no_call_is_begun() {
 #[tokio::test]
 async fn what_says_nothing_or_is_no_business_of_the_queue_is_parked() {
     let rig = rig_with_ana(&[]).await;
-    let worker = rig.group_membership(&[]).await;
+    let worker = rig.group_membership(&[]);
     let event = batch(&[
         mapped(10, ANA, &[], &[]),
         mapped(9, ANA, &["Developer"], &["Developer"]),
@@ -211,7 +211,7 @@ async fn a_group_that_a_rule_gives_is_the_user_s_own_in_the_end() {
     rig.response("pre-token-generation", &rules, token).await;
     let messages = rig.take(&rig.account.group_memberships.url).await;
     let bodies: Vec<Value> = messages.into_iter().map(|(body, _)| body).collect();
-    let worker = rig.group_membership(&[]).await;
+    let worker = rig.group_membership(&[]);
     assert_eq!(worker.handle(&batch(&bodies)).await, [] as [&str; 0]);
     assert_eq!(groups_of(&rig, ANA).await, ["Developer", "Engineering", "Staff"]);
 }

@@ -49,27 +49,25 @@ impl Rig {
     }
 
     /// user-stats, for batches.
-    pub async fn user_stats(&self, variables: Variables<'_>) -> UserStats {
-        UserStats(
-            user_stats::Deps::new(&self.account.function("user-stats", &owned(variables)).await).unwrap(),
-        )
+    pub fn user_stats(&self, variables: Variables<'_>) -> UserStats {
+        UserStats(user_stats::Deps::new(&self.account.function("user-stats", &owned(variables))).unwrap())
     }
 
     /// cache-invalidation, for batches.
-    pub async fn cache_invalidation(&self, variables: Variables<'_>) -> CacheInvalidation {
-        let function = self.account.function("cache-invalidation", &owned(variables)).await;
+    pub fn cache_invalidation(&self, variables: Variables<'_>) -> CacheInvalidation {
+        let function = self.account.function("cache-invalidation", &owned(variables));
         CacheInvalidation(cache_invalidation::Deps::new(&function).unwrap())
     }
 
     /// group-membership, for batches.
-    pub async fn group_membership(&self, variables: Variables<'_>) -> GroupMembership {
-        let function = self.account.function("group-membership", &owned(variables)).await;
+    pub fn group_membership(&self, variables: Variables<'_>) -> GroupMembership {
+        let function = self.account.function("group-membership", &owned(variables));
         GroupMembership(group_membership::Deps::new(&function).unwrap())
     }
 
     /// The table.
-    pub async fn store(&self) -> Store {
-        Store::new(self.account.dynamodb().await, TABLE)
+    pub fn store(&self) -> Store {
+        Store::new(self.account.dynamodb(), TABLE)
     }
 
     /// Puts a PROFILE of one attribute into the table, as by hand.
@@ -82,7 +80,7 @@ impl Rig {
         let mut item: Item = serde_dynamo::to_item(attributes).unwrap();
         let key = [(keys::PK, partition), (keys::SK, sort)];
         item.extend(key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned()))));
-        let client = self.account.dynamodb().await;
+        let client = self.account.dynamodb();
         client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
     }
 
@@ -109,7 +107,7 @@ impl Rig {
 
     /// The messages of a queue, taken out, in the order of their bodies.
     pub async fn take(&self, url: &str) -> Vec<(Value, String)> {
-        let sqs = self.account.sqs().await;
+        let sqs = self.account.sqs();
         let mut taken = Vec::new();
         loop {
             let call = sqs

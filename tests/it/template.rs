@@ -98,7 +98,7 @@ fn the_model_of_scale_has_the_sizes_of_the_template() {
 
 /// What a function reads, from its own start.
 async fn read_by(binary: &str) -> BTreeSet<String> {
-    let function: Function = rig().await.account.function(function_name(binary), &BTreeMap::new()).await;
+    let function: Function = rig().await.account.function(function_name(binary), &BTreeMap::new());
     match binary {
         "pre-sign-up" => drop(pre_sign_up::Deps::new(&function).unwrap()),
         "post-confirmation" => drop(post_confirmation::Deps::new(&function).unwrap()),
@@ -157,8 +157,8 @@ async fn the_defaults_of_the_parameters_start_every_function() {
                 other => environment.insert(variable.clone(), other.to_string()),
             };
         }
-        let with_defaults = account.function(function_name(binary), &environment).await;
-        let bare = account.function(function_name(binary), &BTreeMap::new()).await;
+        let with_defaults = account.function(function_name(binary), &environment);
+        let bare = account.function(function_name(binary), &BTreeMap::new());
         assert_eq!(
             config_of(binary, &with_defaults.environment),
             config_of(binary, &bare.environment),

@@ -15,7 +15,7 @@ async fn ana(rig: &crate::support::Rig) -> Value {
 #[tokio::test]
 async fn duplicate_delivery_counts_once() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let events = batch(&[order("1", ANA, "12.50"), order("2", BEN, "7.25"), order("1", ANA, "12.50")]);
     user_stats.handle_twice(&events).await;
     let users = rig.account.users().await.unwrap();
@@ -33,7 +33,7 @@ async fn duplicate_delivery_counts_once() {
 #[tokio::test]
 async fn a_retry_with_a_new_time_is_the_same_event() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let mut later = order("1", ANA, "12.50");
     later["time"] = json!("2026-03-02T09:05:00Z");
     user_stats.handle_twice(&batch(&[order("1", ANA, "12.50")])).await;
@@ -44,7 +44,7 @@ async fn a_retry_with_a_new_time_is_the_same_event() {
 #[tokio::test]
 async fn a_thousand_events_of_a_hundred_users_take_few_calls() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let events: Vec<Value> =
         (0..1000).map(|i| order(&i.to_string(), &format!("user-{}", i % 100), "1.00")).collect();
     rig.account.faults.forget_calls();
@@ -59,7 +59,7 @@ async fn a_thousand_events_of_a_hundred_users_take_few_calls() {
 #[tokio::test]
 async fn more_events_than_a_transaction_takes_go_in_several() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let events: Vec<Value> = (0..250).map(|i| order(&i.to_string(), ANA, "0.10")).collect();
     user_stats.handle_twice(&batch(&events)).await;
     let stats = ana(&rig).await;
@@ -72,7 +72,7 @@ async fn more_events_than_a_transaction_takes_go_in_several() {
 #[tokio::test]
 async fn what_can_never_succeed_is_parked_with_its_reason_and_the_rest_is_counted() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let with = |id: &str, change: fn(&mut Value)| {
         let mut body = order(id, ANA, "5.00");
         change(&mut body);
@@ -117,7 +117,7 @@ async fn what_can_never_succeed_is_parked_with_its_reason_and_the_rest_is_counte
 #[tokio::test]
 async fn what_cannot_be_parked_is_reported_as_failed() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     rig.account.faults.inject("SendMessageBatch", Fault::Error("AccessDenied"), 100);
     let failed = user_stats.handle(&batch(&[json!("not JSON")])).await;
     assert_eq!(failed, ["m0"]);
@@ -133,7 +133,7 @@ async fn what_cannot_be_parked_is_reported_as_failed() {
 #[tokio::test]
 async fn a_lost_reply_counts_once() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     rig.account.faults.inject("TransactWriteItems", Fault::ReplyLost, 1);
     user_stats.handle_twice(&batch(&[order("1", ANA, "5.00")])).await;
     assert_eq!(ana(&rig).await["orders"], 1);
@@ -142,7 +142,7 @@ async fn a_lost_reply_counts_once() {
 #[tokio::test(start_paused = true)]
 async fn a_failing_table_fails_the_messages_and_nothing_is_lost() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     for operation in ["BatchGetItem", "TransactWriteItems"] {
         rig.account.faults.inject(operation, Fault::Refused, 100);
         let failed = user_stats.handle(&batch(&[order("1", ANA, "5.00"), order("2", BEN, "5.00")])).await;
@@ -156,7 +156,7 @@ async fn a_failing_table_fails_the_messages_and_nothing_is_lost() {
 #[tokio::test]
 async fn near_the_deadline_no_user_is_taken_up() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let soon = shared::time::plus_seconds(rig.account.time.now(), 4);
     assert_eq!(user_stats.handle_until(&batch(&[order("1", ANA, "5.00")]), soon).await, ["m0"]);
     assert_eq!(ana(&rig).await, Value::Null);
@@ -165,7 +165,7 @@ async fn near_the_deadline_no_user_is_taken_up() {
 #[tokio::test]
 async fn a_stale_read_is_noticed_and_the_statistics_are_read_again() {
     let rig = rig().await;
-    let (first, second) = (rig.user_stats(&[]).await, rig.user_stats(&[]).await);
+    let (first, second) = (rig.user_stats(&[]), rig.user_stats(&[]));
     let (one, two) = (batch(&[order("1", ANA, "1.00")]), batch(&[order("2", ANA, "2.00")]));
     // Both read the statistics before either commits.
     let (a, b) = tokio::join!(first.handle(&one), second.handle(&two));
@@ -177,9 +177,9 @@ async fn a_stale_read_is_noticed_and_the_statistics_are_read_again() {
 #[tokio::test]
 async fn attributes_of_a_newer_release_stay() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     user_stats.handle_twice(&batch(&[order("1", ANA, "1.00")])).await;
-    let client = rig.account.dynamodb().await;
+    let client = rig.account.dynamodb();
     let string = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     let call =
         client.update_item().table_name(replay::embedded::TABLE).update_expression("SET streak = :streak");
@@ -193,7 +193,7 @@ async fn attributes_of_a_newer_release_stay() {
 #[tokio::test]
 async fn one_notice_per_user_follows_the_commit_and_comes_again_with_duplicates() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let orders = batch(&[order("1", ANA, "1.00"), order("2", ANA, "1.00"), order("3", BEN, "1.00")]);
     assert_eq!(user_stats.handle(&orders).await, [] as [&str; 0]);
     let first = rig.notices().await;
@@ -211,7 +211,7 @@ async fn one_notice_per_user_follows_the_commit_and_comes_again_with_duplicates(
 #[tokio::test]
 async fn a_notice_that_is_not_sent_fails_its_messages() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     rig.account.faults.inject("SendMessageBatch", Fault::Error("AccessDenied"), 1);
     let failed = user_stats.handle(&batch(&[order("1", ANA, "1.00"), order("2", BEN, "1.00")])).await;
     assert_eq!(failed, ["m0", "m1"]);
@@ -223,7 +223,7 @@ async fn a_notice_that_is_not_sent_fails_its_messages() {
 #[tokio::test]
 async fn a_sign_in_of_an_unknown_user_is_counted_and_not_stored() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let attempt = json!({"flow": "pre_authentication", "outcome": "allowed", "reason": "not_banned"});
     user_stats.handle_twice(&batch(&[event("user.sign_in_attempted", "1", "unknown", attempt)])).await;
     assert_eq!(rig.account.items().await.unwrap().len(), 0);
@@ -233,7 +233,7 @@ async fn a_sign_in_of_an_unknown_user_is_counted_and_not_stored() {
 #[tokio::test]
 async fn sign_ups_are_counted_per_domain_in_shards() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let attempt = |i: usize| {
         let outcome = if i.is_multiple_of(4) { "denied" } else { "allowed" };
         let data = json!({"outcome": outcome, "reason": "x", "channel": "self"});
@@ -251,7 +251,7 @@ async fn sign_ups_are_counted_per_domain_in_shards() {
 #[tokio::test]
 async fn an_idle_user_s_change_sends_no_notice_until_a_token_turns_up_late() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let token = |id: &str, time: &str| {
         let mut token = event("user.token_refreshed", id, ANA, json!({"client_id": "client"}));
         token["time"] = time.into();
@@ -273,7 +273,7 @@ async fn an_idle_user_s_change_sends_no_notice_until_a_token_turns_up_late() {
 #[tokio::test]
 async fn an_unreadable_item_fails_its_own_user_alone() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     rig.put(&format!("USER#{ANA}"), "STATS", json!({"version": "seven"})).await;
     let failed = user_stats.handle(&batch(&[order("1", ANA, "1.00"), order("2", BEN, "1.00")])).await;
     assert_eq!(failed, ["m0"]);
@@ -285,7 +285,7 @@ async fn a_ban_that_is_over_is_erased_too() {
     for (is_banned, until, at, stays) in [(true, 50, 10, false), (false, 50, 50, false), (true, 50, 50, true)]
     {
         let rig = rig().await;
-        let user_stats = rig.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]).await;
+        let user_stats = rig.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
         let ban = json!({"until": until, "at": at, "reason": "x", "by": "y"});
         let profile = json!({"isBanned": is_banned, "ban": ban});
         rig.put(&format!("USER#{ANA}"), "PROFILE", profile).await;
@@ -298,12 +298,12 @@ async fn a_ban_that_is_over_is_erased_too() {
 #[tokio::test]
 async fn an_erasure_frees_nobody() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]).await;
+    let user_stats = rig.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
     let confirmed = event("user.confirmed", "c", ANA, json!({"username": ANA, "email": "ana@example.com"}));
     user_stats.handle_twice(&batch(&[confirmed])).await;
     let at = rig.account.time.now();
     let ban = shared::ban::Ban { reason: "spam".into(), until: None, by: "support".into(), at };
-    assert!(rig.store().await.write_ban(ANA, &ban).await.unwrap());
+    assert!(rig.store().write_ban(ANA, &ban).await.unwrap());
     user_stats.handle_twice(&batch(&[event("user.deleted", "d", ANA, json!({}))])).await;
     let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
     assert_eq!((&profile["isBanned"], &profile["email"]), (&json!(true), &Value::Null));
@@ -316,7 +316,7 @@ async fn an_erasure_frees_nobody() {
 #[tokio::test]
 async fn a_notice_of_suspension_reaches_the_cache_of_an_idle_user_and_bans_nobody() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let mut token = event("user.token_refreshed", "t", ANA, json!({"client_id": "client"}));
     token["time"] = "2026-03-01T09:00:00Z".into();
     user_stats.handle_twice(&batch(&[token])).await;
@@ -332,7 +332,7 @@ async fn a_notice_of_suspension_reaches_the_cache_of_an_idle_user_and_bans_nobod
 #[tokio::test]
 async fn an_erased_user_stays_erased() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]).await;
+    let user_stats = rig.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
     let confirmed = event("user.confirmed", "c", ANA, json!({"username": ANA, "email": "ana@example.com"}));
     let orders: Vec<Value> = (0..40).map(|i| order(&i.to_string(), ANA, "1.00")).collect();
     user_stats.handle_twice(&batch(&[&[confirmed][..], &orders].concat())).await;
@@ -350,7 +350,7 @@ async fn an_erased_user_stays_erased() {
 #[tokio::test]
 async fn statistics_stay_below_a_kilobyte() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let client = json!({"flow": "password", "client_id": "client", "groups": []});
     let mut events = vec![
         event("user.confirmed", "c", ANA, json!({"username": ANA})),

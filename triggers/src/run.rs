@@ -26,8 +26,7 @@ pub async fn run<D>(
     warm_up: impl AsyncFnOnce(&D),
     handle: impl AsyncFn(&D, TriggerEvent) -> Result<TriggerEvent, TriggerError>,
 ) -> ExitCode {
-    let function = Function::of_process(name, shared::aws::for_trigger).await;
-    let deps = match function.build(build) {
+    let deps = match Function::start(name, shared::aws::for_trigger, build) {
         Ok(deps) => deps,
         Err(code) => return code,
     };

@@ -75,7 +75,7 @@ async fn every_trigger_starts_and_answers() {
     let sends = calls.iter().filter(|call| call.starts_with("SendMessage")).count();
     assert_eq!(sends, 2 * TRIGGERS.len(), "each invocation sends its events in one call");
     // pre-token-generation sends the confirmation too where there is no profile: there is one here.
-    let attributes = account.sqs().await.get_queue_attributes().queue_url(&account.user_events.url);
+    let attributes = account.sqs().get_queue_attributes().queue_url(&account.user_events.url);
     let attributes = attributes.attribute_names("ApproximateNumberOfMessages".into()).send().await.unwrap();
     assert_eq!(attributes.attributes.unwrap()[&"ApproximateNumberOfMessages".into()], "10");
 }

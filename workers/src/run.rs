@@ -19,8 +19,7 @@ pub async fn run<D>(
     build: impl FnOnce(&Function) -> Result<D, ConfigError>,
     handle: impl AsyncFn(&D, SqsEvent, Timestamp) -> Result<SqsBatchResponse, BatchError>,
 ) -> ExitCode {
-    let function = Function::of_process(name, shared::aws::for_worker).await;
-    let deps = match function.build(build) {
+    let deps = match Function::start(name, shared::aws::for_worker, build) {
         Ok(deps) => deps,
         Err(code) => return code,
     };

@@ -157,7 +157,7 @@ async fn a_worker_that_is_killed_a_hundred_times_counts_everything_once() {
 
 /// Of each user the latest change that cache-invalidation is told of.
 async fn latest_notices(account: &Embedded) -> BTreeMap<String, Timestamp> {
-    let (sqs, mut latest) = (account.sqs().await, BTreeMap::new());
+    let (sqs, mut latest) = (account.sqs(), BTreeMap::new());
     loop {
         let call = sqs.receive_message().queue_url(&account.cache_invalidations.url).visibility_timeout(600);
         let messages = call.max_number_of_messages(10).send().await.unwrap().messages.unwrap_or_default();

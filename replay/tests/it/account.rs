@@ -19,7 +19,7 @@ async fn shop() -> Shop {
     let account = Arc::new(Embedded::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap());
     let confirmed = Confirmed { username: ANA.into(), email: None, email_verified: false, name: None };
     let profile = Profile { sub: ANA.into(), confirmed, created_at: account.time.now() };
-    Store::new(account.dynamodb().await, TABLE).write_profile(&profile).await.unwrap();
+    Store::new(account.dynamodb(), TABLE).write_profile(&profile).await.unwrap();
     let endpoint = format!("http://{}", tests::lambda::serve_aws(account.http_client().clone()).await);
     Shop { account, endpoint }
 }
@@ -57,7 +57,7 @@ impl Shop {
 
     /// The notices on user-events, taken out.
     async fn notices(&self) -> Vec<Value> {
-        let sqs = self.account.sqs().await;
+        let sqs = self.account.sqs();
         let call = sqs.receive_message().queue_url(&self.account.user_events.url).max_number_of_messages(10);
         let messages = call.send().await.unwrap().messages.unwrap_or_default();
         messages.iter().map(|message| serde_json::from_str(message.body().unwrap()).unwrap()).collect()
@@ -65,7 +65,7 @@ impl Shop {
 
     /// Two orders of Ana's, and two sign-ups of a domain.
     async fn count_something(&self) {
-        let worker = self.account.function("user-stats", &Default::default()).await;
+        let worker = self.account.function("user-stats", &Default::default());
         let worker = workers::user_stats::Deps::new(&worker).unwrap();
         let message = |id: &str, event_type: &str, subject: &str, data: Value| {
             let event = json!({
@@ -118,7 +118,7 @@ async fn a_ban_is_shown_first_and_written_with_yes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_decision_is_not_overwritten() {
     let shop = shop().await;
-    let store = Store::new(shop.account.dynamodb().await, TABLE);
+    let store = Store::new(shop.account.dynamodb(), TABLE);
     let at = "2099-01-01T00:00:00Z".parse().unwrap();
     let later = replay::suspension::Decision::suspend(ANA, "fraud", None, "carla", at);
     assert!(store.write_ban(ANA, &later.ban).await.unwrap());
@@ -264,7 +264,7 @@ async fn what_would_be_erased_is_shown_first_and_erased_with_yes() {
     let (success, _, errors) = shop.run_on_table(&unknown).await;
     assert!(!success && errors.contains("knows nothing of this sub"), "{errors}");
 
-    let sqs = shop.account.sqs().await;
+    let sqs = shop.account.sqs();
     let call = sqs.receive_message().queue_url(&shop.account.cache_invalidations.url);
     let messages = call.max_number_of_messages(10).send().await.unwrap().messages.unwrap_or_default();
     let told = |body: &str| body.contains("user.data_changed") && body.contains("\"source\":\"/replay\"");
@@ -274,7 +274,7 @@ async fn what_would_be_erased_is_shown_first_and_erased_with_yes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_queue_is_counted_and_nothing_is_taken_out() {
     let shop = shop().await;
-    let sqs = shop.account.sqs().await;
+    let sqs = shop.account.sqs();
     let url = &shop.account.user_events.dead_letter_url;
     for number in 0..23 {
         let body = json!({"type": "order.shipped", "subject": ANA, "data": {"email": "ana@example.com"}, "id": number});

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use replay::embedded::loader_for;
+use replay::embedded::config_for;
 use replay::queues::QueueDescription;
 use replay::send::{Checkpoint, Rules, check, send};
 use replay::stop::Stop;
@@ -351,7 +351,7 @@ async fn wherever_a_delivery_is_cut_off_the_next_one_ends_it() {
         sqs.create("queue", None);
         sqs.refuse_every_send(5);
         let slow = crate::redrive::Slow::new(&sqs);
-        let config = shared::aws::worker_settings(loader_for(slow)).load().await;
+        let config = shared::aws::worker_settings(config_for(slow));
         let client = aws_sdk_sqs::Client::new(&config);
         let queue = QueueDescription::read(&client, &Sqs::url("queue")).await.unwrap();
         let deliver = async || {

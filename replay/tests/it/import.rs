@@ -45,7 +45,7 @@ fn calls(shop: &Shop, operation: &str) -> usize {
 async fn write_profile(shop: &Shop, sub: &str) {
     let confirmed = Confirmed { username: "before".into(), email: None, email_verified: false, name: None };
     let profile = Profile { sub: sub.into(), confirmed, created_at: shop.account.time.now() };
-    shop.store().await.write_profile(&profile).await.unwrap();
+    shop.store().write_profile(&profile).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +66,7 @@ async fn users_of_a_pool_get_profiles_and_nobody_is_overwritten() {
     let of_dora = shop.item("USER#sub-of-dora", "PROFILE").await;
     let at = "2026-03-01T00:00:00Z".parse().unwrap();
     let ban = Ban { reason: "spam".into(), until: None, by: "ben".into(), at };
-    assert!(shop.store().await.write_ban("sub-of-emil", &ban).await.unwrap());
+    assert!(shop.store().write_ban("sub-of-emil", &ban).await.unwrap());
     shop.count([order("1", "sub-of-faye")]).await;
     let forget = ["forget", "sub-of-faye", "--queue", "cache-invalidations", "--yes"];
     assert!(shop.run_on_table(&forget).await.0);
@@ -107,7 +107,7 @@ async fn users_of_a_pool_get_profiles_and_nobody_is_overwritten() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_profile_that_comes_in_between_is_counted_and_stays() {
     let shop = shop().await;
-    let store = shop.store().await;
+    let store = shop.store();
     write_profile(&shop, ANA).await;
     let before = profiles(&shop).await;
     let confirmed = Confirmed { username: "after".into(), email: None, email_verified: true, name: None };

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use replay::embedded::{Embedded, Fault, TABLE, loader_for};
+use replay::embedded::{Embedded, Fault, TABLE, config_for};
 use serde_json::{Value, json};
 use shared::events::Event;
 use shared::statistics::UserStats;
@@ -47,8 +47,7 @@ fn without_times(text: &str) -> String {
 
 /// Lambda's part: hands out batches until the queue is empty.
 async fn deliver(sqs: &Sqs, worker: &user_stats::Deps) {
-    let client =
-        aws_sdk_sqs::Client::new(&shared::aws::worker_settings(loader_for(sqs.clone())).load().await);
+    let client = aws_sdk_sqs::Client::new(&shared::aws::worker_settings(config_for(sqs.clone())));
     let url = Sqs::url("user-events");
     loop {
         let call = client.receive_message().queue_url(&url).max_number_of_messages(10);
@@ -105,8 +104,8 @@ async fn the_story_of_a_bad_deployment_is_true() {
     }
     let both = Both { sqs: sqs.clone(), others: account.http_client().clone() };
     let endpoint = format!("http://{}", tests::lambda::serve_aws(both.clone()).await);
-    let mut function = account.function("user-stats", &Default::default()).await;
-    function.aws = shared::aws::worker_settings(loader_for(both)).load().await;
+    let mut function = account.function("user-stats", &Default::default());
+    function.aws = shared::aws::worker_settings(config_for(both));
     let worker = user_stats::Deps::new(&function).unwrap();
 
     let event = |event_type: &str, id: &str, minute: i64, data: Value| {

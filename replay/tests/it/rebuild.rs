@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use replay::embedded::http_client::{Answer, Aws};
-use replay::embedded::{Embedded, Fault, TABLE, loader_for};
+use replay::embedded::{Embedded, Fault, TABLE, config_for};
 use replay::rebuild::{Finding, Treatment, rebuild};
 use serde_json::{Value, json};
 use shared::store::{Partition, Store};
@@ -85,7 +85,7 @@ async fn a_rebuild_shows_the_difference_and_mends_it_with_yes() {
 async fn statistics_that_are_gone_come_back() {
     let shop = shop_with_orders().await;
     let before = shop.item(OF_ANA, "STATS").await;
-    let client = shop.account.dynamodb().await;
+    let client = shop.account.dynamodb();
     let key = |value: &str| aws_sdk_dynamodb::types::AttributeValue::S(value.to_owned());
     let call = client.delete_item().table_name(TABLE).key("PK", key(OF_ANA)).key("SK", key("STATS"));
     call.send().await.unwrap();
@@ -171,7 +171,7 @@ async fn interrupted(shop: &Shop, operation: &'static str, write: bool) -> Findi
         reached: Notify::new(),
         go_on: Notify::new(),
     });
-    let config = loader_for(Interrupted(interruption.clone())).load().await;
+    let config = config_for(Interrupted(interruption.clone()));
     let store = Store::new(aws_sdk_dynamodb::Client::new(&config), TABLE);
     let partition = Partition::User(ANA.to_owned());
     let treatment = Treatment { write, lower: false };

@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use replay::embedded::http_client::Aws;
-use replay::embedded::{Answer, loader_for};
+use replay::embedded::{Answer, config_for};
 use replay::filter::Filter;
 use replay::inspect::Inspection;
 use replay::redrive::{Redriven, Route, Terms};
@@ -235,7 +235,7 @@ pub async fn cut_off_after<T>(most: usize, work: impl Future<Output = T>) -> Opt
 
 /// A run as the command line makes it, with no process around it.
 async fn redrive(sqs: &Sqs) -> Redriven {
-    let config = shared::aws::worker_settings(loader_for(Slow::new(sqs))).load().await;
+    let config = shared::aws::worker_settings(config_for(Slow::new(sqs)));
     let client = aws_sdk_sqs::Client::new(&config);
     let route = Route::new(client, &Sqs::url("dlq"), Some(&Sqs::url("queue"))).await.unwrap();
     let terms = Terms { by_entry: true, ..Terms::default() };
@@ -301,7 +301,7 @@ async fn an_interrupted_inspection_gives_everything_back() {
         (&shown["messages"], &shown["byReason"]),
         (&json!(4), &json!({"unknown_type": 1, "invalid_data": 1, "received_too_often": 2}))
     );
-    let config = shared::aws::worker_settings(loader_for(queues.sqs.clone())).load().await;
+    let config = shared::aws::worker_settings(config_for(queues.sqs.clone()));
     let sqs = aws_sdk_sqs::Client::new(&config);
     let url = Sqs::url("user-events-dlq");
     let queue = replay::queues::QueueDescription::read(&sqs, &url).await.unwrap();

@@ -32,8 +32,8 @@ impl Shop {
         (ran.code == 0, ran.shown, ran.errors)
     }
 
-    pub async fn store(&self) -> Store {
-        Store::new(self.account.dynamodb().await, TABLE)
+    pub fn store(&self) -> Store {
+        Store::new(self.account.dynamodb(), TABLE)
     }
 
     /// An item as it is stored; null where there is none.
@@ -44,7 +44,7 @@ impl Shop {
 
     /// Sets attributes of an item by hand; those that are null are taken away.
     pub async fn set(&self, partition: &str, sort_key: &str, attributes: Value) {
-        let client = self.account.dynamodb().await;
+        let client = self.account.dynamodb();
         let key = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.to_owned()));
         let keys = Item::from([key("PK", partition), key("SK", sort_key)]);
         let stored = client.get_item().table_name(TABLE).set_key(Some(keys.clone())).send().await.unwrap();
@@ -60,7 +60,7 @@ impl Shop {
 
     /// user-stats counts these events.
     pub async fn count(&self, events: impl IntoIterator<Item = Value>) {
-        let worker = self.account.function("user-stats", &Default::default()).await;
+        let worker = self.account.function("user-stats", &Default::default());
         let worker = workers::user_stats::Deps::new(&worker).unwrap();
         let records = events.into_iter().map(|event| {
             json!({"messageId": event["id"], "receiptHandle": event["id"], "body": event.to_string()})

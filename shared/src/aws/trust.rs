@@ -31,14 +31,14 @@ use crate::config::Environment;
 /// The roots of Amazon Trust Services, in PEM. They are valid until 2037 and later.
 pub const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
-/// The HTTP client of a function, or nothing where `SSL_CERT_FILE` or `SSL_CERT_DIR` says whom to trust: the SDK's own client goes by
-/// them.
-pub fn http_client(environment: &Environment) -> Option<SharedHttpClient> {
-    let is_said = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| environment.optional(name).is_some());
-    (is_said == [false, false]).then(|| {
-        let system = client(TrustStore::default());
-        SharedHttpClient::new(TrustFallback::new(trusting(AMAZON_ROOTS), system))
-    })
+/// The HTTP client of a function. Where `SSL_CERT_FILE` or `SSL_CERT_DIR` says whom to trust, they are taken for the system's.
+pub fn http_client(environment: &Environment) -> SharedHttpClient {
+    let system = client(TrustStore::default());
+    let is_said = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| environment.optional(name).is_some());
+    if is_said {
+        return system;
+    }
+    SharedHttpClient::new(TrustFallback::new(trusting(AMAZON_ROOTS), system))
 }
 
 /// A client that trusts these authorities alone, in PEM.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use replay::embedded::{TABLE, loader_for};
+use replay::embedded::{TABLE, config_for};
 use serde_json::{Value, json};
 use shared::function::Function;
 use shared::telemetry::Metrics;
@@ -282,7 +282,7 @@ pub async fn function(
     let counted = aws.clone();
     Function {
         environment: environment.clone().into_iter().chain(own).collect(),
-        aws: shared::aws::worker_settings(loader_for(aws.clone())).load().await,
+        aws: shared::aws::worker_settings(config_for(aws.clone())),
         metrics: Metrics::new(name, clock.clone(), move |line| counted.state().note_metric(line)),
         clock,
     }

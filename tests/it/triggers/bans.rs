@@ -55,7 +55,7 @@ async fn stand(rig: &Rig, standing: Standing) {
         let at = minus_seconds(now, ago);
         let until = until.map(|seconds| plus_seconds(now, seconds));
         let ban = Ban { reason: "spam".into(), until, by: "support".into(), at };
-        assert!(rig.store().await.write_ban(ANA, &ban).await.unwrap());
+        assert!(rig.store().write_ban(ANA, &ban).await.unwrap());
     };
     match standing {
         NotBanned => {}
@@ -106,7 +106,7 @@ async fn a_ban_holds_on_every_way_and_a_store_that_is_down_does_what_the_operato
 #[tokio::test]
 async fn a_forged_event_neither_bans_nor_frees() {
     let rig = rig().await;
-    let user_stats = rig.user_stats(&[]).await;
+    let user_stats = rig.user_stats(&[]);
     let sign_in = || rig.invoke("pre-authentication", &[], event("pre-authentication/authentication"));
     let forged =
         |event_type: &str, data: Value| batch(&[crate::support::event(event_type, event_type, ANA, data)]);

@@ -91,7 +91,7 @@ async fn a_lost_event_stands_in_the_log_whole() {
     rig.response("post-confirmation", &[], fixtures::event("post-confirmation/confirm-sign-up")).await;
     let lost = lost_events();
     rig.account.faults.clear();
-    rig.user_stats(&[]).await.handle_twice(&crate::support::batch(&[lost[0].to_json().into()])).await;
+    rig.user_stats(&[]).handle_twice(&crate::support::batch(&[lost[0].to_json().into()])).await;
     let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
     assert_eq!(profile["email"], "ana@example.com");
     assert!(rig.item(&format!("USER#{ANA}"), "STATS").await["confirmedAt"].is_number());
@@ -105,7 +105,7 @@ async fn a_profile_that_could_not_be_written_is_written_by_user_stats() {
     assert_eq!(rig.account.count("ProfilesNotWritten"), 1);
     rig.account.faults.clear();
     let sent = rig.sent().await;
-    rig.user_stats(&[]).await.handle_twice(&crate::support::batch(&sent)).await;
+    rig.user_stats(&[]).handle_twice(&crate::support::batch(&sent)).await;
     let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
     assert_eq!((&profile["email"], &profile["isBanned"]), (&json!("ana@example.com"), &json!(false)));
 }

@@ -45,7 +45,7 @@ async fn a_ban_that_was_written_first_stays() {
     let rig = rig().await;
     let at = rig.account.time.now();
     let ban = Ban { reason: "spam".into(), until: None, by: "support".into(), at };
-    assert!(rig.store().await.write_ban(ANA, &ban).await.unwrap());
+    assert!(rig.store().write_ban(ANA, &ban).await.unwrap());
     rig.response("post-confirmation", &[], event("post-confirmation/confirm-sign-up")).await;
     let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
     assert_eq!((&profile["isBanned"], &profile["ban"]["reason"]), (&json!(true), &json!("spam")));

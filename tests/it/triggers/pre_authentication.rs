@@ -12,7 +12,7 @@ pub async fn ban(rig: &Rig, seconds: Option<i64>) {
     let at = rig.account.time.now();
     let until = seconds.map(|seconds| shared::time::plus_seconds(at, seconds));
     let ban = Ban { reason: "spam".into(), until, by: "support".into(), at };
-    assert!(rig.store().await.write_ban(ANA, &ban).await.unwrap());
+    assert!(rig.store().write_ban(ANA, &ban).await.unwrap());
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn of_two_decisions_the_later_one_holds_in_whatever_order_they_are_written
     ban(&rig, None).await;
     let earlier = shared::time::minus_seconds(rig.account.time.now(), 1);
     let lifted = Ban { reason: "settled".into(), until: Some(earlier), by: "support".into(), at: earlier };
-    assert!(!rig.store().await.write_ban(ANA, &lifted).await.unwrap());
+    assert!(!rig.store().write_ban(ANA, &lifted).await.unwrap());
     let answer = rig.invoke("pre-authentication", &[], event("pre-authentication/authentication")).await;
     assert_eq!(answer, Err(DENIED));
 }
