@@ -50,6 +50,8 @@ struct Places {
     release: PathBuf,
     /// What the benchmark writes.
     outcome: PathBuf,
+    /// Copies of the release binaries.
+    deployed: PathBuf,
     /// The committed results.
     committed: PathBuf,
 }
@@ -60,8 +62,24 @@ impl Places {
         let release = Path::new(env!("CARGO_BIN_EXE_echo")).parent().ok_or("no folder of binaries")?;
         let root = package.join("../..").canonicalize()?;
         let outcome = root.join("target/bench");
+        let deployed = outcome.join("deployed");
         fs::create_dir_all(outcome.join("log"))?;
-        Ok(Self { root, release: release.to_owned(), outcome, committed: package.join("results.json") })
+        fs::create_dir_all(&deployed)?;
+        let committed = package.join("results.json");
+        Ok(Self { root, release: release.to_owned(), outcome, deployed, committed })
+    }
+
+    /// A subject as it is deployed: a release binary is a file that was just written from its start to its end. Where the linker
+    /// left a binary in the page cache moves its start by a fifth, in every run the same way.
+    fn deploy(&self, subject: &Subject) -> Result<Subject, Failure> {
+        let mut subject = subject.clone();
+        if let Ok(name) = subject.command.strip_prefix(&self.release) {
+            let deployed = self.deployed.join(name);
+            let _ = fs::remove_file(&deployed);
+            fs::copy(&subject.command, &deployed)?;
+            subject.command = deployed;
+        }
+        Ok(subject)
     }
 
     fn log(&self, subject: &str) -> PathBuf {
@@ -117,7 +135,8 @@ async fn run(options: &Options) -> Result<(), Failure> {
 }
 
 /// Measures each subject once in every run, so that what drifts drifts for all, and each run begins with another one: what ran
-/// before leaves the caches as it needs them. The first run is for the page cache, and is not counted.
+/// before leaves the caches as it needs them. Each run has new copies of the binaries. The first is for the page cache, and is not
+/// counted.
 async fn in_turn(
     options: &Options,
     places: &Places,
@@ -125,15 +144,17 @@ async fn in_turn(
     surroundings: &[Surroundings],
 ) -> Result<Samples, Failure> {
     let mut samples = Samples::default();
-    // The floor calls nobody.
-    let of_one = |around| subjects.iter().map(move |subject| (around, *subject));
-    let all = surroundings.iter().flat_map(of_one);
-    let turns: Vec<(&Surroundings, &Subject)> =
-        all.filter(|(around, subject)| around.trusted.is_none() || subject.name != FLOOR).collect();
     for run in 0..=options.runs {
         eprintln!("run {run} of {}{}", options.runs, if run == 0 { ", not counted" } else { "" });
         let batches: Vec<Batch> =
             BATCH_USERS.map(|users| (users, batch(users, run, Timestamp::now()))).into();
+        let subjects =
+            subjects.iter().map(|subject| places.deploy(subject)).collect::<Result<Vec<_>, _>>()?;
+        let all =
+            surroundings.iter().flat_map(|around| subjects.iter().map(move |subject| (around, subject)));
+        // The floor calls nobody.
+        let turns: Vec<(&Surroundings, &Subject)> =
+            all.filter(|(around, subject)| around.trusted.is_none() || subject.name != FLOOR).collect();
         let first = turns.len() * run / (options.runs + 1);
         for (around, subject) in turns[first..].iter().chain(&turns[..first]) {
             let is_tls = around.trusted.is_some();
