@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Credentials, Region, SharedCredentialsProvider, StalledStreamProtectionConfig,
+};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_types::SdkConfig;
 
@@ -74,7 +76,7 @@ pub fn trigger_settings(config: SdkConfig) -> SdkConfig {
         .with_max_attempts(2)
         .with_initial_backoff(Duration::from_millis(25))
         .with_max_backoff(Duration::from_millis(100));
-    config.into_builder().timeout_config(timeouts.build()).retry_config(retries).build()
+    with_limits(config, timeouts.build(), retries)
 }
 
 /// A worker's call to AWS has ended after this time.
@@ -95,5 +97,15 @@ pub fn worker_settings(config: SdkConfig) -> SdkConfig {
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(50))
         .with_max_backoff(Duration::from_secs(2));
-    config.into_builder().timeout_config(timeouts.build()).retry_config(retries).build()
+    with_limits(config, timeouts.build(), retries)
+}
+
+fn with_limits(config: SdkConfig, timeouts: TimeoutConfig, retries: RetryConfig) -> SdkConfig {
+    config
+        .into_builder()
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        // A stream may stall for five seconds before it is said to: each attempt has ended by then.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .build()
 }
