@@ -39,8 +39,9 @@ pub fn for_worker(environment: &Environment) -> Result<SdkConfig, ConfigError> {
     in_lambda(environment).map(worker_settings)
 }
 
-/// What Lambda says in the environment. `aws-config` would find it there first, too, but brings all other ways to find it: a
-/// client of STS among them, and a sixth of the code that a cold start loads (docs/performance.md).
+/// What Lambda says in the environment, with the variables that the SDK has for FIPS, for IPv6, and for another address of all services.
+/// `aws-config` would read them first, too, but brings every other way to find out, down to a client of STS: a sixth of the
+/// code in a function (docs/performance.md).
 fn in_lambda(environment: &Environment) -> Result<SdkConfig, ConfigError> {
     let credentials = Credentials::new(
         environment.required("AWS_ACCESS_KEY_ID")?,
@@ -108,4 +109,47 @@ fn with_limits(config: SdkConfig, timeouts: TimeoutConfig, retries: RetryConfig)
         // A stream may stall for five seconds before it is said to: each attempt has ended by then.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAMBDA: [(&str, &str); 3] = [
+        ("AWS_ACCESS_KEY_ID", "EXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "EXAMPLE"),
+        ("AWS_REGION", "eu-central-1"),
+    ];
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_environment_says_where_aws_is() {
+        let config = for_trigger(&environment(&LAMBDA)).unwrap();
+        assert_eq!(config.region().map(AsRef::as_ref), Some("eu-central-1"));
+        assert_eq!(
+            (config.endpoint_url(), config.use_fips(), config.use_dual_stack()),
+            (None, Some(false), Some(false))
+        );
+
+        let more = [
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"),
+            ("AWS_USE_FIPS_ENDPOINT", "true"),
+            ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
+        ];
+        let config = for_worker(&environment(&[&LAMBDA[..], &more].concat())).unwrap();
+        assert_eq!(config.endpoint_url(), Some("http://127.0.0.1:4566"));
+        assert_eq!((config.use_fips(), config.use_dual_stack()), (Some(true), Some(true)));
+    }
+
+    #[test]
+    fn what_lambda_did_not_say_is_named() {
+        for (name, _) in LAMBDA {
+            let others: Vec<_> = LAMBDA.into_iter().filter(|(other, _)| *other != name).collect();
+            let error = for_trigger(&environment(&others)).unwrap_err();
+            assert_eq!(error.to_string(), format!("{name}: is required and not set"));
+        }
+    }
 }
