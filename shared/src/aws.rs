@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::config::{
 };
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_types::SdkConfig;
+use aws_types::origin::Origin;
 
 use crate::config::{ConfigError, Environment};
 use crate::telemetry::chain;
@@ -50,13 +51,16 @@ fn in_lambda(environment: &Environment) -> Result<SdkConfig, ConfigError> {
         None,
         "environment",
     );
+    // In any case, as for the SDK.
+    let is_true =
+        |name: &str| environment.optional(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let mut config = SdkConfig::builder()
         .behavior_version(behavior_version())
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(trust::http_client(environment))
         .region(Region::new(environment.required("AWS_REGION")?))
-        .use_dual_stack(environment.flag("AWS_USE_DUALSTACK_ENDPOINT", false)?)
-        .use_fips(environment.flag("AWS_USE_FIPS_ENDPOINT", false)?);
+        .use_dual_stack(is_true("AWS_USE_DUALSTACK_ENDPOINT"))
+        .use_fips(is_true("AWS_USE_FIPS_ENDPOINT"));
     config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL").map(str::to_owned));
     Ok(config.build())
 }
@@ -106,7 +110,9 @@ fn with_limits(config: SdkConfig, timeouts: TimeoutConfig, retries: RetryConfig)
         .into_builder()
         .timeout_config(timeouts)
         .retry_config(retries)
-        // A stream may stall for five seconds before it is said to: each attempt has ended by then.
+        // Otherwise a client may take the number of attempts for a default of its own.
+        .insert_origin("retry_config", Origin::shared_config())
+        // A stream may stall for five seconds before it is said to: an attempt has ended by then, but CloudFront's, which has fifteen.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()
 }
@@ -136,10 +142,12 @@ mod tests {
 
         let more = [
             ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"),
-            ("AWS_USE_FIPS_ENDPOINT", "true"),
+            ("AWS_USE_FIPS_ENDPOINT", "True"),
             ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
         ];
         let config = for_worker(&environment(&[&LAMBDA[..], &more].concat())).unwrap();
+        let attempts = aws_sdk_sqs::Config::from(&config).retry_config().map(RetryConfig::max_attempts);
+        assert_eq!(attempts, Some(3));
         assert_eq!(config.endpoint_url(), Some("http://127.0.0.1:4566"));
         assert_eq!((config.use_fips(), config.use_dual_stack()), (Some(true), Some(true)));
     }

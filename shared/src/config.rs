@@ -3,6 +3,7 @@
 //! Each trigger and worker has a typed `Config` of its own, filled through an [`Environment`] once, at start.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
@@ -17,7 +18,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor}
 pub struct ConfigError {
     /// The environment variable.
     pub name: String,
-    /// What is wrong with it, and what is expected. Holds no part of a secret: none of them is one.
+    /// What is wrong with it, and what is expected. Holds no part of a secret: of the keys to AWS it says that they are missing.
     pub reason: String,
 }
 
@@ -38,10 +39,12 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The variables of this process.
+    /// The variables of this process. What is not UTF-8 is left out.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_process() -> Self {
-        std::env::vars().collect()
+        let text =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        std::env::vars_os().filter_map(text).collect()
     }
 
     /// The names that were asked for so far: what a function reads, to hold the template and the documents against.

@@ -134,7 +134,9 @@ pub fn log_to_stdout(environment: &Environment) {
     let level = level(environment.optional("AWS_LAMBDA_LOG_LEVEL"));
     // Lambda adds the time to what it reads.
     let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time();
-    let is_json = environment.optional("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format == "JSON");
+    let is_json = environment
+        .optional("AWS_LAMBDA_LOG_FORMAT")
+        .is_some_and(|format| format.eq_ignore_ascii_case("JSON"));
     if is_json {
         log.json().init();
     } else {

@@ -18,6 +18,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 use shared::aws::trust::{AMAZON_ROOTS, TrustFallback, trusting};
+use workers::cache_invalidation::distribution::Distribution;
 
 /// An AWS whose certificate is of another authority than Amazon.
 struct Service {
@@ -141,6 +142,22 @@ async fn what_fails_for_another_reason_is_not_tried_with_others() {
         assert_eq!(sender.uses(), (2, 0), "{url}");
     }
     assert_eq!(aws.take_calls().count(), 0);
+}
+
+/// It has one attempt, so that nothing is paid for twice.
+#[tokio::test]
+async fn an_invalidation_is_made_once_though_cloudfront_has_another_authority() {
+    let Service { aws, knowing } = service().await;
+    let config = aws_sdk_cloudfront::Config::builder()
+        .behavior_version(shared::aws::behavior_version())
+        .credentials_provider(Credentials::for_tests())
+        .endpoint_url(aws.url())
+        .http_client(TrustFallback::new(trusting(AMAZON_ROOTS), knowing))
+        .region(Region::from_static("us-east-1"));
+    let client = aws_sdk_cloudfront::Client::from_conf(config.build());
+    let distribution = Distribution::new(client, "E2EXAMPLE1ABCD".to_owned());
+    distribution.invalidate(&["/*".to_owned()], "reference").await.unwrap();
+    assert_eq!(aws.take_calls().by_operation["CreateInvalidation"], 1);
 }
 
 /// A root that the system trusts was once vouched for by another authority, and the server still sends that certificate. It has

@@ -20,7 +20,6 @@ use aws_smithy_runtime_api::client::http::{
     SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use futures_util::TryFutureExt;
 use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
@@ -105,11 +104,13 @@ struct GivingWay {
 
 impl HttpConnector for GivingWay {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let uri = request.uri().to_owned();
         let answer = self.first.call(request);
         let gave_way = self.gave_way.clone();
         HttpConnectorFuture::new(answer.inspect_err(move |error| {
             if is_untrusted(error) && !gave_way.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
+                    uri,
                     "Amazon's authorities do not vouch for AWS here: trusting the system's from now on"
                 );
             }
@@ -119,8 +120,8 @@ impl HttpConnector for GivingWay {
 
 /// Whether a connection was refused because of the server's certificate, and others than those trusted could vouch for
 /// it. What is wrong with a chain need not be its end: a certificate on the way to an unknown authority may have expired.
-fn is_untrusted(error: &ConnectorError) -> bool {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+pub fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref() {
             return match error {

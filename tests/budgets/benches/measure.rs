@@ -77,6 +77,7 @@ impl Places {
             let deployed = self.deployed.join(name);
             let _ = fs::remove_file(&deployed);
             fs::copy(&subject.command, &deployed)?;
+            fs::File::open(&deployed)?.sync_all()?; // Not while something is measured.
             subject.command = deployed;
         }
         Ok(subject)

@@ -82,7 +82,8 @@ impl Distribution {
     /// Evicts the entries that the items name, and answers when CloudFront took it up. With the same reference
     /// and items it answers with the invalidation that it has made already, free of charge.
     ///
-    /// One attempt: after a second one, a refusal would not say that nothing was done. The queue tries again.
+    /// One attempt: after a second one, a refusal would not say that nothing was done. The queue tries again. What was not sent,
+    /// because it is trusted from now on only, was no attempt.
     pub async fn invalidate(
         &self,
         items: &[String],
@@ -101,8 +102,12 @@ impl Distribution {
         let once = aws_sdk_cloudfront::config::Builder::new()
             .retry_config(RetryConfig::disabled())
             .timeout_config(patience.build());
-        let output =
-            call.customize().config_override(once).send().await.map_err(InvalidationError::from_sdk)?;
+        let attempt = || call.clone().customize().config_override(once.clone()).send();
+        let output = match attempt().await {
+            Err(error) if is_untrusted(&error) => attempt().await,
+            output => output,
+        };
+        let output = output.map_err(InvalidationError::from_sdk)?;
         let created = output.invalidation.and_then(|made| made.create_time.to_millis().ok());
         Ok(created.and_then(|millis| Timestamp::from_millisecond(millis).ok()))
     }
