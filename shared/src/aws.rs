@@ -106,15 +106,13 @@ pub fn worker_settings(config: SdkConfig) -> SdkConfig {
 }
 
 fn with_limits(config: SdkConfig, timeouts: TimeoutConfig, retries: RetryConfig) -> SdkConfig {
-    config
-        .into_builder()
-        .timeout_config(timeouts)
-        .retry_config(retries)
-        // Otherwise a client may take the number of attempts for a default of its own.
-        .insert_origin("retry_config", Origin::shared_config())
-        // A stream may stall for five seconds before it is said to: an attempt has ended by then, but CloudFront's, which has fifteen.
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .build()
+    // A stream may stall for five seconds before it is said to: an attempt has ended by then, but CloudFront's, which has fifteen.
+    let streams = StalledStreamProtectionConfig::disabled();
+    let mut config = config.into_builder().timeout_config(timeouts).retry_config(retries);
+    config.set_stalled_stream_protection(Some(streams));
+    // Otherwise a client may take the number of attempts for a default of its own.
+    config.insert_origin("retry_config", Origin::shared_config());
+    config.build()
 }
 
 #[cfg(test)]

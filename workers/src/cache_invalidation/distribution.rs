@@ -11,6 +11,7 @@ use aws_sdk_cloudfront::operation::create_invalidation::CreateInvalidationError;
 use aws_sdk_cloudfront::types::{InvalidationBatch, Paths};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use shared::aws::trust::is_untrusted;
 
 /// A call to CloudFront has ended after this time: a thousand items may take it a while.
 pub const CLOUDFRONT_SECONDS: i64 = 15;
