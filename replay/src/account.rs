@@ -14,8 +14,8 @@ use shared::config::Environment;
 use shared::queues::Queue;
 use shared::store::Store;
 
-use crate::input::InvalidInput;
-use crate::queues::told;
+use crate::error::InvalidInput;
+use crate::queue::description::told;
 
 /// Which account, and how to reach it.
 #[derive(Clone, Debug, Default, Args)]
@@ -63,7 +63,7 @@ impl AccountOptions {
         }
         let config = loader.load().await;
         if config.region().is_none() {
-            return InvalidInput::told("no region: give --region, or set AWS_REGION");
+            return InvalidInput::err("no region: give --region, or set AWS_REGION");
         }
         Ok(Account { config, environment })
     }
@@ -87,7 +87,7 @@ async fn check_profile(name: &str) -> Result<()> {
     let profiles = aws_config::profile::load(&Fs::real(), &environment, &files, None).await;
     // A file that cannot be read is told by the SDK.
     if profiles.is_ok_and(|profiles| profiles.get_profile(name).is_none()) {
-        return InvalidInput::told(format!("there is no profile {name} in your AWS configuration"));
+        return InvalidInput::err(format!("there is no profile {name} in your AWS configuration"));
     }
     Ok(())
 }
@@ -137,7 +137,7 @@ impl Account {
     pub async fn queue_url(&self, name: &str) -> Result<String> {
         let region = self.config.region().map(Region::as_ref).unwrap_or_default();
         if let Some(other) = region_of(name).filter(|other| *other != region) {
-            return InvalidInput::told(format!(
+            return InvalidInput::err(format!(
                 "{name}: lies in {other}, and you work in {region}; give --region {other}"
             ));
         }
@@ -157,7 +157,7 @@ impl Account {
 
     fn named(&self, option: &str, given: Option<&str>, variable: &str) -> Result<String> {
         given.or_else(|| self.environment.optional(variable)).map_or_else(
-            || InvalidInput::told(format!("give {option}, or set {variable}")),
+            || InvalidInput::err(format!("give {option}, or set {variable}")),
             |name| Ok(name.to_owned()),
         )
     }

@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 mod data;
 mod money;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod subject;
 
 pub use data::*;

@@ -18,6 +18,10 @@ use crate::aws;
 use crate::events::Event;
 use crate::telemetry::chain;
 
+/// Message attribute of a dead letter: the code of the reason.
+pub const ERROR_TYPE: &str = "error.type";
+/// Message attribute of a dead letter: one sentence about the reason. It quotes nothing of the body.
+pub const ERROR_MESSAGE: &str = "error.message";
 /// SQS: 10 entries in a batch.
 pub const MAX_BATCH_ENTRIES: usize = 10;
 /// SQS: a batch has at most 1 MiB, and so has a message, attributes included.

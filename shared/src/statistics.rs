@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Data, Event, SignInOutcome, SignUpOutcome, Spent, View};
-use crate::store::millis;
+use crate::time::millis;
 
 /// `recent` holds this many activities.
 pub const MAX_RECENT: usize = 10;
@@ -34,7 +35,7 @@ pub struct UserStats {
     /// Sign-ins. Cognito may invoke a trigger up to three times for one of them, and a token refreshed through
     /// GetTokensFromRefreshToken looks like a sign-in.
     pub sign_ins: u64,
-    /// Attempts that were denied because of a ban, or because the store could not be asked.
+    /// Attempts that were denied because of a suspension, or because the store could not be asked.
     pub sign_ins_denied: u64,
     /// Tokens refreshed.
     pub token_refreshes: u64,
@@ -266,6 +267,42 @@ fn latest(known: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
     Some(known.map_or(at, |known| known.max(at)))
 }
 
+/// Statistics that events are folded into.
+pub trait Fold: Clone + Default + Serialize + DeserializeOwned {
+    /// The names of the attributes that hold them.
+    const ATTRIBUTES: &'static [&'static str];
+
+    /// Folds one event in.
+    fn apply(&mut self, event: &Event);
+
+    /// When the latest token was issued that is known, for the idle rule.
+    fn last_token_issued_at(&self) -> Option<Timestamp>;
+}
+
+impl Fold for UserStats {
+    const ATTRIBUTES: &'static [&'static str] = UserStats::ATTRIBUTES;
+
+    fn apply(&mut self, event: &Event) {
+        self.apply(event);
+    }
+
+    fn last_token_issued_at(&self) -> Option<Timestamp> {
+        self.last_token_issued_at
+    }
+}
+
+impl Fold for DomainStats {
+    const ATTRIBUTES: &'static [&'static str] = DomainStats::ATTRIBUTES;
+
+    fn apply(&mut self, event: &Event) {
+        self.apply(event);
+    }
+
+    fn last_token_issued_at(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,7 +379,7 @@ mod tests {
         event.data = Data::SignInAttempted(crate::events::SignInAttempted {
             flow: crate::events::AttemptFlow::PreAuthentication,
             outcome: SignInOutcome::Denied,
-            reason: "banned".into(),
+            reason: "suspended".into(),
             claimed_by_client: None,
         });
         stats.apply(&event);

@@ -1,7 +1,7 @@
 //! The table: DynamoDB operations named by intent. `docs/data-model.md` is its contract for readers.
 //!
 //! - [`keys`]: partitions and sort keys
-//! - [`profiles`]: PROFILE: profile and ban
+//! - [`profiles`]: PROFILE: profile and suspension
 //! - [`commits`]: STATS and EVENT: the versioned, transactional commit of events
 //! - [`rebuilding`]: STATS and EVENT: what it takes to work the statistics out anew
 //! - [`invalidations`]: CACHE and LEDGER: what was evicted, and what it cost
@@ -15,7 +15,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 pub mod commits;
 pub mod invalidations;
 pub mod keys;
-pub mod millis;
 pub mod profiles;
 pub mod rebuilding;
 

@@ -1,7 +1,7 @@
 //! The log, metrics in CloudWatch's embedded metric format, and error chains.
 //!
 //! What must never reach the log: e-mail addresses, names, codes, tokens, client metadata, whole events.
-//! The one exception is [`lost_event`].
+//! The one exception is [`log_unsent_event`].
 
 use std::error::Error;
 use std::io::Write;
@@ -49,7 +49,7 @@ impl Metrics {
         self.count_by(None, counts);
     }
 
-    /// Records counts under one more dimension, such as `("reason", "banned")`. Only words from a closed list
+    /// Records counts under one more dimension, such as `("reason", "suspended")`. Only words from a closed list
     /// may be dimensions: every value is a metric of its own, and is paid for.
     pub fn count_by(&self, dimension: Option<(&str, &str)>, counts: &[(&str, u64)]) {
         let counts: Vec<(&str, u64)> = counts.iter().copied().filter(|(_, count)| *count > 0).collect();
@@ -113,17 +113,17 @@ impl Unit {
 }
 
 /// The log message under which an event stands that could not be sent. `replay recover` looks for it.
-pub const LOST_EVENT: &str = "event not sent";
+pub const UNSENT_EVENT: &str = "unsent event";
 
 /// Logs an event that could not be sent, whole, so that it can be sent from the log later. The only log line
 /// that may hold an e-mail address: the log groups of the triggers are encrypted.
-pub fn lost_event(event: &Event, cause: &(dyn Error + 'static)) {
+pub fn log_unsent_event(event: &Event, cause: &(dyn Error + 'static)) {
     tracing::error!(
-        error_type = "event_not_sent",
+        error_type = "unsent_event",
         event_type = event.data.event_type(),
         event = event.to_json(),
         cause = chain(cause),
-        "{LOST_EVENT}"
+        "{UNSENT_EVENT}"
     );
 }
 

@@ -1,5 +1,7 @@
 //! The clock that is passed in, so that a test or a journey decides what time it is.
 
+pub mod millis;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -76,7 +76,7 @@ async fn the_same_message_twice_in_a_batch_is_done_once_or_comes_again_once() {
     let record = json!({"messageId": "m", "body": order("1", ANA, "1.00").to_string()});
     assert_eq!(handle(&rig, "user-stats", json!([record, record])).await, Ok(vec![]));
     assert_eq!(rig.item(&format!("USER#{ANA}"), "STATS").await["orders"], 1);
-    rig.account.faults.inject("*", replay::embedded::Fault::Error("AccessDeniedException"), 100);
+    rig.account.faults.inject("*", sandbox::aws::Fault::Error("AccessDeniedException"), 100);
     let record = json!({"messageId": "m", "body": order("2", ANA, "1.00").to_string()});
     let failed = handle(&rig, "user-stats", json!([record, record])).await;
     assert_eq!(failed, Ok(vec!["m".into()]), "an id stands in a response once");

@@ -1,7 +1,7 @@
 //! cache-invalidation.
 
 use aws_lambda_events::sqs::SqsEvent;
-use replay::embedded::Fault;
+use sandbox::aws::Fault;
 use serde_json::{Value, json};
 
 use crate::support::{ANA, Rig, batch, event, rig};
@@ -63,7 +63,7 @@ async fn paths_name_each_view_where_the_distribution_has_no_tags() {
 #[tokio::test]
 async fn many_users_collapse_into_one_item() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]);
+    let worker = rig.cache_invalidation(&[("PURGE_ALL_THRESHOLD", "3")]);
     let changes = |from: usize| {
         let change = |i: usize| changed(&format!("{from}-{i}"), &format!("user-{i}"), "08:59:50");
         batch(&(0..4).map(change).collect::<Vec<_>>())
@@ -137,7 +137,7 @@ fn changes_of_four_users(batch_number: usize, at: &str) -> SqsEvent {
 #[tokio::test]
 async fn a_collapse_that_somebody_else_makes_is_waited_for() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]);
+    let worker = rig.cache_invalidation(&[("PURGE_ALL_THRESHOLD", "3")]);
     let now = rig.account.time.now();
     let since = shared::time::minus_seconds(now, 300);
     let store = rig.store();
@@ -156,12 +156,12 @@ async fn a_collapse_that_somebody_else_makes_is_waited_for() {
 #[tokio::test]
 async fn too_many_users_soon_after_a_collapse_wait_for_the_next_one() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]);
+    let worker = rig.cache_invalidation(&[("PURGE_ALL_THRESHOLD", "3")]);
     assert_eq!(worker.handle(&changes_of_four_users(0, "08:59:50")).await, [] as [&str; 0]);
     rig.account.time.advance(60);
     let changes = changes_of_four_users(1, "09:00:30");
     assert_eq!(worker.handle(&changes).await.len(), 4);
-    assert_eq!(rig.account.count("InvalidationsWaiting"), 4);
+    assert_eq!(rig.account.count("InvalidationsDeferred"), 4);
     // The next time is 239 s away; not all at the same moment.
     let delays = rig.account.http_client().delays();
     assert!(delays.len() == 4 && delays.values().all(|seconds| (242..=272).contains(seconds)), "{delays:?}");
@@ -174,7 +174,7 @@ async fn too_many_users_soon_after_a_collapse_wait_for_the_next_one() {
 #[tokio::test]
 async fn a_collapse_that_cloudfront_refuses_may_be_tried_again_at_once() {
     let rig = rig().await;
-    let worker = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]);
+    let worker = rig.cache_invalidation(&[("PURGE_ALL_THRESHOLD", "3")]);
     rig.account.faults.inject("CreateInvalidation", Fault::Error("TooManyInvalidationsInProgress"), 1);
     let changes = changes_of_four_users(0, "08:59:50");
     assert_eq!(worker.handle(&changes).await.len(), 4);
@@ -187,12 +187,12 @@ async fn a_collapse_that_cloudfront_refuses_may_be_tried_again_at_once() {
 #[tokio::test]
 async fn a_spent_budget_that_lets_entries_expire_leaves_the_collapse_to_others() {
     let rig = rig().await;
-    let poor = [("COLLAPSE_ABOVE", "3"), ("MONTHLY_ITEM_BUDGET", "1")];
+    let poor = [("PURGE_ALL_THRESHOLD", "3"), ("MONTHLY_ITEM_BUDGET", "1")];
     let worker = rig.cache_invalidation(&poor);
     assert_eq!(worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await, [] as [&str; 0]);
     assert_eq!(worker.handle(&changes_of_four_users(0, "08:59:50")).await, [] as [&str; 0]);
     assert_eq!(invalidations(&rig).len(), 1, "the budget is spent");
-    let rich = rig.cache_invalidation(&[("COLLAPSE_ABOVE", "3")]);
+    let rich = rig.cache_invalidation(&[("PURGE_ALL_THRESHOLD", "3")]);
     assert_eq!(rich.handle(&changes_of_four_users(1, "08:59:50")).await, [] as [&str; 0]);
     assert_eq!(invalidations(&rig).len(), 2);
 }
@@ -200,7 +200,7 @@ async fn a_spent_budget_that_lets_entries_expire_leaves_the_collapse_to_others()
 #[tokio::test]
 async fn everybody_is_evicted_at_most_once_in_five_minutes_whoever_asks() {
     let rig = rig().await;
-    let variables = [("MONTHLY_ITEM_BUDGET", "1"), ("BUDGET_EXHAUSTED", "collapse")];
+    let variables = [("MONTHLY_ITEM_BUDGET", "1"), ("ON_BUDGET_EXHAUSTED", "collapse")];
     let (first, second) = (rig.cache_invalidation(&variables), rig.cache_invalidation(&variables));
     let many = |from: usize| {
         let change = |i: usize| changed(&format!("{from}-{i}"), &format!("user-{from}-{i}"), "09:00:00");
@@ -217,7 +217,7 @@ async fn everybody_is_evicted_at_most_once_in_five_minutes_whoever_asks() {
 async fn a_spent_budget_lets_entries_expire_or_collapses() {
     for (exhausted, expected) in [("expire", vec![]), ("collapse", vec![vec!["#users".to_owned()]])] {
         let rig = rig().await;
-        let variables = [("MONTHLY_ITEM_BUDGET", "1"), ("BUDGET_EXHAUSTED", exhausted)];
+        let variables = [("MONTHLY_ITEM_BUDGET", "1"), ("ON_BUDGET_EXHAUSTED", exhausted)];
         let worker = rig.cache_invalidation(&variables);
         let changes = batch(&[changed("1", ANA, "08:59:50"), changed("2", BEN, "08:59:50")]);
         assert_eq!(worker.handle(&changes).await, [] as [&str; 0]);

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
-use replay::embedded::Embedded;
+use sandbox::aws::SandboxAccount;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tests::fixtures;
@@ -220,7 +220,7 @@ fn mutated(mut event: Value, mutations: &[Mutation]) -> String {
 
 /// The five triggers on an account.
 struct Triggers {
-    _account: Embedded,
+    _account: SandboxAccount,
     pre_sign_up: triggers::pre_sign_up::Deps,
     post_confirmation: triggers::post_confirmation::Deps,
     pre_authentication: triggers::pre_authentication::Deps,
@@ -230,7 +230,7 @@ struct Triggers {
 
 impl Triggers {
     async fn start() -> Self {
-        let account = Embedded::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap();
+        let account = SandboxAccount::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap();
         let variables = BTreeMap::from(
             [
                 ("ALLOWED_EMAIL_DOMAINS", "example.com,*.example.com"),

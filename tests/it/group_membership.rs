@@ -1,6 +1,6 @@
 //! group-membership.
 
-use replay::embedded::Fault;
+use sandbox::aws::Fault;
 use serde_json::{Value, json};
 use tests::fixtures;
 

@@ -1,17 +1,17 @@
 //! The journeys in `events/journeys/`, with sums that were worked out by hand.
 
-use replay::journey::{self, Journey, Variables};
-use replay::local::{self, Outcome};
+use sandbox::journey::format::{self as journey, Journey, Variables};
+use sandbox::journey::player::{self as local, Outcome};
 use serde_json::{Value, json};
 use tests::fixtures;
 
 use crate::support::ANA;
 
 const ALL: [&str; 5] = [
-    "banned-while-signed-in",
+    "suspended-while-signed-in",
     "burst-of-orders",
     "denied-domain",
-    "idle-users-orders",
+    "inactive-users-orders",
     "sign-up-to-first-purchase",
 ];
 
@@ -83,7 +83,7 @@ async fn a_denied_domain() {
 
 #[tokio::test]
 async fn a_user_banned_while_signed_in() {
-    let outcome = play("banned-while-signed-in").await;
+    let outcome = play("suspended-while-signed-in").await;
     for step in
         ["His refresh is refused", "So is a new sign-in", "and one through managed login", "He tries again"]
     {
@@ -116,7 +116,7 @@ async fn a_burst_of_orders_delivered_twice_counts_as_if_delivered_once() {
 
 #[tokio::test]
 async fn an_idle_user_s_orders_cost_no_invalidation() {
-    let outcome = play("idle-users-orders").await;
+    let outcome = play("inactive-users-orders").await;
     let dora = outcome.users.values().next().unwrap();
     // Three times 9.99, one of them cancelled.
     assert_eq!(dora["spent"], json!({"EUR": "19.98"}));

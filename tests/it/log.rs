@@ -1,7 +1,7 @@
 //! Nothing personal gets into a log. Every test that sets up an account is watched for it ([`tests::log`]); here
 //! stand the proof that the watch sees, and events full of what must not get out.
 
-use replay::embedded::Fault;
+use sandbox::aws::Fault;
 use serde_json::{Value, json};
 use tests::{fixtures, log};
 use triggers::TriggerEvent;
@@ -26,8 +26,8 @@ fn a_line_with_something_personal_fails_its_test() {
     for line in lines {
         assert!(std::panic::catch_unwind(line).is_err());
     }
-    tracing::error!(event = r#"{"data":{"email":"zoe@example.test"}}"#, "{}", shared::telemetry::LOST_EVENT);
-    let code_lost = || tracing::error!(event = "{####}", "{}", shared::telemetry::LOST_EVENT);
+    tracing::error!(event = r#"{"data":{"email":"zoe@example.test"}}"#, "{}", shared::telemetry::UNSENT_EVENT);
+    let code_lost = || tracing::error!(event = "{####}", "{}", shared::telemetry::UNSENT_EVENT);
     assert!(std::panic::catch_unwind(code_lost).is_err(), "no code, not even in a lost event");
     assert_eq!(log::taken().len(), 9);
 }
@@ -64,7 +64,7 @@ async fn what_an_event_holds_stays_out_of_the_log_but_for_a_lost_event() {
                 }
                 lost += 1;
                 let json: Value = serde_json::from_str(&line).unwrap();
-                assert_eq!(json["fields"]["message"], shared::telemetry::LOST_EVENT, "{name}: {line}");
+                assert_eq!(json["fields"]["message"], shared::telemetry::UNSENT_EVENT, "{name}: {line}");
                 for secret in ["canary-code", "canary-metadata", "canary-other"] {
                     assert!(!line.contains(secret), "{name}: {line}");
                 }

@@ -6,6 +6,7 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "helpers of tests may fail loudly"
 )]
@@ -19,12 +20,16 @@ mod journeys;
 mod log;
 mod panics;
 mod properties;
+mod replay;
+mod sandbox;
 mod schedules;
 mod statistics;
 mod support;
 mod template;
 mod tidy;
+mod trigger_binaries;
 mod triggers;
 mod trust;
 mod user_stats;
 mod weight;
+mod worker_binaries;

@@ -8,7 +8,7 @@ use shared::events::{SignUpChannel, SignUpOutcome, View};
 use shared::store::CacheMark;
 use shared::time::plus_seconds;
 use triggers::pre_sign_up::Policy;
-use triggers::pre_sign_up::domain::Domain;
+use shared::email_domain::Domain;
 use triggers::pre_sign_up::policy::SignUp;
 use workers::cache_invalidation::items::Target;
 use workers::cache_invalidation::planner::{Change, Known, Limits, MAX_ITEMS, plan};

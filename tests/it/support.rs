@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use replay::embedded::{Embedded, QueuePair, TABLE};
-use replay::local;
+use sandbox::aws::{SandboxAccount, QueuePair, TABLE};
+use sandbox::journey::player;
 use serde_json::{Value, json};
 use shared::store::{Item, Store, keys};
 use triggers::{TriggerError, TriggerEvent};
@@ -16,7 +16,7 @@ use workers::{BatchError, cache_invalidation, group_membership, user_stats};
 pub const ANA: &str = "7d8ca528-4931-4254-9273-ea5ee853f271";
 
 pub struct Rig {
-    pub account: Embedded,
+    pub account: SandboxAccount,
 }
 
 pub type Variables<'a> = &'a [(&'a str, &'a str)];
@@ -24,7 +24,7 @@ pub type Variables<'a> = &'a [(&'a str, &'a str)];
 /// An account at nine o'clock.
 pub async fn rig() -> Rig {
     tests::log::watch();
-    Rig { account: Embedded::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap() }
+    Rig { account: SandboxAccount::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap() }
 }
 
 fn owned(variables: Variables<'_>) -> BTreeMap<String, String> {
@@ -39,7 +39,7 @@ impl Rig {
         variables: Variables<'_>,
         event: TriggerEvent,
     ) -> Result<Value, TriggerError> {
-        let answer = local::invoke(&self.account, function, &owned(variables), event).await.unwrap();
+        let answer = player::invoke(&self.account, function, &owned(variables), event).await.unwrap();
         answer.map(|event| serde_json::to_value(&event).unwrap())
     }
 

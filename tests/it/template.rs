@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use replay::journey::VARIABLES;
-use replay::simulate::constants;
+use sandbox::journey::format::VARIABLES;
+use sandbox::costs::assumptions;
 use serde_json::{Value, json};
 use shared::config::Environment;
-use shared::function::Function;
-use tests::template::Template;
+use shared::function_context::FunctionContext;
+use xtask::template::Template;
 use triggers::pre_token_generation::claims::TokenClaims;
 use triggers::pre_token_generation::groups::GroupRules;
 use triggers::sign_in::OnStoreError;
@@ -55,50 +55,50 @@ fn every_binary_is_a_function_under_the_same_name() {
     let expected: BTreeSet<String> = functions.keys().map(|binary| (*binary).to_owned()).collect();
     assert_eq!(binaries, expected);
     for (binary, (name, properties)) in functions {
-        assert_eq!(name, format!("{}Function", pascal(binary)));
+        assert_eq!(name, format!("{}FunctionContext", pascal(binary)));
         assert_eq!(properties["FunctionName"]["Fn::Sub"], format!("${{AWS::StackName}}-{binary}"));
         assert!(!names_in(&root().join("events").join(binary)).is_empty(), "fixtures of {binary}");
     }
-    let globals = &template.section("Globals")["Function"];
+    let globals = &template.section("Globals")["FunctionContext"];
     assert_eq!((&globals["Runtime"], &globals["Handler"]), (&json!("provided.al2023"), &json!("bootstrap")));
     let method = |(_, function): (&str, &Value)| function["Metadata"]["BuildMethod"].clone();
     assert!(
-        template.of_type("AWS::Serverless::Function").map(method).all(|method| method == "rust-cargolambda")
+        template.of_type("AWS::Serverless::FunctionContext").map(method).all(|method| method == "rust-cargolambda")
     );
 }
 
 #[test]
 fn the_model_of_scale_has_the_sizes_of_the_template() {
     let template = Template::read();
-    let globals = &template.section("Globals")["Function"];
-    assert_eq!(globals["MemorySize"].as_f64(), Some(constants::TRIGGER_MEGABYTES));
+    let globals = &template.section("Globals")["FunctionContext"];
+    assert_eq!(globals["MemorySize"].as_f64(), Some(assumptions::TRIGGER_MEGABYTES));
     for trigger in ["PreAuthenticationFunction", "PreTokenGenerationFunction"] {
         assert!(template.properties(trigger)["MemorySize"].is_null(), "{trigger}");
     }
     let (user_stats, invalidation) = ("UserStatsFunction", "CacheInvalidationFunction");
     for worker in [user_stats, invalidation] {
         let memory = template.properties(worker)["MemorySize"].as_f64();
-        assert_eq!(memory, Some(constants::WORKER_MEGABYTES), "{worker}");
+        assert_eq!(memory, Some(assumptions::WORKER_MEGABYTES), "{worker}");
     }
     let stats = &template.properties(user_stats)["Events"]["UserEvents"]["Properties"];
     let changes = &template.properties(invalidation)["Events"]["CacheInvalidations"]["Properties"];
     let concurrency = &changes["ScalingConfig"]["MaximumConcurrency"];
     for (value, constant) in [
-        (&stats["BatchSize"], constants::USER_STATS_BATCH),
-        (&stats["MaximumBatchingWindowInSeconds"], constants::USER_STATS_WINDOW_SECONDS),
-        (&changes["BatchSize"], constants::INVALIDATION_BATCH),
-        (&changes["MaximumBatchingWindowInSeconds"], constants::INVALIDATION_WINDOW_SECONDS),
-        (concurrency, constants::INVALIDATION_CONCURRENCY),
-        (&template.parameters()["EventRetentionDays"]["Default"], constants::RETENTION_DAYS),
+        (&stats["BatchSize"], assumptions::USER_STATS_BATCH),
+        (&stats["MaximumBatchingWindowInSeconds"], assumptions::USER_STATS_WINDOW_SECONDS),
+        (&changes["BatchSize"], assumptions::INVALIDATION_BATCH),
+        (&changes["MaximumBatchingWindowInSeconds"], assumptions::INVALIDATION_WINDOW_SECONDS),
+        (concurrency, assumptions::INVALIDATION_CONCURRENCY),
+        (&template.parameters()["EventRetentionDays"]["Default"], assumptions::RETENTION_DAYS),
     ] {
         assert_eq!(value.as_f64(), Some(constant), "{value}");
     }
-    assert_eq!(WORKERS.len() as f64, constants::QUEUES);
+    assert_eq!(WORKERS.len() as f64, assumptions::QUEUES);
 }
 
 /// What a function reads, from its own start.
 async fn read_by(binary: &str) -> BTreeSet<String> {
-    let function: Function = rig().await.account.function(function_name(binary), &BTreeMap::new());
+    let function: FunctionContext = rig().await.account.function(function_name(binary), &BTreeMap::new());
     match binary {
         "pre-sign-up" => drop(pre_sign_up::Deps::new(&function).unwrap()),
         "post-confirmation" => drop(post_confirmation::Deps::new(&function).unwrap()),
@@ -214,7 +214,7 @@ fn every_parameter_is_used_described_and_in_a_group() {
 fn triggers_answer_within_cognito_s_limit_and_hang_at_the_pool() {
     let template = Template::read();
     let functions = template.functions();
-    assert_eq!(template.section("Globals")["Function"]["Timeout"], 5);
+    assert_eq!(template.section("Globals")["FunctionContext"]["Timeout"], 5);
     let lambda_config = &template.properties("UserPool")["LambdaConfig"]["Fn::If"][1];
     for trigger in TRIGGERS {
         let (name, properties) = functions[trigger];

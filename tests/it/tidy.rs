@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use replay::schema;
+use shared::events::schema;
 use shared::events::{Data, Event, InvalidEvent};
 
 fn root() -> PathBuf {

@@ -1,6 +1,6 @@
 //! The five triggers.
 
-mod bans;
+mod suspensions;
 mod corpus;
 mod custom_message;
 mod failures;
@@ -37,17 +37,17 @@ async fn an_unknown_trigger_source_passes_through_unchanged() {
 }
 
 #[tokio::test]
-async fn a_source_that_cognito_adds_is_no_way_around_a_ban_or_the_domain_policy() {
+async fn a_source_that_cognito_adds_is_no_way_around_a_suspension_or_the_domain_policy() {
     let rig = rig().await;
     let with_source =
         |fixture: &str, source: &str| event_with(fixture, |event| event["triggerSource"] = source.into());
-    let banned = || with_source("pre-token-generation/authentication", "TokenGeneration_New");
-    assert!(rig.invoke("pre-token-generation", &[], banned()).await.is_ok());
-    pre_authentication::ban(&rig, None).await;
-    let answer = rig.invoke("pre-token-generation", &[], banned()).await;
+    let suspended = || with_source("pre-token-generation/authentication", "TokenGeneration_New");
+    assert!(rig.invoke("pre-token-generation", &[], suspended()).await.is_ok());
+    pre_authentication::suspension(&rig, None).await;
+    let answer = rig.invoke("pre-token-generation", &[], suspended()).await;
     assert_eq!(answer, Err(triggers::sign_in::DENIED));
-    let banned = with_source("pre-authentication/authentication", "PreAuthentication_New");
-    let answer = rig.invoke("pre-authentication", &[], banned).await;
+    let suspended = with_source("pre-authentication/authentication", "PreAuthentication_New");
+    let answer = rig.invoke("pre-authentication", &[], suspended).await;
     assert_eq!(answer, Err(triggers::sign_in::DENIED));
 
     let sent: Vec<Value> = rig.sent().await.into_iter().map(|event| event["data"]["flow"].clone()).collect();

@@ -1,6 +1,6 @@
 //! user-stats. Every batch is delivered twice, unless a test says otherwise.
 
-use replay::embedded::Fault;
+use sandbox::aws::Fault;
 use serde_json::{Value, json};
 use shared::store::keys;
 
@@ -182,7 +182,7 @@ async fn attributes_of_a_newer_release_stay() {
     let client = rig.account.dynamodb();
     let string = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     let call =
-        client.update_item().table_name(replay::embedded::TABLE).update_expression("SET streak = :streak");
+        client.update_item().table_name(sandbox::aws::TABLE).update_expression("SET streak = :streak");
     let call = call.key("PK", string(&format!("USER#{ANA}"))).key("SK", string("STATS"));
     call.expression_attribute_values(":streak", string("7 days")).send().await.unwrap();
     user_stats.handle_twice(&batch(&[order("2", ANA, "1.00")])).await;
@@ -224,7 +224,7 @@ async fn a_notice_that_is_not_sent_fails_its_messages() {
 async fn a_sign_in_of_an_unknown_user_is_counted_and_not_stored() {
     let rig = rig().await;
     let user_stats = rig.user_stats(&[]);
-    let attempt = json!({"flow": "pre_authentication", "outcome": "allowed", "reason": "not_banned"});
+    let attempt = json!({"flow": "pre_authentication", "outcome": "allowed", "reason": "not_suspended"});
     user_stats.handle_twice(&batch(&[event("user.sign_in_attempted", "1", "unknown", attempt)])).await;
     assert_eq!(rig.account.items().await.unwrap().len(), 0);
     assert_eq!(rig.account.count("SignInsOfUnknownUsers"), 2);
@@ -281,13 +281,13 @@ async fn an_unreadable_item_fails_its_own_user_alone() {
 }
 
 #[tokio::test]
-async fn a_ban_that_is_over_is_erased_too() {
+async fn a_suspension_that_is_over_is_erased_too() {
     for (is_banned, until, at, stays) in [(true, 50, 10, false), (false, 50, 50, false), (true, 50, 50, true)]
     {
         let rig = rig().await;
         let user_stats = rig.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
-        let ban = json!({"until": until, "at": at, "reason": "x", "by": "y"});
-        let profile = json!({"isBanned": is_banned, "ban": ban});
+        let suspension = json!({"until": until, "at": at, "reason": "x", "by": "y"});
+        let profile = json!({"isBanned": is_banned, "suspension": suspension});
         rig.put(&format!("USER#{ANA}"), "PROFILE", profile).await;
         user_stats.handle_twice(&batch(&[event("user.deleted", "d", ANA, json!({}))])).await;
         let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
@@ -302,8 +302,8 @@ async fn an_erasure_frees_nobody() {
     let confirmed = event("user.confirmed", "c", ANA, json!({"username": ANA, "email": "ana@example.com"}));
     user_stats.handle_twice(&batch(&[confirmed])).await;
     let at = rig.account.time.now();
-    let ban = shared::ban::Ban { reason: "spam".into(), until: None, by: "support".into(), at };
-    assert!(rig.store().write_ban(ANA, &ban).await.unwrap());
+    let suspension = shared::suspension::Suspension { reason: "spam".into(), until: None, by: "support".into(), at };
+    assert!(rig.store().write_suspension(ANA, &suspension).await.unwrap());
     user_stats.handle_twice(&batch(&[event("user.deleted", "d", ANA, json!({}))])).await;
     let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
     assert_eq!((&profile["isBanned"], &profile["email"]), (&json!(true), &Value::Null));

@@ -36,7 +36,7 @@ pub fn event(name: &str) -> TriggerEvent {
 /// Every fixture below `events/`, as `folder/case`, but for journeys and schemas.
 pub fn all() -> Vec<String> {
     let mut names = Vec::new();
-    for function in replay::journey::FUNCTIONS {
+    for function in sandbox::journey::format::FUNCTIONS {
         for file in std::fs::read_dir(folder().join(function)).expect("a folder for each function") {
             let path = file.expect("a file").path();
             let case = path.file_stem().and_then(|case| case.to_str()).expect("a name");

@@ -13,8 +13,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use replay::embedded::Embedded;
-use replay::embedded::http_client::{Aws, cut_off};
+use sandbox::aws::SandboxAccount;
+use sandbox::aws::http_client::{AwsBackend, cut_off};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
@@ -44,7 +44,7 @@ pub struct Function {
 }
 
 /// Starts a binary as Lambda does, with these environment variables and no others.
-pub async fn start(binary: &str, account: Option<Arc<Embedded>>, variables: &[(&str, &str)]) -> Function {
+pub async fn start(binary: &str, account: Option<Arc<SandboxAccount>>, variables: &[(&str, &str)]) -> Function {
     let (events, waiting) = mpsc::unbounded_channel();
     let (answered, answers) = mpsc::unbounded_channel();
     let runtime_api = serve_runtime_api(waiting, answered).await;
@@ -145,7 +145,7 @@ async fn serve_runtime_api(
                     return std::future::pending().await;
                 };
                 return Response::builder()
-                    .header("Lambda-Runtime-Aws-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
+                    .header("Lambda-Runtime-AwsBackend-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
                     .header("Lambda-Runtime-Deadline-Ms", "32503680000000")
                     .header(
                         "Lambda-Runtime-Invoked-Function-Arn",
@@ -169,7 +169,7 @@ async fn serve_runtime_api(
 }
 
 /// An AWS in memory for another process.
-pub async fn serve_aws(aws: impl Aws) -> SocketAddr {
+pub async fn serve_aws(aws: impl AwsBackend) -> SocketAddr {
     serve(move |request: Request<Incoming>| {
         let aws = aws.clone();
         async move {
@@ -189,7 +189,7 @@ pub async fn serve_aws(aws: impl Aws) -> SocketAddr {
                 body: body.collect().await.expect("a body").to_bytes(),
             };
             match aws.answer(request).await {
-                Ok(replay::embedded::Answer { response: answer, is_cut_off }) => {
+                Ok(sandbox::aws::Answer { response: answer, is_cut_off }) => {
                     let body =
                         if is_cut_off { BodyExt::boxed(cut_off(&answer.body)) } else { full(answer.body) };
                     let mut response = Response::new(body);

@@ -4,7 +4,6 @@
 //! - [`lambda`]: a Lambda service on loopback, to run the binaries as Lambda does
 //! - [`log`]: what is logged, watched for what must not be
 //! - [`sqs`]: queues with groups, FIFO order, move tasks and partial failures
-//! - [`template`]: template.yaml, and the page of its permissions
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "test support may fail loudly")]
 
@@ -12,4 +11,3 @@ pub mod fixtures;
 pub mod lambda;
 pub mod log;
 pub mod sqs;
-pub mod template;

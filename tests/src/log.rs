@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::sync::{LazyLock, Once};
 
 use serde_json::Value;
-use shared::telemetry::LOST_EVENT;
+use shared::telemetry::UNSENT_EVENT;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::{DefaultGuard, NoSubscriber};
 
@@ -78,7 +78,7 @@ pub fn personal(line: &str) -> Option<String> {
 
 fn is_lost_event(line: &str) -> bool {
     let line: Value = serde_json::from_str(line).unwrap_or_default();
-    line.pointer("/fields/message").is_some_and(|message| message == LOST_EVENT)
+    line.pointer("/fields/message").is_some_and(|message| message == UNSENT_EVENT)
 }
 
 /// Whether an `@` stands between two characters of a word.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use replay::embedded::Answer;
-use replay::embedded::http_client::Aws;
+use sandbox::aws::Answer;
+use sandbox::aws::http_client::AwsBackend;
 use serde_json::{Map, Value, json};
 use shared::time::Clock;
 use winterbaume_core::{MockRequest, MockResponse};
@@ -564,7 +564,7 @@ fn is_fifo(name: &str) -> bool {
     name.ends_with(".fifo")
 }
 
-impl Aws for Sqs {
+impl AwsBackend for Sqs {
     async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
         let target = request.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
         let operation = target.and_then(|target| target.strip_prefix("AmazonSQS.")).unwrap_or_default();

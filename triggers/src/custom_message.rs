@@ -4,9 +4,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use shared::config::{ConfigError, Environment};
 use shared::events::{Data, MessageChannel, MessageKind, MessageRequested, Subject};
-use shared::function::Function;
+use shared::function_context::FunctionContext;
 
-use crate::{Reporter, TriggerError, TriggerEvent};
+use crate::{EventPublisher, TriggerError, TriggerEvent};
 
 pub mod templates;
 pub mod text;
@@ -73,21 +73,21 @@ fn is_url(url: &str) -> bool {
 /// What the trigger works with.
 pub struct Deps {
     config: Config,
-    reporter: Reporter,
+    publisher: EventPublisher,
 }
 
 impl Deps {
     /// Reads the configuration.
-    pub fn new(function: &Function) -> Result<Self, ConfigError> {
+    pub fn new(function: &FunctionContext) -> Result<Self, ConfigError> {
         Ok(Self {
             config: Config::from_environment(&function.environment)?,
-            reporter: Reporter::from_function(function)?,
+            publisher: EventPublisher::from_function(function)?,
         })
     }
 
     /// Opens the connections.
     pub async fn warm_up(&self) {
-        self.reporter.warm_up().await;
+        self.publisher.warm_up().await;
     }
 }
 
@@ -106,7 +106,7 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
     };
     let locale =
         event.attribute("locale").and_then(|tag| Locale::of_tag(&tag)).unwrap_or(deps.config.default_locale);
-    let channel = match word(&deps.config, kind, locale, &event) {
+    let channel = match render_message(&deps.config, kind, locale, &event) {
         Ok(message) => {
             let mut response = event.response();
             response.insert("smsMessage".to_owned(), Value::from(message.sms));
@@ -119,18 +119,18 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
         }
         Err(reason) => {
             tracing::error!(error_type = "message_not_worded", reason, "Cognito sends its own text");
-            deps.reporter.count("MessagesNotWorded", reason);
+            deps.publisher.count("MessagesNotRendered", reason);
             MessageChannel::Default
         }
     };
     let data = MessageRequested { kind, channel, locale: locale.code().to_owned() };
     let subject = Subject::user(&event.sub());
-    deps.reporter.send(deps.reporter.event(&event, subject, Data::MessageRequested(data))).await;
+    deps.publisher.send(deps.publisher.event(&event, subject, Data::MessageRequested(data))).await;
     Ok(event)
 }
 
 /// Renders the texts and checks them against Cognito's limits; a stable word says why it cannot be done.
-pub fn word(
+pub fn render_message(
     config: &Config,
     kind: MessageKind,
     locale: Locale,

@@ -3,14 +3,14 @@
 //!
 //! - [`pre_sign_up`]: may this e-mail domain sign up?
 //! - [`post_confirmation`]: write the profile
-//! - [`pre_authentication`]: is a ban in force?
-//! - [`pre_token_generation`]: is a ban in force? Which groups and claims go into the token?
+//! - [`pre_authentication`]: is a suspension in force?
+//! - [`pre_token_generation`]: is a suspension in force? Which groups and claims go into the token?
 //! - [`custom_message`]: word the e-mail or SMS
 //!
 //! and what they have in common:
 //!
 //! - [`event`]: the event that Cognito sends, and the rule that only `response` changes
-//! - [`report`]: telling the user-events queue, without ever deciding a sign-in by it
+//! - [`publisher`]: telling the user-events queue, without ever deciding a sign-in by it
 //! - [`mod@run`]: the Lambda loop, in which every error and panic becomes a safe sentence
 
 pub mod custom_message;
@@ -19,10 +19,10 @@ pub mod post_confirmation;
 pub mod pre_authentication;
 pub mod pre_sign_up;
 pub mod pre_token_generation;
-pub mod report;
+pub mod publisher;
 pub mod run;
 pub mod sign_in;
 
 pub use event::{TriggerError, TriggerEvent};
-pub use report::Reporter;
+pub use publisher::EventPublisher;
 pub use run::run;

@@ -3,27 +3,27 @@
 use futures_util::future::join;
 use shared::config::ConfigError;
 use shared::events::{Confirmed, Data, Empty, Event, Subject, confirmation_id};
-use shared::function::Function;
+use shared::function_context::FunctionContext;
 use shared::store::{Profile, Store};
 use shared::telemetry::chain;
 
-use crate::{Reporter, TriggerError, TriggerEvent};
+use crate::{EventPublisher, TriggerError, TriggerEvent};
 
 /// What the trigger works with.
 pub struct Deps {
     store: Store,
-    reporter: Reporter,
+    publisher: EventPublisher,
 }
 
 impl Deps {
     /// Reads the configuration.
-    pub fn new(function: &Function) -> Result<Self, ConfigError> {
-        Ok(Self { store: function.store()?, reporter: Reporter::from_function(function)? })
+    pub fn new(function: &FunctionContext) -> Result<Self, ConfigError> {
+        Ok(Self { store: function.store()?, publisher: EventPublisher::from_function(function)? })
     }
 
     /// Opens the connections.
     pub async fn warm_up(&self) {
-        join(self.store.warm_up(), self.reporter.warm_up()).await;
+        join(self.store.warm_up(), self.publisher.warm_up()).await;
     }
 }
 
@@ -32,10 +32,10 @@ impl Deps {
 /// anew.
 pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
     event.readable()?;
-    let Deps { store, reporter } = deps;
+    let Deps { store, publisher } = deps;
     match event.trigger_source().as_str() {
         "PostConfirmation_ConfirmSignUp" => {
-            let report = confirmation(reporter, &event);
+            let report = confirmation(publisher, &event);
             let write = async {
                 let Data::Confirmed(confirmed) = report.data.clone() else { return };
                 let profile = Profile { sub: event.sub(), confirmed, created_at: report.time };
@@ -45,14 +45,14 @@ pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, Tr
                         cause = chain(&error),
                         "the profile was not written"
                     );
-                    reporter.count("ProfilesNotWritten", "store_error");
+                    publisher.count("ProfileWriteFailures", "store_error");
                 }
             };
-            join(write, reporter.send(report.clone())).await;
+            join(write, publisher.send(report.clone())).await;
         }
         "PostConfirmation_ConfirmForgotPassword" => {
             let subject = Subject::user(&event.sub());
-            reporter.send(reporter.event(&event, subject, Data::PasswordReset(Empty {}))).await;
+            publisher.send(publisher.event(&event, subject, Data::PasswordReset(Empty {}))).await;
         }
         _ => {}
     }
@@ -60,7 +60,7 @@ pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, Tr
 }
 
 /// The event `user.confirmed` for the user whom Cognito's event is about: one id however often it is said.
-pub fn confirmation(reporter: &Reporter, event: &TriggerEvent) -> Event {
+pub fn confirmation(publisher: &EventPublisher, event: &TriggerEvent) -> Event {
     let attribute = |name: &str| event.attribute(name).map(|value| value.into_owned());
     let sub = event.sub();
     let confirmed = Confirmed {
@@ -69,7 +69,7 @@ pub fn confirmation(reporter: &Reporter, event: &TriggerEvent) -> Event {
         email_verified: event.attribute("email_verified").is_some_and(|value| value == "true"),
         name: attribute("name"),
     };
-    reporter
+    publisher
         .event(event, Subject::user(&sub), Data::Confirmed(confirmed))
         .with_id(confirmation_id(&event.user_pool_id(), &sub))
 }

@@ -1,14 +1,14 @@
-//! pre-authentication: is a ban in force?
+//! pre-authentication: is a suspension in force?
 
 use futures_util::future::join;
 use serde_json::Value;
 use shared::config::ConfigError;
 use shared::events::{AttemptFlow, ClaimedByClient, Data, SignInAttempted, SignInOutcome, Subject};
-use shared::function::Function;
+use shared::function_context::FunctionContext;
 use shared::store::Store;
 
 use crate::sign_in::{DENIED, OnStoreError, Verdict, decide};
-use crate::{Reporter, TriggerError, TriggerEvent};
+use crate::{EventPublisher, TriggerError, TriggerEvent};
 
 /// A client may claim anything; this many characters of it are kept.
 const MAX_CLAIM_CHARS: usize = 256;
@@ -17,36 +17,36 @@ const MAX_CLAIM_CHARS: usize = 256;
 pub struct Deps {
     on_store_error: OnStoreError,
     store: Store,
-    reporter: Reporter,
+    publisher: EventPublisher,
 }
 
 impl Deps {
     /// Reads the configuration.
-    pub fn new(function: &Function) -> Result<Self, ConfigError> {
+    pub fn new(function: &FunctionContext) -> Result<Self, ConfigError> {
         Ok(Self {
             on_store_error: OnStoreError::from_environment(&function.environment)?,
             store: function.store()?,
-            reporter: Reporter::from_function(function)?,
+            publisher: EventPublisher::from_function(function)?,
         })
     }
 
     /// Opens the connections.
     pub async fn warm_up(&self) {
-        join(self.store.warm_up(), self.reporter.warm_up()).await;
+        join(self.store.warm_up(), self.publisher.warm_up()).await;
     }
 }
 
-/// Denies where a ban is in force. A user whom the pool does not know takes the same path with the same calls,
+/// Denies where a suspension is in force. A user whom the pool does not know takes the same path with the same calls,
 /// so that nobody can tell.
 pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
     event.readable()?;
-    // Whatever else Cognito may ask it for tomorrow, a ban is a ban.
+    // Whatever else Cognito may ask it for tomorrow, a suspension is a suspension.
     if !event.trigger_source().starts_with("PreAuthentication_") {
         return Ok(event);
     }
-    let Deps { on_store_error, store, reporter } = deps;
+    let Deps { on_store_error, store, publisher } = deps;
     let sub = event.sub();
-    let (verdict, reason) = decide(store, reporter, &sub, *on_store_error).await;
+    let (verdict, reason) = decide(store, publisher, &sub, *on_store_error).await;
     let denied = verdict == Verdict::Denied;
 
     let attempt = SignInAttempted {
@@ -57,10 +57,10 @@ pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, Tr
     };
     let unknown = event.request().get("userNotFound").is_some_and(|flag| *flag == Value::Bool(true));
     let subject = if unknown { Subject::Unknown } else { Subject::user(&sub) };
-    let report = reporter.event(&event, subject, Data::SignInAttempted(attempt));
-    reporter.send(report).await;
+    let report = publisher.event(&event, subject, Data::SignInAttempted(attempt));
+    publisher.send(report).await;
     if denied {
-        reporter.count("SignInsDenied", reason);
+        publisher.count("SignInsDenied", reason);
         return Err(DENIED);
     }
     Ok(event)

@@ -3,12 +3,11 @@
 use serde_json::Value;
 use shared::config::ConfigError;
 use shared::events::{Data, SignUpAttempted, SignUpChannel, SignUpOutcome, Subject};
-use shared::function::Function;
+use shared::function_context::FunctionContext;
 
-use crate::{Reporter, TriggerError, TriggerEvent};
+use crate::{EventPublisher, TriggerError, TriggerEvent};
 
 pub mod disposable;
-pub mod domain;
 pub mod policy;
 
 pub use policy::Policy;
@@ -17,21 +16,21 @@ use policy::SignUp;
 /// What the trigger works with.
 pub struct Deps {
     policy: Policy,
-    reporter: Reporter,
+    publisher: EventPublisher,
 }
 
 impl Deps {
     /// Reads the configuration.
-    pub fn new(function: &Function) -> Result<Self, ConfigError> {
+    pub fn new(function: &FunctionContext) -> Result<Self, ConfigError> {
         Ok(Self {
             policy: Policy::from_environment(&function.environment)?,
-            reporter: Reporter::from_function(function)?,
+            publisher: EventPublisher::from_function(function)?,
         })
     }
 
     /// Opens the connections.
     pub async fn warm_up(&self) {
-        self.reporter.warm_up().await;
+        self.publisher.warm_up().await;
     }
 }
 
@@ -57,11 +56,11 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
 
     let attempt = SignUpAttempted { outcome: decision.outcome, reason: decision.reason.to_owned(), channel };
     let subject = Subject::Domain(decision.domain);
-    let report = deps.reporter.event(&event, subject, Data::SignUpAttempted(attempt));
-    deps.reporter.send(report).await;
+    let report = deps.publisher.event(&event, subject, Data::SignUpAttempted(attempt));
+    deps.publisher.send(report).await;
     match decision.outcome {
         SignUpOutcome::Denied => {
-            deps.reporter.count("SignUpsDenied", decision.reason);
+            deps.publisher.count("SignUpsDenied", decision.reason);
             Err(DENIED)
         }
         SignUpOutcome::Allowed => Ok(event),

@@ -1,4 +1,4 @@
-//! pre-token-generation: is a ban in force? Which groups and claims go into the token?
+//! pre-token-generation: is a suspension in force? Which groups and claims go into the token?
 
 use futures_util::future::join;
 use serde_json::{Map, Value, json};
@@ -7,13 +7,13 @@ use shared::events::{
     AttemptFlow, Data, GroupsMapped, SignInAttempted, SignInFlow, SignInOutcome, SignedIn, Subject,
     TokenRefreshed,
 };
-use shared::function::Function;
+use shared::function_context::FunctionContext;
 use shared::queues::Queue;
 use shared::store::Store;
 
 use crate::post_confirmation::confirmation;
 use crate::sign_in::{DENIED, OnStoreError, Verdict, decide};
-use crate::{Reporter, TriggerError, TriggerEvent};
+use crate::{EventPublisher, TriggerError, TriggerEvent};
 
 pub mod claims;
 pub mod groups;
@@ -27,13 +27,13 @@ pub struct Deps {
     claims: TokenClaims,
     on_store_error: OnStoreError,
     store: Store,
-    reporter: Reporter,
+    publisher: EventPublisher,
     group_memberships: Option<Queue>,
 }
 
 impl Deps {
     /// Reads the configuration.
-    pub fn new(function: &Function) -> Result<Self, ConfigError> {
+    pub fn new(function: &FunctionContext) -> Result<Self, ConfigError> {
         let environment = &function.environment;
         let group_memberships = match environment.optional("GROUP_MEMBERSHIPS_QUEUE_URL") {
             Some(_) => Some(function.queue("GROUP_MEMBERSHIPS_QUEUE_URL")?),
@@ -44,18 +44,18 @@ impl Deps {
             claims: TokenClaims::from_environment(environment)?,
             on_store_error: OnStoreError::from_environment(environment)?,
             store: function.store()?,
-            reporter: Reporter::from_function(function)?,
+            publisher: EventPublisher::from_function(function)?,
             group_memberships,
         })
     }
 
     /// Opens the connections.
     pub async fn warm_up(&self) {
-        join(self.store.warm_up(), self.reporter.warm_up()).await;
+        join(self.store.warm_up(), self.publisher.warm_up()).await;
     }
 }
 
-/// Denies where a ban is in force; else maps groups, adds claims, and reports the new token.
+/// Denies where a suspension is in force; else maps groups, adds claims, and reports the new token.
 pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
     event.readable()?;
     let flow = match event.trigger_source().as_str() {
@@ -66,34 +66,34 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
         "TokenGeneration_AuthenticateDevice" => AttemptFlow::Device,
         "TokenGeneration_RefreshTokens" => AttemptFlow::Refresh,
         "TokenGeneration_ClientCredentials" => return Ok(event),
-        // A way that Cognito adds tomorrow is no way around a ban; without a user there is nothing to decide.
+        // A way that Cognito adds tomorrow is no way around a suspension; without a user there is nothing to decide.
         source if source.starts_with("TokenGeneration_") && !event.sub().is_empty() => AttemptFlow::Other,
         _ => return Ok(event),
     };
-    let Deps { store, reporter, .. } = deps;
+    let Deps { store, publisher, .. } = deps;
     let sub = event.sub();
     let subject = Subject::user(&sub);
-    let (verdict, reason) = decide(store, reporter, &sub, deps.on_store_error).await;
+    let (verdict, reason) = decide(store, publisher, &sub, deps.on_store_error).await;
     let profile = match verdict {
         Verdict::Allowed(profile) => profile,
         Verdict::Denied => {
             let outcome = SignInOutcome::Denied;
             let attempt =
                 SignInAttempted { flow, outcome, reason: reason.to_owned(), claimed_by_client: None };
-            reporter.send(reporter.event(&event, subject, Data::SignInAttempted(attempt))).await;
-            reporter.count("SignInsDenied", reason);
+            publisher.send(publisher.event(&event, subject, Data::SignInAttempted(attempt))).await;
+            publisher.count("SignInsDenied", reason);
             return Err(DENIED);
         }
     };
 
     let sent = GroupConfiguration::from_request(event.request());
     let mapped = deps.rules.map(&sent, &event);
-    // Where the store failed, no group is added: the ban may say otherwise. What the rules take away goes all the same.
+    // Where the store failed, no group is added: the suspension may say otherwise. What the rules take away goes all the same.
     let mapped = if profile.is_some() { mapped } else { mapped.without_additions(&sent) };
-    let mut reports = vec![reporter.event(&event, subject.clone(), issued(flow, &event, &mapped))];
+    let mut reports = vec![publisher.event(&event, subject.clone(), issued(flow, &event, &mapped))];
     let is_user = event.attribute("sub").is_some() || flow != AttemptFlow::Other;
     if is_user && profile.is_some_and(|profile| !profile.exists) {
-        reports.push(confirmation(reporter, &event));
+        reports.push(confirmation(publisher, &event));
     }
     let memberships = async {
         if let Some(queue) = deps.group_memberships.as_ref().filter(|_| mapped.changes_membership()) {
@@ -103,11 +103,11 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
                 add: mapped.add.clone(),
                 remove: mapped.remove.clone(),
             };
-            let report = reporter.event(&event, subject, Data::GroupsMapped(data));
-            reporter.send_to(queue, report).await;
+            let report = publisher.event(&event, subject, Data::GroupsMapped(data));
+            publisher.send_to(queue, report).await;
         }
     };
-    tokio::join!(reporter.send_all(reports), memberships);
+    tokio::join!(publisher.send_all(reports), memberships);
     set_response(&mut event, &sent, &mapped, &deps.claims);
     Ok(event)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use shared::config::ConfigError;
-use shared::function::Function;
+use shared::function_context::FunctionContext;
 
 use crate::{TriggerError, TriggerEvent};
 
@@ -22,11 +22,11 @@ const PANIC: TriggerError =
 /// events. A configuration mistake ends the start with the variable's name.
 pub async fn run<D>(
     name: &'static str,
-    build: impl FnOnce(&Function) -> Result<D, ConfigError>,
+    build: impl FnOnce(&FunctionContext) -> Result<D, ConfigError>,
     warm_up: impl AsyncFnOnce(&D),
     handle: impl AsyncFn(&D, TriggerEvent) -> Result<TriggerEvent, TriggerError>,
 ) -> ExitCode {
-    let deps = match Function::start(name, shared::aws::for_trigger, build) {
+    let deps = match FunctionContext::start(name, shared::aws::for_trigger, build) {
         Ok(deps) => deps,
         Err(code) => return code,
     };

@@ -5,14 +5,14 @@ use shared::config::{ConfigError, Environment};
 use shared::store::{ProfileState, Store};
 use shared::telemetry::chain;
 
-use crate::{Reporter, TriggerError};
+use crate::{EventPublisher, TriggerError};
 
 /// What to do where the store cannot be asked: ON_STORE_ERROR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStoreError {
     /// Let nobody in.
     Deny,
-    /// Let everybody in, banned users too.
+    /// Let everybody in, suspended users too.
     Allow,
 }
 
@@ -40,14 +40,14 @@ pub enum Verdict {
 pub type Reasoned = (Verdict, &'static str);
 
 /// Decides with one consistent read.
-pub async fn decide(store: &Store, reporter: &Reporter, sub: &str, on_store_error: OnStoreError) -> Reasoned {
+pub async fn decide(store: &Store, publisher: &EventPublisher, sub: &str, on_store_error: OnStoreError) -> Reasoned {
     match store.profile_state(sub).await {
-        Ok(profile) if profile.ban.in_force(reporter.now()) => (Verdict::Denied, "banned"),
-        Ok(profile) => (Verdict::Allowed(Some(profile)), "not_banned"),
+        Ok(profile) if profile.suspension.is_in_force(publisher.now()) => (Verdict::Denied, "suspended"),
+        Ok(profile) => (Verdict::Allowed(Some(profile)), "not_suspended"),
         Err(error) => {
-            tracing::error!(error_type = "store", cause = chain(&error), "the ban could not be read");
+            tracing::error!(error_type = "store", cause = chain(&error), "the suspension could not be read");
             match on_store_error {
-                // A ban that is there and cannot be understood is still a ban.
+                // A suspension that is there and cannot be understood is still a suspension.
                 _ if error.is_unreadable() => (Verdict::Denied, "store_error"),
                 OnStoreError::Deny => (Verdict::Denied, "store_error"),
                 OnStoreError::Allow => (Verdict::Allowed(None), "store_error"),

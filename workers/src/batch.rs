@@ -12,15 +12,11 @@ use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use jiff::Timestamp;
 use shared::events::{Event, InvalidEvent};
-use shared::queues::{MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, Queue, backoff};
+use shared::queues::{ERROR_MESSAGE, ERROR_TYPE, MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, Queue, backoff};
 use shared::telemetry::Metrics;
 
-use crate::deadline::Deadline;
+use shared::deadline::Deadline;
 
-/// The message attribute that holds the stable word.
-pub const ERROR_TYPE: &str = "error.type";
-/// The message attribute that holds the sentence.
-pub const ERROR_MESSAGE: &str = "error.message";
 /// The sentence has at most this many characters.
 const MAX_ERROR_MESSAGE_CHARS: usize = 256;
 /// Parking is given up after this time: messages that can succeed must not wait for a dead-letter queue that hangs.
@@ -152,7 +148,7 @@ impl Batch {
             if accepted {
                 let error_type = rejection.error_type;
                 tracing::warn!(error_type, message_id = self.message_id(index), "message parked");
-                metrics.count_by(Some(("reason", error_type)), &[("MessagesParked", 1)]);
+                metrics.count_by(Some(("reason", error_type)), &[("MessagesDeadLettered", 1)]);
             } else {
                 self.fail([index]);
             }

@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use shared::aws::WORKER_CALL_SECONDS;
 use shared::config::{ConfigError, Environment};
 use shared::events::{Data, DataChanged, Event, InvalidEvent, Subject};
-use shared::function::Function;
+use shared::function_context::FunctionContext;
 use shared::queues::Queue;
 use shared::store::{CacheMark, CollapseClaim, Reservation, Store};
 use shared::telemetry::{Metrics, Unit, chain};
 use shared::time::{Clock, minus_seconds, plus_seconds, seconds_between};
 
 use crate::batch::{Batch, BatchError, Rejection};
-use crate::deadline::Deadline;
+use shared::deadline::Deadline;
 
 pub mod distribution;
 pub mod items;
@@ -43,7 +43,7 @@ pub const DOLLARS_PER_ITEM: f64 = 0.005;
 /// Marks are kept this long after they have lost their meaning.
 const MARK_GRACE_SECONDS: i64 = 24 * 3600;
 
-/// What to do when the month's budget is spent: BUDGET_EXHAUSTED.
+/// What to do when the month's budget is spent: ON_BUDGET_EXHAUSTED.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetExhausted {
     /// Evict everybody's entries with one item, at most once in five minutes.
@@ -61,7 +61,7 @@ pub struct Config {
     pub limits: Limits,
     /// MONTHLY_ITEM_BUDGET; `None` without one.
     pub monthly_item_budget: Option<u64>,
-    /// BUDGET_EXHAUSTED.
+    /// ON_BUDGET_EXHAUSTED.
     pub budget_exhausted: BudgetExhausted,
 }
 
@@ -74,8 +74,8 @@ impl Config {
             distribution_id: environment.required("DISTRIBUTION_ID")?,
             limits: Limits {
                 target: Target::from_environment(environment)?,
-                collapse_above: environment.number("COLLAPSE_ABOVE", 3000, 1..=1_000_000)?,
-                max_staleness_seconds: environment.number("MAX_STALENESS_SECONDS", 300, 1..=86_400)?,
+                collapse_above: environment.number("PURGE_ALL_THRESHOLD", 3000, 1..=1_000_000)?,
+                max_staleness_seconds: environment.number("PURGE_ALL_THRESHOLD_HALVING_SECONDS", 300, 1..=86_400)?,
                 max_cache_lifetime_seconds: environment.number(
                     "MAX_CACHE_LIFETIME_SECONDS",
                     1800,
@@ -83,7 +83,7 @@ impl Config {
                 )?,
             },
             monthly_item_budget: (budget > 0).then_some(u64::from(budget)),
-            budget_exhausted: environment.choice("BUDGET_EXHAUSTED", BudgetExhausted::Expire, &exhausted)?,
+            budget_exhausted: environment.choice("ON_BUDGET_EXHAUSTED", BudgetExhausted::Expire, &exhausted)?,
         })
     }
 }
@@ -101,7 +101,7 @@ pub struct Deps {
 
 impl Deps {
     /// Reads the configuration.
-    pub fn new(function: &Function) -> Result<Self, ConfigError> {
+    pub fn new(function: &FunctionContext) -> Result<Self, ConfigError> {
         let config = Config::from_environment(&function.environment)?;
         Ok(Self {
             distribution: Distribution::new(
@@ -219,7 +219,7 @@ fn count(deps: &Deps, plan: &Plan) {
     let coalesced: usize = calls.map(|call| call.messages.len() - call.subs.len()).sum();
     let waiting = plan.waiting.as_ref().map_or(0, |waiting| waiting.messages.len());
     deps.metrics
-        .count(&[("InvalidationsCoalesced", coalesced as u64), ("InvalidationsWaiting", waiting as u64)]);
+        .count(&[("InvalidationsCoalesced", coalesced as u64), ("InvalidationsDeferred", waiting as u64)]);
     for (_, reason) in &plan.skipped {
         deps.metrics.count_by(Some(("reason", reason.name())), &[("InvalidationsSkipped", 1)]);
     }
@@ -367,7 +367,7 @@ async fn create(deps: &Deps, batch: &Batch, call: &Call, taken: Taken, deadline:
         }
     };
     if call.collapse {
-        deps.metrics.count(&[("InvalidationsCollapsed", call.subs.len() as u64)]);
+        deps.metrics.count(&[("InvalidationsReplacedByPurgeAll", call.subs.len() as u64)]);
     }
     // Without the mark, it costs at most another invalidation.
     match tokio::time::timeout(deadline.until(MARKS_MARGIN_SECONDS), noting).await {

@@ -11,13 +11,13 @@ use jiff::Timestamp;
 use shared::aws::WORKER_CALL_SECONDS;
 use shared::config::ConfigError;
 use shared::events::{Data, Event, GroupsMapped, InvalidEvent, MAX_AHEAD_SECONDS, pool_source};
-use shared::function::Function;
+use shared::function_context::FunctionContext;
 use shared::queues::Queue;
 use shared::telemetry::{Metrics, chain};
 use shared::time::{Clock, minus_seconds, plus_seconds};
 
 use crate::batch::{Batch, BatchError, Rejection};
-use crate::deadline::Deadline;
+use shared::deadline::Deadline;
 
 pub mod plan;
 pub mod user_pools;
@@ -50,7 +50,7 @@ pub struct Deps {
 
 impl Deps {
     /// Reads the configuration.
-    pub fn new(function: &Function) -> Result<Self, ConfigError> {
+    pub fn new(function: &FunctionContext) -> Result<Self, ConfigError> {
         Ok(Self {
             create_groups: function.environment.flag("CREATE_GROUPS", false)?,
             user_pools: UserPools::new(aws_sdk_cognitoidentityprovider::Client::new(&function.aws)),

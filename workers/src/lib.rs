@@ -13,7 +13,6 @@
 
 pub mod batch;
 pub mod cache_invalidation;
-pub mod deadline;
 pub mod group_membership;
 pub mod run;
 pub mod user_stats;

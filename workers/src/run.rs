@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use shared::config::ConfigError;
-use shared::function::Function;
+use shared::function_context::FunctionContext;
 
 use crate::BatchError;
 
@@ -16,10 +16,10 @@ use crate::BatchError;
 /// name.
 pub async fn run<D>(
     name: &'static str,
-    build: impl FnOnce(&Function) -> Result<D, ConfigError>,
+    build: impl FnOnce(&FunctionContext) -> Result<D, ConfigError>,
     handle: impl AsyncFn(&D, SqsEvent, Timestamp) -> Result<SqsBatchResponse, BatchError>,
 ) -> ExitCode {
-    let deps = match Function::start(name, shared::aws::for_worker, build) {
+    let deps = match FunctionContext::start(name, shared::aws::for_worker, build) {
         Ok(deps) => deps,
         Err(code) => return code,
     };

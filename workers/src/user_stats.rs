@@ -11,15 +11,14 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use shared::aws::{WORKER_CALL_SECONDS, WORKER_CALL_SETTLED_SECONDS};
+use shared::aws::WORKER_CALL_SETTLED_SECONDS;
 use shared::config::{ConfigError, Environment};
 use shared::events::{Data, DataChanged, Event, Subject, View};
-use shared::function::Function;
+use shared::function_context::FunctionContext;
 use shared::queues::{Message, Queue};
-use shared::statistics::{DomainStats, UserStats, changed_views};
-use shared::store::commits::{Bookkeeping, MAX_ATTEMPTS, fitting, pause};
+use shared::erasure;
+use shared::statistics::{DomainStats, Fold, UserStats, changed_views};
+use shared::store::commits::{ATTEMPT_SECONDS, StatsMetadata, Failure, MAX_ATTEMPTS, transaction_size, conflict_backoff};
 use shared::store::{
     Commit, CommitError, Consistency, Partition, Profile, Store, StoreError, StoredStatistics, keys,
 };
@@ -27,12 +26,11 @@ use shared::telemetry::{Metrics, Unit, chain};
 use shared::time::{Clock, plus_seconds, seconds_between};
 
 use crate::batch::{Batch, BatchError, Rejection};
-use crate::deadline::Deadline;
+use shared::deadline::Deadline;
 
-pub mod erasure;
-pub mod idle;
+pub mod inactive;
 
-use idle::IdleRule;
+use inactive::InactiveUserRule;
 
 /// The CloudEvents source of what this worker says.
 pub const SOURCE: &str = "/user-stats";
@@ -41,8 +39,6 @@ const CONCURRENCY: usize = 16;
 /// How long a user's messages wait after all attempts failed; it doubles with each receive.
 const FIRST_DELAY: Duration = Duration::from_secs(5);
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
-/// An attempt to commit takes at most so long (the commit, a pause, reading again), with sending and the delays after it.
-const ATTEMPT_SECONDS: i64 = 2 * WORKER_CALL_SECONDS + 8;
 /// Sending is given up when the deadline is this close.
 const SENDING_MARGIN_SECONDS: i64 = 2;
 
@@ -52,7 +48,7 @@ pub struct Config {
     /// EVENT_RETENTION_DAYS: how long stored events stay after their time.
     pub event_retention_days: u32,
     /// When a user is idle, and costs no invalidation. `None` where nobody is.
-    pub idle: Option<IdleRule>,
+    pub idle: Option<InactiveUserRule>,
     /// ALLOW_ERASURE_EVENTS: whether `user.deleted` erases. Whoever may send to the queue could erase anyone.
     pub allow_erasure_events: bool,
 }
@@ -60,7 +56,7 @@ pub struct Config {
 impl Config {
     /// Reads the configuration.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        let rule = IdleRule {
+        let rule = InactiveUserRule {
             token_validity_minutes: environment.number("TOKEN_VALIDITY_MINUTES", 60, 5..=1440)?,
             max_cache_lifetime_seconds: environment.number(
                 "MAX_CACHE_LIFETIME_SECONDS",
@@ -70,7 +66,7 @@ impl Config {
         };
         let by_tag = environment.choice("INVALIDATION_TARGET", true, &[("tag", true), ("path", false)])?;
         // Without the token in the cache key (which comes with tags), anybody may have filled an entry.
-        let skip_idle = environment.flag("SKIP_IDLE_USERS", true)? && by_tag;
+        let skip_idle = environment.flag("SKIP_INACTIVE_USERS", true)? && by_tag;
         Ok(Self {
             event_retention_days: environment.number("EVENT_RETENTION_DAYS", 90, 32..=3650)?,
             idle: skip_idle.then_some(rule),
@@ -92,7 +88,7 @@ pub struct Deps {
 
 impl Deps {
     /// Reads the configuration.
-    pub fn new(function: &Function) -> Result<Self, ConfigError> {
+    pub fn new(function: &FunctionContext) -> Result<Self, ConfigError> {
         Ok(Self {
             config: Config::from_environment(&function.environment)?,
             store: function.store()?,
@@ -147,11 +143,11 @@ impl Tally {
     fn report(&self, metrics: &Metrics, now: Timestamp) {
         metrics.count(&[
             ("EventsApplied", self.applied),
-            ("EventsDuplicate", self.duplicates),
+            ("DuplicateEvents", self.duplicates),
             ("EventsOfErasedUsers", self.of_erased_users),
             ("UsersErased", self.users_erased),
             ("UsersInConflict", self.users_in_conflict),
-            ("InvalidationsSkippedIdle", self.skipped_idle),
+            ("InvalidationsSkippedInactive", self.skipped_idle),
         ]);
         if let Some(oldest) = self.oldest {
             metrics.measure("EventAge", Unit::Seconds, seconds_between(oldest, now));
@@ -263,7 +259,7 @@ fn sort(deps: &Deps, batch: &Batch) -> (Vec<Work>, Vec<(usize, Rejection)>) {
             duplicates += 1;
         }
     }
-    deps.metrics.count(&[("EventsDuplicate", duplicates), ("SignInsOfUnknownUsers", unknown_users)]);
+    deps.metrics.count(&[("DuplicateEvents", duplicates), ("SignInsOfUnknownUsers", unknown_users)]);
     (works.into_values().collect(), rejections)
 }
 
@@ -321,61 +317,11 @@ async fn apply(
     }
 }
 
-/// Why a partition's events were not committed, or a user not erased.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The deadline is too near.
-    #[error("no time left")]
-    OutOfTime,
-    /// Others kept committing first.
-    #[error("others kept committing first")]
-    Conflict,
-    /// DynamoDB failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Statistics that events are folded into.
-pub trait Fold: Clone + Default + Serialize + DeserializeOwned {
-    /// The names of the attributes that hold them.
-    const ATTRIBUTES: &'static [&'static str];
-
-    /// Folds one event in.
-    fn apply(&mut self, event: &Event);
-
-    /// When the latest token was issued that is known, for the idle rule.
-    fn last_token_issued_at(&self) -> Option<Timestamp>;
-}
-
-impl Fold for UserStats {
-    const ATTRIBUTES: &'static [&'static str] = UserStats::ATTRIBUTES;
-
-    fn apply(&mut self, event: &Event) {
-        self.apply(event);
-    }
-
-    fn last_token_issued_at(&self) -> Option<Timestamp> {
-        self.last_token_issued_at
-    }
-}
-
-impl Fold for DomainStats {
-    const ATTRIBUTES: &'static [&'static str] = DomainStats::ATTRIBUTES;
-
-    fn apply(&mut self, event: &Event) {
-        self.apply(event);
-    }
-
-    fn last_token_issued_at(&self) -> Option<Timestamp> {
-        None
-    }
-}
-
 /// What is known of a partition: what was read, and what was committed since.
 #[derive(Default)]
 struct State<S> {
     folded: S,
-    bookkeeping: Bookkeeping,
+    metadata: StatsMetadata,
     /// When the latest commit of ours had been made for certain.
     committed_by: Option<Timestamp>,
 }
@@ -383,7 +329,7 @@ struct State<S> {
 impl<S: Fold> State<S> {
     fn from_stored(stored: Option<StoredStatistics>) -> Result<Self, StoreError> {
         let Some(stored) = stored else { return Ok(Self::default()) };
-        Ok(Self { folded: stored.folded()?, bookkeeping: stored.bookkeeping()?, committed_by: None })
+        Ok(Self { folded: stored.folded()?, metadata: stored.metadata()?, committed_by: None })
     }
 }
 
@@ -398,11 +344,11 @@ async fn commit<S: Fold>(
     let mut left: Vec<&Pending> = work.events.iter().collect();
     let mut state = State::<S>::from_stored(known)?;
     let mut attempts = 0;
-    while !left.is_empty() && state.bookkeeping.erased_at.is_none() {
+    while !left.is_empty() && state.metadata.erased_at.is_none() {
         if !deadline.leaves(ATTEMPT_SECONDS) {
             return Err(Failure::OutOfTime);
         }
-        let count = fitting(left.iter().map(|pending| pending.body.len()));
+        let count = transaction_size(left.iter().map(|pending| pending.body.len()));
         let events = &left[..count];
         let next = fold(&deps.config, &state, events, deps.clock.now());
         let profile = profile(&work.partition, events);
@@ -411,9 +357,9 @@ async fn commit<S: Fold>(
             .store
             .commit(Commit {
                 partition: &work.partition,
-                read_version: state.bookkeeping.version,
+                read_version: state.metadata.version,
                 folded: &next.folded,
-                bookkeeping: next.bookkeeping.clone(),
+                metadata: next.metadata.clone(),
                 events: &bodies,
                 event_retention_days: deps.config.event_retention_days,
                 profile: profile.as_ref(),
@@ -424,10 +370,10 @@ async fn commit<S: Fold>(
                 tally.applied += count as u64;
                 tally.oldest = events.iter().map(|pending| pending.event.time).chain(tally.oldest).min();
                 left.drain(..count);
-                let version = state.bookkeeping.version + 1;
+                let version = state.metadata.version + 1;
                 state = State {
                     folded: next.folded,
-                    bookkeeping: Bookkeeping { version, ..next.bookkeeping },
+                    metadata: StatsMetadata { version, ..next.metadata },
                     committed_by: Some(deps.clock.now()),
                 };
                 continue;
@@ -444,7 +390,7 @@ async fn commit<S: Fold>(
                 if attempts == MAX_ATTEMPTS {
                     return Err(Failure::Conflict);
                 }
-                tokio::time::sleep(pause(attempts, fastrand::f64())).await;
+                tokio::time::sleep(conflict_backoff(attempts, fastrand::f64())).await;
             }
             Err(CommitError::Store(error)) => return Err(error.into()),
         }
@@ -463,20 +409,20 @@ fn fold<S: Fold>(config: &Config, state: &State<S>, events: &[&Pending], now: Ti
     for pending in events {
         folded.apply(&pending.event);
     }
-    let mut bookkeeping = state.bookkeeping.clone();
+    let mut metadata = state.metadata.clone();
     if events.iter().any(|pending| !changed_views(&pending.event.data).is_empty()) {
         // Later than whatever was noted before, so that the order of commits shows in it.
         let after = |time: Timestamp| shared::time::plus_millisecond(time);
         let earlier =
-            [bookkeeping.last_changed_at, bookkeeping.last_skipped_at].into_iter().flatten().map(after);
+            [metadata.last_changed_at, metadata.last_skipped_at].into_iter().flatten().map(after);
         let changed_at = earlier.fold(now, Timestamp::max);
-        bookkeeping.last_changed_at = Some(changed_at);
-        let is_idle = config.idle.is_some_and(|rule| rule.is_idle(folded.last_token_issued_at(), changed_at));
-        if is_idle && !events.iter().any(|pending| concerns_everyone(&pending.event.data)) {
-            bookkeeping.last_skipped_at = Some(changed_at);
+        metadata.last_changed_at = Some(changed_at);
+        let is_inactive = config.idle.is_some_and(|rule| rule.is_inactive(folded.last_token_issued_at(), changed_at));
+        if is_inactive && !events.iter().any(|pending| concerns_everyone(&pending.event.data)) {
+            metadata.last_skipped_at = Some(changed_at);
         }
     }
-    State { folded, bookkeeping, committed_by: None }
+    State { folded, metadata, committed_by: None }
 }
 
 /// Whether a change must reach the cache even of a user who seems idle.
@@ -499,7 +445,7 @@ fn profile(partition: &Partition, events: &[&Pending]) -> Option<Profile> {
 /// commit and its notice.
 fn notice(deps: &Deps, sub: &str, work: &Work, state: &State<UserStats>, tally: &mut Tally) -> Option<Event> {
     let events = || work.events.iter().map(|pending| &pending.event);
-    let Bookkeeping { last_changed_at, last_skipped_at, erased_at, .. } = state.bookkeeping;
+    let StatsMetadata { last_changed_at, last_skipped_at, erased_at, .. } = state.metadata;
     let noted_at = last_changed_at.filter(|_| erased_at.is_none())?;
     // The time in STATS was taken before the commit. An invalidation between the two evicted nothing of it.
     let changed_at = match state.committed_by {
@@ -542,6 +488,6 @@ async fn erase(
     known: Option<StoredStatistics>,
     deadline: &Deadline,
 ) -> Result<(), Failure> {
-    let known = known.map(|stored| stored.bookkeeping()).transpose()?.unwrap_or_default();
+    let known = known.map(|stored| stored.metadata()).transpose()?.unwrap_or_default();
     erasure::erase(&deps.store, &work.partition, known, &deps.clock, deadline).await
 }

@@ -38,10 +38,10 @@ pub enum Data {
     /// Cognito is about to send a message to a user. Sent by custom-message.
     #[serde(rename = "user.message_requested")]
     MessageRequested(MessageRequested),
-    /// A notice that a ban was written to the table. It bans nobody by itself.
+    /// A notice that a suspension was written to the table. It suspensions nobody by itself.
     #[serde(rename = "user.suspended")]
     Suspended(SuspensionNotice),
-    /// A notice that a ban was lifted in the table. It frees nobody by itself.
+    /// A notice that a suspension was lifted in the table. It frees nobody by itself.
     #[serde(rename = "user.reinstated")]
     Reinstated(SuspensionNotice),
     /// A user is to be erased, with everything the table holds of them.
@@ -222,7 +222,7 @@ pub struct SignInAttempted {
     pub flow: AttemptFlow,
     /// What became of it, as far as these triggers decide it.
     pub outcome: SignInOutcome,
-    /// Why, as a stable word such as `banned`.
+    /// Why, as a stable word such as `suspended`.
     pub reason: String,
     /// What the client says of itself. Anybody can say anything here.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{self, EXPIRES_AT, PK, Partition, SK, STATS};
 use super::{Item, Profile, Store, StoreError, UpdateExpression, number, string};
+use crate::aws::WORKER_CALL_SECONDS;
 use crate::events::Event;
 use crate::queues::backoff;
-use crate::store::millis;
+use crate::time::millis;
 
 /// DynamoDB: a BatchGetItem reads at most 100 items.
 pub const MAX_READ_ITEMS: usize = 100;
@@ -36,19 +37,23 @@ pub const MAX_EVENTS: usize = 98;
 /// DynamoDB: a transaction has at most 4 MB; the rest is left for STATS, PROFILE and attribute names.
 const MAX_EVENT_BYTES: usize = 3_500_000;
 
+/// Upper bound for one commit attempt: the transaction, a conflict_backoff, and a second read, with the sends and
+/// visibility changes that follow.
+pub const ATTEMPT_SECONDS: i64 = 2 * WORKER_CALL_SECONDS + 8;
+
 /// Attempts to write against others, before it is given up.
 pub const MAX_ATTEMPTS: u32 = 8;
-/// The first pause between attempts; it doubles.
+/// The first conflict_backoff between attempts; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long to wait after so many attempts against others. `random` from 0 to 1 keeps them from coming back together.
-pub fn pause(attempts: u32, random: f64) -> Duration {
+pub fn conflict_backoff(attempts: u32, random: f64) -> Duration {
     backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts, random)
 }
 
 /// Of events whose bodies have these many bytes, how many fit into one transaction: at least one.
-pub fn fitting(body_bytes: impl Iterator<Item = usize>) -> usize {
+pub fn transaction_size(body_bytes: impl Iterator<Item = usize>) -> usize {
     let mut sum = 0;
     let fits = body_bytes.take(MAX_EVENTS).take_while(|bytes| {
         sum += bytes;
@@ -74,7 +79,7 @@ pub struct StoredStatistics(Item);
 /// What STATS holds beside the fold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Bookkeeping {
+pub struct StatsMetadata {
     /// The number of commits; 0 where there is no item.
     pub version: u64,
     /// When the latest commit was made that changed a view.
@@ -96,7 +101,7 @@ impl StoredStatistics {
     }
 
     /// What stands beside them.
-    pub fn bookkeeping(&self) -> Result<Bookkeeping, StoreError> {
+    pub fn metadata(&self) -> Result<StatsMetadata, StoreError> {
         self.folded()
     }
 }
@@ -111,8 +116,8 @@ pub struct Commit<'a, S> {
     /// The statistics with the events folded in.
     pub folded: &'a S,
     /// The times to keep beside them. The version is set by the commit.
-    pub bookkeeping: Bookkeeping,
-    /// The events with their bodies as they came: no two with the same key, no more than are [`fitting`].
+    pub metadata: StatsMetadata,
+    /// The events with their bodies as they came: no two with the same key, no more than are [`transaction_size`].
     pub events: &'a [(&'a Event, &'a str)],
     /// For how many days after its time an event stays.
     pub event_retention_days: u32,
@@ -130,6 +135,20 @@ pub enum CommitError {
     #[error("another commit came first")]
     Conflict,
     /// Anything else.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a partition's events were not committed, or a user not erased.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The deadline is too near.
+    #[error("no time left")]
+    OutOfTime,
+    /// Others kept committing first.
+    #[error("others kept committing first")]
+    Conflict,
+    /// DynamoDB failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -206,10 +225,10 @@ impl Store {
         let mut update = UpdateExpression::default();
         let folded: Item = serde_dynamo::to_item(commit.folded).map_err(unreadable)?;
         let version = commit.read_version + 1;
-        let bookkeeping: Item =
-            serde_dynamo::to_item(Bookkeeping { version, ..commit.bookkeeping }).map_err(unreadable)?;
+        let metadata: Item =
+            serde_dynamo::to_item(StatsMetadata { version, ..commit.metadata }).map_err(unreadable)?;
         // Attribute by attribute: what a newer release added stays.
-        for (name, value) in folded.into_iter().chain(bookkeeping) {
+        for (name, value) in folded.into_iter().chain(metadata) {
             update.set(&name, value);
         }
         let condition = update.has_version(commit.read_version);
@@ -289,10 +308,10 @@ impl Store {
         marker_days: u32,
     ) -> Result<(), CommitError> {
         const OPERATION: &str = "PutItem STATS erased";
-        let bookkeeping =
-            Bookkeeping { version: read_version + 1, erased_at: Some(now), ..Bookkeeping::default() };
+        let metadata =
+            StatsMetadata { version: read_version + 1, erased_at: Some(now), ..StatsMetadata::default() };
         let mut item: Item =
-            serde_dynamo::to_item(bookkeeping).map_err(|error| StoreError::unreadable(OPERATION, error))?;
+            serde_dynamo::to_item(metadata).map_err(|error| StoreError::unreadable(OPERATION, error))?;
         item.extend(keys::key(partition.key(), STATS));
         item.insert(EXPIRES_AT.to_owned(), number(now.as_second() + i64::from(marker_days) * 24 * 3600));
         let call = self.client.put_item().table_name(&self.table).set_item(Some(item));

@@ -11,7 +11,7 @@ use super::commits::Consistency;
 use super::keys::{self, CACHE, COLLAPSE, EXPIRES_AT, PK};
 use super::{Item, Store, StoreError, number, string};
 use crate::events;
-use crate::store::millis;
+use crate::time::millis;
 
 /// Ledger months are kept this long.
 const LEDGER_DAYS: i64 = 400;

@@ -15,7 +15,7 @@ pub const MAX_SORT_KEY_BYTES: usize = 1024;
 /// DynamoDB's time to live: seconds since 1970.
 pub const EXPIRES_AT: &str = "expiresAt";
 
-/// Sort key of a user's profile and ban.
+/// Sort key of a user's profile and suspension.
 pub const PROFILE: &str = "PROFILE";
 /// Sort key of the statistics.
 pub const STATS: &str = "STATS";

@@ -1,4 +1,4 @@
-//! PROFILE: who a user is, and whether they are banned.
+//! PROFILE: who a user is, and whether they are suspended.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Consistency, Item, Partition, Store, StoreError, UpdateExpression, keys, number, string};
-use crate::ban::{Ban, BanStatus};
+use crate::suspension::{Suspension, SuspensionStatus};
 use crate::events::Confirmed;
-use crate::store::commits::{MAX_ATTEMPTS, pause};
+use crate::store::commits::{MAX_ATTEMPTS, conflict_backoff};
 
-/// 1973: no ban was decided before.
-const EARLIEST_BAN_MILLIS: i64 = 100_000_000_000;
+/// 1973: no suspension was decided before.
+const EARLIEST_SUSPENSION_MILLIS: i64 = 100_000_000_000;
 
 /// A user's profile, as it is written when the account is confirmed.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,10 +28,10 @@ pub struct Profile {
 /// What a sign-in needs to know.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProfileState {
-    /// Whether the profile was written; a ban alone makes no profile.
+    /// Whether the profile was written; a suspension alone makes no profile.
     pub exists: bool,
-    /// The ban, if any.
-    pub ban: BanStatus,
+    /// The suspension, if any.
+    pub suspension: SuspensionStatus,
 }
 
 /// What the table knows of a user for whom a profile might be written.
@@ -45,7 +45,7 @@ pub enum Known {
 
 impl Profile {
     /// The update that writes the profile and changes nothing that is already there: a second confirmation
-    /// changes nothing, and a ban that was written first stays.
+    /// changes nothing, and a suspension that was written first stays.
     pub(super) fn update(&self) -> (Item, UpdateExpression) {
         let mut update = UpdateExpression::default();
         update.set_if_missing("cognitoId", string(&self.sub));
@@ -63,7 +63,7 @@ impl Profile {
 }
 
 impl Store {
-    /// Whether the user has a profile and a ban: one consistent read of three attributes.
+    /// Whether the user has a profile and a suspension: one consistent read of three attributes.
     pub async fn profile_state(&self, sub: &str) -> Result<ProfileState, StoreError> {
         const OPERATION: &str = "GetItem PROFILE";
 
@@ -72,28 +72,28 @@ impl Store {
         struct Attributes {
             cognito_id: Option<String>,
             is_banned: bool,
-            ban: Option<Ban>,
+            suspension: Option<Suspension>,
         }
 
         let call = self.client.get_item().table_name(&self.table).consistent_read(true);
         let output = call
             .set_key(Some(keys::key(keys::user(sub), keys::PROFILE)))
-            .projection_expression("cognitoId, isBanned, ban")
+            .projection_expression("cognitoId, isBanned, suspension")
             .send()
             .await
             .map_err(StoreError::call(OPERATION))?;
         let Some(item) = output.item else { return Ok(ProfileState::default()) };
-        // A ban that cannot be read is no absence of a ban.
+        // A suspension that cannot be read is no absence of a suspension.
         let attributes: Attributes =
             serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable(OPERATION, error))?;
-        let Attributes { cognito_id, is_banned, ban } = attributes;
-        // Written in seconds, a ban would have ended in 1970.
-        let is_early = |time: Timestamp| time.as_millisecond() < EARLIEST_BAN_MILLIS;
-        if ban.iter().any(|ban| is_early(ban.at) || ban.until.is_some_and(is_early)) {
-            let error = std::io::Error::other("the times of the ban are not in milliseconds");
+        let Attributes { cognito_id, is_banned, suspension } = attributes;
+        // Written in seconds, a suspension would have ended in 1970.
+        let is_early = |time: Timestamp| time.as_millisecond() < EARLIEST_SUSPENSION_MILLIS;
+        if suspension.iter().any(|suspension| is_early(suspension.at) || suspension.until.is_some_and(is_early)) {
+            let error = std::io::Error::other("the times of the suspension are not in milliseconds");
             return Err(StoreError::unreadable(OPERATION, error));
         }
-        Ok(ProfileState { exists: cognito_id.is_some(), ban: BanStatus { is_banned, ban } })
+        Ok(ProfileState { exists: cognito_id.is_some(), suspension: SuspensionStatus { is_banned, suspension } })
     }
 
     /// Writes a profile where there is none; changes no attribute that is already there.
@@ -126,7 +126,7 @@ impl Store {
         Ok(known)
     }
 
-    /// Writes a profile where there is none, and tells whether it did. A ban that was written first stays.
+    /// Writes a profile where there is none, and tells whether it did. A suspension that was written first stays.
     pub async fn write_missing_profile(&self, profile: &Profile) -> Result<bool, StoreError> {
         let mut attempts = 0;
         loop {
@@ -142,33 +142,33 @@ impl Store {
                 Ok(_) => return Ok(true),
                 Err(error) if error.is_condition_failed() => return Ok(false),
                 Err(error) if error.is_conflict() && attempts < MAX_ATTEMPTS => {
-                    tokio::time::sleep(pause(attempts, 1.0)).await;
+                    tokio::time::sleep(conflict_backoff(attempts, 1.0)).await;
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Writes a ban, or with `until` at its own `at` lifts it. Of two decisions the later one holds: answers
+    /// Writes a suspension, or with `until` at its own `at` lifts it. Of two decisions the later one holds: answers
     /// whether this one does.
-    pub async fn write_ban(&self, sub: &str, ban: &Ban) -> Result<bool, StoreError> {
-        const OPERATION: &str = "UpdateItem PROFILE ban";
-        let item: AttributeValue = serde_dynamo::to_attribute_value(ban)
+    pub async fn write_suspension(&self, sub: &str, suspension: &Suspension) -> Result<bool, StoreError> {
+        const OPERATION: &str = "UpdateItem PROFILE suspension";
+        let item: AttributeValue = serde_dynamo::to_attribute_value(suspension)
             .map_err(|error| StoreError::unreadable(OPERATION, error))?;
         let mut update = UpdateExpression::default();
-        update.set("ban", item);
-        update.set("isBanned", AttributeValue::Bool(!ban.is_lifted()));
+        update.set("suspension", item);
+        update.set("isBanned", AttributeValue::Bool(!suspension.is_reinstatement()));
         update.names.insert("#at".to_owned(), "at".to_owned());
-        update.values.insert(":at".to_owned(), number(ban.at.as_millisecond()));
+        update.values.insert(":at".to_owned(), number(suspension.at.as_millisecond()));
         update.values.insert(":number".to_owned(), string("N"));
         let call = self.client.update_item().table_name(&self.table);
         let call = call
             .set_key(Some(keys::key(keys::user(sub), keys::PROFILE)))
             .update_expression(update.expression())
-            // A ban that cannot be understood makes way for one that can.
+            // A suspension that cannot be understood makes way for one that can.
             .condition_expression(
-                "attribute_not_exists(#ban) OR attribute_not_exists(#ban.#at) OR #ban.#at < :at \
-                 OR NOT attribute_type(#ban.#at, :number)",
+                "attribute_not_exists(#suspension) OR attribute_not_exists(#suspension.#at) OR #suspension.#at < :at \
+                 OR NOT attribute_type(#suspension.#at, :number)",
             )
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values));
@@ -179,7 +179,7 @@ impl Store {
         }
     }
 
-    /// Deletes a profile; where a ban is in force at the time `now`, all that is ours of it but the ban: an event must
+    /// Deletes a profile; where a suspension is in force at the time `now`, all that is ours of it but the suspension: an event must
     /// not free anyone.
     pub async fn delete_profile(&self, partition: &Partition, now: Timestamp) -> Result<(), StoreError> {
         let key = keys::key(partition.key(), keys::PROFILE);
@@ -187,8 +187,8 @@ impl Store {
         let call = call
             .condition_expression(
                 "((attribute_not_exists(isBanned) OR isBanned = :false) \
-                  AND (attribute_not_exists(ban) OR ban.#until <= :now)) \
-                 OR (ban.#until <= :now AND ban.#until > ban.#at)",
+                  AND (attribute_not_exists(suspension) OR suspension.#until <= :now)) \
+                 OR (suspension.#until <= :now AND suspension.#until > suspension.#at)",
             )
             .expression_attribute_names("#until", "until")
             .expression_attribute_names("#at", "at")

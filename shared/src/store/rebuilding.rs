@@ -47,7 +47,7 @@ impl Store {
     }
 
     /// Replaces the folded statistics of a partition where they still have the version that was read, and takes the
-    /// attributes named in `gone` away. All others stay: the times of the bookkeeping, and what a newer release added.
+    /// attributes named in `gone` away. All others stay: the times of the metadata, and what a newer release added.
     pub async fn replace_folded<S: Serialize>(
         &self,
         partition: &Partition,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use jiff::{SignedDuration, Timestamp};
-use replay::embedded::TABLE;
-use replay::embedded::http_client::{Answer, Aws, elements, error_response};
+use sandbox::aws::TABLE;
+use sandbox::aws::http_client::{Answer, AwsBackend, elements, error_response};
 use serde_json::{Value, json};
 use shared::time::{Clock, plus, plus_seconds};
 use tokio::time::Instant;
@@ -358,7 +358,7 @@ fn swallowed(body: &Value) -> MockResponse {
     MockResponse::json(200, json!({"Successful": successful}).to_string())
 }
 
-impl Aws for FaultyAws {
+impl AwsBackend for FaultyAws {
     async fn answer(&self, mut request: MockRequest) -> Result<Answer, ConnectorError> {
         let operation = operation(&request);
         let (fault, before, after, late) = {
@@ -578,7 +578,7 @@ impl State {
     pub fn note_metric(&mut self, line: &str) {
         let line: Value = serde_json::from_str(line).unwrap_or_default();
         let at = self.time.now();
-        for metric in ["BudgetExhausted", "InvalidationsSkipped", "InvalidationsSkippedIdle"] {
+        for metric in ["BudgetExhausted", "InvalidationsSkipped", "InvalidationsSkippedInactive"] {
             if line.get(metric).is_some() {
                 let reason = line["reason"].as_str().unwrap_or_default().to_owned();
                 self.happened.push(Happened::Counted { metric, reason, at });

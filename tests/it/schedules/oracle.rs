@@ -242,7 +242,7 @@ fn check_caches(settings: &Settings, events: &Events, happened: &[Happened]) -> 
             Happened::Counted { metric, reason, at } => {
                 let is_reason = match *metric {
                     "InvalidationsSkipped" => reason == "expired" && *at >= lives_until,
-                    "InvalidationsSkippedIdle" => *at >= lives_until,
+                    "InvalidationsSkippedInactive" => *at >= lives_until,
                     _ => reason == "expire",
                 };
                 is_reason.then_some(*at)

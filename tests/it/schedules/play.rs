@@ -9,9 +9,9 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use replay::embedded::{TABLE, config_for};
+use sandbox::aws::{TABLE, sdk_config};
 use serde_json::{Value, json};
-use shared::function::Function;
+use shared::function_context::FunctionContext;
 use shared::telemetry::Metrics;
 use shared::time::{Clock, plus_seconds};
 use workers::{BatchError, cache_invalidation, user_stats};
@@ -277,12 +277,12 @@ pub async fn function(
     environment: &BTreeMap<String, String>,
     aws: &FaultyAws,
     clock: Clock,
-) -> Function {
+) -> FunctionContext {
     let own = [("DEAD_LETTER_QUEUE_URL".to_owned(), dead_letters(queue))];
     let counted = aws.clone();
-    Function {
+    FunctionContext {
         environment: environment.clone().into_iter().chain(own).collect(),
-        aws: shared::aws::worker_settings(config_for(aws.clone())),
+        aws: shared::aws::worker_settings(sdk_config(aws.clone())),
         metrics: Metrics::new(name, clock.clone(), move |line| counted.state().note_metric(line)),
         clock,
     }
@@ -297,11 +297,11 @@ pub fn environment(settings: &Settings) -> BTreeMap<String, String> {
         ("USER_EVENTS_QUEUE_URL", USER_EVENTS.to_owned()),
         ("CACHE_INVALIDATIONS_QUEUE_URL", CACHE_INVALIDATIONS.to_owned()),
         ("DISTRIBUTION_ID", "E1EXAMPLE".to_owned()),
-        ("SKIP_IDLE_USERS", skip_idle.to_string()),
+        ("SKIP_INACTIVE_USERS", skip_idle.to_string()),
         ("INVALIDATION_TARGET", if *by_path { "path" } else { "tag" }.to_owned()),
-        ("COLLAPSE_ABOVE", collapse_above.to_string()),
+        ("PURGE_ALL_THRESHOLD", collapse_above.to_string()),
         ("MONTHLY_ITEM_BUDGET", budget.unwrap_or_default().to_string()),
-        ("BUDGET_EXHAUSTED", if *collapse_when_spent { "collapse" } else { "expire" }.to_owned()),
+        ("ON_BUDGET_EXHAUSTED", if *collapse_when_spent { "collapse" } else { "expire" }.to_owned()),
         ("MAX_CACHE_LIFETIME_SECONDS", lifetime.to_string()),
         ("TOKEN_VALIDITY_MINUTES", (TOKEN_VALIDITY_SECONDS / 60).to_string()),
         ("ALLOW_ERASURE_EVENTS", "true".to_owned()),

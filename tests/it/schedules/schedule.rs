@@ -124,7 +124,7 @@ pub struct Settings {
     pub skip_idle: bool,
     /// Whether entries are found by path, and not by tag.
     pub by_path: bool,
-    /// COLLAPSE_ABOVE.
+    /// PURGE_ALL_THRESHOLD.
     pub collapse_above: u32,
     /// MONTHLY_ITEM_BUDGET, where there is one.
     pub budget: Option<u64>,
@@ -294,7 +294,7 @@ impl Spec {
             Kind::TokenRefreshed => ("user.token_refreshed", json!({"client_id": "client"})),
             Kind::SignInDenied | Kind::UnknownUser => (
                 "user.sign_in_attempted",
-                json!({"flow": "pre_authentication", "outcome": "denied", "reason": "banned"}),
+                json!({"flow": "pre_authentication", "outcome": "denied", "reason": "suspended"}),
             ),
             Kind::SignUp => (
                 "user.sign_up_attempted",

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use shared::config::Environment;
 use shared::events::{SignUpChannel, SignUpOutcome};
 use triggers::pre_sign_up::Policy;
-use triggers::pre_sign_up::domain::Domain;
+use shared::email_domain::Domain;
 use triggers::pre_sign_up::policy::SignUp;
 
 /// `tests/corpus/sign-up-addresses.json`.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use replay::embedded::Fault;
+use sandbox::aws::Fault;
 use serde_json::{Value, json};
 use shared::events::Event;
-use shared::telemetry::LOST_EVENT;
+use shared::telemetry::UNSENT_EVENT;
 use tests::{fixtures, log};
 use triggers::sign_in::DENIED;
 
@@ -29,7 +29,7 @@ const TABLE: &[&str] = &["GetItem", "UpdateItem"];
 const QUEUE: &[&str] = &["SendMessage", "SendMessageBatch"];
 const BOTH: &[&str] = &["*"];
 
-/// A rule that would give a group: none is added where the ban may say otherwise.
+/// A rule that would give a group: none is added where the suspension may say otherwise.
 const GROUP_RULES: &str =
     r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"}]"#;
 
@@ -55,7 +55,7 @@ async fn whatever_fails_each_trigger_answers_in_time_as_its_row_says() {
             let unchanged = asks_the_table && failing != QUEUE;
             assert!(!unchanged || answer == fixtures::json(fixture), "{case}: no group is added");
         }
-        let (lost, counted) = (lost_events(), rig.account.count("EventsLost"));
+        let (lost, counted) = (lost_events(), rig.account.count("UnsentEvents"));
         assert_eq!(lost.len() as u64, counted, "{case}: each lost event is in the log and counted");
         assert_eq!(lost.is_empty(), failing == TABLE, "{case}");
     }
@@ -79,7 +79,7 @@ fn cases() -> impl Iterator<Item = Case> {
 /// The events that this thread has logged as lost: each can be read back, and sent.
 fn lost_events() -> Vec<Event> {
     let lines: Vec<Value> = log::taken().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let lost = lines.iter().filter(|line| line["fields"]["message"] == LOST_EVENT);
+    let lost = lines.iter().filter(|line| line["fields"]["message"] == UNSENT_EVENT);
     lost.map(|line| Event::parse(line["fields"]["event"].as_str().unwrap()).unwrap()).collect()
 }
 
@@ -102,7 +102,7 @@ async fn a_profile_that_could_not_be_written_is_written_by_user_stats() {
     let rig = rig().await;
     rig.account.faults.inject("UpdateItem", Fault::Refused, 100);
     rig.response("post-confirmation", &[], fixtures::event("post-confirmation/confirm-sign-up")).await;
-    assert_eq!(rig.account.count("ProfilesNotWritten"), 1);
+    assert_eq!(rig.account.count("ProfileWriteFailures"), 1);
     rig.account.faults.clear();
     let sent = rig.sent().await;
     rig.user_stats(&[]).handle_twice(&crate::support::batch(&sent)).await;

@@ -1,7 +1,7 @@
 //! post-confirmation.
 
 use serde_json::json;
-use shared::ban::Ban;
+use shared::suspension::Suspension;
 use tests::fixtures::{event, event_with};
 
 use crate::support::{ANA, rig};
@@ -41,14 +41,14 @@ async fn a_second_confirmation_changes_nothing_and_has_the_same_id() {
 }
 
 #[tokio::test]
-async fn a_ban_that_was_written_first_stays() {
+async fn a_suspension_that_was_written_first_stays() {
     let rig = rig().await;
     let at = rig.account.time.now();
-    let ban = Ban { reason: "spam".into(), until: None, by: "support".into(), at };
-    assert!(rig.store().write_ban(ANA, &ban).await.unwrap());
+    let suspension = Suspension { reason: "spam".into(), until: None, by: "support".into(), at };
+    assert!(rig.store().write_suspension(ANA, &suspension).await.unwrap());
     rig.response("post-confirmation", &[], event("post-confirmation/confirm-sign-up")).await;
     let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
-    assert_eq!((&profile["isBanned"], &profile["ban"]["reason"]), (&json!(true), &json!("spam")));
+    assert_eq!((&profile["isBanned"], &profile["suspension"]["reason"]), (&json!(true), &json!("spam")));
     assert_eq!(profile["email"], "ana@example.com");
 }
 

@@ -1,7 +1,7 @@
 //! Domains that anyone can receive mail under without an account. `triggers/data/README.md` tells where the
 //! list comes from. Pure.
 
-use super::domain::Domain;
+use shared::email_domain::Domain;
 
 /// One domain in a line, sorted by byte. Searched as it is: a set would have to be built at every start.
 const LIST: &str = include_str!("../../data/disposable-domains.txt");

@@ -6,7 +6,7 @@ use shared::config::{ConfigError, Environment};
 use shared::events::{SignUpChannel, SignUpOutcome};
 
 use super::disposable;
-use super::domain::{Domain, Pattern};
+use shared::email_domain::{Domain, Pattern};
 
 /// The policy as configured. Blocked beats allowed; an empty allow list allows all.
 #[derive(Clone, Debug, Default)]

@@ -14,16 +14,16 @@ pub const MAX_ITEMS: usize = 1_000;
 /// Everybody's entries are evicted at most this often: each time, all pages are rendered anew.
 pub const COLLAPSE_INTERVAL_SECONDS: i64 = 300;
 /// However old the messages are, fewer users than this are never collapsed.
-const MIN_COLLAPSE_ABOVE: u32 = 100;
+const MIN_PURGE_ALL_THRESHOLD: u32 = 100;
 
 /// What the planner keeps to.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// INVALIDATION_TARGET.
     pub target: Target,
-    /// COLLAPSE_ABOVE: with more users than this in a batch, one item evicts everybody's entries.
+    /// PURGE_ALL_THRESHOLD: with more users than this in a batch, one item evicts everybody's entries.
     pub collapse_above: u32,
-    /// MAX_STALENESS_SECONDS: each time that the oldest message has waited this long, COLLAPSE_ABOVE halves.
+    /// PURGE_ALL_THRESHOLD_HALVING_SECONDS: each time that the oldest message has waited this long, PURGE_ALL_THRESHOLD halves.
     pub max_staleness_seconds: u32,
     /// MAX_CACHE_LIFETIME_SECONDS: what changed longer ago has expired by itself.
     pub max_cache_lifetime_seconds: u32,
@@ -201,12 +201,12 @@ fn individual_calls(users: BTreeMap<&str, User>, target: Target) -> Vec<Call> {
     calls
 }
 
-/// COLLAPSE_ABOVE, halved for each MAX_STALENESS_SECONDS that the oldest message has waited.
+/// PURGE_ALL_THRESHOLD, halved for each PURGE_ALL_THRESHOLD_HALVING_SECONDS that the oldest message has waited.
 fn collapse_above(limits: &Limits, now: Timestamp, oldest: Timestamp) -> u32 {
     let age = now.duration_since(oldest).as_secs().max(0);
     let halvings = u32::try_from(age / i64::from(limits.max_staleness_seconds.max(1))).unwrap_or(u32::MAX);
     let lowered = limits.collapse_above.checked_shr(halvings).unwrap_or_default();
-    lowered.max(MIN_COLLAPSE_ABOVE.min(limits.collapse_above))
+    lowered.max(MIN_PURGE_ALL_THRESHOLD.min(limits.collapse_above))
 }
 
 #[cfg(test)]

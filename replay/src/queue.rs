@@ -1,0 +1,12 @@
+//! Queues and dead-letter queues.
+
+pub mod description;
+pub mod filter;
+pub mod inspect;
+pub mod message;
+pub mod reader;
+pub mod recover;
+pub mod redact;
+pub mod redrive;
+pub mod save;
+pub mod send;

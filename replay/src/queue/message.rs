@@ -1,0 +1,352 @@
+//! A message of a queue, whole: as it was received, as a line of a file, and as it is sent again.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_sqs::primitives::Blob;
+use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName};
+use aws_smithy_types::base64;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::queues::{MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, is_group_id};
+use shared::queues::{ERROR_MESSAGE, ERROR_TYPE};
+
+/// The reason of a message that has none of its own: SQS moved it after too many receives.
+pub const RECEIVED_TOO_OFTEN: &str = "received_too_often";
+/// The type of a message whose body has none.
+pub const NOT_AN_EVENT: &str = "not_an_event";
+
+/// A message as it lies in a queue. Its JSON is that of a record of Lambda's SQS event, without what is true of one
+/// receive alone; and a body that is a JSON object in one line stands there as it is, to be read and edited.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QueuedMessage {
+    /// SQS's id. A redrive changes it.
+    pub message_id: String,
+    /// SQS's own attributes: SentTimestamp, ApproximateReceiveCount, MessageGroupId, AWSTraceHeader and others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// The sender's attributes, and of a message that was parked `error.type` and `error.message`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub message_attributes: BTreeMap<String, MessageAttribute>,
+    /// The body.
+    #[serde(with = "body")]
+    pub body: String,
+}
+
+/// An attribute of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MessageAttribute {
+    /// String, Number or Binary, and perhaps a custom type after a dot.
+    pub data_type: String,
+    /// The value, where it is no Binary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub string_value: Option<String>,
+    /// The value of a Binary, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary_value: Option<String>,
+}
+
+/// Why a message cannot be sent. Quotes nothing of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unsendable(String);
+
+impl QueuedMessage {
+    /// The message of a receive; `None` where it has no id or no body, which SQS never leaves out.
+    pub fn received(message: aws_sdk_sqs::types::Message) -> Option<Self> {
+        let attributes = message.attributes.unwrap_or_default().into_iter();
+        let message_attributes = message.message_attributes.unwrap_or_default().into_iter();
+        Some(Self {
+            message_id: message.message_id?,
+            attributes: attributes.map(|(name, value)| (name.as_str().to_owned(), value)).collect(),
+            message_attributes: message_attributes.map(|(name, value)| (name, value.into())).collect(),
+            body: message.body?,
+        })
+    }
+
+    fn attribute(&self, name: &MessageSystemAttributeName) -> Option<&str> {
+        self.attributes.get(name.as_str()).map(String::as_str)
+    }
+
+    /// When it was sent; of one that was parked, when it was parked.
+    pub fn sent_at(&self) -> Option<Timestamp> {
+        let millis = self.attribute(&MessageSystemAttributeName::SentTimestamp)?.parse().ok()?;
+        Timestamp::from_millisecond(millis).ok()
+    }
+
+    /// Its group, where it has one.
+    pub fn group_id(&self) -> Option<&str> {
+        self.attribute(&MessageSystemAttributeName::MessageGroupId)
+    }
+
+    /// What stops a FIFO queue from taking it twice.
+    pub fn deduplication_id(&self) -> Option<&str> {
+        self.attribute(&MessageSystemAttributeName::MessageDeduplicationId)
+    }
+
+    /// Whether a worker parked it: it has a reason.
+    pub fn is_parked(&self) -> bool {
+        [ERROR_TYPE, ERROR_MESSAGE].iter().any(|name| self.message_attributes.contains_key(*name))
+    }
+
+    /// The word that says why it is a dead letter.
+    pub fn reason(&self) -> &str {
+        let attribute = self.message_attributes.get(ERROR_TYPE);
+        attribute.and_then(|attribute| attribute.string_value.as_deref()).unwrap_or(RECEIVED_TOO_OFTEN)
+    }
+
+    /// The sentence that goes with it.
+    pub fn sentence(&self) -> Option<&str> {
+        self.message_attributes.get(ERROR_MESSAGE)?.string_value.as_deref()
+    }
+
+    /// The body as JSON; null where it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    /// As it is sent again: with its attributes, its group and its trace, without its reason. Errors say what SQS would
+    /// not take.
+    pub fn to_send(&self, deduplication_id: Option<String>) -> Result<Message, Unsendable> {
+        let mut attributes = Vec::new();
+        for (name, attribute) in &self.message_attributes {
+            if name != ERROR_TYPE && name != ERROR_MESSAGE {
+                check_name(name)?;
+                attributes.push((name.clone(), attribute.value(name)?));
+            }
+        }
+        let trace = self.attribute(&MessageSystemAttributeName::AwsTraceHeader);
+        let message = Message {
+            body: self.body.clone(),
+            attributes,
+            group_id: self.group_id().map(str::to_owned),
+            deduplication_id,
+            trace_header: trace.map(str::to_owned),
+        };
+        let refused = |reason: &str| Err(Unsendable(reason.to_owned()));
+        match &message {
+            message if message.body.is_empty() => refused("body: is empty"),
+            message if !message.body.chars().all(is_allowed) => {
+                refused("body: has a character that SQS does not take")
+            }
+            message if message.bytes() > MAX_BATCH_BYTES => {
+                refused("body: more than 1 MiB with the attributes")
+            }
+            message if message.attributes.len() > MAX_ATTRIBUTES => {
+                refused("messageAttributes: more than 10")
+            }
+            message if !message.trace_header.iter().all(|header| header.chars().all(is_allowed)) => {
+                refused("attributes.AWSTraceHeader: has a character that SQS does not take")
+            }
+            message if message.group_id.iter().any(|id| !is_group_id(id)) => {
+                refused("attributes.MessageGroupId: expected 1 to 128 ASCII letters, digits or punctuation")
+            }
+            _ => Ok(message),
+        }
+    }
+}
+
+impl MessageAttribute {
+    fn value(&self, name: &str) -> Result<MessageAttributeValue, Unsendable> {
+        let unsendable = |reason: &str| Unsendable(format!("messageAttributes.{name}: {reason}"));
+        let binary = self.binary_value.as_deref().map(base64::decode).transpose();
+        let binary = binary.map_err(|_| unsendable("binaryValue: expected base64"))?;
+        let (kind, custom) = self.data_type.split_once('.').unwrap_or((&self.data_type, "custom"));
+        if !["String", "Number", "Binary"].contains(&kind) || custom.is_empty() || self.data_type.len() > 256
+        {
+            return Err(unsendable(
+                "dataType: expected String, Number or Binary, and perhaps a dot and a type of your own",
+            ));
+        }
+        let is_there = match kind {
+            "Binary" => binary.as_ref().is_some_and(|value| !value.is_empty()) && self.string_value.is_none(),
+            _ => self.string_value.as_ref().is_some_and(|value| !value.is_empty()) && binary.is_none(),
+        };
+        if !is_there {
+            return Err(unsendable("expected a stringValue, or of a Binary a binaryValue, and not empty"));
+        }
+        let text = self.string_value.as_deref().unwrap_or_default();
+        if !text.chars().all(is_allowed) {
+            return Err(unsendable("stringValue: has a character that SQS does not take"));
+        }
+        if kind == "Number" && text.parse::<f64>().is_err() {
+            return Err(unsendable("stringValue: expected a number"));
+        }
+        let value = MessageAttributeValue::builder().data_type(&self.data_type);
+        let value = value.set_string_value(self.string_value.clone()).set_binary_value(binary.map(Blob::new));
+        value.build().map_err(|_| unsendable("expected a dataType"))
+    }
+}
+
+impl From<MessageAttributeValue> for MessageAttribute {
+    fn from(value: MessageAttributeValue) -> Self {
+        Self {
+            data_type: value.data_type,
+            string_value: value.string_value,
+            binary_value: value.binary_value.map(|value| base64::encode(value.as_ref())),
+        }
+    }
+}
+
+/// SQS: 1 to 256 letters, digits, hyphens, underscores and dots, none of them at an end or beside another; and not AWS's.
+fn check_name(name: &str) -> Result<(), Unsendable> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_theirs = ["aws.", "amazon."].iter().any(|prefix| name.to_ascii_lowercase().starts_with(prefix));
+    let is_dotted = name.starts_with('.') || name.ends_with('.') || name.contains("..");
+    if (1..=256).contains(&name.len()) && name.chars().all(is_allowed) && !is_theirs && !is_dotted {
+        return Ok(());
+    }
+    Err(Unsendable("messageAttributes: a name that SQS does not take".to_owned()))
+}
+
+/// SQS: #x9, #xA, #xD, and all from #x20 on but #xFFFE and #xFFFF.
+fn is_allowed(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r') || (c >= ' ' && !matches!(c, '\u{fffe}' | '\u{ffff}'))
+}
+
+/// A body that is a JSON object or list in one line is written as it is, byte for byte; any other as a string.
+mod body {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+    use serde_json::value::RawValue;
+
+    pub fn serialize<S: Serializer>(body: &str, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_embeddable = body.starts_with(['{', '[']) && body.ends_with(['}', ']']);
+        match serde_json::from_str::<&RawValue>(body) {
+            Ok(json) if is_embeddable && !body.contains(['\n', '\r']) => json.serialize(serializer),
+            _ => serializer.serialize_str(body),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        match json.get() {
+            text if text.starts_with('"') => serde_json::from_str(text).map_err(D::Error::custom),
+            text if text.starts_with(['{', '[']) => Ok(text.to_owned()),
+            _ => Err(D::Error::custom("body: expected a JSON object, or a string")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(body: &str) -> QueuedMessage {
+        let attribute = |value: &str| MessageAttribute {
+            data_type: "String".into(),
+            string_value: Some(value.into()),
+            binary_value: None,
+        };
+        let binary = MessageAttribute {
+            data_type: "Binary.png".into(),
+            string_value: None,
+            binary_value: Some("AP8=".into()),
+        };
+        QueuedMessage {
+            message_id: "1".into(),
+            attributes: [
+                ("SentTimestamp", "1700000000000"),
+                ("MessageGroupId", "ana"),
+                ("AWSTraceHeader", "Root=1"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+            message_attributes: [
+                ("error.type".to_owned(), attribute("unknown_type")),
+                ("tenant".to_owned(), attribute("blue")),
+                ("thumbnail".to_owned(), binary),
+            ]
+            .into(),
+            body: body.into(),
+        }
+    }
+
+    #[test]
+    fn a_line_holds_the_message_byte_for_byte() {
+        for body in [
+            r#"{"a": 1,  "a":2}"#,
+            "[1]",
+            "{\n}",
+            "plain",
+            r#""quoted""#,
+            "7",
+            " {}",
+            "{} ",
+            "{\"a\":1}\u{2028}",
+            "{",
+            "é\t\"\\",
+        ] {
+            let line = serde_json::to_string(&message(body)).unwrap();
+            assert!(!line.contains('\n'), "{line}");
+            assert_eq!(serde_json::from_str::<QueuedMessage>(&line).unwrap(), message(body), "{line}");
+        }
+        let line = serde_json::to_string(&message(r#"{"a": 1}"#)).unwrap();
+        assert!(line.ends_with(r#""body":{"a": 1}}"#), "an object is there to be edited: {line}");
+    }
+
+    #[test]
+    fn what_is_sent_again_has_everything_but_the_reason() {
+        let sent = message("{}").to_send(None).unwrap();
+        let names: Vec<&str> = sent.attributes.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["tenant", "thumbnail"]);
+        assert_eq!(sent.attributes[1].1.binary_value().unwrap().as_ref(), [0, 255]);
+        assert_eq!((sent.group_id.as_deref(), sent.trace_header.as_deref()), (Some("ana"), Some("Root=1")));
+        assert_eq!(message("{}").reason(), "unknown_type");
+    }
+
+    #[test]
+    fn what_sqs_would_not_take_is_told_by_its_field() {
+        let told = |change: fn(&mut QueuedMessage)| {
+            let mut message = message("{}");
+            change(&mut message);
+            message.to_send(None).unwrap_err().to_string()
+        };
+        assert_eq!(told(|m| m.body.clear()), "body: is empty");
+        assert_eq!(told(|m| m.body.push('\u{1}')), "body: has a character that SQS does not take");
+        assert_eq!(told(|m| m.body = "x".repeat(1024 * 1024)), "body: more than 1 MiB with the attributes");
+        assert!(told(|m| drop(m.attributes.insert("MessageGroupId".into(), "é".into()))).contains("GroupId"));
+        let attribute = |m: &mut QueuedMessage, name: &str| {
+            m.message_attributes.insert(name.into(), MessageAttribute::default());
+        };
+        let mut many = message("{}");
+        (0..10).for_each(|n| {
+            drop(many.message_attributes.insert(n.to_string(), many.message_attributes["tenant"].clone()));
+        });
+        assert_eq!(many.to_send(None).unwrap_err().to_string(), "messageAttributes: more than 10");
+        let mut empty = message("{}");
+        attribute(&mut empty, "x");
+        assert!(
+            empty
+                .to_send(None)
+                .unwrap_err()
+                .to_string()
+                .starts_with("messageAttributes.x: dataType: expected")
+        );
+        for (data_type, value, told) in [
+            ("Strng", Some("a"), "dataType: expected"),
+            ("String.", Some("a"), "dataType: expected"),
+            ("String", None, "expected a stringValue"),
+            ("String", Some(""), "expected a stringValue"),
+            ("String", Some("\u{1}"), "has a character"),
+            ("Number", Some("abc"), "expected a number"),
+            ("Number.int", Some("7"), ""),
+            ("String.json", Some("{}"), ""),
+        ] {
+            let value = MessageAttribute {
+                data_type: data_type.into(),
+                string_value: value.map(str::to_owned),
+                binary_value: None,
+            };
+            let mut message = message("{}");
+            message.message_attributes.insert("x".into(), value);
+            let sent = message.to_send(None).map_err(|reason| reason.to_string());
+            assert!(sent.err().unwrap_or_default().contains(told), "{data_type}");
+        }
+        for name in ["", ".a", "a.", "a..b", "AWS.x", "amazon.y", "a b", "é"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        assert_eq!(check_name("a-b_c.9"), Ok(()));
+    }
+}

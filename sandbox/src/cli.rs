@@ -1,0 +1,74 @@
+//! The commands by name. Without a command, `sandbox` plays a journey.
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use shared::text::printable;
+
+use crate::costs::command::Costs;
+use crate::journey::command::Play;
+use crate::journey::format::InvalidJourney;
+use crate::preview::command::Preview;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  Success.
+  1  Failed. One line on standard error says why.
+  2  The command line, a journey or a file of variables is invalid.";
+
+/// Run the whole system on this machine, without an AWS account.
+///
+/// Without a command, plays a journey: `cargo run -p sandbox` is `sandbox play`.
+#[derive(Debug, Parser)]
+#[command(name = "sandbox", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    play: Play,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Play(Play),
+    Preview(Preview),
+    Costs(Costs),
+}
+
+/// Parses the command line of this process and runs the command.
+pub async fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Play(cli.play)) {
+        Command::Play(command) => command.run().await,
+        Command::Preview(command) => command.run(),
+        Command::Costs(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of a pipe has read enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = printable(&shared::telemetry::chain(error.as_ref()));
+            let _ = writeln!(std::io::stderr(), "sandbox: {text}");
+            ExitCode::from(if error.is::<InvalidJourney>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.any(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_definition_is_valid() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,264 @@
+//! What a day costs: a model of users, run through the very rules that the workers use. The table in `docs/costs.md`.
+//!
+//! - [`policy`], [`scale`]: what a month takes of every service and costs, from ten thousand users to a hundred million
+//! - [`tables`], [`plot`]: that as tables, and as a picture. Those of `docs/performance.md`
+//! - [`constants`], [`prices`]: what it counts with
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use shared::events::View;
+use shared::store::CacheMark;
+use shared::store::commits::MAX_EVENTS;
+use shared::time::plus_seconds;
+use workers::cache_invalidation::items::Target;
+use workers::cache_invalidation::planner::{Change, Known, Limits, Waiting, plan};
+use workers::user_stats::inactive::InactiveUserRule;
+
+
+use super::assumptions::write_units;
+use super::prices;
+
+/// A day of users.
+#[derive(Clone, Copy, Debug)]
+pub struct Model {
+    /// Users of the pool.
+    pub users: u32,
+    /// Of a hundred users, so many come on a day: one sign-in, then a refresh after each hour.
+    pub active_percent: u32,
+    /// So many things an active user does in a session.
+    pub actions_in_session: u32,
+    /// Each changes the user's data so many times within seconds: an order, its payment, its notification.
+    pub changes_of_action: u32,
+    /// A session lasts so long.
+    pub session_minutes: u32,
+    /// Of a hundred users, so many are changed by a job in the background, whether they come or not.
+    pub job_percent: u32,
+    /// The job takes so long.
+    pub job_minutes: u32,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            users: 1_000_000,
+            active_percent: 20,
+            actions_in_session: 2,
+            changes_of_action: 3,
+            session_minutes: 25,
+            job_percent: 30,
+            job_minutes: 10,
+        }
+    }
+}
+
+/// cache-invalidation's window: five seconds of delivery delay, ten of batching.
+pub(super) const WINDOW_SECONDS: i64 = 15;
+/// PURGE_ALL_THRESHOLD, its default.
+pub(super) const PURGE_ALL_THRESHOLD: u32 = 3_000;
+/// SQS: a standard queue's batch has at most 10,000 messages.
+const MAX_BATCH: usize = 10_000;
+pub(super) const DAYS_PER_MONTH: u64 = 30;
+pub(super) const DAY_SECONDS: i64 = 24 * 3600;
+/// From one change of an action to the next.
+pub(super) const ACTION_SECONDS: i64 = 2;
+/// The job begins at two o'clock.
+const JOB_SECOND: i64 = 2 * 3600;
+/// Tokens live an hour, cached pages half of one: the template's defaults.
+pub(super) const INACTIVE: InactiveUserRule = InactiveUserRule { token_validity_minutes: 60, max_cache_lifetime_seconds: 1_800 };
+
+/// What a policy makes of a day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Items that CloudFront charges for.
+    pub items: u64,
+    /// Calls of CreateInvalidation.
+    pub calls: u64,
+    /// How often everybody's pages were evicted.
+    pub collapses: u64,
+}
+
+impl Cost {
+    /// What a month of such days costs.
+    pub fn dollars_a_month(&self) -> f64 {
+        let items = (self.items * DAYS_PER_MONTH) as f64;
+        (items - prices::CLOUDFRONT_FREE_ITEMS).max(0.0) * prices::CLOUDFRONT_ITEM
+    }
+}
+
+/// Something that happens to a user at a second of the day.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Happening {
+    second: i64,
+    user: u32,
+    is_token: bool,
+}
+
+fn day(model: &Model) -> Vec<Happening> {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut day = Vec::new();
+    for user in 0..model.users {
+        if random.u32(0..100) < model.active_percent {
+            let session = i64::from(model.session_minutes) * 60;
+            let begins = random.i64(0..DAY_SECONDS - session);
+            let tokens = 1 + session / (i64::from(INACTIVE.token_validity_minutes) * 60);
+            let token = |n: i64| Happening { second: begins + n * 3_600, user, is_token: true };
+            day.extend((0..tokens).map(token));
+            for _ in 0..model.actions_in_session {
+                let action = begins + random.i64(0..session);
+                let change =
+                    |n| Happening { second: action + ACTION_SECONDS * i64::from(n), user, is_token: false };
+                day.extend((0..model.changes_of_action).map(change));
+            }
+        }
+        if random.u32(0..100) < model.job_percent {
+            let second = JOB_SECOND + random.i64(0..i64::from(model.job_minutes) * 60);
+            day.push(Happening { second, user, is_token: false });
+        }
+    }
+    day.sort_unstable();
+    day
+}
+
+/// Runs a day through the rules.
+fn run(day: &[Happening], skip_idle: bool, collapse: bool) -> Cost {
+    let limits = Limits {
+        target: Target::Tag,
+        collapse_above: if collapse { PURGE_ALL_THRESHOLD } else { u32::MAX },
+        max_staleness_seconds: 300,
+        max_cache_lifetime_seconds: INACTIVE.max_cache_lifetime_seconds,
+    };
+    let at = |second| plus_seconds(Timestamp::UNIX_EPOCH, second);
+    let (mut tokens, mut known, mut cost) = (HashMap::new(), Known::default(), Cost::default());
+    let views = BTreeSet::from([View::Dashboard]);
+    // What waits for the next time that everybody's entries may be evicted.
+    let (mut waiting, mut waiting_until): (Vec<Change>, _) = (Vec::new(), None);
+    for window in day.chunk_by(|a, b| a.second / WINDOW_SECONDS == b.second / WINDOW_SECONDS) {
+        let mut changes = Vec::new();
+        for happening in window {
+            let changed_at = at(happening.second);
+            if happening.is_token {
+                tokens.insert(happening.user, changed_at);
+            // Who has had no token all day is taken for one whose token is known and old.
+            } else if !skip_idle
+                || tokens.get(&happening.user).is_some_and(|token| !INACTIVE.is_inactive(Some(*token), changed_at))
+            {
+                let sub = happening.user.to_string();
+                changes.push(Change {
+                    message: 0,
+                    sub,
+                    views: views.clone(),
+                    changed_at,
+                    sent_at: changed_at,
+                });
+            }
+        }
+        let now = at((window[0].second / WINDOW_SECONDS + 1) * WINDOW_SECONDS);
+        if waiting_until.is_some_and(|until| until <= now) {
+            changes.append(&mut waiting);
+            waiting_until = None;
+        }
+        for batch in changes.chunks_mut(MAX_BATCH) {
+            batch.iter_mut().enumerate().for_each(|(index, change)| change.message = index);
+            let mark = CacheMark { last_invalidated_at: plus_seconds(now, -1) };
+            let plan = plan(batch, &known, &limits, now);
+            if let Some(Waiting { messages, until }) = plan.waiting {
+                waiting.extend(messages.into_iter().map(|index| batch[index].clone()));
+                waiting_until = Some(until);
+            }
+            for call in plan.calls {
+                cost.calls += 1;
+                cost.items += call.items.len() as u64;
+                cost.collapses += u64::from(call.collapse);
+                if call.collapse {
+                    known.collapse = Some(mark.clone());
+                } else {
+                    known.users.extend(call.subs.into_iter().map(|sub| (sub, mark.clone())));
+                }
+            }
+        }
+    }
+    // The day's last ones.
+    if !waiting.is_empty() {
+        cost.items += 1;
+        cost.calls += 1;
+        cost.collapses += 1;
+    }
+    cost
+}
+
+/// The tables, in Markdown.
+pub fn report(model: &Model) -> String {
+    let day = day(model);
+    let changes = day.iter().filter(|happening| !happening.is_token).count() as u64;
+    let each = Cost { items: changes, calls: changes, collapses: 0 };
+    let rows = [
+        ("one invalidation for each change", each),
+        ("coalescing", run(&day, false, false)),
+        ("coalescing, collapse", run(&day, false, true)),
+        ("coalescing, idle users skipped", run(&day, true, false)),
+        ("coalescing, idle users skipped, collapse", run(&day, true, true)),
+    ];
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_report(&mut out, model, day.len() as u64 - changes, changes, &rows);
+    out
+}
+
+fn write_report(
+    out: &mut String,
+    model: &Model,
+    tokens: u64,
+    changes: u64,
+    rows: &[(&str, Cost)],
+) -> std::fmt::Result {
+    let Model { users, active_percent, session_minutes, job_percent, job_minutes, .. } = model;
+    let (actions, each) = (model.actions_in_session, model.changes_of_action);
+
+    writeln!(
+        out,
+        "A day of {users} users: {active_percent} % come, for {session_minutes} minutes, and do {actions} things that \
+         change their data {each} times each; a job changes {job_percent} % of all users within {job_minutes} minutes at \
+         night. {tokens} tokens, {changes} changes.\n"
+    )?;
+    writeln!(out, "| policy | items a day | calls a day | everybody evicted | dollars a month |")?;
+    writeln!(out, "|---|---:|---:|---:|---:|")?;
+    for (policy, cost) in rows {
+        let Cost { items, calls, collapses } = cost;
+        writeln!(out, "| {policy} | {items} | {calls} | {collapses} | {:.2} |", cost.dollars_a_month())?;
+    }
+    writeln!(out, "\n| events of a user in a batch | write units per event |\n|---:|---:|")?;
+    for events in [1, 2, 5, 10, MAX_EVENTS] {
+        writeln!(out, "| {events} | {:.2} |", write_units(events))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_policy_costs_no_more_than_the_one_before() {
+        let model = Model { users: 20_000, ..Model::default() };
+        let day = day(&model);
+        let changes = day.iter().filter(|happening| !happening.is_token).count() as u64;
+        let (coalesced, skipped) = (run(&day, false, false), run(&day, true, false));
+        assert!(changes > coalesced.items && coalesced.items > skipped.items, "{coalesced:?} {skipped:?}");
+        assert!(skipped.calls <= coalesced.calls && coalesced.calls < changes);
+        assert_eq!(
+            Cost { items: 100, ..Cost::default() }.dollars_a_month(),
+            10.0,
+            "3,000 items, 1,000 of them free"
+        );
+    }
+
+    #[test]
+    fn a_job_that_changes_many_at_once_evicts_everybody() {
+        let model = Model { users: 100_000, job_minutes: 1, ..Model::default() };
+        let day = day(&model);
+        let (without, with) = (run(&day, false, false), run(&day, false, true));
+        assert!(with.collapses > 0 && with.items < without.items, "{with:?}");
+    }
+}

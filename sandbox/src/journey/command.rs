@@ -1,0 +1,71 @@
+//! `sandbox play`: its options and output.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::format::{self, InvalidJourney, Journey};
+use super::{player, report};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo sandbox
+  cargo sandbox events/journeys/burst-of-orders.json
+  cargo sandbox events/pre-sign-up/denied-domain.json --log";
+
+/// Play journeys through the real functions, on an AWS account in memory.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Play {
+    /// Journeys (events/journeys/*.json) or events of a function (events/<function>/*.json).
+    /// [default: events/journeys/sign-up-to-first-purchase.json]
+    #[arg(value_name = "FILE")]
+    journeys: Vec<PathBuf>,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+    /// Environment variables by function, in the format of `sam local invoke --env-vars`.
+    /// [default: events/environment.json]
+    #[arg(long, value_name = "FILE")]
+    env_vars: Option<PathBuf>,
+    /// Show the log and the metrics of the functions on standard error.
+    #[arg(long)]
+    log: bool,
+}
+
+impl Play {
+    pub async fn run(self) -> Result<()> {
+        if self.log {
+            tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+        }
+        let events = format::find_events();
+        let paths = match (self.journeys.is_empty(), &events) {
+            (false, _) => self.journeys,
+            (true, Some(events)) => vec![events.join("journeys/sign-up-to-first-purchase.json")],
+            (true, None) => {
+                return Err(InvalidJourney::new(
+                    "events",
+                    "no such folder here or above. Run the command in the repository, or name a journey",
+                )
+                .into());
+            }
+        };
+        let journeys =
+            paths.iter().map(|path| format::read(path)).collect::<Result<Vec<Journey>, _>>()?;
+        let variables = format::read_variables_or_default(self.env_vars, events.as_deref())?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            let outcome = player::play_all(&journeys, &variables).await?;
+            writeln!(out, "{}", serde_json::to_string_pretty(&outcome)?)?;
+            return Ok(());
+        }
+        for (index, journey) in journeys.iter().enumerate() {
+            let outcome = player::play(journey, &variables).await?;
+            let line = if index > 0 { "\n" } else { "" };
+            writeln!(out, "{line}{}\n\n{}", journey.name, report::text(&outcome).trim_end())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! What came of journeys, as text for people.
+
+use std::fmt::Write;
+
+use shared::text::{plural, write_statistics};
+
+use super::player::Outcome;
+
+/// The text of `replay local`.
+pub fn text(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut text, outcome);
+    text
+}
+
+fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    writeln!(out, "Steps")?;
+    let width = outcome.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default();
+    for step in &outcome.steps {
+        let time = step.at.strftime("%b %d %H:%M:%S");
+        writeln!(out, "  {time}  {:width$}  {}", step.name, step.outcome)?;
+    }
+
+    if let [step] = outcome.steps.as_slice()
+        && let Some(response) = &step.response
+    {
+        writeln!(out, "\nResponse\n{response:#}")?;
+    }
+
+    writeln!(out, "\nStatistics")?;
+    if outcome.users.is_empty() {
+        writeln!(out, "  none")?;
+    }
+    for (sub, statistics) in &outcome.users {
+        writeln!(out, "  user {sub}")?;
+        write_statistics(out, "    ", statistics)?;
+    }
+    for (domain, stats) in &outcome.domains {
+        let (tried, allowed, denied) = (stats.sign_ups, stats.sign_ups_allowed, stats.sign_ups_denied);
+        writeln!(
+            out,
+            "  domain {domain}: {}, {allowed} allowed, {denied} denied",
+            plural(usize::try_from(tried).unwrap_or_default(), "sign-up")
+        )?;
+    }
+
+    writeln!(out, "\nInvalidations")?;
+    if outcome.invalidations.is_empty() {
+        writeln!(out, "  none")?;
+    }
+    for call in &outcome.invalidations {
+        writeln!(out, "  {}  {}", call.at.strftime("%b %d %H:%M:%S"), call.items.join(" "))?;
+    }
+    for (reason, count) in &outcome.skipped {
+        let why = match reason.as_str() {
+            "coalesced" => "coalesced: another change of the same user was in the call",
+            "idle" => "not sent: the user is idle, no cached page of theirs can live",
+            "already_invalidated" => "skipped: already evicted after the change",
+            "expired" => "skipped: expired by itself after the change",
+            other => other,
+        };
+        writeln!(out, "  {count} {why}")?;
+    }
+
+    if !outcome.groups.is_empty() {
+        writeln!(out, "\nGroups in the user pool")?;
+    }
+    for (username, groups) in &outcome.groups {
+        let groups = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };
+        writeln!(out, "  {username}: {groups}")?;
+    }
+
+    writeln!(out, "\nDead letters")?;
+    if outcome.dead_letters.is_empty() {
+        writeln!(out, "  none")?;
+    }
+    for letter in &outcome.dead_letters {
+        let error_type = letter.error_type.as_deref().unwrap_or("received too often");
+        writeln!(
+            out,
+            "  {}: {error_type}: {}",
+            letter.queue,
+            letter.error_message.as_deref().unwrap_or_default()
+        )?;
+    }
+    Ok(())
+}

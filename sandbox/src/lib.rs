@@ -1,0 +1,8 @@
+//! Everything that runs without an AWS account: an AWS account in memory, journeys through the real
+//! functions, a preview of the messages, and the cost model.
+
+pub mod aws;
+pub mod cli;
+pub mod costs;
+pub mod journey;
+pub mod preview;

@@ -1,0 +1,33 @@
+//! `cargo sandbox preview`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::write;
+use crate::journey::format::{find_events, read_variables_or_default};
+
+/// Write every message of custom-message in every language to a folder, with a page that shows them side by side.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cargo sandbox preview --out preview")]
+pub struct Preview {
+    /// The folder; it is made where it is not there.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Environment variables by function, in the format of `sam local invoke --env-vars`.
+    /// [default: events/environment.json]
+    #[arg(long, value_name = "FILE")]
+    env_vars: Option<PathBuf>,
+}
+
+impl Preview {
+    /// Writes them.
+    pub fn run(self) -> Result<()> {
+        let variables = read_variables_or_default(self.env_vars, find_events().as_deref())?;
+        let index = write(&self.out, &variables)?;
+        writeln!(std::io::stdout(), "{}", index.display())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! The JSON Schema of the events, for producers in other languages. `events/schema/event.json` is generated
+//! from the types: `cargo run -p replay -- schema`.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+use crate::events::{Data, MAX_ID_CHARS, MAX_SOURCE_CHARS};
+
+/// Where the schema lies in the repository.
+pub const PATH: &str = "events/schema/event.json";
+
+/// The schema of a message body, as the text of the file.
+pub fn event_schema() -> String {
+    let mut schema =
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Data>().to_value();
+    let attributes = json!({
+        "specversion": {"const": "1.0"},
+        "id": {
+            "type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS,
+            "description": "Unique within the source. Best one that follows from the fact, as order-123-placed: a retry must have the same."
+        },
+        "source": {
+            "type": "string", "minLength": 1, "maxLength": MAX_SOURCE_CHARS,
+            "description": "Who says it. (source, id) identifies the event."
+        },
+        "subject": {
+            "type": "string", "minLength": 1, "maxLength": 260,
+            "description": "The user's sub; domain:example.com for user.sign_up_attempted."
+        },
+        "time": {"type": "string", "format": "date-time", "description": "Accepted up to 30 days back and 15 minutes ahead."},
+        "datacontenttype": {"const": "application/json"},
+        "traceparent": {"type": "string", "description": "W3C trace context."}
+    });
+    if let Some(root) = schema.as_object_mut() {
+        root.insert("$id".to_owned(), "event.json".into());
+        root.insert("title".to_owned(), "A message of cognito-user-events".into());
+        root.insert(
+            "description".to_owned(),
+            "One CloudEvents 1.0 event in JSON, below 64 KiB. Unknown fields are ignored, unknown types refused.".into(),
+        );
+        root.insert("type".to_owned(), "object".into());
+        root.insert("properties".to_owned(), attributes);
+        root.insert("required".to_owned(), json!(["specversion", "id", "source", "type", "subject", "time"]));
+    }
+    // `data` may be left out where nothing in it is required.
+    let optional = optional_data(&schema);
+    if let Some(variants) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        for variant in variants {
+            let event_type =
+                variant.pointer("/properties/type/const").and_then(Value::as_str).map(str::to_owned);
+            if event_type.is_some_and(|event_type| optional.contains(&event_type)) {
+                variant["required"] = json!(["type"]);
+            }
+        }
+    }
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The types whose data has no required field.
+fn optional_data(schema: &Value) -> Vec<String> {
+    let variants = schema.get("oneOf").and_then(Value::as_array).cloned().unwrap_or_default();
+    let without_required = variants.iter().filter_map(|variant| {
+        let event_type = variant.pointer("/properties/type/const")?.as_str()?;
+        let reference = variant.pointer("/properties/data/$ref")?.as_str()?.trim_start_matches('#');
+        let data = schema.pointer(reference)?;
+        data.get("required").is_none().then(|| event_type.to_owned())
+    });
+    without_required.collect()
+}

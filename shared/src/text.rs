@@ -1,0 +1,51 @@
+//! Text that people read on a terminal.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// A user's statistics, a line for each that is not zero.
+pub fn write_statistics(out: &mut String, indent: &str, statistics: &Value) -> std::fmt::Result {
+    let fields = statistics.as_object().into_iter().flatten();
+    for (name, value) in fields.filter(|(name, value)| *name != "recent" && **value != 0) {
+        writeln!(out, "{indent}{name:20} {}", shown(name, value))?;
+    }
+    for activity in statistics.get("recent").and_then(Value::as_array).into_iter().flatten() {
+        let field = |name: &str| activity.get(name).map(|value| shown(name, value)).unwrap_or_default();
+        let line = format!("{indent}{:20} {}  {} {}", "recent", field("at"), field("type"), field("detail"));
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// `1 message`, `2 messages`.
+pub fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// Without control characters, which a terminal would obey: much of what is shown are producers' words.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A value of the statistics: times as times, strings without quotes.
+pub fn shown(name: &str, value: &Value) -> String {
+    let time = |value: &Value| Timestamp::from_millisecond(value.as_i64()?).ok();
+    match value {
+        Value::String(text) => printable(text),
+        Value::Number(_) if name == "expiresAt" => value
+            .as_i64()
+            .and_then(|seconds| Timestamp::from_second(seconds).ok())
+            .map_or_else(|| value.to_string(), |time| time.to_string()),
+        Value::Number(_) if name == "at" || name.ends_with("At") => {
+            time(value).map_or_else(|| value.to_string(), |time| time.to_string())
+        }
+        Value::Object(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{name} {}", shown(name, value))).collect();
+            fields.join(", ")
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,4 @@
+//! The binary `sandbox`, as it is typed.
+
+mod command_line;
+mod costs;

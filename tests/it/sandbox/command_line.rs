@@ -1,0 +1,145 @@
+//! The command line, as it is typed.
+
+use std::process::{Command, Output};
+
+fn sandbox(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox-under-test"));
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).args(arguments).output().expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn local_without_arguments_plays_the_first_purchase() {
+    let output = sandbox(&[]);
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for part in [
+        "From sign-up to first purchase",
+        "She buys it",
+        "EUR 49.90",
+        "#user:7d8ca528",
+        "Dead letters\n  none",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn json_is_one_document() {
+    let output = sandbox(&[
+        "--json",
+        "events/journeys/denied-domain.json",
+        "events/journeys/burst-of-orders.json",
+    ]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let keys: Vec<&String> = document.as_object().expect("an object").keys().collect();
+    let mut expected = ["steps", "users", "domains", "invalidations", "skipped", "groups", "dead_letters"];
+    expected.sort_unstable();
+    let mut keys: Vec<&str> = keys.into_iter().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, expected);
+}
+
+#[test]
+fn a_wrong_path_or_a_broken_file_is_one_line_and_exit_code_2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(&path, text).expect("a file");
+        path.to_str().expect("a name").to_owned()
+    };
+    let step = |step: &str| format!(r#"{{"name": "x", "steps": [{{"name": "y", {step}}}]}}"#);
+    let broken = [
+        ("nowhere.json".to_owned(), "nowhere.json: No such file"),
+        (write("a.json", "{"), "a.json: "),
+        (write("b.json", r#"{"name": "x"}"#), "b.json: "),
+        (write("c.json", r#"{"name": "x", "steps": 7}"#), "c.json: steps: "),
+        (write("d.json", &step(r#""invoke": "nowhere.json""#)), "d.json: steps[0]: invoke: "),
+        (
+            write("e.json", &step(r#""invoke": "pre-sign-up/nowhere.json""#)),
+            "e.json: steps[0]: invoke: no file ",
+        ),
+        (write("i.json", &step(r#""after": "-1s", "send": ["x"]"#)), "i.json: steps[0]: after: "),
+        (write("j.json", r#"{"name": "x", "steps": []}"#), "j.json: steps: is empty"),
+        (
+            write("k.json", r#"{"name": "x", "steps": [], "environment": {"PreSignupFunction": {}}}"#),
+            "k.json: environment.PreSignupFunction: ",
+        ),
+        (
+            write(
+                "l.json",
+                r#"{"name": "x", "steps": [], "environment": {"PreSignUpFunction": {"BLOCKED": "x"}}}"#,
+            ),
+            "l.json: environment.PreSignUpFunction.BLOCKED: ",
+        ),
+        (
+            write(
+                "m.json",
+                r#"{"name": "x", "steps": [], "environment": {"PreSignUpFunction": {"GROUP_RULES": "[]"}}}"#,
+            ),
+            "m.json: environment.PreSignUpFunction.GROUP_RULES: read by pre-token-generation",
+        ),
+        (
+            write(
+                "n.json",
+                r#"{"name": "x", "steps": [], "environment": {"UserStatsFunction": {"TABLE_NAME": "x"}}}"#,
+            ),
+            "n.json: environment.UserStatsFunction.TABLE_NAME: names what the sandbox makes",
+        ),
+        (
+            write("o.json", &step(r#""suspend": {"sub": "x", "for": "-1h"}"#)),
+            "o.json: steps[0]: suspend.for: ",
+        ),
+        (write("p.json", &step(r#""suspend": {"sub": ""}"#)), "p.json: steps[0]: suspend.sub: "),
+        (write("q.json", &step(r#""send": []"#)), "q.json: steps[0]: send: nothing"),
+        (
+            write("plain.json", r#"{"version": "1", "triggerSource": "PreSignUp_SignUp"}"#),
+            "lie in a folder named",
+        ),
+        (write("f.json", &step(r#""after": "soon", "send": []"#)), "f.json: steps[0].after: "),
+        (
+            write("g.json", &step(r#""send": ["x"], "suspend": {"sub": "x"}"#)),
+            "g.json: steps[0]: expected exactly one of",
+        ),
+        (write("pre-sign-up/h.json", "[1,"), "h.json: "),
+    ];
+    for (path, expected) in broken {
+        let output = sandbox(&[&path]);
+        let message = text(&output.stderr);
+        assert_eq!((output.status.code(), message.lines().count()), (Some(2), 1), "{path}: {message}");
+        assert!(message.contains(expected), "{path}: {message}");
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = include_str!("../../../README.md");
+    for arguments in [&[][..], &["events/pre-sign-up/denied-domain.json"]] {
+        let shown = text(&sandbox(arguments).stdout);
+        assert!(
+            readme.contains(shown.trim_end()),
+            "README.md does not show what {arguments:?} prints:\n{shown}"
+        );
+    }
+}
+
+#[test]
+fn the_tables_of_costs_are_what_is_printed() {
+    let shown = text(&sandbox(&["costs"]).stdout);
+    let page = include_str!("../../../docs/costs.md");
+    assert!(page.contains(shown.trim_end()), "docs/costs.md does not show what costs prints:\n{shown}");
+}
+
+#[test]
+fn the_readme_names_every_variable() {
+    let readme = include_str!("../../../README.md");
+    for (name, _) in sandbox::journey::format::VARIABLES {
+        assert!(readme.contains(name), "{name}");
+    }
+}

@@ -1,0 +1,102 @@
+//! What `replay simulate --scale` counts with is what was measured, and docs/performance.md shows what it prints.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sandbox::costs::assumptions::{
+    CALLS_OF_A_TRIGGER, EVENT_CPU_MILLISECONDS, TRIGGER_CPU_MILLISECONDS, calls_of_a_batch, write_units,
+};
+use serde_json::Value;
+
+/// Events of the batches that are measured.
+const EVENTS: usize = 1_000;
+/// Calls are counted: no two runs differ.
+const CALLS_TOLERANCE: f64 = 0.01;
+/// An item may come out just above a kilobyte.
+const UNITS_TOLERANCE: f64 = 0.1;
+/// Machines differ, and so do runs.
+const CPU_FACTOR: f64 = 2.0;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A file of the repository, or how it is made.
+fn read(path: &str, made_by: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}. {made_by}"))
+}
+
+fn simulate(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox-under-test"));
+    let output = command.current_dir(root()).arg("costs").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_constants_of_scale_are_what_was_measured() {
+    let made_by = "cargo build --release && cargo bench -p budgets -- --tls --commit";
+    let results: Value = serde_json::from_str(&read("tests/budgets/results.json", made_by)).unwrap();
+    let median = |subject: &str, figure: &str| {
+        let median = results["subjects"][subject][figure]["median"].as_f64();
+        median.unwrap_or_else(|| panic!("{subject}: no figure {figure}. {made_by}"))
+    };
+    let assert_near = |what: &str, constant: f64, measured: f64, tolerance: f64| {
+        let difference = (constant - measured).abs();
+        assert!(difference <= tolerance * measured, "{what}: {constant}, measured {measured}");
+    };
+    for users in [1, 10, 100, 1_000] {
+        let calls = calls_of_a_batch(users, EVENTS / users) as f64 / EVENTS as f64;
+        let figure = format!("{users} users: calls per event");
+        assert_near(&figure, calls, median("user-stats", &figure), CALLS_TOLERANCE);
+        let figure = format!("{users} users: write units per event");
+        assert_near(&figure, write_units(EVENTS / users), median("user-stats", &figure), UNITS_TOLERANCE);
+    }
+    let triggers = ["pre-authentication", "pre-token-generation"];
+    for trigger in triggers {
+        let calls = median(trigger, "calls");
+        assert_near(&format!("{trigger}: calls"), CALLS_OF_A_TRIGGER, calls, CALLS_TOLERANCE);
+    }
+    let cpu = triggers.map(|trigger| median(trigger, "CPU per invocation, ms"));
+    for (what, constant, measured) in [
+        ("CPU of a trigger, ms", TRIGGER_CPU_MILLISECONDS, cpu[0].max(cpu[1])),
+        (
+            "CPU of an event, ms",
+            EVENT_CPU_MILLISECONDS,
+            median("user-stats", "1000 users: CPU per event, ms"),
+        ),
+    ] {
+        let factor = (constant / measured).max(measured / constant);
+        assert!(factor <= CPU_FACTOR, "{what}: {constant}, measured {measured}");
+    }
+}
+
+#[test]
+fn the_tables_of_scale_are_what_is_printed() {
+    let page = read("docs/performance.md", "It shows what replay simulate --scale prints");
+    let (begin, end) = ("<!-- replay simulate --scale -->\n", "<!-- end of replay simulate --scale -->");
+    let shown = page.split_once(begin).and_then(|(_, rest)| rest.split_once(end));
+    let (shown, _) = shown.expect("docs/performance.md has both markers");
+    let printed = simulate(&["--months"]);
+    assert!(
+        shown.trim() == printed.trim(),
+        "docs/performance.md does not show what simulate --scale prints:\n{printed}"
+    );
+}
+
+#[test]
+fn the_picture_of_scale_is_what_is_drawn() {
+    let path = "docs/images/cost-by-policy.svg";
+    let made_by = format!("cargo run -p replay -- simulate --plot {path}");
+    let folder = tempfile::tempdir().unwrap();
+    let drawn = folder.path().join("picture.svg");
+    simulate(&["--plot", drawn.to_str().unwrap()]);
+    assert!(read(path, &made_by) == std::fs::read_to_string(drawn).unwrap(), "{path} is stale: {made_by}");
+}
+
+#[test]
+fn users_and_scale_exclude_each_other() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox-under-test"));
+    let output = command.args(["costs", "--months", "--users", "5"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}

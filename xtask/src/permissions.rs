@@ -1,0 +1,12 @@
+//! `cargo xtask permissions`: writes the page of each role's permissions.
+
+use anyhow::{Context, Result};
+
+use crate::repository_root;
+use crate::template::Template;
+
+/// Writes `docs/permissions.md` from `template.yaml`.
+pub fn write() -> Result<()> {
+    let path = repository_root().join("docs/permissions.md");
+    std::fs::write(&path, Template::read().permissions()).with_context(|| path.display().to_string())
+}
