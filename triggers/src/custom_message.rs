@@ -1,56 +1,59 @@
-//! custom-message: words the e-mail or SMS that Cognito is about to send.
+//! custom-message: renders the email or SMS that Cognito is about to send.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use shared::config::{ConfigError, Environment};
 use shared::events::{Data, MessageChannel, MessageKind, MessageRequested, Subject};
 use shared::function_context::FunctionContext;
+use shared::metric::Metric;
 
 use crate::{EventPublisher, TriggerError, TriggerEvent};
 
+pub mod error;
 pub mod templates;
 pub mod text;
 
+use error::RenderError;
 use templates::{Fields, Locale, render};
 
-/// PRODUCT_NAME has at most this many characters, so that subjects and SMS keep to Cognito's limits.
+/// Limit for PRODUCT_NAME, so that subjects and SMS stay within Cognito's limits.
 const MAX_PRODUCT_NAME_CHARS: usize = 40;
 
-/// How messages are worded.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// PRODUCT_NAME.
     pub product_name: String,
-    /// EMAIL_THROUGH_SES: whether the pool sends through SES. Where it does not, Cognito refuses e-mail texts.
+    /// EMAIL_THROUGH_SES: whether the user pool sends its email through SES. If not, Cognito
+    /// rejects email texts from a trigger.
     pub email_through_ses: bool,
-    /// DEFAULT_LOCALE: for users without a locale that there are templates for.
+    /// DEFAULT_LOCALE: for users whose locale is missing or has no templates.
     pub default_locale: Locale,
-    /// SUPPORT_URL: where a reader finds help.
+    /// SUPPORT_URL: a help page for the reader.
     pub support_url: Option<String>,
-    /// LINK_BASE_URL: the page that takes a code from a link.
+    /// LINK_BASE_URL: the links in messages begin with it and lead to pages that accept a code.
     pub link_base_url: Option<String>,
 }
 
 impl Config {
-    /// Reads the configuration.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let product_name = environment.required("PRODUCT_NAME")?;
         let is_unsafe = |c: char| text::is_unsafe(c) || matches!(c, '{' | '}');
         if product_name.chars().count() > MAX_PRODUCT_NAME_CHARS || product_name.contains(is_unsafe) {
-            let reason = "expected at most 40 characters, and no brace, control or format character";
+            let reason = "is too long or contains an invalid character. \
+                Use at most 40 characters, and no braces, control or format characters";
             return Err(ConfigError::new("PRODUCT_NAME", reason));
         }
         let url = |name: &str| match environment.optional(name) {
             Some(url) if !is_url(url) => Err(ConfigError::new(
                 name,
-                "expected a URL such as https://www.example.com/help, percent-encoded",
+                "is not a valid URL. Use a percent-encoded URL such as https://www.example.com/help",
             )),
             url => Ok(url.map(str::to_owned)),
         };
         let link_base_url = url("LINK_BASE_URL")?;
         if link_base_url.as_deref().is_some_and(|url| url.contains(['?', '#'])) {
-            // The message's own page and its query come behind it.
-            return Err(ConfigError::new("LINK_BASE_URL", "expected a URL without a query and a fragment"));
+            // The trigger appends the page and a query.
+            let reason = "contains a query or a fragment. Use a URL without a query and a fragment";
+            return Err(ConfigError::new("LINK_BASE_URL", reason));
         }
         let locales = Locale::ALL.map(|locale| (locale.code(), locale));
         Ok(Self {
@@ -63,14 +66,14 @@ impl Config {
     }
 }
 
-/// Whether this can stand in an `href` as it is, and leads somewhere.
+/// Whether `url` is an https URL with a host and needs no escaping in an `href`.
 fn is_url(url: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>{}\\^`|".contains(&byte);
     let host = url.strip_prefix("https://").and_then(|rest| rest.split(['/', '?', '#']).next());
     host.is_some_and(|host| !host.is_empty()) && url.bytes().all(is_plain)
 }
 
-/// What the trigger works with.
+/// Dependencies of the trigger.
 pub struct Deps {
     config: Config,
     publisher: EventPublisher,
@@ -85,15 +88,16 @@ impl Deps {
         })
     }
 
-    /// Opens the connections.
+    /// Opens the connection to SQS.
     pub async fn warm_up(&self) {
         self.publisher.warm_up().await;
     }
 }
 
-/// Sets the texts. On any failure the event goes back unchanged, and Cognito sends its own text.
+/// Renders the texts of the message. If that fails, the event goes back unchanged, and Cognito
+/// sends its own text.
 pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
-    event.readable()?;
+    event.check_readable()?;
     let kind = match event.trigger_source().as_str() {
         "CustomMessage_SignUp" => MessageKind::SignUp,
         "CustomMessage_AdminCreateUser" => MessageKind::AdminCreateUser,
@@ -104,8 +108,10 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
         "CustomMessage_Authentication" => MessageKind::Authentication,
         _ => return Ok(event),
     };
-    let locale =
-        event.attribute("locale").and_then(|tag| Locale::of_tag(&tag)).unwrap_or(deps.config.default_locale);
+    let locale = event
+        .attribute("locale")
+        .and_then(|tag| Locale::from_tag(&tag))
+        .unwrap_or(deps.config.default_locale);
     let channel = match render_message(&deps.config, kind, locale, &event) {
         Ok(message) => {
             let mut response = event.response();
@@ -117,39 +123,40 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
             event.set_response(response);
             if deps.config.email_through_ses { MessageChannel::EmailAndSms } else { MessageChannel::Sms }
         }
-        Err(reason) => {
-            tracing::error!(error_type = "message_not_worded", reason, "Cognito sends its own text");
-            deps.publisher.count("MessagesNotRendered", reason);
+        Err(error) => {
+            let reason = error.code();
+            tracing::error!(error_type = "message_not_rendered", reason, "Cognito sends its own text");
+            deps.publisher.count(Metric::MessagesNotRendered, reason);
             MessageChannel::Default
         }
     };
     let data = MessageRequested { kind, channel, locale: locale.code().to_owned() };
     let subject = Subject::user(&event.sub());
-    deps.publisher.send(deps.publisher.event(&event, subject, Data::MessageRequested(data))).await;
+    deps.publisher.publish(deps.publisher.build_event(&event, subject, Data::MessageRequested(data))).await;
     Ok(event)
 }
 
-/// Renders the texts and checks them against Cognito's limits; a stable word says why it cannot be done.
+/// Renders the texts of a message and checks them against Cognito's limits.
 pub fn render_message(
     config: &Config,
     kind: MessageKind,
     locale: Locale,
     event: &TriggerEvent,
-) -> Result<templates::Message, &'static str> {
+) -> Result<templates::Message, RenderError> {
     let placeholder =
         |name: &str| event.request().get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let code = placeholder("codeParameter").ok_or("no_code_parameter")?;
+    let code = placeholder("codeParameter").ok_or(RenderError::NoCodeParameter)?;
     let username = match kind {
-        // Cognito refuses this message without the placeholder of the user name.
+        // Cognito rejects this message if it lacks the placeholder for the user name.
         MessageKind::AdminCreateUser => {
-            Some(placeholder("usernameParameter").ok_or("no_username_parameter")?)
+            Some(placeholder("usernameParameter").ok_or(RenderError::NoUsernameParameter)?)
         }
         _ => None,
     };
     let is_verified = event.attribute("email_verified").is_some_and(|value| value == "true");
-    let name = event.attribute("name").filter(|_| is_known_to_reader(kind, is_verified));
-    let name = name.and_then(|name| text::displayable(&name));
-    let link = link(config, kind, &event.user_name(), code);
+    let name = event.attribute("name").filter(|_| may_show_name(kind, is_verified));
+    let name = name.and_then(|name| text::sanitize_name(&name));
+    let link = build_link(config, kind, &event.user_name(), code);
     let message = render(
         kind,
         locale,
@@ -163,16 +170,17 @@ pub fn render_message(
             locale: locale.code(),
         },
     )?;
-    text::check(&message, code, username)?;
+    text::check_message(&message, code, username)?;
     Ok(message)
 }
 
-/// Whether the reader is whose name it is: the address is proven, or an administrator's choice. To any other
-/// address, a name may be a stranger's, or what a stranger wants somebody to read.
-fn is_known_to_reader(kind: MessageKind, is_verified: bool) -> bool {
+/// A message contains the user's name only if the address is verified or was set by an
+/// administrator. Otherwise anyone could sign up with someone else's address and send them any text
+/// as the name.
+fn may_show_name(kind: MessageKind, is_verified: bool) -> bool {
     match kind {
         MessageKind::AdminCreateUser => true,
-        // Cognito sends second factors to unverified addresses too.
+        // Cognito sends these to unverified addresses too.
         MessageKind::ForgotPassword | MessageKind::Authentication => is_verified,
         MessageKind::SignUp
         | MessageKind::ResendCode
@@ -181,9 +189,10 @@ fn is_known_to_reader(kind: MessageKind, is_verified: bool) -> bool {
     }
 }
 
-/// The page that takes the code. A temporary password or a second factor does not belong into a URL: who has
-/// one is led to the page to sign in at most.
-fn link(config: &Config, kind: MessageKind, user_name: &str, code: &str) -> Option<String> {
+/// Builds the link to the page that accepts the code. A temporary password or a second factor must
+/// not be in a URL: the message with a temporary password links to the sign-in page, and the one
+/// with a second factor has no link.
+fn build_link(config: &Config, kind: MessageKind, user_name: &str, code: &str) -> Option<String> {
     let base = config.link_base_url.as_deref()?.trim_end_matches('/');
     let page = format!("{base}/{}", kind.name().replace('_', "-"));
     match kind {

@@ -1,8 +1,7 @@
 //! The event that Cognito sends and expects back.
 //!
-//! A trigger reads it through tolerant views and edits only `response`: a field, a trigger source or a type
-//! that Cognito adds tomorrow passes through instead of failing a sign-in. What was not edited goes back byte
-//! for byte.
+//! A trigger reads single fields and edits only `response`. All other fields go back byte for byte,
+//! so a field, a trigger source or a type that Cognito adds later cannot make a sign-in fail.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,30 +13,31 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use shared::events::Subject;
 
-/// A refusal or failure. Cognito shows `message` to the person signing in and puts a dot behind it.
+/// A denial or a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TriggerError {
-    /// A stable word for alarms.
+    /// Stable code for the log and for alarms.
     pub error_type: &'static str,
-    /// One safe sentence without a final dot: nothing of the event, of the code or of the cause.
+    /// Cognito shows this to the user and appends a period. One sentence without a final period. It
+    /// contains nothing from the event, from the code or about the cause.
     pub message: &'static str,
 }
 
-/// What a person reads whose event cannot be understood.
+/// Answer if a field of the event cannot be parsed.
 const UNREADABLE: TriggerError =
     TriggerError { error_type: "unreadable_event", message: "Something went wrong, please try again" };
 
 /// An event of any user pool trigger.
 pub struct TriggerEvent {
     raw: Box<RawValue>,
-    /// The top level as it came; empty where the event is no JSON object.
+    /// The top-level fields in their order. Empty if the event is not a JSON object.
     fields: Vec<(String, Box<RawValue>)>,
     request: Value,
     response: Option<Map<String, Value>>,
     traceparent: Option<String>,
 }
 
-/// Without what it holds: an event must not get into a log by way of a `{:?}`.
+/// Shows only the trigger source, so that `{:?}` cannot write personal data to a log.
 impl fmt::Debug for TriggerEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TriggerEvent").field("trigger_source", &self.trigger_source()).finish_non_exhaustive()
@@ -45,12 +45,10 @@ impl fmt::Debug for TriggerEvent {
 }
 
 impl TriggerEvent {
-    /// The event in this JSON document.
     pub fn from_json(json: &str) -> serde_json::Result<Self> {
         serde_json::from_str(json)
     }
 
-    /// The event with the trace context of the invocation.
     pub fn with_traceparent(self, traceparent: Option<String>) -> Self {
         Self { traceparent, ..self }
     }
@@ -60,46 +58,44 @@ impl TriggerEvent {
         self.traceparent.as_deref()
     }
 
-    /// Fails where a part of the event cannot be understood, though it is there: what it says would be taken
-    /// for missing. Half of a surrogate pair is enough for that.
-    pub fn readable(&self) -> Result<(), TriggerError> {
+    /// Fails if a field exists but cannot be parsed, such as a string with half of a surrogate
+    /// pair. The other methods would treat such a field as missing.
+    pub fn check_readable(&self) -> Result<(), TriggerError> {
         let is_readable =
             |(_, raw): &(String, Box<RawValue>)| serde_json::from_str::<Value>(raw.get()).is_ok();
         if self.fields.iter().all(is_readable) { Ok(()) } else { Err(UNREADABLE) }
     }
 
-    /// Which trigger, and what for, such as `PreSignUp_SignUp`.
+    /// The trigger and its cause, such as `PreSignUp_SignUp`.
     pub fn trigger_source(&self) -> String {
         self.text("triggerSource")
     }
 
-    /// The event version: `1`, and for pre-token-generation also `2` and `3`.
+    /// The event version: `1`, or for pre-token-generation also `2` or `3`.
     pub fn version(&self) -> String {
         self.text("version")
     }
 
-    /// The user pool.
     pub fn user_pool_id(&self) -> String {
         self.text("userPoolId")
     }
 
-    /// Cognito's username.
     pub fn user_name(&self) -> String {
         self.text("userName")
     }
 
-    /// The app client.
     pub fn client_id(&self) -> String {
         let context: Value = self.field("callerContext");
         context.get("clientId").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// `request`; null where there is none.
+    /// `request`, or null if it is missing.
     pub fn request(&self) -> &Value {
         &self.request
     }
 
-    /// A user attribute. Cognito sends strings, AWS's own examples also booleans and nulls: null is none.
+    /// A user attribute. Cognito sends strings. The examples in the AWS documentation also have
+    /// booleans and nulls. A null counts as missing.
     pub fn attribute(&self, name: &str) -> Option<Cow<'_, str>> {
         match self.request.get("userAttributes")?.get(name)? {
             Value::String(text) => Some(Cow::Borrowed(text)),
@@ -108,15 +104,15 @@ impl TriggerEvent {
         }
     }
 
-    /// The key under which the user is stored: the `sub`, or where Cognito sends none, the username. What looks
-    /// like another kind of subject is set apart, as it is in events.
+    /// The key of the user in the table: the `sub`, or the username if Cognito sends no `sub`. A
+    /// name that looks like another kind of subject gets a prefix, as in events.
     pub fn sub(&self) -> String {
         let sub = self.attribute("sub").filter(|sub| !sub.is_empty());
         let name = sub.map_or_else(|| self.user_name(), Cow::into_owned);
         Subject::user(&name).to_string()
     }
 
-    /// `response` as it stands: empty where Cognito sent none.
+    /// The current `response`. Empty if Cognito sent none.
     pub fn response(&self) -> Map<String, Value> {
         self.response.clone().unwrap_or_else(|| match self.field("response") {
             Value::Object(response) => response,
@@ -124,12 +120,12 @@ impl TriggerEvent {
         })
     }
 
-    /// Replaces `response`. Nothing else of an event can change.
+    /// Replaces `response`. There is no way to change any other field.
     pub fn set_response(&mut self, response: Map<String, Value>) {
         self.response = Some(response);
     }
 
-    /// The first field of this name, as JSON; null where there is none.
+    /// The first field with this name, or null if there is none.
     fn field(&self, name: &str) -> Value {
         let raw = self.fields.iter().find(|(field, _)| field == name);
         raw.and_then(|(_, raw)| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
@@ -138,7 +134,7 @@ impl TriggerEvent {
     fn text(&self, name: &str) -> String {
         match self.field(name) {
             Value::String(text) => text,
-            // AWS's own examples write the version as a number.
+            // The examples in the AWS documentation have the version as a number.
             Value::Number(number) => number.to_string(),
             _ => String::new(),
         }
@@ -148,7 +144,7 @@ impl TriggerEvent {
 impl<'de> Deserialize<'de> for TriggerEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        // No object: no trigger knows what to do with it, and it goes back as it is.
+        // An event that is not an object has no fields. The triggers return it unchanged.
         let Fields(fields) = serde_json::from_str(raw.get()).unwrap_or_default();
         let mut event = Self { raw, fields, request: Value::Null, response: None, traceparent: None };
         event.request = event.field("request");
@@ -168,7 +164,7 @@ impl Serialize for TriggerEvent {
     }
 }
 
-/// An object's fields in their order.
+/// The fields of an object in their order.
 #[derive(Default)]
 struct Fields(Vec<(String, Box<RawValue>)>);
 
@@ -201,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_edited_goes_back_byte_for_byte() {
+    fn unedited_fields_go_back_byte_for_byte() {
         let json = r#"{"b" : 1.0e2,"new":{"z":1, "a":[ ]},  "response":{"x":null},"request":{}}"#;
         let mut event = TriggerEvent::from_json(json).unwrap();
         assert_eq!(serde_json::to_string(&event).unwrap(), json);
@@ -211,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_and_cannot_be_understood_is_not_taken_for_missing() {
+    fn unparsable_field_is_an_error_and_does_not_count_as_missing() {
         let event =
             TriggerEvent::from_json(r#"{"request": {"userAttributes": {"name": "\ud800"}}}"#).unwrap();
-        assert_eq!(event.readable(), Err(UNREADABLE));
+        assert_eq!(event.check_readable(), Err(UNREADABLE));
     }
 
     #[test]
-    fn views_are_tolerant() {
+    fn unexpected_types_count_as_missing() {
         for json in [
             "null",
             "[]",

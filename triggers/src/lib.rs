@@ -1,17 +1,19 @@
-//! The five Cognito triggers. Each module holds one trigger: its `Config`, its `Deps`, and `handle`, the very
-//! function that Lambda, the tests and `replay local` call.
+//! The five Cognito triggers. Each trigger is one module with its `Deps` and its `handle`. Lambda,
+//! the tests and the sandbox all call the same `handle`.
 //!
-//! - [`pre_sign_up`]: may this e-mail domain sign up?
-//! - [`post_confirmation`]: write the profile
-//! - [`pre_authentication`]: is a suspension in force?
-//! - [`pre_token_generation`]: is a suspension in force? Which groups and claims go into the token?
-//! - [`custom_message`]: word the e-mail or SMS
+//! - [`pre_sign_up`] decides by the email domain who may sign up.
+//! - [`post_confirmation`] writes the profile of a confirmed user.
+//! - [`pre_authentication`] denies a sign-in while a suspension is in force.
+//! - [`pre_token_generation`] denies a token while a suspension is in force, and puts groups and
+//!   claims into the token.
+//! - [`custom_message`] renders the email or SMS.
 //!
-//! and what they have in common:
+//! The triggers share these modules:
 //!
-//! - [`event`]: the event that Cognito sends, and the rule that only `response` changes
-//! - [`publisher`]: telling the user-events queue, without ever deciding a sign-in by it
-//! - [`mod@run`]: the Lambda loop, in which every error and panic becomes a safe sentence
+//! - [`event`]: the event from Cognito, of which only `response` can change
+//! - [`publisher`]: publishes events to the queue user-events
+//! - [`mod@sign_in`]: the decision whether a user may sign in
+//! - [`mod@run`]: the Lambda loop, which turns errors and panics into safe messages
 
 pub mod custom_message;
 pub mod event;

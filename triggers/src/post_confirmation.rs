@@ -1,15 +1,16 @@
-//! post-confirmation: writes the profile, and says that the user is there.
+//! post-confirmation: writes the profile of a confirmed user and publishes `user.confirmed`.
 
 use futures_util::future::join;
 use shared::config::ConfigError;
 use shared::events::{Confirmed, Data, Empty, Event, Subject, confirmation_id};
 use shared::function_context::FunctionContext;
+use shared::metric::Metric;
 use shared::store::{Profile, Store};
 use shared::telemetry::chain;
 
 use crate::{EventPublisher, TriggerError, TriggerEvent};
 
-/// What the trigger works with.
+/// Dependencies of the trigger.
 pub struct Deps {
     store: Store,
     publisher: EventPublisher,
@@ -21,46 +22,48 @@ impl Deps {
         Ok(Self { store: function.store()?, publisher: EventPublisher::from_function(function)? })
     }
 
-    /// Opens the connections.
+    /// Opens the connections to DynamoDB and SQS.
     pub async fn warm_up(&self) {
         join(self.store.warm_up(), self.publisher.warm_up()).await;
     }
 }
 
-/// Answers whatever happens: the user is confirmed by now, and Cognito does not try again. Where the profile
-/// could not be written, user-stats writes it from the event; where that is lost too, the next token sends it
-/// anew.
+/// Always accepts a readable event: the user is confirmed by now, and Cognito does not retry.
+///
+/// If the profile cannot be written, user-stats writes it from the event. If the event cannot be
+/// published either, pre-token-generation publishes it again at the user's next token.
 pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
-    event.readable()?;
+    event.check_readable()?;
     let Deps { store, publisher } = deps;
     match event.trigger_source().as_str() {
         "PostConfirmation_ConfirmSignUp" => {
-            let report = confirmation(publisher, &event);
+            let confirmation = build_confirmation(publisher, &event);
             let write = async {
-                let Data::Confirmed(confirmed) = report.data.clone() else { return };
-                let profile = Profile { sub: event.sub(), confirmed, created_at: report.time };
+                let Data::Confirmed(confirmed) = confirmation.data.clone() else { return };
+                let profile = Profile { sub: event.sub(), confirmed, created_at: confirmation.time };
                 if let Err(error) = store.write_profile(&profile).await {
                     tracing::error!(
                         error_type = "store",
                         cause = chain(&error),
                         "the profile was not written"
                     );
-                    publisher.count("ProfileWriteFailures", "store_error");
+                    publisher.count(Metric::ProfileWriteFailures, "store_error");
                 }
             };
-            join(write, publisher.send(report.clone())).await;
+            join(write, publisher.publish(confirmation.clone())).await;
         }
         "PostConfirmation_ConfirmForgotPassword" => {
             let subject = Subject::user(&event.sub());
-            publisher.send(publisher.event(&event, subject, Data::PasswordReset(Empty {}))).await;
+            publisher.publish(publisher.build_event(&event, subject, Data::PasswordReset(Empty {}))).await;
         }
         _ => {}
     }
     Ok(event)
 }
 
-/// The event `user.confirmed` for the user whom Cognito's event is about: one id however often it is said.
-pub fn confirmation(publisher: &EventPublisher, event: &TriggerEvent) -> Event {
+/// Builds `user.confirmed` for the user of a trigger event. A user's confirmation always has the
+/// same id, so that it counts once however often it is published.
+pub fn build_confirmation(publisher: &EventPublisher, event: &TriggerEvent) -> Event {
     let attribute = |name: &str| event.attribute(name).map(|value| value.into_owned());
     let sub = event.sub();
     let confirmed = Confirmed {
@@ -70,6 +73,6 @@ pub fn confirmation(publisher: &EventPublisher, event: &TriggerEvent) -> Event {
         name: attribute("name"),
     };
     publisher
-        .event(event, Subject::user(&sub), Data::Confirmed(confirmed))
+        .build_event(event, Subject::user(&sub), Data::Confirmed(confirmed))
         .with_id(confirmation_id(&event.user_pool_id(), &sub))
 }

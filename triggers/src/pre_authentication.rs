@@ -1,19 +1,21 @@
-//! pre-authentication: is a suspension in force?
+//! pre-authentication: denies a sign-in while a suspension is in force.
 
 use futures_util::future::join;
 use serde_json::Value;
 use shared::config::ConfigError;
 use shared::events::{AttemptFlow, ClaimedByClient, Data, SignInAttempted, SignInOutcome, Subject};
 use shared::function_context::FunctionContext;
+use shared::metric::Metric;
 use shared::store::Store;
 
-use crate::sign_in::{DENIED, OnStoreError, Verdict, decide};
+use crate::sign_in::{DENIED, OnStoreError, SignInDecision, decide};
 use crate::{EventPublisher, TriggerError, TriggerEvent};
 
-/// A client may claim anything; this many characters of it are kept.
+/// Limit for each text that a client sends about itself. The client can send any text, so the rest
+/// is cut off.
 const MAX_CLAIM_CHARS: usize = 256;
 
-/// What the trigger works with.
+/// Dependencies of the trigger.
 pub struct Deps {
     on_store_error: OnStoreError,
     store: Store,
@@ -30,49 +32,52 @@ impl Deps {
         })
     }
 
-    /// Opens the connections.
+    /// Opens the connections to DynamoDB and SQS.
     pub async fn warm_up(&self) {
         join(self.store.warm_up(), self.publisher.warm_up()).await;
     }
 }
 
-/// Denies where a suspension is in force. A user whom the pool does not know takes the same path with the same calls,
-/// so that nobody can tell.
+/// Denies the sign-in while a suspension is in force, and publishes the attempt.
+///
+/// A user who is not in the pool causes the same AWS calls as one who is, so that a client cannot
+/// find out which users exist.
 pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
-    event.readable()?;
-    // Whatever else Cognito may ask it for tomorrow, a suspension is a suspension.
+    event.check_readable()?;
+    // A source that Cognito adds later must not bypass a suspension.
     if !event.trigger_source().starts_with("PreAuthentication_") {
         return Ok(event);
     }
     let Deps { on_store_error, store, publisher } = deps;
     let sub = event.sub();
-    let (verdict, reason) = decide(store, publisher, &sub, *on_store_error).await;
-    let denied = verdict == Verdict::Denied;
+    let SignInDecision { outcome, reason, .. } = decide(store, publisher, &sub, *on_store_error).await;
 
     let attempt = SignInAttempted {
         flow: AttemptFlow::PreAuthentication,
-        outcome: if denied { SignInOutcome::Denied } else { SignInOutcome::Allowed },
-        reason: reason.to_owned(),
-        claimed_by_client: claimed(event.request().get("validationData")),
+        outcome,
+        reason: reason.code().to_owned(),
+        claimed_by_client: claimed_by_client(event.request().get("validationData")),
     };
-    let unknown = event.request().get("userNotFound").is_some_and(|flag| *flag == Value::Bool(true));
-    let subject = if unknown { Subject::Unknown } else { Subject::user(&sub) };
-    let report = publisher.event(&event, subject, Data::SignInAttempted(attempt));
-    publisher.send(report).await;
-    if denied {
-        publisher.count("SignInsDenied", reason);
-        return Err(DENIED);
+    let is_unknown_user = event.request().get("userNotFound").is_some_and(|flag| *flag == Value::Bool(true));
+    let subject = if is_unknown_user { Subject::Unknown } else { Subject::user(&sub) };
+    publisher.publish(publisher.build_event(&event, subject, Data::SignInAttempted(attempt))).await;
+    match outcome {
+        SignInOutcome::Allowed => Ok(event),
+        SignInOutcome::Denied => {
+            publisher.count(Metric::SignInsDenied, reason.code());
+            Err(DENIED)
+        }
     }
-    Ok(event)
 }
 
-/// What the client says of itself: Cognito hands the ClientMetadata of InitiateAuth over as `validationData`.
-fn claimed(validation_data: Option<&Value>) -> Option<ClaimedByClient> {
+/// Reads what the client sends about itself. Cognito passes the ClientMetadata of InitiateAuth as
+/// `validationData`.
+fn claimed_by_client(validation_data: Option<&Value>) -> Option<ClaimedByClient> {
     let claim = |name: &str| {
         let text = validation_data?.get(name)?.as_str()?;
         let text: String = text.chars().filter(|c| !c.is_control()).take(MAX_CLAIM_CHARS).collect();
         Some(text).filter(|text| !text.is_empty())
     };
-    let claimed = ClaimedByClient { ip: claim("ip"), user_agent: claim("userAgent") };
-    (claimed != ClaimedByClient::default()).then_some(claimed)
+    let claims = ClaimedByClient { ip: claim("ip"), user_agent: claim("userAgent") };
+    (claims != ClaimedByClient::default()).then_some(claims)
 }

@@ -1,9 +1,10 @@
-//! pre-sign-up: may this e-mail domain sign up?
+//! pre-sign-up: decides by the email domain who may sign up.
 
 use serde_json::Value;
 use shared::config::ConfigError;
 use shared::events::{Data, SignUpAttempted, SignUpChannel, SignUpOutcome, Subject};
 use shared::function_context::FunctionContext;
+use shared::metric::Metric;
 
 use crate::{EventPublisher, TriggerError, TriggerEvent};
 
@@ -13,7 +14,7 @@ pub mod policy;
 pub use policy::Policy;
 use policy::SignUp;
 
-/// What the trigger works with.
+/// Dependencies of the trigger.
 pub struct Deps {
     policy: Policy,
     publisher: EventPublisher,
@@ -28,46 +29,47 @@ impl Deps {
         })
     }
 
-    /// Opens the connections.
+    /// Opens the connection to SQS.
     pub async fn warm_up(&self) {
         self.publisher.warm_up().await;
     }
 }
 
-/// What a refused person reads, whatever the reason: a list of domains is nobody's business.
-const DENIED: TriggerError = TriggerError {
-    error_type: "sign_up_denied",
-    message: "Sign-up is not possible with this e-mail address",
-};
+/// The user sees this message whatever the reason, so it does not reveal the domain lists.
+const DENIED: TriggerError =
+    TriggerError { error_type: "sign_up_denied", message: "Sign-up is not possible with this email address" };
 
-/// Decides by the policy, reports, and for a trusted domain confirms and verifies where the operator said so.
+/// Applies the policy and publishes the attempt. For a trusted domain, it also confirms the user
+/// and verifies the address if `TRUSTED_DOMAINS_SKIP_VERIFICATION` is set.
 pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
-    event.readable()?;
+    event.check_readable()?;
     let channel = match event.trigger_source().as_str() {
         "PreSignUp_SignUp" => SignUpChannel::SelfService,
         "PreSignUp_AdminCreateUser" => SignUpChannel::Admin,
         "PreSignUp_ExternalProvider" => SignUpChannel::External,
-        // A door that Cognito adds tomorrow is no way around the policy.
+        // A source that Cognito adds later must not bypass the policy.
         source if source.starts_with("PreSignUp_") => SignUpChannel::Other,
         _ => return Ok(event),
     };
+    let Deps { policy, publisher } = deps;
     let (email, user_name) = (event.attribute("email"), event.user_name());
-    let decision = deps.policy.decide(&SignUp { channel, email: email.as_deref(), user_name: &user_name });
+    let decision = policy.decide(&SignUp { channel, email: email.as_deref(), user_name: &user_name });
 
-    let attempt = SignUpAttempted { outcome: decision.outcome, reason: decision.reason.to_owned(), channel };
+    let attempt =
+        SignUpAttempted { outcome: decision.outcome, reason: decision.reason.code().to_owned(), channel };
     let subject = Subject::Domain(decision.domain);
-    let report = deps.publisher.event(&event, subject, Data::SignUpAttempted(attempt));
-    deps.publisher.send(report).await;
+    publisher.publish(publisher.build_event(&event, subject, Data::SignUpAttempted(attempt))).await;
     match decision.outcome {
         SignUpOutcome::Denied => {
-            deps.publisher.count("SignUpsDenied", decision.reason);
+            publisher.count(Metric::SignUpsDenied, decision.reason.code());
             Err(DENIED)
         }
         SignUpOutcome::Allowed => Ok(event),
         SignUpOutcome::AutoConfirmed => {
             let mut response = event.response();
             response.insert("autoConfirmUser".to_owned(), Value::Bool(true));
-            // Only a sign-up with a valid address gets here; without one Cognito would fail.
+            // Cognito fails if this is set for a user without an email address. The policy
+            // auto-confirms only users with a valid address.
             response.insert("autoVerifyEmail".to_owned(), Value::Bool(true));
             event.set_response(response);
             Ok(event)

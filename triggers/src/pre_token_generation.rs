@@ -1,4 +1,5 @@
-//! pre-token-generation: is a suspension in force? Which groups and claims go into the token?
+//! pre-token-generation: denies a token while a suspension is in force, and puts groups and claims
+//! into the token.
 
 use futures_util::future::join;
 use serde_json::{Map, Value, json};
@@ -8,11 +9,12 @@ use shared::events::{
     TokenRefreshed,
 };
 use shared::function_context::FunctionContext;
+use shared::metric::Metric;
 use shared::queues::Queue;
 use shared::store::Store;
 
-use crate::post_confirmation::confirmation;
-use crate::sign_in::{DENIED, OnStoreError, Verdict, decide};
+use crate::post_confirmation::build_confirmation;
+use crate::sign_in::{DENIED, OnStoreError, decide};
 use crate::{EventPublisher, TriggerError, TriggerEvent};
 
 pub mod claims;
@@ -21,7 +23,7 @@ pub mod groups;
 use claims::TokenClaims;
 use groups::{GroupConfiguration, GroupRules, MappedGroups};
 
-/// What the trigger works with.
+/// Dependencies of the trigger.
 pub struct Deps {
     rules: GroupRules,
     claims: TokenClaims,
@@ -49,53 +51,59 @@ impl Deps {
         })
     }
 
-    /// Opens the connections.
+    /// Opens the connections to DynamoDB and SQS.
     pub async fn warm_up(&self) {
         join(self.store.warm_up(), self.publisher.warm_up()).await;
     }
 }
 
-/// Denies where a suspension is in force; else maps groups, adds claims, and reports the new token.
+/// Denies the token while a suspension is in force. Otherwise maps groups, adds claims and
+/// publishes what happened.
 pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
-    event.readable()?;
+    event.check_readable()?;
     let flow = match event.trigger_source().as_str() {
         "TokenGeneration_HostedAuth" => AttemptFlow::Hosted,
-        // Also a refresh through GetTokensFromRefreshToken: Cognito does not tell them apart.
+        // Also a refresh through GetTokensFromRefreshToken, which Cognito sends with the same
+        // source.
         "TokenGeneration_Authentication" => AttemptFlow::Password,
         "TokenGeneration_NewPasswordChallenge" => AttemptFlow::NewPassword,
         "TokenGeneration_AuthenticateDevice" => AttemptFlow::Device,
         "TokenGeneration_RefreshTokens" => AttemptFlow::Refresh,
         "TokenGeneration_ClientCredentials" => return Ok(event),
-        // A way that Cognito adds tomorrow is no way around a suspension; without a user there is nothing to decide.
+        // A source that Cognito adds later must not bypass a suspension. Without a user there is
+        // nothing to decide.
         source if source.starts_with("TokenGeneration_") && !event.sub().is_empty() => AttemptFlow::Other,
         _ => return Ok(event),
     };
     let Deps { store, publisher, .. } = deps;
     let sub = event.sub();
     let subject = Subject::user(&sub);
-    let (verdict, reason) = decide(store, publisher, &sub, deps.on_store_error).await;
-    let profile = match verdict {
-        Verdict::Allowed(profile) => profile,
-        Verdict::Denied => {
-            let outcome = SignInOutcome::Denied;
-            let attempt =
-                SignInAttempted { flow, outcome, reason: reason.to_owned(), claimed_by_client: None };
-            publisher.send(publisher.event(&event, subject, Data::SignInAttempted(attempt))).await;
-            publisher.count("SignInsDenied", reason);
-            return Err(DENIED);
-        }
-    };
+    let decision = decide(store, publisher, &sub, deps.on_store_error).await;
+    if decision.outcome == SignInOutcome::Denied {
+        let reason = decision.reason.code();
+        let attempt = SignInAttempted {
+            flow,
+            outcome: decision.outcome,
+            reason: reason.to_owned(),
+            claimed_by_client: None,
+        };
+        publisher.publish(publisher.build_event(&event, subject, Data::SignInAttempted(attempt))).await;
+        publisher.count(Metric::SignInsDenied, reason);
+        return Err(DENIED);
+    }
 
     let sent = GroupConfiguration::from_request(event.request());
     let mapped = deps.rules.map(&sent, &event);
-    // Where the store failed, no group is added: the suspension may say otherwise. What the rules take away goes all the same.
-    let mapped = if profile.is_some() { mapped } else { mapped.without_additions(&sent) };
-    let mut reports = vec![publisher.event(&event, subject.clone(), issued(flow, &event, &mapped))];
+    // If the profile could not be read, the user may be suspended: add no group. Removals still
+    // apply.
+    let mapped = if decision.profile.is_some() { mapped } else { mapped.without_additions(&sent) };
+    let mut events =
+        vec![publisher.build_event(&event, subject.clone(), token_issued(flow, &event, &mapped))];
     let is_user = event.attribute("sub").is_some() || flow != AttemptFlow::Other;
-    if is_user && profile.is_some_and(|profile| !profile.exists) {
-        reports.push(confirmation(publisher, &event));
+    if is_user && decision.profile.is_some_and(|profile| !profile.exists) {
+        events.push(build_confirmation(publisher, &event));
     }
-    let memberships = async {
+    let publish_memberships = async {
         if let Some(queue) = deps.group_memberships.as_ref().filter(|_| mapped.changes_membership()) {
             let data = GroupsMapped {
                 user_pool_id: event.user_pool_id(),
@@ -103,17 +111,17 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
                 add: mapped.add.clone(),
                 remove: mapped.remove.clone(),
             };
-            let report = publisher.event(&event, subject, Data::GroupsMapped(data));
-            publisher.send_to(queue, report).await;
+            let groups_mapped = publisher.build_event(&event, subject, Data::GroupsMapped(data));
+            publisher.publish_to(queue, groups_mapped).await;
         }
     };
-    tokio::join!(publisher.send_all(reports), memberships);
+    tokio::join!(publisher.publish_all(events), publish_memberships);
     set_response(&mut event, &sent, &mapped, &deps.claims);
     Ok(event)
 }
 
-/// What is to be told about the new token.
-fn issued(flow: AttemptFlow, event: &TriggerEvent, mapped: &MappedGroups) -> Data {
+/// Event data for the new token.
+fn token_issued(flow: AttemptFlow, event: &TriggerEvent, mapped: &MappedGroups) -> Data {
     let flow = match flow {
         AttemptFlow::Refresh => return Data::TokenRefreshed(TokenRefreshed { client_id: event.client_id() }),
         AttemptFlow::Hosted => SignInFlow::Hosted,
@@ -125,9 +133,10 @@ fn issued(flow: AttemptFlow, event: &TriggerEvent, mapped: &MappedGroups) -> Dat
     Data::SignedIn(SignedIn { flow, client_id: event.client_id(), groups: mapped.groups.clone() })
 }
 
-/// Writes what changed into `response`; leaves it alone where nothing did. An override always names all groups,
-/// also where they stay as they are: an empty one would take every group away, and AWS does not say what a
-/// missing one does.
+/// Writes the groups and claims into `response` if they change anything.
+///
+/// An override always lists all groups, even if none changes. An empty list would remove every
+/// group, and AWS does not document what a missing list does.
 fn set_response(
     event: &mut TriggerEvent,
     sent: &GroupConfiguration,
@@ -151,7 +160,7 @@ fn set_response(
         );
     }
     if details != before || mapped.configuration.is_some() {
-        // Of groups that cannot be understood, an override would say that there are none.
+        // If Cognito sent groups in an unknown format, an override would remove them: send none.
         let groups_sent = event.request().get("groupConfiguration").unwrap_or(&Value::Null);
         if mapped.configuration.is_some() || groups_sent.is_object() || groups_sent.is_null() {
             let groups = mapped.configuration.as_ref().unwrap_or(sent);
@@ -159,7 +168,7 @@ fn set_response(
         }
 
         if first_version {
-            // The full shape that AWS documents.
+            // AWS documents the override with all three fields.
             details.entry("claimsToAddOrOverride").or_insert_with(|| json!({}));
             details.entry("claimsToSuppress").or_insert_with(|| json!([]));
         }

@@ -1,80 +1,87 @@
-//! Telling the user-events queue what happened. Sending never decides a sign-in: where SQS fails, the event
-//! goes to the log, from which `replay recover` brings it back.
+//! Publishes events to the queue user-events.
+//!
+//! A failed SQS send never blocks a sign-in. The complete event goes to the log as an unsent event,
+//! and `replay recover` publishes it from there.
 
+use std::error::Error;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::config::ConfigError;
 use shared::events::{Data, Event, Subject, pool_source};
 use shared::function_context::FunctionContext;
+use shared::metric::Metric;
 use shared::queues::{Message, Queue};
 use shared::telemetry::{Metrics, log_unsent_event};
 use shared::time::Clock;
 
 use crate::TriggerEvent;
 
-/// Sends events, tells the time and counts: what every trigger needs.
+/// Publishes events and counts metrics. Every trigger has one.
 #[derive(Clone)]
 pub struct EventPublisher {
-    queue: Queue,
+    user_events: Queue,
     clock: Clock,
     metrics: Metrics,
 }
 
 impl EventPublisher {
-    /// Reports to the queue USER_EVENTS_QUEUE_URL.
+    /// Publisher for the queue USER_EVENTS_QUEUE_URL.
     pub fn from_function(function: &FunctionContext) -> Result<Self, ConfigError> {
-        let queue = function.queue("USER_EVENTS_QUEUE_URL")?;
-        Ok(Self { queue, clock: function.clock.clone(), metrics: function.metrics.clone() })
+        let user_events = function.queue("USER_EVENTS_QUEUE_URL")?;
+        Ok(Self { user_events, clock: function.clock.clone(), metrics: function.metrics.clone() })
     }
 
     /// Opens the connection to SQS.
     pub async fn warm_up(&self) {
-        self.queue.warm_up().await;
+        self.user_events.warm_up().await;
     }
 
-    /// The current time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Counts one `name`, by a reason from a closed list.
-    pub fn count(&self, name: &str, reason: &str) {
-        self.metrics.count_by(Some(("reason", reason)), &[(name, 1)]);
+    /// Adds one to a metric. `reason` is a code from a fixed list, because CloudWatch keeps and
+    /// charges for each of its values as a separate metric.
+    pub fn count(&self, metric: Metric, reason: &'static str) {
+        self.metrics.count_by(Some(("reason", reason)), &[(metric, 1)]);
     }
 
-    /// An event about `subject` that follows from what Cognito sent.
-    pub fn event(&self, cause: &TriggerEvent, subject: Subject, data: Data) -> Event {
+    /// Builds an event about `subject`. The user pool and the trace context come from `cause`.
+    pub fn build_event(&self, cause: &TriggerEvent, subject: Subject, data: Data) -> Event {
         let event = Event::new(pool_source(&cause.user_pool_id()), subject, self.now(), data);
         Event { traceparent: cause.traceparent().map(str::to_owned), ..event }
     }
 
-    /// Sends one event to the user-events queue.
-    pub async fn send(&self, event: Event) {
-        self.send_to(&self.queue, event).await;
+    /// Publishes an event to user-events.
+    pub async fn publish(&self, event: Event) {
+        self.publish_to(&self.user_events, event).await;
     }
 
-    /// Sends one event to another queue.
-    pub async fn send_to(&self, queue: &Queue, event: Event) {
+    /// Publishes an event to another queue.
+    pub async fn publish_to(&self, queue: &Queue, event: Event) {
         if let Err(error) = queue.send(&event).await {
-            log_unsent_event(&event, &error);
-            self.metrics.count(&[("UnsentEvents", 1)]);
+            self.record_unsent(&event, &error);
         }
     }
 
-    /// Sends events to the user-events queue in one call.
-    pub async fn send_all(&self, mut events: Vec<Event>) {
+    /// Publishes events to user-events in one call.
+    pub async fn publish_all(&self, mut events: Vec<Event>) {
         if events.len() == 1 {
-            return self.send(events.remove(0)).await;
+            return self.publish(events.remove(0)).await;
         }
-        // One call, which has a time-out of its own.
         let messages = events.iter().map(Message::from).collect();
-        let accepted = self.queue.send_batch(messages, Duration::MAX).await;
+        // The SDK's own timeout ends the call.
+        let accepted = self.user_events.send_batch(messages, Duration::MAX).await;
         for (event, accepted) in events.iter().zip(accepted) {
             if !accepted {
-                log_unsent_event(event, &std::io::Error::other("SQS did not accept the message"));
-                self.metrics.count(&[("UnsentEvents", 1)]);
+                self.record_unsent(event, &std::io::Error::other("SQS did not accept the message"));
             }
         }
+    }
+
+    fn record_unsent(&self, event: &Event, cause: &(dyn Error + 'static)) {
+        log_unsent_event(event, cause);
+        self.metrics.count(&[(Metric::UnsentEvents, 1)]);
     }
 }

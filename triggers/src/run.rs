@@ -1,4 +1,4 @@
-//! The Lambda loop around a trigger.
+//! The Lambda loop that runs a trigger.
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -8,29 +8,31 @@ use futures_util::FutureExt;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use shared::config::ConfigError;
 use shared::function_context::FunctionContext;
+use shared::function_id::FunctionId;
 
 use crate::{TriggerError, TriggerEvent};
 
-/// Opening connections is given up after this time.
+/// Maximum time that startup waits for the connections.
 const WARM_UP: Duration = Duration::from_millis(200);
 
-/// What a person signing in reads when a trigger panics.
+/// Answer if a trigger panics.
 const PANIC: TriggerError =
     TriggerError { error_type: "panic", message: "Something went wrong, please try again" };
 
-/// Runs the trigger `name` until Lambda stops it: builds its dependencies, opens its connections, and handles
-/// events. A configuration mistake ends the start with the variable's name.
+/// Runs a trigger until Lambda stops it: builds its dependencies, opens its connections and handles
+/// events. A missing or invalid variable stops startup with an error that names the variable.
 pub async fn run<D>(
-    name: &'static str,
+    id: FunctionId,
     build: impl FnOnce(&FunctionContext) -> Result<D, ConfigError>,
     warm_up: impl AsyncFnOnce(&D),
     handle: impl AsyncFn(&D, TriggerEvent) -> Result<TriggerEvent, TriggerError>,
 ) -> ExitCode {
-    let deps = match FunctionContext::start(name, shared::aws::for_trigger, build) {
+    let deps = match FunctionContext::start(id, shared::aws::for_trigger, build) {
         Ok(deps) => deps,
         Err(code) => return code,
     };
-    // Where AWS hangs, the first event must not pay for it: a call takes its own time-outs, and this comes on top.
+    // If AWS hangs, each call of the first event waits for its own timeout. The time for warming up
+    // comes on top, so it is short.
     let _ = tokio::time::timeout(WARM_UP, warm_up(&deps)).await;
     let (deps, handle) = (&deps, &handle);
     let service = service_fn(async |event: LambdaEvent<TriggerEvent>| {
@@ -47,7 +49,8 @@ pub async fn run<D>(
     }
 }
 
-/// The answer to Lambda, in which nothing unsafe can stand, whatever happens in `handling`.
+/// Turns the result into an answer for Lambda. A panic becomes [`PANIC`], so that its message,
+/// which could quote personal data, does not reach the user.
 async fn answer(
     handling: impl Future<Output = Result<TriggerEvent, TriggerError>>,
 ) -> Result<TriggerEvent, Diagnostic> {
@@ -58,7 +61,7 @@ async fn answer(
     })
 }
 
-/// W3C trace context from X-Ray's header, `Root=1-<8>-<24>;Parent=<16>;Sampled=1`.
+/// Builds a W3C trace context from the X-Ray header `Root=1-<8>-<24>;Parent=<16>;Sampled=1`.
 fn traceparent(context: &Context) -> Option<String> {
     let header = context.xray_trace_id.as_deref()?;
     let part =
@@ -76,17 +79,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_trace_context_follows_from_x_ray_s_header() {
+    fn trace_context_is_built_from_the_x_ray_header() {
         let mut context = Context::default();
-        let mut given = |header: &str| {
+        let mut traceparent_of = |header: &str| {
             context.xray_trace_id = Some(header.to_owned());
             traceparent(&context)
         };
         assert_eq!(
-            given("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1").as_deref(),
+            traceparent_of("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1")
+                .as_deref(),
             Some("00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01")
         );
-        assert_eq!(given("Root=1-5759e988-bd862e3fe1be46a994272793"), None);
-        assert_eq!(given("anything"), None);
+        assert_eq!(traceparent_of("Root=1-5759e988-bd862e3fe1be46a994272793"), None);
+        assert_eq!(traceparent_of("anything"), None);
     }
 }

@@ -1,57 +1,87 @@
-//! May this user sign in? Asked by pre-authentication, and again by pre-token-generation, because Cognito
-//! skips pre-authentication on a refresh and on the first sign-in through an identity provider.
+//! Decides whether a user may sign in.
+//!
+//! pre-authentication and pre-token-generation both decide, because Cognito skips
+//! pre-authentication on a token refresh and on the first sign-in through an identity provider.
 
 use shared::config::{ConfigError, Environment};
+use shared::events::SignInOutcome;
 use shared::store::{ProfileState, Store};
 use shared::telemetry::chain;
 
 use crate::{EventPublisher, TriggerError};
 
-/// What to do where the store cannot be asked: ON_STORE_ERROR.
+/// ON_STORE_ERROR: what happens to sign-ins while the table cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStoreError {
-    /// Let nobody in.
+    /// No user can sign in.
     Deny,
-    /// Let everybody in, suspended users too.
+    /// All users can sign in, including suspended users.
     Allow,
 }
 
 impl OnStoreError {
-    /// Reads ON_STORE_ERROR.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         environment.choice("ON_STORE_ERROR", Self::Deny, &[("deny", Self::Deny), ("allow", Self::Allow)])
     }
 }
 
-/// What a refused user reads, whatever the reason.
+/// The user sees this message whatever the reason, so it does not reveal a suspension.
 pub const DENIED: TriggerError =
     TriggerError { error_type: "sign_in_denied", message: "Sign-in is not possible, please contact support" };
 
-/// The answer to the question.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
-    /// Yes; with what the profile says, where the store could be asked.
-    Allowed(Option<ProfileState>),
-    /// No.
-    Denied,
+/// Why a sign-in was allowed or denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInReason {
+    Suspended,
+    NotSuspended,
+    /// The suspension could not be read, or is in the table but invalid.
+    StoreError,
 }
 
-/// A verdict with its reason, a stable word.
-pub type Reasoned = (Verdict, &'static str);
+impl SignInReason {
+    /// Stable code for events and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Suspended => "suspended",
+            Self::NotSuspended => "not_suspended",
+            Self::StoreError => "store_error",
+        }
+    }
+}
 
-/// Decides with one consistent read.
-pub async fn decide(store: &Store, publisher: &EventPublisher, sub: &str, on_store_error: OnStoreError) -> Reasoned {
-    match store.profile_state(sub).await {
-        Ok(profile) if profile.suspension.is_in_force(publisher.now()) => (Verdict::Denied, "suspended"),
-        Ok(profile) => (Verdict::Allowed(Some(profile)), "not_suspended"),
+#[derive(Clone, Debug, PartialEq)]
+pub struct SignInDecision {
+    pub outcome: SignInOutcome,
+    pub reason: SignInReason,
+    /// `None` if the profile could not be read.
+    pub profile: Option<ProfileState>,
+}
+
+/// Decides with one consistent read of the profile.
+pub async fn decide(
+    store: &Store,
+    publisher: &EventPublisher,
+    sub: &str,
+    on_store_error: OnStoreError,
+) -> SignInDecision {
+    match store.read_profile_state(sub).await {
+        Ok(profile) => {
+            let (outcome, reason) = if profile.suspension.is_in_force(publisher.now()) {
+                (SignInOutcome::Denied, SignInReason::Suspended)
+            } else {
+                (SignInOutcome::Allowed, SignInReason::NotSuspended)
+            };
+            SignInDecision { outcome, reason, profile: Some(profile) }
+        }
         Err(error) => {
             tracing::error!(error_type = "store", cause = chain(&error), "the suspension could not be read");
-            match on_store_error {
-                // A suspension that is there and cannot be understood is still a suspension.
-                _ if error.is_unreadable() => (Verdict::Denied, "store_error"),
-                OnStoreError::Deny => (Verdict::Denied, "store_error"),
-                OnStoreError::Allow => (Verdict::Allowed(None), "store_error"),
-            }
+            let outcome = match on_store_error {
+                // The item exists and is invalid: it may be a suspension, so it denies.
+                _ if error.is_unreadable() => SignInOutcome::Denied,
+                OnStoreError::Deny => SignInOutcome::Denied,
+                OnStoreError::Allow => SignInOutcome::Allowed,
+            };
+            SignInDecision { outcome, reason: SignInReason::StoreError, profile: None }
         }
     }
 }

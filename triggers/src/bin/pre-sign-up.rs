@@ -1,10 +1,11 @@
-//! The Lambda function of the trigger pre-sign-up.
+//! Lambda function of the trigger pre-sign-up.
 
 use std::process::ExitCode;
 
+use shared::function_id::FunctionId;
 use triggers::pre_sign_up::{Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    triggers::run("pre-sign-up", Deps::new, Deps::warm_up, handle).await
+    triggers::run(FunctionId::PreSignUp, Deps::new, Deps::warm_up, handle).await
 }

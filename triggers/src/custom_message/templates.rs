@@ -1,23 +1,24 @@
-//! The templates, compiled in: `triggers/templates/<locale>/<kind>.html`, each with a subject, an SMS text and
-//! an e-mail. To change a wording, change its file; a mistake in it fails the build.
+//! The message templates `triggers/templates/<locale>/<kind>.html`, compiled into the binary. Each
+//! has a subject, an SMS text and an email. To change a text, edit its file. A mistake in a
+//! template fails the build.
 
 use askama::Template;
 use shared::events::MessageKind;
 
+use super::error::RenderError;
+
 /// The texts of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The e-mail's subject, in one line.
+    /// The subject of the email, on one line.
     pub subject: String,
-    /// The e-mail, in HTML.
+    /// The email in HTML.
     pub html: String,
-    /// The SMS text.
     pub sms: String,
 }
 
-/// What a template may show. `layout.html` tells what each means.
+/// The fields that templates can use. `templates/layout.html` describes each.
 #[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "told in layout.html")]
 pub struct Fields<'a> {
     pub product_name: &'a str,
     pub name: Option<&'a str>,
@@ -28,9 +29,8 @@ pub struct Fields<'a> {
     pub locale: &'a str,
 }
 
-/// A language that there are templates in.
+/// A language that has templates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is named as its code")]
 pub enum Locale {
     En,
     De,
@@ -41,10 +41,9 @@ pub enum Locale {
 }
 
 impl Locale {
-    /// Every language.
     pub const ALL: [Self; 6] = [Self::En, Self::De, Self::Es, Self::Fr, Self::Pt, Self::Ja];
 
-    /// The code of ISO 639-1.
+    /// The ISO 639-1 code.
     pub fn code(self) -> &'static str {
         match self {
             Self::En => "en",
@@ -56,15 +55,14 @@ impl Locale {
         }
     }
 
-    /// The language of a tag such as `pt-BR` or `pt_BR`.
-    pub fn of_tag(tag: &str) -> Option<Self> {
+    /// Reads the language of a tag such as `pt-BR` or `pt_BR`.
+    pub fn from_tag(tag: &str) -> Option<Self> {
         let language = tag.split(['-', '_']).next()?.trim().to_ascii_lowercase();
         Self::ALL.into_iter().find(|locale| locale.code() == language)
     }
 }
 
-/// Renders the message `kind` in the language `locale`.
-pub fn render(kind: MessageKind, locale: Locale, fields: &Fields<'_>) -> Result<Message, &'static str> {
+pub fn render(kind: MessageKind, locale: Locale, fields: &Fields<'_>) -> Result<Message, RenderError> {
     match locale {
         Locale::En => en(kind, fields),
         Locale::De => de(kind, fields),
@@ -75,12 +73,13 @@ pub fn render(kind: MessageKind, locale: Locale, fields: &Fields<'_>) -> Result<
     }
 }
 
-/// Renders one block of one file. askama wants a struct for each, with the path as a literal.
+/// Renders one block of one template. askama needs a struct for each block, with the path as a
+/// literal.
 macro_rules! block {
     ($fields:expr, $path:tt, $block:tt, $escape:tt) => {{
         #[derive(Template)]
         #[template(path = $path, block = $block, escape = $escape)]
-        #[allow(dead_code, reason = "not every block shows every field")]
+        #[allow(dead_code, reason = "not every block uses every field")]
         struct Block<'a> {
             product_name: &'a str,
             name: Option<&'a str>,
@@ -92,14 +91,14 @@ macro_rules! block {
         }
         let Fields { product_name, name, code, username, link, support_url, locale } = *$fields;
         let block = Block { product_name, name, code, username, link, support_url, locale };
-        block.render().map_err(|_| "template_failed")?.trim().to_owned()
+        block.render().map_err(|_| RenderError::TemplateFailed)?.trim().to_owned()
     }};
 }
 
-/// A function that renders the messages of one locale.
+/// Defines the function that renders the messages of one locale.
 macro_rules! locale {
     ($locale:ident: $($kind:ident $path:tt),+ $(,)?) => {
-        fn $locale(kind: MessageKind, fields: &Fields<'_>) -> Result<Message, &'static str> {
+        fn $locale(kind: MessageKind, fields: &Fields<'_>) -> Result<Message, RenderError> {
             match kind {
                 $(MessageKind::$kind => Ok(Message {
                     subject: block!(fields, $path, "subject", "none"),

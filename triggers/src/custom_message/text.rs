@@ -1,20 +1,23 @@
-//! What may stand in a message. Pure.
+//! Checks of the texts in a message: the user's name, and Cognito's limits.
 
+use std::ops::RangeInclusive;
+
+use super::error::RenderError;
 use super::templates::Message;
 
-/// A name longer than this is no name.
+/// Longer texts are probably not a name.
 const MAX_NAME_CHARS: usize = 60;
-/// Nor is one of more words.
+/// Texts with more words are probably not a name.
 const MAX_NAME_WORDS: usize = 6;
-/// Cognito: a subject has 1 to 140 characters.
-const SUBJECT_CHARS: std::ops::RangeInclusive<usize> = 1..=140;
-/// Cognito: an e-mail has 6 to 20,000 characters.
-const EMAIL_CHARS: std::ops::RangeInclusive<usize> = 6..=20_000;
-/// Cognito: an SMS has 6 to 140 characters.
-const SMS_CHARS: std::ops::RangeInclusive<usize> = 6..=140;
+/// Cognito's limits for a subject.
+const SUBJECT_CHARS: RangeInclusive<usize> = 1..=140;
+/// Cognito's limits for an email.
+const EMAIL_CHARS: RangeInclusive<usize> = 6..=20_000;
+/// Cognito's limits for an SMS.
+const SMS_CHARS: RangeInclusive<usize> = 6..=140;
 
-/// Whether Cognito's check of texts, or a reader's eyes, would stumble over this character: control and format
-/// characters, separators other than a space, private and unassigned ones.
+/// Whether Cognito could reject the character, or a reader could not see it: control and format
+/// characters, separators other than a space, private-use and unassigned characters.
 pub fn is_unsafe(c: char) -> bool {
     let is_separator =
         matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}');
@@ -25,9 +28,9 @@ pub fn is_unsafe(c: char) -> bool {
     c.is_control() || is_separator || is_format
 }
 
-/// A user's own text as a message may show it: without control and format characters, and only where it
-/// cannot be taken for a link, a placeholder or a sentence. Anyone can sign somebody else up under any name.
-pub fn displayable(text: &str) -> Option<String> {
+/// Removes control and format characters from a user's name. Returns `None` if the rest could be a
+/// link, a placeholder or a sentence, because anyone can sign someone else up under any name.
+pub fn sanitize_name(text: &str) -> Option<String> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let text: String = text.chars().filter(|c| !is_unsafe(*c)).collect();
     let looks_like_sentence = text.contains(|c: char| c.is_numeric())
@@ -36,40 +39,41 @@ pub fn displayable(text: &str) -> Option<String> {
     let looks_like_link =
         text.contains("://") || text.to_lowercase().contains("www.") || has_dotted_word(&text);
     let looks_like_placeholder = text.contains(['{', '}', '#', '<', '>', '@', '/', '\\']);
-    // Signs in other widths, which a reader takes for the ASCII ones.
-    let has_odd_sign = text.contains(|c: char| {
+    // Small and full-width punctuation that looks like ASCII punctuation.
+    let has_lookalike = text.contains(|c: char| {
         matches!(c, '\u{fe50}'..='\u{fe6f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}'
             | '\u{ff5b}'..='\u{ff65}')
     });
     let fits = (1..=MAX_NAME_CHARS).contains(&text.chars().count())
         && text.split(' ').count() <= MAX_NAME_WORDS
-        && !has_odd_sign;
+        && !has_lookalike;
     (fits && !looks_like_link && !looks_like_placeholder && !looks_like_sentence).then_some(text)
 }
 
-/// Whether a dot stands between two letters or digits, which mail clients turn into a link ("evil.test").
+/// Mail clients turn a text with a dot between two letters or digits ("evil.test") into a link.
 fn has_dotted_word(text: &str) -> bool {
     let chars: Vec<char> = text.chars().collect();
     chars.windows(3).any(|three| three[0].is_alphanumeric() && three[1] == '.' && three[2].is_alphanumeric())
 }
 
-/// Whether Cognito would take the texts; a stable word says what is wrong.
-pub fn check(message: &Message, code: &str, username: Option<&str>) -> Result<(), &'static str> {
+/// Checks that Cognito accepts the texts. `code` and `username` are Cognito's placeholders, which
+/// the texts must contain.
+pub fn check_message(message: &Message, code: &str, username: Option<&str>) -> Result<(), RenderError> {
     let Message { subject, html, sms } = message;
-    let within = |text: &str, limits: std::ops::RangeInclusive<usize>| limits.contains(&text.chars().count());
+    let within = |text: &str, limits: RangeInclusive<usize>| limits.contains(&text.chars().count());
     if !within(subject, SUBJECT_CHARS) || subject.contains(is_unsafe) {
-        return Err("subject_invalid");
+        return Err(RenderError::SubjectInvalid);
     }
     if !within(html, EMAIL_CHARS) || html.contains(|c| is_unsafe(c) && c != '\n') {
-        return Err("email_invalid");
+        return Err(RenderError::EmailInvalid);
     }
     if !within(sms, SMS_CHARS) || sms.contains(is_unsafe) {
-        return Err("sms_invalid");
+        return Err(RenderError::SmsInvalid);
     }
     let has_placeholders =
         |text: &str| text.contains(code) && username.is_none_or(|name| text.contains(name));
     if !has_placeholders(html) || !has_placeholders(sms) {
-        return Err("placeholder_missing");
+        return Err(RenderError::PlaceholderMissing);
     }
     Ok(())
 }
@@ -79,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_shown_only_where_it_is_nothing_but_a_name() {
+    fn text_that_could_be_more_than_a_name_is_dropped() {
         for (name, shown) in [
             ("Ana Example", Some("Ana Example")),
             (" José\u{200b}  M.\n", Some("José M.")),
@@ -102,8 +106,8 @@ mod tests {
             ("＜b＞", None),
             ("Dr. Ana Example", Some("Dr. Ana Example")),
         ] {
-            assert_eq!(displayable(name).as_deref(), shown, "{name:?}");
+            assert_eq!(sanitize_name(name).as_deref(), shown, "{name:?}");
         }
-        assert_eq!(displayable(&"a".repeat(2048)), None);
+        assert_eq!(sanitize_name(&"a".repeat(2048)), None);
     }
 }

@@ -1,13 +1,14 @@
-//! Domains that anyone can receive mail under without an account. `triggers/data/README.md` tells where the
-//! list comes from. Pure.
+//! Disposable email domains: anyone can receive mail there without an account. The source of the
+//! list is in `triggers/data/README.md`.
 
 use shared::email_domain::Domain;
 
-/// One domain in a line, sorted by byte. Searched as it is: a set would have to be built at every start.
+/// One domain per line, sorted by byte. The search runs on this text, because building a set would
+/// slow down every cold start.
 const LIST: &str = include_str!("../../data/disposable-domains.txt");
 
-/// The entry of the list that `domain` is, or lies below.
-pub fn entry(domain: &Domain) -> Option<&str> {
+/// Finds the entry of the list that is `domain` or one of its parent domains.
+pub fn find_entry(domain: &Domain) -> Option<&str> {
     let mut name = domain.as_str();
     loop {
         if contains_line(LIST, name) {
@@ -17,9 +18,9 @@ pub fn entry(domain: &Domain) -> Option<&str> {
     }
 }
 
-/// Whether a sorted text has this line.
+/// Whether a sorted text contains `line`. Binary search.
 fn contains_line(text: &str, line: &str) -> bool {
-    // What is left to search, always whole lines.
+    // The part of the text that is left to search. It always consists of complete lines.
     let (mut from, mut to) = (0, text.len());
     while from < to {
         let middle = from + (to - from) / 2;
@@ -41,7 +42,10 @@ mod tests {
     #[test]
     fn every_line_of_the_list_is_a_domain_and_is_found() {
         let lines: Vec<&str> = LIST.lines().collect();
-        assert!(lines.len() > 5_000 && lines.is_sorted_by(|a, b| a < b), "sorted by byte, each once");
+        assert!(
+            lines.len() > 5_000 && lines.is_sorted_by(|a, b| a < b),
+            "sorted by byte, without duplicates"
+        );
         for line in lines {
             let domain = Domain::parse(line).unwrap_or_else(|_| panic!("{line}"));
             assert_eq!(domain.as_str(), line, "an A-label in lower case");
@@ -50,8 +54,8 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_below_one_of_the_list_is_disposable_too() {
-        let entry_of = |name: &str| entry(&Domain::parse(name).unwrap()).map(str::to_owned);
+    fn subdomain_of_a_disposable_domain_is_disposable() {
+        let entry_of = |name: &str| find_entry(&Domain::parse(name).unwrap()).map(str::to_owned);
         assert_eq!(entry_of("mailinator.com").as_deref(), Some("mailinator.com"));
         assert_eq!(entry_of("a.b.mailinator.com").as_deref(), Some("mailinator.com"));
         for name in ["evilmailinator.com", "mailinator.com.example.com", "example.com", "gmail.com"] {
@@ -60,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_found_in_texts_of_every_size() {
+    fn line_is_found_in_texts_of_every_size() {
         for (text, line, found) in [
             ("", "a", false),
             ("a", "a", true),

@@ -1,60 +1,96 @@
-//! The rule of who may sign up. Pure.
+//! The policy that decides who may sign up.
 
 use std::collections::BTreeMap;
 
 use shared::config::{ConfigError, Environment};
+use shared::email_domain::{Domain, Pattern};
 use shared::events::{SignUpChannel, SignUpOutcome};
 
 use super::disposable;
-use shared::email_domain::{Domain, Pattern};
 
-/// The policy as configured. Blocked beats allowed; an empty allow list allows all.
+/// The configured policy. Blocked domains win over allowed ones. An empty list of allowed domains
+/// allows all.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// ALLOWED_EMAIL_DOMAINS.
     pub allowed: Vec<Pattern>,
     /// BLOCKED_EMAIL_DOMAINS.
     pub blocked: Vec<Pattern>,
-    /// TRUSTED_EMAIL_DOMAINS: these domains may sign up too, and need no code where `skip_verification` says so.
+    /// TRUSTED_EMAIL_DOMAINS: allowed in addition to `allowed`. With `skip_verification`, their
+    /// users need no confirmation code.
     pub trusted: Vec<Pattern>,
-    /// BLOCK_DISPOSABLE_DOMAINS: whether domains of the compiled-in list are blocked, unless a list above names
-    /// them.
+    /// BLOCK_DISPOSABLE_DOMAINS: blocks the domains of the compiled-in list, except those that the
+    /// lists name.
     pub block_disposable: bool,
-    /// TRUSTED_DOMAINS_SKIP_VERIFICATION. Lets anyone claim a mailbox of a trusted domain.
+    /// TRUSTED_DOMAINS_SKIP_VERIFICATION. Anyone can then claim a mailbox of a trusted domain.
     pub skip_verification: bool,
     /// ALLOW_WITHOUT_EMAIL.
     pub allow_without_email: bool,
-    /// CHECK_ADMIN_CREATED: whether users whom an administrator creates are held against the policy.
+    /// CHECK_ADMIN_CREATED: applies the policy to users that an administrator creates.
     pub check_admin_created: bool,
-    /// PROVIDER_DOMAINS: for users of these identity providers, by lower-case name, only these domains.
+    /// PROVIDER_DOMAINS: the only domains for users of these identity providers, by the provider's
+    /// name in lower case.
     pub provider_domains: BTreeMap<String, Vec<Pattern>>,
 }
 
-/// What is known of a sign-up.
+/// A sign-up to decide about.
 #[derive(Clone, Copy, Debug)]
 pub struct SignUp<'a> {
-    /// Through which door.
     pub channel: SignUpChannel,
-    /// The e-mail address.
     pub email: Option<&'a str>,
-    /// Cognito's username; `<provider>_<id>` for users of identity providers.
+    /// Cognito's username: `<provider>_<id>` for users of identity providers.
     pub user_name: &'a str,
 }
 
-/// What becomes of a sign-up.
+/// Why a sign-up was allowed or denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignUpReason {
+    /// An administrator creates the user, and the policy does not apply to that.
+    AdminCreated,
+    NoEmail,
+    InvalidAddress,
+    BlockedDomain,
+    DisposableDomain,
+    /// The domain is one of those configured for the user's identity provider.
+    ProviderDomain,
+    NotProviderDomain,
+    TrustedDomain,
+    AllowedDomain,
+    /// The list of allowed domains is empty.
+    AnyDomain,
+    DomainNotAllowed,
+}
+
+impl SignUpReason {
+    /// Stable code for events and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::AdminCreated => "admin_created",
+            Self::NoEmail => "no_email",
+            Self::InvalidAddress => "invalid_address",
+            Self::BlockedDomain => "blocked_domain",
+            Self::DisposableDomain => "disposable_domain",
+            Self::ProviderDomain => "provider_domain",
+            Self::NotProviderDomain => "not_the_provider_s_domain",
+            Self::TrustedDomain => "trusted_domain",
+            Self::AllowedDomain => "allowed_domain",
+            Self::AnyDomain => "any_domain",
+            Self::DomainNotAllowed => "domain_not_allowed",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Allowed or not.
+pub struct SignUpDecision {
     pub outcome: SignUpOutcome,
-    /// Why, as a stable word.
-    pub reason: &'static str,
-    /// Under which domain it is counted. One of a list's where the user could choose it freely: whoever signs
-    /// up must not be able to fill the table.
+    pub reason: SignUpReason,
+    /// The domain that the statistics count the sign-up under. If a list decided, this is the
+    /// list's entry or `other`, not the user's domain: otherwise anyone could fill the table with
+    /// domains.
     pub domain: String,
 }
 
 impl Policy {
-    /// Reads the policy.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let patterns = |name: &str| parse_patterns(name, &environment.list(name));
         const PROVIDER_DOMAINS: &str = "PROVIDER_DOMAINS";
@@ -63,10 +99,17 @@ impl Policy {
         let mut provider_domains = BTreeMap::new();
         for (provider, domains) in providers {
             let patterns = parse_patterns(PROVIDER_DOMAINS, &domains)?;
-            let twice = provider_domains.insert(provider.to_lowercase(), patterns).is_some();
-            if provider.is_empty() || provider.contains(char::is_whitespace) || twice {
+            if provider.is_empty() {
+                let reason = "a provider has an empty name. Use the provider's name in the user pool";
+                return Err(ConfigError::new(PROVIDER_DOMAINS, reason));
+            }
+            if provider.contains(char::is_whitespace) {
+                let reason = format!("the name of provider `{provider}` contains white space. Remove it");
+                return Err(ConfigError::new(PROVIDER_DOMAINS, reason));
+            }
+            if provider_domains.insert(provider.to_lowercase(), patterns).is_some() {
                 let reason =
-                    format!("the provider \"{provider}\" has no name, a space in it, or is there twice");
+                    format!("provider `{provider}` occurs twice (case does not matter). Merge the two");
                 return Err(ConfigError::new(PROVIDER_DOMAINS, reason));
             }
         }
@@ -82,10 +125,9 @@ impl Policy {
         })
     }
 
-    /// Decides about one sign-up.
-    pub fn decide(&self, sign_up: &SignUp<'_>) -> Decision {
+    pub fn decide(&self, sign_up: &SignUp<'_>) -> SignUpDecision {
         let decision =
-            |outcome, reason, domain: &str| Decision { outcome, reason, domain: domain.to_owned() };
+            |outcome, reason, domain: &str| SignUpDecision { outcome, reason, domain: domain.to_owned() };
         let (allowed, denied) = (SignUpOutcome::Allowed, SignUpOutcome::Denied);
         let email = sign_up.email.filter(|email| !email.is_empty());
         let domain = email.map(Domain::of_address);
@@ -96,48 +138,49 @@ impl Policy {
                 Some(Err(_)) => "invalid",
                 Some(Ok(domain)) => domain.as_str(),
             };
-            return decision(allowed, "admin_created", counted);
+            return decision(allowed, SignUpReason::AdminCreated, counted);
         }
         let domain = match domain {
             None if self.allow_without_email && self.provider_patterns(sign_up).is_none() => {
-                return decision(allowed, "no_email", "none");
+                return decision(allowed, SignUpReason::NoEmail, "none");
             }
-            None => return decision(denied, "no_email", "none"),
-            Some(Err(_)) => return decision(denied, "invalid_address", "invalid"),
+            None => return decision(denied, SignUpReason::NoEmail, "none"),
+            Some(Err(_)) => return decision(denied, SignUpReason::InvalidAddress, "invalid"),
             Some(Ok(domain)) => domain,
         };
         let on = |patterns: &[Pattern]| patterns.iter().find(|pattern| pattern.matches(&domain)).cloned();
         if let Some(pattern) = on(&self.blocked) {
-            return decision(denied, "blocked_domain", pattern.base().as_str());
+            return decision(denied, SignUpReason::BlockedDomain, pattern.base().as_str());
         }
         if self.block_disposable
-            && let Some(entry) = disposable::entry(&domain)
-            && !self.names(&domain, sign_up)
+            && let Some(entry) = disposable::find_entry(&domain)
+            && !self.is_named(&domain, sign_up)
         {
-            return decision(denied, "disposable_domain", entry);
+            return decision(denied, SignUpReason::DisposableDomain, entry);
         }
         if let Some(patterns) = self.provider_patterns(sign_up) {
             return match on(patterns) {
-                Some(pattern) => decision(allowed, "provider_domain", pattern.base().as_str()),
-                None => decision(denied, "not_the_provider_s_domain", "other"),
+                Some(pattern) => decision(allowed, SignUpReason::ProviderDomain, pattern.base().as_str()),
+                None => decision(denied, SignUpReason::NotProviderDomain, "other"),
             };
         }
         if let Some(pattern) = on(&self.trusted) {
-            // Cognito confirms external users itself, and ignores the flags for an administrator's.
+            // Cognito confirms users of identity providers itself, and ignores the flags for users
+            // that an administrator creates.
             let skip = self.skip_verification && sign_up.channel == SignUpChannel::SelfService;
             let outcome = if skip { SignUpOutcome::AutoConfirmed } else { allowed };
-            return decision(outcome, "trusted_domain", pattern.base().as_str());
+            return decision(outcome, SignUpReason::TrustedDomain, pattern.base().as_str());
         }
         match on(&self.allowed) {
-            Some(pattern) => decision(allowed, "allowed_domain", pattern.base().as_str()),
-            None if self.allowed.is_empty() => decision(allowed, "any_domain", domain.as_str()),
-            None => decision(denied, "domain_not_allowed", "other"),
+            Some(pattern) => decision(allowed, SignUpReason::AllowedDomain, pattern.base().as_str()),
+            None if self.allowed.is_empty() => decision(allowed, SignUpReason::AnyDomain, domain.as_str()),
+            None => decision(denied, SignUpReason::DomainNotAllowed, "other"),
         }
     }
 
-    /// Whether the operator's lists name this very domain, which the compiled-in list may be wrong about. A
-    /// wildcard is no name.
-    fn names(&self, domain: &Domain, sign_up: &SignUp<'_>) -> bool {
+    /// Whether the operator's lists name exactly this domain. If so, it is not disposable for the
+    /// operator, whatever the compiled-in list says. A wildcard does not name a domain.
+    fn is_named(&self, domain: &Domain, sign_up: &SignUp<'_>) -> bool {
         let patterns = match self.provider_patterns(sign_up) {
             Some(patterns) => vec![patterns],
             None => vec![self.allowed.as_slice(), self.trusted.as_slice()],
@@ -145,16 +188,16 @@ impl Policy {
         patterns.into_iter().flatten().any(|pattern| pattern.names(domain))
     }
 
-    /// The domains to which the user's identity provider is bound, where it is.
+    /// The domains that PROVIDER_DOMAINS allows for the user's identity provider.
     fn provider_patterns(&self, sign_up: &SignUp<'_>) -> Option<&[Pattern]> {
-        // A door that is not known may be one for providers' users too.
+        // Users of identity providers may come through an unknown channel too.
         if !matches!(sign_up.channel, SignUpChannel::External | SignUpChannel::Other) {
             return None;
         }
-        // Cognito writes `Google_1029…`, in some pools in lower case.
+        // The username is `Google_1029…`, or `google_1029…` in some pools.
         let user_name = sign_up.user_name.to_lowercase();
-        let bound = self.provider_domains.iter();
-        bound
+        self.provider_domains
+            .iter()
             .filter(|(provider, _)| {
                 user_name.strip_prefix(provider.as_str()).is_some_and(|id| id.starts_with('_'))
             })
@@ -165,7 +208,8 @@ impl Policy {
 
 fn parse_patterns(name: &str, patterns: &[String]) -> Result<Vec<Pattern>, ConfigError> {
     let parse = |pattern: &String| {
-        let reason = format!("\"{pattern}\" is not a domain such as example.com or *.example.com");
+        let reason =
+            format!("`{pattern}` is not a domain. Use a domain such as example.com or *.example.com");
         Pattern::parse(pattern).map_err(|_| ConfigError::new(name, reason))
     };
     patterns.iter().map(parse).collect()
@@ -182,11 +226,11 @@ mod tests {
     fn decide(policy: &Policy, channel: SignUpChannel, email: &str) -> (SignUpOutcome, &'static str, String) {
         let user_name = "Google_1029384756";
         let decision = policy.decide(&SignUp { channel, email: Some(email), user_name });
-        (decision.outcome, decision.reason, decision.domain)
+        (decision.outcome, decision.reason.code(), decision.domain)
     }
 
     #[test]
-    fn blocked_beats_allowed_and_an_empty_allow_list_allows_all() {
+    fn blocked_domain_wins_over_allowed_and_an_empty_list_allows_all() {
         use SignUpChannel::SelfService;
         use SignUpOutcome::{Allowed, AutoConfirmed, Denied};
 
@@ -218,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disposable_domain_is_blocked_where_wanted_and_not_named_by_the_operator() {
+    fn disposable_domain_is_blocked_unless_the_operator_names_it() {
         use SignUpChannel::{External, SelfService};
 
         let block = ("BLOCK_DISPOSABLE_DOMAINS", "true");
@@ -263,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn each_door_has_its_rule() {
+    fn each_channel_has_its_rule() {
         use SignUpChannel::{Admin, External, SelfService};
         use SignUpOutcome::{Allowed, Denied};
 
@@ -287,18 +331,18 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_list_names_its_variable() {
+    fn error_of_an_invalid_list_names_the_variable() {
         let error = |name: &str, value: &str| {
             Policy::from_environment(&[(name, value)].into_iter().collect()).unwrap_err().to_string()
         };
         assert!(
             error("ALLOWED_EMAIL_DOMAINS", "@example.com")
-                .starts_with("ALLOWED_EMAIL_DOMAINS: \"@example.com\"")
+                .starts_with("ALLOWED_EMAIL_DOMAINS: `@example.com`")
         );
         assert!(error("PROVIDER_DOMAINS", "[]").starts_with("PROVIDER_DOMAINS: "));
-        assert!(error("PROVIDER_DOMAINS", r#"{"Google": ["x"]}"#).starts_with("PROVIDER_DOMAINS: \"x\""));
-        assert!(error("PROVIDER_DOMAINS", r#"{"Google": [], "google": []}"#).contains("is there twice"));
-        assert!(error("PROVIDER_DOMAINS", r#"{"": []}"#).contains("has no name"));
+        assert!(error("PROVIDER_DOMAINS", r#"{"Google": ["x"]}"#).starts_with("PROVIDER_DOMAINS: `x`"));
+        assert!(error("PROVIDER_DOMAINS", r#"{"Google": [], "google": []}"#).contains("occurs twice"));
+        assert!(error("PROVIDER_DOMAINS", r#"{"": []}"#).contains("has an empty name"));
         assert!(error("BLOCK_DISPOSABLE_DOMAINS", "yes").starts_with("BLOCK_DISPOSABLE_DOMAINS: "));
     }
 }

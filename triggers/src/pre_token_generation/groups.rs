@@ -1,7 +1,7 @@
-//! Which groups follow from a user's attributes. Pure.
+//! Maps a user's attributes to groups.
 //!
-//! A group that a rule names is managed by the rules: it is in the token exactly where a rule gives it. All
-//! other groups stay as Cognito sent them.
+//! If a rule names a group, the rules manage that group: it is in the token if one of its rules
+//! matches, and only then. All other groups stay as Cognito sent them.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -11,77 +11,100 @@ use shared::config::{ConfigError, Environment, Object};
 
 use crate::TriggerEvent;
 
-/// GROUP_RULES: one rule. Exactly one of `equals`, `one_of` and `contains` says when it gives its group.
+/// One rule of GROUP_RULES. It has exactly one of the conditions `equals`, `one_of` and `contains`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// The attribute to look at, such as `custom:department`.
+    /// The user attribute, such as `custom:department`.
     pub attribute: String,
-    /// The attribute is this.
+    /// Matches if the attribute has this value.
     #[serde(default)]
     pub equals: Option<String>,
-    /// The attribute is one of these.
+    /// Matches if the attribute has one of these values.
     #[serde(default)]
     pub one_of: Option<Vec<String>>,
-    /// The attribute is a list (`a,b`, `[a, b]` or a JSON list) with this in it.
+    /// Matches if the attribute is a list (`a,b`, `[a, b]` or a JSON list) with this item.
     #[serde(default)]
     pub contains: Option<String>,
-    /// Only for users of this identity provider.
+    /// Matches only users who are linked to this identity provider.
     #[serde(default)]
     pub provider: Option<String>,
-    /// The group that follows.
+    /// The group of the users that match.
     pub group: String,
-    /// The IAM role of the group. Cognito does not say which role belongs to which group: a role that no rule names
-    /// stays when its group goes. A privileged group must say it, with null where it has none.
-    #[serde(default, deserialize_with = "stated")]
+    /// The IAM role of the group. Cognito does not send which role belongs to which group, so a
+    /// role that no rule names stays when its group is removed. The field is therefore required in
+    /// a privileged rule: `Some(None)` is an explicit null, for a group without a role.
+    #[serde(default, deserialize_with = "some_if_present")]
     pub role_arn: Option<Option<String>>,
-    /// The precedence of the group: of the roles of several groups, that of the lowest is preferred.
+    /// Among the matching rules with a role, the role with the lowest precedence becomes the
+    /// preferred role.
     #[serde(default)]
     pub precedence: Option<u32>,
-    /// A group with power: the attribute must be in TRUSTED_ATTRIBUTES, because users can rewrite attributes
-    /// that the app client may write.
+    /// The group grants elevated rights. The attribute must be in TRUSTED_ATTRIBUTES, because users
+    /// can change every attribute that an app client may write.
     #[serde(default)]
     pub privileged: bool,
 }
 
-/// All rules.
 #[derive(Clone, Debug, Default)]
 pub struct GroupRules(Vec<Rule>);
 
-/// Groups and roles as Cognito sends them, and as an override gives them back.
+/// Why a rule is invalid. The error text follows "rule 2 for group `Admins`".
+#[derive(Debug, thiserror::Error)]
+enum InvalidRule {
+    #[error("needs exactly one of `equals`, `one_of` and `contains`")]
+    ConditionCount,
+    #[error("has an invalid `group`. Use 1 to 128 characters without white space")]
+    GroupName,
+    #[error("names no attribute. Set `attribute`")]
+    NoAttribute,
+    #[error("names no value. Set a value in `equals`, `one_of` or `contains`")]
+    NoValue,
+    #[error("is privileged and has no `role_arn`. Set it to the group's IAM role, or to null if it has none")]
+    NoRole,
+    #[error("has a `role_arn` that is not an ARN. Use an ARN such as arn:aws:iam::123456789012:role/name")]
+    RoleArn,
+    #[error(
+        "gives a privileged group or role, but `{attribute}` is not in TRUSTED_ATTRIBUTES. \
+         Add it there if no app client can write it"
+    )]
+    UntrustedAttribute { attribute: String },
+}
+
+/// Groups and roles, in the format of `groupConfiguration` in the request and of
+/// `groupOverrideDetails` in the response.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupConfiguration {
-    /// The groups.
     pub groups_to_override: Vec<String>,
-    /// The roles of the groups.
+    /// The IAM roles of the groups.
     pub iam_roles_to_override: Vec<String>,
-    /// The role that is assumed where none is asked for.
+    /// The role that Cognito uses if the client requests none.
     pub preferred_role: Option<String>,
 }
 
-/// What the rules make of a user's groups.
+/// Result of applying the rules to a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MappedGroups {
-    /// The groups in the token.
+    /// All groups in the token.
     pub groups: Vec<String>,
-    /// The override, where it differs from what Cognito sent.
+    /// The override. `None` if it would equal what Cognito sent.
     pub configuration: Option<GroupConfiguration>,
-    /// Groups that the user pool does not have the user in yet.
+    /// Groups in the token that Cognito did not send.
     pub add: BTreeSet<String>,
-    /// Groups that the user pool still has the user in.
+    /// Groups that Cognito sent and that the rules removed.
     pub remove: BTreeSet<String>,
 }
 
 impl MappedGroups {
-    /// What is taken away, without what is added: for a user about whom the store could not be asked.
+    /// Keeps the removals and drops the additions, for a user whose profile could not be read.
     pub fn without_additions(self, sent: &GroupConfiguration) -> Self {
         let Some(new) = self.configuration else { return self };
-        let keep = |list: &[String], of: &[String]| -> Vec<String> {
-            of.iter().filter(|item| list.contains(item)).cloned().collect()
+        let intersect = |new: &[String], sent: &[String]| -> Vec<String> {
+            sent.iter().filter(|item| new.contains(item)).cloned().collect()
         };
-        let groups = keep(&new.groups_to_override, &sent.groups_to_override);
-        let roles = keep(&new.iam_roles_to_override, &sent.iam_roles_to_override);
+        let groups = intersect(&new.groups_to_override, &sent.groups_to_override);
+        let roles = intersect(&new.iam_roles_to_override, &sent.iam_roles_to_override);
         let preferred_role = sent.preferred_role.clone().filter(|role| {
             roles.contains(role)
                 || !sent.iam_roles_to_override.contains(role) && new.preferred_role == sent.preferred_role
@@ -95,14 +118,14 @@ impl MappedGroups {
         Self { groups, configuration, add: BTreeSet::new(), remove: self.remove }
     }
 
-    /// Whether the user pool should be told.
+    /// Whether the user's groups in the user pool differ from the mapped ones.
     pub fn changes_membership(&self) -> bool {
         !self.add.is_empty() || !self.remove.is_empty()
     }
 }
 
 impl GroupConfiguration {
-    /// Reads `groupConfiguration` tolerantly: null lists are empty.
+    /// Reads `groupConfiguration`. Null, missing or malformed lists are empty.
     pub fn from_request(request: &Value) -> Self {
         let configuration = request.get("groupConfiguration").unwrap_or(&Value::Null);
         let list = |name: &str| match configuration.get(name) {
@@ -117,7 +140,8 @@ impl GroupConfiguration {
     }
 }
 
-fn stated<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+/// Distinguishes null (`Some(None)`) from a missing field (`None`, serde's default).
+fn some_if_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -126,8 +150,9 @@ impl Rule {
         self.role_arn.as_ref()?.as_ref()
     }
 
-    /// An address or a number that was not verified is anybody's.
-    fn is_proven(&self, event: &TriggerEvent) -> bool {
+    /// Any user can enter someone else's email address or phone number, so these count only if
+    /// verified.
+    fn is_verified(&self, event: &TriggerEvent) -> bool {
         match self.attribute.as_str() {
             "email" | "phone_number" => {
                 event.attribute(&format!("{}_verified", self.attribute)).is_some_and(|value| value == "true")
@@ -136,54 +161,54 @@ impl Rule {
         }
     }
 
-    fn gives_group(&self, event: &TriggerEvent, providers: &[String]) -> bool {
+    fn matches(&self, event: &TriggerEvent, providers: &[String]) -> bool {
         let is_provider = self.provider.as_ref().is_none_or(|provider| providers.contains(provider));
-        if !is_provider || !self.is_proven(event) {
+        if !is_provider || !self.is_verified(event) {
             return false;
         }
         let Some(value) = event.attribute(&self.attribute) else { return false };
         self.equals.as_deref() == Some(&value)
             || self.one_of.as_ref().is_some_and(|values| values.iter().any(|one| *one == value))
-            || self.contains.as_ref().is_some_and(|item| list_items(&value).contains(item))
+            || self.contains.as_ref().is_some_and(|item| split_list(&value).contains(item))
     }
 
-    fn check(&self, trusted: &HashSet<String>) -> Result<(), String> {
+    /// Checks the rule. `is_privileged` is also true if another rule makes this rule's group or
+    /// role privileged.
+    fn check(&self, is_privileged: bool, trusted_attributes: &HashSet<String>) -> Result<(), InvalidRule> {
         let conditions = [self.equals.is_some(), self.one_of.is_some(), self.contains.is_some()];
         if conditions.iter().filter(|condition| **condition).count() != 1 {
-            return Err(format!(
-                "the rule for \"{}\" needs exactly one of equals, one_of, contains",
-                self.group
-            ));
+            return Err(InvalidRule::ConditionCount);
         }
         // Cognito: 1 to 128 characters, no white space.
         let is_group = (1..=128).contains(&self.group.chars().count())
             && !self.group.contains(|c: char| c.is_whitespace() || c.is_control());
         if !is_group {
-            return Err(format!("\"{}\" is no name of a group", self.group));
+            return Err(InvalidRule::GroupName);
         }
-        let never = self.attribute.is_empty()
-            || self.equals.as_deref() == Some("")
-            || self.contains.as_deref() == Some("")
-            || self.one_of.as_ref().is_some_and(Vec::is_empty);
-        if never {
-            return Err(format!("the rule for \"{}\" names no attribute or no value", self.group));
+        if self.attribute.is_empty() {
+            return Err(InvalidRule::NoAttribute);
+        }
+        let has_value = self.equals.as_deref() != Some("")
+            && self.contains.as_deref() != Some("")
+            && self.one_of.as_ref().is_none_or(|values| !values.is_empty());
+        if !has_value {
+            return Err(InvalidRule::NoValue);
         }
         if self.privileged && self.role_arn.is_none() {
-            return Err(format!(
-                "the privileged group \"{}\" needs role_arn, or null where it has none",
-                self.group
-            ));
+            return Err(InvalidRule::NoRole);
         }
         if self.role().is_some_and(|role| !role.starts_with("arn:")) {
-            return Err(format!("the role_arn of \"{}\" is no ARN", self.group));
+            return Err(InvalidRule::RoleArn);
         }
-        if self.privileged && !trusted.contains(&self.attribute) {
-            return Err(format!(
-                "the privileged group \"{}\" follows from \"{}\", which is not in TRUSTED_ATTRIBUTES",
-                self.group, self.attribute
-            ));
+        if is_privileged && !trusted_attributes.contains(&self.attribute) {
+            return Err(InvalidRule::UntrustedAttribute { attribute: self.attribute.clone() });
         }
         Ok(())
+    }
+
+    fn shares_group_or_role(&self, other: &Self) -> bool {
+        self.group.to_lowercase() == other.group.to_lowercase()
+            || self.role().is_some() && self.role() == other.role()
     }
 }
 
@@ -195,61 +220,54 @@ impl GroupRules {
             r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"}]"#,
         )?;
         let rules: Vec<Rule> = rules.into_iter().map(|Object(rule)| rule).collect();
-        let trusted = environment.list("TRUSTED_ATTRIBUTES").into_iter().collect();
-        // A group, and a role, is as powerful as its most powerful rule: no other rule may give it away.
-        let powerful: Vec<Rule> = rules.iter().filter(|rule| rule.privileged).cloned().collect();
-        let inherits = |rule: &Rule| {
-            let same_group = |other: &Rule| rule.group.to_lowercase() == other.group.to_lowercase();
-            let same_role = |other: &Rule| rule.role().is_some() && rule.role() == other.role();
-            powerful.iter().any(|other| same_group(other) || same_role(other))
-        };
-        let rules: Vec<Rule> = rules
-            .into_iter()
-            .map(|rule| match inherits(&rule) {
-                // The powerful rule has stated the group's role.
-                true => Rule { privileged: true, role_arn: rule.role_arn.clone().or(Some(None)), ..rule },
-                false => rule,
-            })
-            .collect();
-        let check = powerful.iter().chain(&rules).try_for_each(|rule| rule.check(&trusted));
-        check.map_err(|reason| ConfigError::new("GROUP_RULES", reason))?;
+        let trusted_attributes = environment.list("TRUSTED_ATTRIBUTES").into_iter().collect();
+        for (index, rule) in rules.iter().enumerate() {
+            // Otherwise an untrusted attribute could give a privileged group or role through
+            // another rule.
+            let is_privileged =
+                rules.iter().any(|other| other.privileged && rule.shares_group_or_role(other));
+            rule.check(is_privileged, &trusted_attributes).map_err(|problem| {
+                let reason = format!("rule {} for group `{}` {problem}", index + 1, rule.group);
+                ConfigError::new("GROUP_RULES", reason)
+            })?;
+        }
         Ok(Self(rules))
     }
 
-    /// What follows for the user whom the event is about.
+    /// Applies the rules to the user of the event. `sent` is what Cognito sent.
     pub fn map(&self, sent: &GroupConfiguration, event: &TriggerEvent) -> MappedGroups {
-        let providers = providers(event);
-        let giving: Vec<&Rule> = self.0.iter().filter(|rule| rule.gives_group(event, &providers)).collect();
-        let given = |group: &String| giving.iter().any(|rule| rule.group == *group);
-        let managed = |group: &String| self.0.iter().any(|rule| rule.group == *group);
+        let providers = linked_providers(event);
+        let matching: Vec<&Rule> = self.0.iter().filter(|rule| rule.matches(event, &providers)).collect();
+        let is_given = |group: &String| matching.iter().any(|rule| rule.group == *group);
+        let is_managed = |group: &String| self.0.iter().any(|rule| rule.group == *group);
 
-        let stays = |group: &&String| !managed(group) || given(group);
+        let stays = |group: &&String| !is_managed(group) || is_given(group);
         let mut groups: Vec<String> = sent.groups_to_override.iter().filter(stays).cloned().collect();
-        for rule in &giving {
+        for rule in &matching {
             if !groups.contains(&rule.group) {
                 groups.push(rule.group.clone());
             }
         }
         let is_new = |group: &&String| !sent.groups_to_override.contains(group);
-        let is_gone = |group: &&String| !groups.contains(group);
+        let is_removed = |group: &&String| !groups.contains(group);
         let add = groups.iter().filter(is_new).cloned().collect();
-        let remove = sent.groups_to_override.iter().filter(is_gone).cloned().collect();
+        let remove = sent.groups_to_override.iter().filter(is_removed).cloned().collect();
 
         let configuration = GroupConfiguration {
-            iam_roles_to_override: self.roles(sent, &giving),
-            preferred_role: self.preferred_role(sent, &giving),
+            iam_roles_to_override: self.map_roles(sent, &matching),
+            preferred_role: self.choose_preferred_role(sent, &matching),
             groups_to_override: groups.clone(),
         };
         MappedGroups { groups, configuration: Some(configuration).filter(|new| new != sent), add, remove }
     }
 
-    /// The roles that Cognito sent, without those of groups that are gone, with those of groups that are given.
-    fn roles(&self, sent: &GroupConfiguration, giving: &[&Rule]) -> Vec<String> {
-        let role_is_managed = |role: &String| self.0.iter().any(|rule| rule.role() == Some(role));
-        let role_is_given = |role: &String| giving.iter().any(|rule| rule.role() == Some(role));
-        let stays = |role: &&String| !role_is_managed(role) || role_is_given(role);
+    /// The roles that Cognito sent, without those of removed groups, plus those of the matching
+    /// rules.
+    fn map_roles(&self, sent: &GroupConfiguration, matching: &[&Rule]) -> Vec<String> {
+        let is_given = |role: &String| matching.iter().any(|rule| rule.role() == Some(role));
+        let stays = |role: &&String| !self.is_managed_role(role) || is_given(role);
         let mut roles: Vec<String> = sent.iam_roles_to_override.iter().filter(stays).cloned().collect();
-        for role in giving.iter().filter_map(|rule| rule.role()) {
+        for role in matching.iter().filter_map(|rule| rule.role()) {
             if !roles.contains(role) {
                 roles.push(role.clone());
             }
@@ -257,31 +275,36 @@ impl GroupRules {
         roles
     }
 
-    /// Changes only where the configured precedences decide: where Cognito sent no preferred role, or one
-    /// that the rules manage. The precedence of other groups is unknown here.
-    fn preferred_role(&self, sent: &GroupConfiguration, giving: &[&Rule]) -> Option<String> {
-        let role_is_managed = |role: &String| self.0.iter().any(|rule| rule.role() == Some(role));
-        if sent.preferred_role.as_ref().is_some_and(|role| !role_is_managed(role)) {
+    /// Changes the preferred role only if Cognito sent none, or sent one that the rules manage. The
+    /// precedence of all other roles is unknown here.
+    fn choose_preferred_role(&self, sent: &GroupConfiguration, matching: &[&Rule]) -> Option<String> {
+        if sent.preferred_role.as_ref().is_some_and(|role| !self.is_managed_role(role)) {
             return sent.preferred_role.clone();
         }
-        let with_precedence = giving.iter().filter(|rule| rule.precedence.is_some() && rule.role().is_some());
+        let with_precedence =
+            matching.iter().filter(|rule| rule.precedence.is_some() && rule.role().is_some());
         let best = with_precedence.min_by_key(|rule| rule.precedence).and_then(|rule| rule.role().cloned());
         let still_given =
-            sent.preferred_role.clone().filter(|role| giving.iter().any(|rule| rule.role() == Some(role)));
+            sent.preferred_role.clone().filter(|role| matching.iter().any(|rule| rule.role() == Some(role)));
         best.or(still_given)
+    }
+
+    fn is_managed_role(&self, role: &String) -> bool {
+        self.0.iter().any(|rule| rule.role() == Some(role))
     }
 }
 
-/// The identity providers that the user is linked to: `identities` is a JSON list in a string.
-fn providers(event: &TriggerEvent) -> Vec<String> {
+/// The identity providers that the user is linked to. The attribute `identities` is a string with a
+/// JSON list.
+fn linked_providers(event: &TriggerEvent) -> Vec<String> {
     let identities = event.attribute("identities").and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let Some(Value::Array(identities)) = identities else { return Vec::new() };
     let name = |identity: &Value| identity.get("providerName")?.as_str().map(str::to_owned);
     identities.iter().filter_map(name).collect()
 }
 
-/// The items of a list in an attribute: identity providers send `[a, b]`, others JSON or commas.
-fn list_items(value: &str) -> Vec<String> {
+/// Splits a list in an attribute. Identity providers send `[a, b]`, others send JSON or `a,b`.
+fn split_list(value: &str) -> Vec<String> {
     match serde_json::from_str(value) {
         Ok(Value::Array(items)) => {
             return items.iter().filter_map(Value::as_str).map(str::to_owned).collect();
@@ -322,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_managed_group_is_in_the_token_exactly_where_a_rule_gives_it() {
+    fn managed_group_is_in_the_token_only_if_a_rule_matches() {
         let table = [
             (serde_json::json!({"custom:department": "Engineering"}), vec!["Beta", "Developer"]),
             (serde_json::json!({"custom:department": "engineering"}), vec!["Beta"]),
@@ -346,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_is_an_item_of_the_list_as_it_is_written() {
+    fn list_is_split_in_each_format() {
         for (value, items) in [
             ("a, b", vec!["a", "b"]),
             ("[a, b]", vec!["a", "b"]),
@@ -354,12 +377,12 @@ mod tests {
             (r#"["a, b", 7, null]"#, vec!["a, b"]),
             (r#"{"a": "b, admin"}"#, vec![]),
         ] {
-            assert_eq!(list_items(value), items, "{value}");
+            assert_eq!(split_list(value), items, "{value}");
         }
     }
 
     #[test]
-    fn an_address_that_is_not_verified_gives_nothing() {
+    fn unverified_address_matches_no_rule() {
         let variables =
             [("GROUP_RULES", r#"[{"attribute": "email", "equals": "boss@example.com", "group": "Boss"}]"#)];
         let rules = GroupRules::from_environment(&variables.into_iter().collect()).unwrap();
@@ -372,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_store_groups_go_and_none_comes() {
+    fn unreadable_profile_allows_removals_but_no_additions() {
         let role = "arn:aws:iam::123456789012:role/developer";
         let sent = GroupConfiguration {
             groups_to_override: vec!["Beta".into(), "Developer".into()],
@@ -388,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn the_preferred_role_changes_only_where_precedences_decide_it() {
+    fn preferred_role_changes_only_if_the_rules_know_its_precedence() {
         let (developer, other) =
             ("arn:aws:iam::123456789012:role/developer", "arn:aws:iam::123456789012:role/other");
         let engineer = serde_json::json!({"custom:department": "Engineering"});
@@ -400,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_rule_fails_the_start() {
+    fn invalid_rule_stops_startup() {
         for (json, reason) in [
             ("{}", "invalid type"),
             (r#"[{"attribute": "a", "group": "g"}]"#, "exactly one of"),
@@ -412,7 +435,7 @@ mod tests {
             ),
             (
                 r#"[{"attribute": "custom:roles", "equals": "x", "group": "g", "privileged": true}]"#,
-                "needs role_arn, or null",
+                "is privileged and has no `role_arn`",
             ),
             (
                 r#"[{"attribute": "custom:roles", "equals": "x", "group": "Admin", "privileged": true, "role_arn": null},
@@ -431,10 +454,14 @@ mod tests {
             ),
             (r#"[["custom:department", "Engineering", null, null, null, "Admins"]]"#, "expected an object"),
             (r#"[] trailing"#, "trailing"),
-            (r#"[{"attribute": "a", "equals": "x", "group": "Two words"}]"#, "is no name of a group"),
-            (r#"[{"attribute": "a", "equals": "", "group": "g"}]"#, "names no attribute or no value"),
-            (r#"[{"attribute": "a", "one_of": [], "group": "g"}]"#, "names no attribute or no value"),
-            (r#"[{"attribute": "a", "equals": "x", "group": "g", "role_arn": "admin"}]"#, "is no ARN"),
+            (r#"[{"attribute": "a", "equals": "x", "group": "Two words"}]"#, "has an invalid `group`"),
+            (r#"[{"attribute": "a", "equals": "", "group": "g"}]"#, "names no value"),
+            (
+                r#"[{"attribute": "", "equals": "x", "group": "g"}]"#,
+                "rule 1 for group `g` names no attribute",
+            ),
+            (r#"[{"attribute": "a", "one_of": [], "group": "g"}]"#, "names no value"),
+            (r#"[{"attribute": "a", "equals": "x", "group": "g", "role_arn": "admin"}]"#, "is not an ARN"),
         ] {
             let error = rules(json).unwrap_err().to_string();
             assert!(error.starts_with("GROUP_RULES: ") && error.contains(reason), "{error}");
