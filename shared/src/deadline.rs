@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use crate::time::Clock;
+use jiff::Timestamp;
 
 /// When Lambda ends an invocation. What it interrupts comes again, and costs a receive of every message in the batch;
 /// so workers stop by themselves before.

@@ -1,53 +1,51 @@
-//! Erasing a user: first the marker in STATS, against which no commit can be made any more, then everything else. What
-//! is interrupted is made good by erasing again.
+//! Erasing a user: the erasure marker in STATS first, so that no later commit succeeds, then everything else.
+//!
+//! If an erasure is interrupted, repeat it.
 
-use crate::store::commits::{ATTEMPT_SECONDS, StatsMetadata, Failure, MAX_ATTEMPTS, conflict_backoff};
-use crate::store::{CommitError, Consistency, Partition, Store};
+use crate::backoff::ConflictRetry;
+use crate::deadline::Deadline;
+use crate::store::commit::ATTEMPT_SECONDS;
+use crate::store::{CommitError, CommitFailure, Consistency, Partition, StatsMetadata, Store};
 use crate::time::Clock;
 
-use crate::deadline::Deadline;
-
-/// The marker of an erased user stays this long: longer than an event of theirs is accepted.
+/// Days for which the marker of an erased user stays. Longer than an event of the user is accepted.
 pub const ERASURE_MARKER_DAYS: u32 = 32;
 
-/// Erases everything of a partition but the marker and a suspension in force, where `known` is what was last read of it.
+/// Erases everything in a partition except the marker and a suspension in force.
+///
+/// `metadata` is what was last read of STATS. It may be out of date.
 pub async fn erase(
     store: &Store,
     partition: &Partition,
-    known: StatsMetadata,
+    mut metadata: StatsMetadata,
     clock: &Clock,
     deadline: &Deadline,
-) -> Result<(), Failure> {
-    let mut metadata = known;
-    let mut attempts = 0;
-    // Also where there is a marker: it lasts from the latest erasure on.
+) -> Result<(), CommitFailure> {
+    let mut retry = ConflictRetry::new();
+    // A second erasure renews the marker, which stays for 32 days after the latest one.
     loop {
-        in_time(deadline)?;
+        check(deadline)?;
         match store.mark_erased(partition, metadata.version, clock.now(), ERASURE_MARKER_DAYS).await {
             Ok(()) => break,
             Err(CommitError::Store(error)) => return Err(error.into()),
             Err(CommitError::Conflict | CommitError::Duplicates(_)) => {
-                attempts += 1;
-                if attempts == MAX_ATTEMPTS {
-                    return Err(Failure::Conflict);
-                }
-                tokio::time::sleep(conflict_backoff(attempts, fastrand::f64())).await;
-                let stored = store.statistics(&[partition], Consistency::Strong).await?;
+                retry.wait().await?;
+                let stored = store.read_statistics(&[partition], Consistency::Strong).await?;
                 let stored = stored.into_values().next().map(|stored| stored.metadata());
                 metadata = stored.transpose()?.unwrap_or_default();
             }
         }
     }
-    in_time(deadline)?;
+    check(deadline)?;
     store.delete_profile(partition, clock.now()).await?;
     loop {
-        in_time(deadline)?;
+        check(deadline)?;
         if !store.delete_events(partition).await? {
             return Ok(());
         }
     }
 }
 
-fn in_time(deadline: &Deadline) -> Result<(), Failure> {
-    if deadline.leaves(ATTEMPT_SECONDS) { Ok(()) } else { Err(Failure::OutOfTime) }
+fn check(deadline: &Deadline) -> Result<(), CommitFailure> {
+    if deadline.leaves(ATTEMPT_SECONDS) { Ok(()) } else { Err(CommitFailure::OutOfTime) }
 }

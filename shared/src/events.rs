@@ -1,10 +1,10 @@
-//! The messages on the queues: one CloudEvents 1.0 event in JSON (structured mode) in each message body.
+//! The messages on the queues: one CloudEvents 1.0 event in JSON (structured mode) per message body.
 //!
-//! [`Event::parse`] is the only way from a body to an [`Event`]: what it returns is valid in itself. Whether
-//! an event comes in time ([`Event::check_time`]) and to the right queue is for the worker to say.
+//! [`Event::parse`] is the only way from a message body to an [`Event`], and validates it. The worker then
+//! checks that the event is recent enough ([`Event::check_time`]) and on the right queue.
 //!
-//! To add an event type: a variant in [`Data`], its name in [`Data::parse`] and [`Data::event_type`], its
-//! effect in `shared/src/statistics.rs`, and `cargo run -p replay -- schema` (see CONTRIBUTING.md).
+//! To add an event type, add a variant to [`Data`], its name to [`Data::parse`] and [`Data::event_type`], and
+//! its effect to `shared/src/statistics.rs`. Then run `cargo xtask schema` (see CONTRIBUTING.md).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,99 +12,56 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 mod data;
+mod invalid_event;
+mod json;
+mod key;
+mod limits;
 mod money;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod subject;
 
 pub use data::*;
+pub use invalid_event::InvalidEvent;
+pub use key::{EVENT_PREFIX, MAX_KEY_BYTES, event_key};
+pub use limits::*;
 pub use money::{Amount, Currency, InvalidAmount, Money, Spent};
 pub use subject::{InvalidSubject, Subject};
 
-use crate::store::keys;
 use crate::time;
+use json::{describe, from_json};
 
-/// A body is smaller than this: the size that CloudEvents calls safe, and one SQS billing chunk.
-pub const MAX_BODY_BYTES: usize = 64 * 1024;
-/// An id has at most this many characters.
-pub const MAX_ID_CHARS: usize = 128;
-/// A source has at most this many characters.
-pub const MAX_SOURCE_CHARS: usize = 128;
-/// An event is accepted within 30 days of its time: longer than a message can live in a queue and its
-/// dead-letter queue (28 days), shorter than its marker lives in the table.
-pub const MAX_AGE_SECONDS: i64 = 30 * 24 * 3600;
-/// An event may be dated this far ahead of the worker's clock.
-pub const MAX_AHEAD_SECONDS: i64 = 15 * 60;
-
-/// One fact. `(source, id)` identifies it; it never changes.
+/// Something that happened. Its source and id identify it, and it never changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Unique within the source; at most 128 characters. Best one that follows from the fact, so that a
-    /// producer's retry has the same.
+    /// Unique within the source, at most 128 characters. Derive it from what happened, so that a
+    /// producer's retry has the same id.
     pub id: String,
-    /// Who says it; at most 128 characters.
+    /// The producer, at most 128 characters.
     pub source: String,
-    /// Whom it is about.
     pub subject: Subject,
-    /// When it happened, in whole milliseconds.
+    /// In whole milliseconds.
     pub time: Timestamp,
-    /// W3C trace context of the request that caused it, where there is one.
+    /// W3C trace context of the request that caused the event.
     pub traceparent: Option<String>,
-    /// What happened.
     pub data: Data,
 }
 
-/// Why a body is refused. The message names the field and quotes nothing of the body.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidEvent {
-    /// 64 KiB or more.
-    #[error("the body has {0} bytes; less than {MAX_BODY_BYTES} are accepted")]
-    TooLarge(usize),
-    /// No JSON document.
-    #[error("the body is not JSON: {0}")]
-    NotJson(String),
-    /// JSON, but without what CloudEvents demands.
-    #[error("not a CloudEvents 1.0 event: {0}")]
-    NotCloudEvent(String),
-    /// A type that this version does not know. A later one may: the event can be brought back then.
-    #[error("unknown event type")]
-    UnknownType,
-    /// The fields do not fit the type.
-    #[error("invalid data: {0}")]
-    InvalidData(String),
-    /// Its time lies too far back: its marker may have gone, and it could count twice.
-    #[error("time: more than 30 days ago")]
-    TooOld,
-    /// Its time lies ahead.
-    #[error("time: more than 15 minutes ahead")]
-    InTheFuture,
-}
-
-impl InvalidEvent {
-    /// A stable word for metrics, alarms and the message attribute `error.type`.
-    pub fn error_type(&self) -> &'static str {
-        match self {
-            Self::TooLarge(_) => "too_large",
-            Self::NotJson(_) => "not_json",
-            Self::NotCloudEvent(_) => "not_cloudevents",
-            Self::UnknownType => "unknown_type",
-            Self::InvalidData(_) => "invalid_data",
-            Self::TooOld => "too_old",
-            Self::InTheFuture => "in_the_future",
-        }
-    }
-}
-
 impl Event {
-    /// An event of ours with a fresh id (UUIDv7 of its time).
+    /// An event of this repository's functions, with a new id (UUIDv7 of its time).
     pub fn new(source: impl Into<String>, subject: Subject, time: Timestamp, data: Data) -> Self {
         let time = time::whole_milliseconds(time);
         Self { id: unique_id(time), source: source.into(), subject, time, traceparent: None, data }
     }
 
-    /// The same event with the id `id`, for a fact that can happen once only.
+    /// The same event with another id, for something that can happen only once.
     pub fn with_id(self, id: impl Into<String>) -> Self {
         Self { id: id.into(), ..self }
+    }
+
+    /// The sort key under which the table stores the event. Two events with the same key are the same event.
+    pub fn key(&self) -> String {
+        event_key(&self.source, &self.id)
     }
 
     /// Reads a message body.
@@ -133,7 +90,7 @@ impl Event {
         if !(1..=MAX_SOURCE_CHARS).contains(&envelope.source.chars().count()) {
             return Err(not_cloud_event("source: expected 1 to 128 characters"));
         }
-        if keys::event(&envelope.source, &envelope.id).len() > keys::MAX_SORT_KEY_BYTES {
+        if event_key(&envelope.source, &envelope.id).len() > MAX_KEY_BYTES {
             return Err(not_cloud_event(
                 "id and source: together more than DynamoDB's 1,024 bytes for a key",
             ));
@@ -181,13 +138,13 @@ impl Event {
             traceparent: self.traceparent.as_deref(),
             data: &self.data,
         };
-        // Strings, numbers and maps with string keys: nothing that serde_json could refuse.
+        // serde_json cannot fail: the body has only strings, numbers and maps with string keys.
         let json = serde_json::to_string(&body).unwrap_or_default();
-        // SQS takes every character but these two, as they are. They stand in strings only.
+        // SQS accepts every character except these two. In JSON, they can occur only inside strings.
         json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
     }
 
-    /// Whether the event comes in time at the time `now`.
+    /// Checks that the time of the event is at most 30 days before `now`, and at most 15 minutes after it.
     pub fn check_time(&self, now: Timestamp) -> Result<(), InvalidEvent> {
         if self.time < time::minus_seconds(now, MAX_AGE_SECONDS) {
             return Err(InvalidEvent::TooOld);
@@ -199,26 +156,26 @@ impl Event {
     }
 }
 
-/// An id that nobody else has: a UUIDv7 of the time `time`.
+/// A new unique id: a UUIDv7 of the time `time`.
 pub fn unique_id(time: Timestamp) -> String {
     let seconds = u64::try_from(time.as_second()).unwrap_or_default();
     let nanoseconds = u32::try_from(time.subsec_nanosecond()).unwrap_or_default();
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds)).to_string()
 }
 
-/// The id of a user's `user.confirmed`: the same however often Cognito invokes a trigger (UUIDv5 of user pool
-/// and user).
+/// The id of a user's `user.confirmed`: a UUIDv5 of user pool and user. It stays the same if Cognito invokes a
+/// trigger more than once.
 pub fn confirmation_id(pool_id: &str, sub: &str) -> String {
     let name = format!("{pool_id}/{sub}/user.confirmed");
     Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
 }
 
-/// The CloudEvents source of everything that a user pool's triggers say.
+/// CloudEvents source of the events that a user pool's triggers publish.
 pub fn pool_source(pool_id: &str) -> String {
     format!("/cognito/{pool_id}")
 }
 
-/// CloudEvents' context attributes; others are ignored.
+/// The context attributes of CloudEvents. Others are ignored.
 #[derive(Deserialize)]
 struct Envelope {
     specversion: String,
@@ -234,33 +191,6 @@ struct Envelope {
     traceparent: Option<String>,
     #[serde(default)]
     data: Option<Box<RawValue>>,
-}
-
-type JsonError = serde_path_to_error::Error<serde_json::Error>;
-
-fn from_json<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, JsonError> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let value = serde_path_to_error::deserialize(&mut deserializer)?;
-    // The position is all that is used of such an error.
-    deserializer.end().map_err(|error| JsonError::new(serde_path_to_error::Track::new().path(), error))?;
-    Ok(value)
-}
-
-/// The field and what was expected. serde's own text quotes the value that it found, which must not reach a
-/// log or a message attribute; what follows the last "expected" comes from our types alone.
-fn describe(parent: &str, error: &JsonError) -> String {
-    let text = error.inner().to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    let reason = match text.rsplit_once("expected ") {
-        Some((_, expected)) => format!("expected {}", expected.split(" but ").next().unwrap_or_default()),
-        None => text.to_owned(),
-    };
-    match (parent, error.path().to_string().as_str()) {
-        ("", ".") => reason,
-        ("", path) => format!("{path}: {reason}"),
-        (parent, ".") => format!("{parent}: {reason}"),
-        (parent, path) => format!("{parent}.{path}: {reason}"),
-    }
 }
 
 #[cfg(test)]
@@ -282,14 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn an_event_survives_writing_and_reading() {
+    fn event_survives_serialization() {
         let event = Event::parse(&body(|_| {})).unwrap();
         assert_eq!(event.time.to_string(), "2026-03-02T10:15:00.123Z");
         assert_eq!(Event::parse(&event.to_json()).unwrap(), event);
     }
 
     #[test]
-    fn a_body_has_no_character_that_sqs_refuses() {
+    fn body_has_no_character_that_sqs_refuses() {
         let json = body(|body| body["data"]["order_id"] = "a\u{ffff}b\u{fffe}".into());
         let event = Event::parse(&json).unwrap();
         assert!(!event.to_json().contains(['\u{fffe}', '\u{ffff}']));
@@ -306,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_body_names_the_field_and_quotes_nothing() {
+    fn error_names_the_field_and_quotes_nothing_of_the_body() {
         type Change = fn(&mut serde_json::Value);
         let table: [(&str, Change, &str); 14] = [
             ("not_cloudevents", |b| b["specversion"] = "0.3".into(), "specversion: expected 1.0"),
@@ -344,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_accepted_for_thirty_days_and_fifteen_minutes_ahead() {
+    fn event_is_accepted_for_thirty_days_and_fifteen_minutes_ahead() {
         let event = Event::parse(&body(|_| {})).unwrap();
         let at = |seconds| time::plus_seconds(event.time, seconds);
         assert_eq!(event.check_time(at(MAX_AGE_SECONDS)), Ok(()));
@@ -354,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confirmation_has_one_id_per_user_and_pool() {
+    fn confirmation_has_one_id_per_user_and_pool() {
         assert_eq!(confirmation_id("pool", "ana"), confirmation_id("pool", "ana"));
         assert_ne!(confirmation_id("pool", "ana"), confirmation_id("pool", "ben"));
         assert_ne!(confirmation_id("pool", "ana"), confirmation_id("other", "ana"));

@@ -2,16 +2,20 @@
 //! `lambda_runtime`, so every part of it runs anywhere.
 
 pub mod aws;
+pub mod backoff;
 pub mod config;
 pub mod deadline;
 pub mod email_domain;
 pub mod erasure;
 pub mod events;
 pub mod function_context;
+pub mod function_id;
+pub mod metric;
 pub mod queues;
 pub mod statistics;
 pub mod store;
 pub mod suspension;
+pub mod suspension_change;
 pub mod telemetry;
 pub mod text;
 pub mod time;

@@ -286,15 +286,6 @@ async fn within<C: Future>(
     timeout(patience, all).await.is_ok()
 }
 
-/// How long a message that fails for the `receive_count`th time stays invisible: `first`, doubling up to
-/// `longest`, of which the upper half is drawn at random, so that what failed together does not come back
-/// together.
-pub fn backoff(first: Duration, longest: Duration, receive_count: u32, random: f64) -> Duration {
-    let doublings = receive_count.saturating_sub(1).min(16);
-    let delay = first.saturating_mul(1 << doublings).min(longest);
-    delay.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
-}
-
 /// Splits messages into batches that SQS accepts, each message with its index. A message that is too large by
 /// itself gets a batch of its own, for SQS to refuse.
 pub fn batches(messages: Vec<Message>) -> Vec<Vec<(usize, Message)>> {
@@ -331,14 +322,6 @@ mod tests {
         assert_eq!(sizes(batches(messages(&[600_000, 400_000, 100_000]))), [2, 1]);
         assert_eq!(sizes(batches(messages(&[2_000_000, 1]))), [1, 1]);
         assert_eq!(sizes(batches(messages(&[]))), [] as [usize; 0]);
-    }
-
-    #[test]
-    fn a_delay_doubles_to_its_limit_and_is_half_random() {
-        let (first, longest) = (Duration::from_secs(30), Duration::from_secs(900));
-        let delays = [1, 2, 5, 6, 99].map(|count| backoff(first, longest, count, 1.0).as_secs());
-        assert_eq!(delays, [30, 60, 480, 900, 900]);
-        assert_eq!(backoff(first, longest, 1, 0.0), Duration::from_secs(15));
     }
 
     #[test]

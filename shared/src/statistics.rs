@@ -1,8 +1,8 @@
-//! How events fold into statistics. Pure: no I/O, no clock.
+//! The statistics, and the effect of each event on them. Pure: no I/O, no clock.
 //!
-//! A standard queue has no order, so each fold is commutative and associative: counters add, times take the
-//! minimum or the maximum, `recent` keeps the latest ten. Whether an event was already folded in is not known
-//! here; its stored copy in the table says so.
+//! A standard queue keeps no order. So applying events is commutative and associative: counters add, times
+//! take the minimum or the maximum, and `recent` keeps the latest ten. This file does not know whether an
+//! event was applied before: the stored event in the table says so.
 
 use std::collections::BTreeMap;
 
@@ -13,56 +13,51 @@ use serde::{Deserialize, Serialize};
 use crate::events::{Data, Event, SignInOutcome, SignUpOutcome, Spent, View};
 use crate::time::millis;
 
-/// `recent` holds this many activities.
+/// Maximum number of activities in `recent`.
 pub const MAX_RECENT: usize = 10;
-/// The text of an activity is cut after this many bytes, so that the statistics stay below 1 KB: DynamoDB
-/// charges a write by the kilobyte.
+/// Maximum length of an activity's text. It keeps the statistics below 1 KB, because DynamoDB charges writes
+/// by the kilobyte.
 pub const MAX_DETAIL_BYTES: usize = 20;
 
-/// What is known of a user's doings. Times are milliseconds since 1970 in JSON and in the table.
+/// What a user has done. Times are milliseconds since 1970, in JSON and in the table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UserStats {
-    /// The first time that the user did something. Attempts to sign in do not count: anyone can make them.
+    /// When the user was first active. Sign-in attempts do not count, because anyone can make them.
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub first_seen_at: Option<Timestamp>,
-    /// The last time that the user did something.
+    /// When the user was last active.
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub last_seen_at: Option<Timestamp>,
-    /// When the account was confirmed: the earliest time that was said.
+    /// When the account was confirmed. The earliest time of all `user.confirmed` events.
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub confirmed_at: Option<Timestamp>,
-    /// Sign-ins. Cognito may invoke a trigger up to three times for one of them, and a token refreshed through
-    /// GetTokensFromRefreshToken looks like a sign-in.
+    /// Cognito may invoke a trigger up to three times for one sign-in. A refresh through
+    /// GetTokensFromRefreshToken counts as a sign-in, because Cognito reports it as one.
     pub sign_ins: u64,
-    /// Attempts that were denied because of a suspension, or because the store could not be asked.
+    /// Attempts that were denied because of a suspension, or because the table could not be read.
     pub sign_ins_denied: u64,
-    /// Tokens refreshed.
     pub token_refreshes: u64,
-    /// The last sign-in.
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub last_sign_in_at: Option<Timestamp>,
-    /// The last time that the user got a token, by signing in or by a refresh.
+    /// When the user last got a token, by a sign-in or by a refresh.
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub last_token_issued_at: Option<Timestamp>,
-    /// Passwords chosen anew after they were forgotten.
+    /// Forgotten passwords that the user replaced.
     pub password_resets: u64,
     /// Messages that Cognito was about to send, by kind.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub messages: BTreeMap<String, u64>,
-    /// Orders placed.
     pub orders: u64,
-    /// Orders cancelled.
     pub orders_cancelled: u64,
-    /// What was spent by currency, cancelled orders taken off. Decimal strings.
+    /// Sum of the orders by currency, minus canceled orders. Decimal strings.
     #[serde(skip_serializing_if = "Spent::is_empty")]
     pub spent: Spent,
-    /// Activities recorded.
     pub activities: u64,
-    /// Notifications created less notifications read. Below zero while a notice of reading overtakes the
-    /// notification.
+    /// Notifications created minus notifications read. Negative while `notification.read` has arrived
+    /// before its `notification.created`.
     pub unread_notifications: i64,
-    /// The latest activities worth showing, latest first, at most ten.
+    /// The latest activities to show, latest first. At most ten.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<RecentActivity>,
 }
@@ -70,31 +65,38 @@ pub struct UserStats {
 /// One of a user's latest activities.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RecentActivity {
-    /// When.
     #[serde(with = "millis")]
     pub at: Timestamp,
-    /// The event's type.
+    /// The type of the event.
     pub r#type: String,
-    /// The order's id, the notification's id or the description, cut to 20 bytes.
+    /// The order id, the notification id or the description, cut to 20 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// Sign-ups per e-mail domain.
+/// Sign-ups per email domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DomainStats {
-    /// Sign-ups tried.
     pub sign_ups: u64,
-    /// Of these, allowed to go on, with or without a code.
+    /// With or without a confirmation code.
     pub sign_ups_allowed: u64,
-    /// Of these, denied.
     pub sign_ups_denied: u64,
 }
 
-impl UserStats {
-    /// The names of the attributes that hold it.
-    pub const ATTRIBUTES: &'static [&'static str] = &[
+/// Statistics of a user or of one shard of an email domain.
+pub trait Statistics: Clone + Default + Serialize + DeserializeOwned {
+    /// The names of the attributes in the table.
+    const ATTRIBUTES: &'static [&'static str];
+
+    fn apply(&mut self, event: &Event);
+
+    /// When the user last got a token. The rule about inactive users needs it.
+    fn last_token_issued_at(&self) -> Option<Timestamp>;
+}
+
+impl Statistics for UserStats {
+    const ATTRIBUTES: &'static [&'static str] = &[
         "firstSeenAt",
         "lastSeenAt",
         "confirmedAt",
@@ -113,17 +115,16 @@ impl UserStats {
         "recent",
     ];
 
-    /// Folds one event in.
-    pub fn apply(&mut self, event: &Event) {
+    fn apply(&mut self, event: &Event) {
         let at = event.time;
         match &event.data {
             Data::Confirmed(_) => {
                 self.confirmed_at = earliest(self.confirmed_at, at);
-                self.see(at);
+                self.mark_seen(at);
             }
             Data::PasswordReset(_) => {
                 self.password_resets += 1;
-                self.see(at);
+                self.mark_seen(at);
             }
             Data::SignInAttempted(attempt) => {
                 self.sign_ins_denied += u64::from(attempt.outcome == SignInOutcome::Denied);
@@ -132,12 +133,12 @@ impl UserStats {
                 self.sign_ins += 1;
                 self.last_sign_in_at = latest(self.last_sign_in_at, at);
                 self.last_token_issued_at = latest(self.last_token_issued_at, at);
-                self.see(at);
+                self.mark_seen(at);
             }
             Data::TokenRefreshed(_) => {
                 self.token_refreshes += 1;
                 self.last_token_issued_at = latest(self.last_token_issued_at, at);
-                self.see(at);
+                self.mark_seen(at);
             }
             Data::MessageRequested(message) => {
                 *self.messages.entry(message.kind.name().to_owned()).or_default() += 1;
@@ -145,7 +146,7 @@ impl UserStats {
             Data::OrderPlaced(order) => {
                 self.orders += 1;
                 self.spent.add(order.amount, order.currency);
-                self.see(at);
+                self.mark_seen(at);
             }
             Data::OrderCancelled(order) => {
                 self.orders_cancelled += 1;
@@ -153,15 +154,15 @@ impl UserStats {
             }
             Data::ActivityRecorded(_) => {
                 self.activities += 1;
-                self.see(at);
+                self.mark_seen(at);
             }
             Data::NotificationCreated(_) => self.unread_notifications += 1,
             Data::NotificationRead(_) => {
                 self.unread_notifications -= 1;
-                self.see(at);
+                self.mark_seen(at);
             }
-            Data::ProfileUpdated(_) => self.see(at),
-            // Counted per domain, or no doing of the user's.
+            Data::ProfileUpdated(_) => self.mark_seen(at),
+            // Counted per domain, or not an activity of the user.
             Data::SignUpAttempted(_)
             | Data::Suspended(_)
             | Data::Reinstated(_)
@@ -169,17 +170,44 @@ impl UserStats {
             | Data::DataChanged(_)
             | Data::GroupsMapped(_) => {}
         }
-        self.remember(worth_showing(event));
+        self.update_recent(recent_activity(event));
     }
 
-    fn see(&mut self, at: Timestamp) {
+    fn last_token_issued_at(&self) -> Option<Timestamp> {
+        self.last_token_issued_at
+    }
+}
+
+impl Statistics for DomainStats {
+    const ATTRIBUTES: &'static [&'static str] = &["signUps", "signUpsAllowed", "signUpsDenied"];
+
+    fn apply(&mut self, event: &Event) {
+        if let Data::SignUpAttempted(attempt) = &event.data {
+            self.sign_ups += 1;
+            match attempt.outcome {
+                SignUpOutcome::Allowed | SignUpOutcome::AutoConfirmed => self.sign_ups_allowed += 1,
+                SignUpOutcome::Denied => self.sign_ups_denied += 1,
+            }
+        }
+    }
+
+    fn last_token_issued_at(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+impl UserStats {
+    fn mark_seen(&mut self, at: Timestamp) {
         self.first_seen_at = earliest(self.first_seen_at, at);
         self.last_seen_at = latest(self.last_seen_at, at);
     }
 
-    /// The latest ten activities, and the confirmation only while there are fewer: it can be said twice with
-    /// two times, and only what follows from `confirmed_at` is the same in every order of events.
-    fn remember(&mut self, activity: Option<RecentActivity>) {
+    /// Keeps the latest ten activities.
+    ///
+    /// The confirmation can be published twice with different times. So its entry is derived from
+    /// `confirmed_at`, which does not depend on the order of events, and is shown only while there are fewer
+    /// than ten others.
+    fn update_recent(&mut self, activity: Option<RecentActivity>) {
         self.recent.retain(|activity| activity.r#type != CONFIRMED);
         self.recent.extend(activity);
         sort_latest_first(&mut self.recent);
@@ -192,21 +220,7 @@ impl UserStats {
 }
 
 impl DomainStats {
-    /// The names of the attributes that hold it.
-    pub const ATTRIBUTES: &'static [&'static str] = &["signUps", "signUpsAllowed", "signUpsDenied"];
-
-    /// Folds one event in.
-    pub fn apply(&mut self, event: &Event) {
-        if let Data::SignUpAttempted(attempt) = &event.data {
-            self.sign_ups += 1;
-            match attempt.outcome {
-                SignUpOutcome::Allowed | SignUpOutcome::AutoConfirmed => self.sign_ups_allowed += 1,
-                SignUpOutcome::Denied => self.sign_ups_denied += 1,
-            }
-        }
-    }
-
-    /// The sum: a domain is counted in several shards, which a reader adds up.
+    /// Adds the statistics of two shards of a domain.
     pub fn plus(&self, other: &Self) -> Self {
         Self {
             sign_ups: self.sign_ups + other.sign_ups,
@@ -216,8 +230,9 @@ impl DomainStats {
     }
 }
 
-/// The views that an event changes: the one table that decides what is evicted from the cache. A sign-in
-/// changes none: a new token is a new cache key.
+/// The views that an event changes, and whose cached pages become stale.
+///
+/// A sign-in changes none: a new token is a new cache key.
 pub fn changed_views(data: &Data) -> &'static [View] {
     match data {
         Data::Confirmed(_) | Data::ProfileUpdated(_) => &[View::Dashboard, View::Profile],
@@ -239,8 +254,8 @@ pub fn changed_views(data: &Data) -> &'static [View] {
 
 const CONFIRMED: &str = "user.confirmed";
 
-/// The entry that an event leaves in `recent`; the confirmation's follows from `confirmed_at`.
-fn worth_showing(event: &Event) -> Option<RecentActivity> {
+/// The entry of an event in `recent`. The entry of the confirmation is derived from `confirmed_at`.
+fn recent_activity(event: &Event) -> Option<RecentActivity> {
     let detail = match &event.data {
         Data::OrderPlaced(order) | Data::OrderCancelled(order) => Some(cut(&order.order_id)),
         Data::ActivityRecorded(activity) => Some(cut(&activity.description)),
@@ -267,42 +282,6 @@ fn latest(known: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
     Some(known.map_or(at, |known| known.max(at)))
 }
 
-/// Statistics that events are folded into.
-pub trait Fold: Clone + Default + Serialize + DeserializeOwned {
-    /// The names of the attributes that hold them.
-    const ATTRIBUTES: &'static [&'static str];
-
-    /// Folds one event in.
-    fn apply(&mut self, event: &Event);
-
-    /// When the latest token was issued that is known, for the idle rule.
-    fn last_token_issued_at(&self) -> Option<Timestamp>;
-}
-
-impl Fold for UserStats {
-    const ATTRIBUTES: &'static [&'static str] = UserStats::ATTRIBUTES;
-
-    fn apply(&mut self, event: &Event) {
-        self.apply(event);
-    }
-
-    fn last_token_issued_at(&self) -> Option<Timestamp> {
-        self.last_token_issued_at
-    }
-}
-
-impl Fold for DomainStats {
-    const ATTRIBUTES: &'static [&'static str] = DomainStats::ATTRIBUTES;
-
-    fn apply(&mut self, event: &Event) {
-        self.apply(event);
-    }
-
-    fn last_token_issued_at(&self) -> Option<Timestamp> {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,11 +293,11 @@ mod tests {
     }
 
     #[test]
-    fn every_attribute_has_its_name_in_the_list() {
+    fn attributes_lists_every_field() {
         let (at, one) = (Some(Timestamp::UNIX_EPOCH), 1);
         let mut spent = Spent::default();
         spent.add("1".parse().unwrap(), "EUR".to_owned().try_into().unwrap());
-        // Without `..`: a field that is added is missed here.
+        // Without `..`, so that a new field does not compile until it is here.
         let user = UserStats {
             first_seen_at: at,
             last_seen_at: at,
@@ -355,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn recent_keeps_the_latest_ten_of_what_is_worth_showing() {
+    fn recent_keeps_the_latest_ten_activities() {
         let mut stats = UserStats::default();
         for second in [5, 1, 9, 3, 7, 11, 2, 10, 4, 8, 6] {
             stats.apply(&activity(second, &format!("no. {second}")));
@@ -366,14 +345,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_at_a_character() {
+    fn text_is_cut_at_a_character_boundary() {
         let mut stats = UserStats::default();
         stats.apply(&activity(1, "ééééééééééééé and more"));
         assert_eq!(stats.recent[0].detail.as_deref(), Some("éééééééééé"));
     }
 
     #[test]
-    fn a_password_reset_is_seen_and_an_attempt_is_not() {
+    fn password_reset_updates_last_seen_and_a_sign_in_attempt_does_not() {
         let mut stats = UserStats::default();
         let mut event = activity(50, "");
         event.data = Data::SignInAttempted(crate::events::SignInAttempted {

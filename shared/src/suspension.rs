@@ -1,14 +1,10 @@
-//! Suspensions: when a user may not sign in, and how an operator changes that.
+//! Suspensions: when a user may not sign in.
 //!
-//! A suspension lives in the user's PROFILE item. The triggers enforce it from the moment it is
-//! written. The event that follows evicts the user's cached pages. It suspends nobody by itself.
+//! A suspension is stored in the user's PROFILE item. The triggers enforce it from the moment it is written.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::events::{Data, Event, Subject, SuspensionNotice};
-use crate::queues::{Queue, QueueError};
-use crate::store::{Store, StoreError};
 use crate::time::millis;
 
 /// A suspension as PROFILE holds it, in the attribute `suspension`.
@@ -73,62 +69,6 @@ impl SuspensionStatus {
     }
 }
 
-/// An operator's decision to suspend or reinstate a user.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SuspensionChange {
-    pub sub: String,
-    pub suspension: Suspension,
-}
-
-impl SuspensionChange {
-    /// Suspends a user. `until: None` means without an end.
-    pub fn suspend(sub: &str, reason: &str, until: Option<Timestamp>, by: &str, at: Timestamp) -> Self {
-        let suspension = Suspension { reason: reason.to_owned(), until, by: by.to_owned(), at };
-        Self { sub: sub.to_owned(), suspension }
-    }
-
-    /// Ends a user's suspension.
-    pub fn reinstate(sub: &str, reason: &str, by: &str, at: Timestamp) -> Self {
-        Self::suspend(sub, reason, Some(at), by, at)
-    }
-
-    /// Writes the decision to the table, then publishes it with the CloudEvents source `source`.
-    /// Returns `false`, and changes nothing, if the table has a later decision.
-    pub async fn apply(
-        &self,
-        store: &Store,
-        user_events: &Queue,
-        source: &str,
-    ) -> Result<bool, SuspensionError> {
-        let written = store.write_suspension(&self.sub, &self.suspension).await;
-        if !written.map_err(SuspensionError::NotWritten)? {
-            return Ok(false);
-        }
-        let Suspension { reason, until, at, .. } = &self.suspension;
-        let notice = SuspensionNotice { reason: Some(reason.clone()), until: *until };
-        let data = if self.suspension.is_reinstatement() {
-            Data::Reinstated(notice)
-        } else {
-            Data::Suspended(notice)
-        };
-        let event = Event::new(source, Subject::user(&self.sub), *at, data);
-        user_events.send(&event).await.map_err(SuspensionError::NotPublished)?;
-        Ok(true)
-    }
-}
-
-/// A [`SuspensionChange`] that was not applied completely.
-#[derive(Debug, thiserror::Error)]
-pub enum SuspensionError {
-    #[error("nothing was changed")]
-    NotWritten(#[source] StoreError),
-    #[error(
-        "the decision is in the table and in force, but the user's cached pages were not evicted. \
-         Run the command again"
-    )]
-    NotPublished(#[source] QueueError),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,18 +103,16 @@ mod tests {
 
     #[test]
     fn status_is_described_in_a_few_words() {
-        let status = |change: SuspensionChange| {
-            let is_banned = !change.suspension.is_reinstatement();
-            SuspensionStatus { is_banned, suspension: Some(change.suspension) }.describe(time(100))
+        let status = |reason: &str, until: Option<i64>, at: i64| {
+            let until = until.map(time);
+            let suspension = Suspension { reason: reason.into(), until, by: "ben".into(), at: time(at) };
+            let is_banned = !suspension.is_reinstatement();
+            SuspensionStatus { is_banned, suspension: Some(suspension) }.describe(time(100))
         };
-        let suspended = |until| SuspensionChange::suspend("ana", "spam", until, "ben", time(50));
-        assert_eq!(status(suspended(None)), "suspended without an end, by ben: spam");
-        assert_eq!(
-            status(suspended(Some(time(101)))),
-            "suspended until 1970-01-01T00:01:41Z, by ben: spam"
-        );
-        assert_eq!(status(suspended(Some(time(99)))), "not suspended");
-        assert_eq!(status(SuspensionChange::reinstate("ana", "settled", "ben", time(60))), "not suspended");
+        assert_eq!(status("spam", None, 50), "suspended without an end, by ben: spam");
+        assert_eq!(status("spam", Some(101), 50), "suspended until 1970-01-01T00:01:41Z, by ben: spam");
+        assert_eq!(status("spam", Some(99), 50), "not suspended");
+        assert_eq!(status("settled", Some(60), 60), "not suspended");
         assert_eq!(SuspensionStatus::default().describe(time(100)), "not suspended");
         let by_hand = SuspensionStatus { is_banned: true, suspension: None };
         assert_eq!(

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::Environment;
 use crate::events::Event;
+use crate::metric::Metric;
 use crate::time::Clock;
 
 /// The CloudWatch namespace of all metrics.
@@ -21,6 +22,7 @@ pub const NAMESPACE: &str = "CognitoUserEvents";
 #[derive(Clone)]
 pub struct Metrics {
     function: String,
+    stack: Option<String>,
     clock: Clock,
     write: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -41,18 +43,24 @@ impl Metrics {
         clock: Clock,
         write: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
-        Self { function: function.into(), clock, write: Arc::new(write) }
+        Self { function: function.into(), stack: None, clock, write: Arc::new(write) }
+    }
+
+    /// Also adds up the metrics of the whole stack that the alarms need.
+    #[must_use]
+    pub fn in_stack(self, stack: Option<&str>) -> Self {
+        Self { stack: stack.map(str::to_owned), ..self }
     }
 
     /// Records counts: `(name, value)`. Zeros are left out, and nothing is written where there are only zeros.
-    pub fn count(&self, counts: &[(&str, u64)]) {
+    pub fn count(&self, counts: &[(Metric, u64)]) {
         self.count_by(None, counts);
     }
 
     /// Records counts under one more dimension, such as `("reason", "suspended")`. Only words from a closed list
     /// may be dimensions: every value is a metric of its own, and is paid for.
-    pub fn count_by(&self, dimension: Option<(&str, &str)>, counts: &[(&str, u64)]) {
-        let counts: Vec<(&str, u64)> = counts.iter().copied().filter(|(_, count)| *count > 0).collect();
+    pub fn count_by(&self, dimension: Option<(&str, &str)>, counts: &[(Metric, u64)]) {
+        let counts: Vec<(Metric, u64)> = counts.iter().copied().filter(|(_, count)| *count > 0).collect();
         if !counts.is_empty() {
             (self.write)(&self.line(dimension, &counts));
         }
@@ -60,35 +68,59 @@ impl Metrics {
 
     /// Records a measurement: an age in seconds, a size, dollars. CloudWatch keeps minimum, maximum, average and
     /// percentiles of it.
-    pub fn measure(&self, name: &str, unit: Unit, value: f64) {
+    pub fn measure(&self, metric: Metric, unit: Unit, value: f64) {
+        let name = metric.name();
         let line = json!({
             "function": self.function,
             name: value,
-            "_aws": self.head(&["function"], &[json!({"Name": name, "Unit": unit.name()})]),
+            "_aws": self.metadata(vec![directive(&[&["function"]], &[json!({"Name": name, "Unit": unit.name()})])]),
         });
         (self.write)(&line.to_string());
     }
 
-    fn head(&self, dimensions: &[&str], metrics: &[Value]) -> Value {
-        json!({
-            "Timestamp": self.clock.now().as_millisecond(),
-            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics}],
-        })
+    fn metadata(&self, directives: Vec<Value>) -> Value {
+        json!({"Timestamp": self.clock.now().as_millisecond(), "CloudWatchMetrics": directives})
     }
 
-    fn line(&self, dimension: Option<(&str, &str)>, counts: &[(&str, u64)]) -> String {
-        let mut names = vec!["function"];
+    fn line(&self, dimension: Option<(&str, &str)>, counts: &[(Metric, u64)]) -> String {
+        let mut of_function = vec!["function"];
         let mut line = Map::from_iter([("function".to_owned(), Value::from(self.function.as_str()))]);
         if let Some((name, value)) = dimension {
-            names.push(name);
+            of_function.push(name);
             line.insert(name.to_owned(), value.into());
         }
-        let metrics: Vec<Value> =
-            counts.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
-        line.extend(counts.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
-        line.insert("_aws".to_owned(), self.head(&names, &metrics));
+        let mut directives = Vec::new();
+        for counts in
+            counts.chunk_by(|(left, _), (right, _)| stack_dimensions(*left) == stack_dimensions(*right))
+        {
+            let mut dimensions = vec![of_function.as_slice()];
+            if let (Some(stack), Some(of_stack)) = (&self.stack, stack_dimensions(counts[0].0)) {
+                line.insert("stack".to_owned(), stack.as_str().into());
+                dimensions.push(of_stack);
+            }
+            let metrics: Vec<Value> =
+                counts.iter().map(|(metric, _)| json!({"Name": metric.name(), "Unit": "Count"})).collect();
+            directives.push(directive(&dimensions, &metrics));
+        }
+        line.extend(counts.iter().map(|(metric, value)| (metric.name().to_owned(), Value::from(*value))));
+        line.insert("_aws".to_owned(), self.metadata(directives));
         Value::Object(line).to_string()
     }
+}
+
+/// The dimension set that adds up `metric` over all functions of a stack, for an alarm in
+/// `template.yaml`. CloudWatch charges $0.30 a month for each combination of dimension values, so
+/// the other metrics have only the dimensions of their function.
+const fn stack_dimensions(metric: Metric) -> Option<&'static [&'static str]> {
+    match metric {
+        Metric::SignUpsDenied | Metric::UnsentEvents => Some(&["stack"]),
+        Metric::SignInsDenied => Some(&["stack", "reason"]),
+        _ => None,
+    }
+}
+
+fn directive(dimensions: &[&[&str]], metrics: &[Value]) -> Value {
+    json!({"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics})
 }
 
 /// What a measurement is in.
@@ -183,21 +215,48 @@ mod tests {
     fn a_line_is_in_cloudwatch_s_embedded_metric_format() {
         let clock = Clock::from_fn(|| "2026-03-02T10:15:00Z".parse().unwrap());
         let metrics = Metrics::new("user-stats", clock, |_| ());
-        let line = metrics.line(Some(("reason", "not_json")), &[("EventsParked", 2)]);
+        let line = metrics.line(Some(("reason", "not_json")), &[(Metric::MessagesDeadLettered, 2)]);
         let expected = json!({
             "_aws": {
                 "Timestamp": 1_772_446_500_000_i64,
                 "CloudWatchMetrics": [{
                     "Namespace": "CognitoUserEvents",
                     "Dimensions": [["function", "reason"]],
-                    "Metrics": [{"Name": "EventsParked", "Unit": "Count"}],
+                    "Metrics": [{"Name": "MessagesDeadLettered", "Unit": "Count"}],
                 }],
             },
             "function": "user-stats",
             "reason": "not_json",
-            "EventsParked": 2,
+            "MessagesDeadLettered": 2,
         });
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
+    }
+
+    #[test]
+    fn metrics_of_alarms_are_added_up_for_the_stack() {
+        let clock = Clock::from_fn(|| "2026-03-02T10:15:00Z".parse().unwrap());
+        let metrics = Metrics::new("shop-pre-sign-up", clock, |_| ());
+        let dimensions = |metrics: &Metrics, reason: Option<&str>, counts: &[(Metric, u64)]| {
+            let line = metrics.line(reason.map(|reason| ("reason", reason)), counts);
+            let line: Value = serde_json::from_str(&line).unwrap();
+            let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap().iter();
+            (directives.map(|each| each["Dimensions"].clone()).collect::<Vec<_>>(), line["stack"].clone())
+        };
+        let unsent = [(Metric::UnsentEvents, 1)];
+        assert_eq!(dimensions(&metrics, None, &unsent), (vec![json!([["function"]])], Value::Null));
+        let metrics = metrics.in_stack(Some("shop"));
+        let stack = json!("shop");
+        let expected = (vec![json!([["function"], ["stack"]])], stack.clone());
+        assert_eq!(dimensions(&metrics, None, &unsent), expected);
+        let expected = (vec![json!([["function", "reason"], ["stack", "reason"]])], stack.clone());
+        assert_eq!(dimensions(&metrics, Some("suspended"), &[(Metric::SignInsDenied, 1)]), expected);
+        let mixed = [(Metric::EventsApplied, 1), (Metric::UnsentEvents, 1)];
+        let expected = (vec![json!([["function"]]), json!([["function"], ["stack"]])], stack);
+        assert_eq!(dimensions(&metrics, None, &mixed), expected);
+        assert_eq!(
+            dimensions(&metrics, None, &[(Metric::EventsApplied, 1)]),
+            (vec![json!([["function"]])], Value::Null)
+        );
     }
 
     #[test]
@@ -207,7 +266,7 @@ mod tests {
         let clock = Clock::from_fn(|| "2026-03-02T10:15:00Z".parse().unwrap());
         let metrics =
             Metrics::new("user-stats", clock, move |line| lines.lock().unwrap().push(line.to_owned()));
-        metrics.measure("EventAge", Unit::Seconds, 1.5);
+        metrics.measure(Metric::EventAge, Unit::Seconds, 1.5);
         let line: Value = serde_json::from_str(&written.lock().unwrap()[0]).unwrap();
         assert_eq!(line["EventAge"], 1.5);
         assert_eq!(

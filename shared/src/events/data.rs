@@ -9,7 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Amount, Currency, InvalidEvent, InvalidSubject, Subject, describe, from_json};
+use super::invalid_event::InvalidEvent;
+use super::json::{describe, from_json};
+use super::money::{Amount, Currency};
+use super::subject::{InvalidSubject, Subject};
 
 /// What happened: CloudEvents' `type` and `data`.
 #[derive(Clone, Debug, PartialEq, Serialize)]

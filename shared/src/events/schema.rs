@@ -3,10 +3,9 @@
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
-use crate::events::{Data, MAX_ID_CHARS, MAX_SOURCE_CHARS};
 
-/// Where the schema lies in the repository.
-pub const PATH: &str = "events/schema/event.json";
+use super::data::Data;
+use super::limits::{MAX_ID_CHARS, MAX_SOURCE_CHARS};
 
 /// The schema of a message body, as the text of the file.
 pub fn event_schema() -> String {

@@ -1,157 +1,158 @@
-//! CACHE and LEDGER: when a user's cache entries were evicted last, and what invalidations have cost.
+//! CACHE and LEDGER: when a user's cached pages were last invalidated, and what invalidations have cost.
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::commits::Consistency;
-use super::keys::{self, CACHE, COLLAPSE, EXPIRES_AT, PK};
-use super::{Item, Store, StoreError, number, string};
+use super::batch::Consistency;
+use super::error::StoreError;
+use super::item::{Item, number, string};
+use super::keys::{self, CACHE, EXPIRES_AT, PK, PURGE_ALL};
+use super::table::Store;
 use crate::events;
 use crate::time::millis;
 
-/// Ledger months are kept this long.
+/// Days for which the months of a ledger stay in the table.
 const LEDGER_DAYS: i64 = 400;
 
-/// Up to when a user's cache entries, or everybody's, are known to be evicted.
+/// Records the last invalidation of a user's cached pages, or of all users' pages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheMark {
-    /// A change that is not later needs no invalidation.
+    /// A change at this time or earlier needs no invalidation.
     #[serde(with = "millis")]
     pub last_invalidated_at: Timestamp,
 }
 
-/// The right to evict everybody's entries.
+/// The right to purge all users' pages, which one worker has at a time.
 #[derive(Debug)]
-pub struct CollapseClaim(String);
+pub struct PurgeAllClaim(String);
 
-/// Whether the month's budget has room.
+/// Result of booking invalidation items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reservation {
-    /// The items are booked.
     Granted,
-    /// The budget is spent.
+    /// The items would exceed the month's budget. Nothing was booked.
     Exhausted,
 }
 
 impl Store {
-    /// Reads the marks of users, and the mark of the distribution's last collapse.
-    pub async fn cache_marks(
+    /// Reads the marks of users, and the mark of the distribution's last purge of all pages.
+    pub async fn read_cache_marks(
         &self,
         distribution: &str,
         subs: impl Iterator<Item = &str>,
     ) -> Result<(HashMap<String, CacheMark>, Option<CacheMark>), StoreError> {
         let by_key: HashMap<String, &str> = subs.map(|sub| (keys::user(sub), sub)).collect();
         let mut wanted: Vec<Item> = by_key.keys().map(|user| keys::key(user, CACHE)).collect();
-        wanted.push(keys::key(keys::ledger(distribution), COLLAPSE));
-        let (mut marks, mut collapse) = (HashMap::new(), None);
-        // A mark that is read too old costs an invalidation; one that is missed is no loss.
+        wanted.push(keys::key(keys::ledger(distribution), PURGE_ALL));
+        let (mut marks, mut purge_all) = (HashMap::new(), None);
+        // An old or missing mark only costs one more invalidation.
         for item in self.read_items(wanted, Consistency::Eventual).await? {
             let sub = item.get(PK).and_then(|key| by_key.get(key.as_s().ok()?.as_str())).copied();
-            // A collapse that was claimed and not made yet has no mark.
+            // A purge that was claimed but not made yet has no mark.
             let Ok(mark) = serde_dynamo::from_item(item) else { continue };
             match sub {
                 Some(sub) => drop(marks.insert(sub.to_owned(), mark)),
-                None => collapse = Some(mark),
+                None => purge_all = Some(mark),
             }
         }
-        Ok((marks, collapse))
+        Ok((marks, purge_all))
     }
 
-    /// Notes that users' entries were evicted. Of two workers the later writer wins, even with an earlier
-    /// time: that costs one more invalidation, never a stale page.
+    /// Records that users' pages were invalidated. Of two workers the later writer wins, even with an
+    /// earlier time: that costs one more invalidation, and never leaves a stale page.
     pub async fn mark_invalidated(
         &self,
         subs: impl Iterator<Item = &str>,
         mark: &CacheMark,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let keys: Vec<Item> = subs.map(|sub| keys::key(keys::user(sub), CACHE)).collect();
-        self.put_marks(keys, mark, expires_at).await
-    }
-
-    /// Takes the right to evict everybody's entries, unless somebody took it after `since`. `None` where it was
-    /// not there to take.
-    pub async fn claim_collapse(
-        &self,
-        distribution: &str,
-        now: Timestamp,
-        since: Timestamp,
-    ) -> Result<Option<CollapseClaim>, StoreError> {
-        let claim = events::unique_id(now);
-        let call = self.client.update_item().table_name(&self.table);
-        let call = call
-            .set_key(Some(keys::key(keys::ledger(distribution), COLLAPSE)))
-            .update_expression("SET claimedAt = :now, claimedBy = :claim")
-            // Its own claim is there already where the SDK tries again after a lost reply.
-            .condition_expression(
-                "attribute_not_exists(claimedAt) OR claimedAt <= :since OR claimedBy = :claim",
-            )
-            .expression_attribute_values(":claim", string(&claim))
-            .expression_attribute_values(":now", number(now.as_millisecond()))
-            .expression_attribute_values(":since", number(since.as_millisecond()));
-        match call.send().await.map_err(StoreError::call("UpdateItem COLLAPSE")) {
-            Ok(_) => Ok(Some(CollapseClaim(claim))),
-            Err(error) if error.is_condition_failed() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Gives back the right to evict everybody's entries, where that was surely not done.
-    pub async fn release_collapse(&self, distribution: &str, claim: CollapseClaim) -> Result<(), StoreError> {
-        let call = self.client.update_item().table_name(&self.table);
-        let call = call
-            .set_key(Some(keys::key(keys::ledger(distribution), COLLAPSE)))
-            .update_expression("REMOVE claimedAt, claimedBy")
-            .condition_expression("claimedBy = :claim")
-            .expression_attribute_values(":claim", string(claim.0));
-        match call.send().await.map_err(StoreError::call("UpdateItem COLLAPSE")) {
-            // Somebody else's by now, or given back by an attempt whose reply was lost.
-            Err(error) if !error.is_condition_failed() => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    /// Notes that everybody's entries were evicted.
-    pub async fn mark_collapsed(
-        &self,
-        distribution: &str,
-        mark: &CacheMark,
-        expires_at: Timestamp,
-    ) -> Result<(), StoreError> {
-        let call = self.client.update_item().table_name(&self.table);
-        let call = call
-            .set_key(Some(keys::key(keys::ledger(distribution), COLLAPSE)))
-            .update_expression(format!("SET lastInvalidatedAt = :mark, {EXPIRES_AT} = :expiresAt"))
-            .expression_attribute_values(":mark", number(mark.last_invalidated_at.as_millisecond()))
-            .expression_attribute_values(":expiresAt", number(expires_at.as_second()));
-        call.send().await.map(|_| ()).map_err(StoreError::call("UpdateItem COLLAPSE"))
-    }
-
-    async fn put_marks(
-        &self,
-        keys: Vec<Item>,
-        mark: &CacheMark,
-        expires_at: Timestamp,
-    ) -> Result<(), StoreError> {
-        let unreadable = |error| StoreError::unreadable("writing CACHE", error);
-        let mark: Item = serde_dynamo::to_item(mark).map_err(unreadable)?;
-        let requests = keys.into_iter().map(|mut item| {
+        const OPERATION: &str = "BatchWriteItem CACHE";
+        let mark: Item =
+            serde_dynamo::to_item(mark).map_err(|error| StoreError::invalid_request(OPERATION, error))?;
+        let requests = subs.map(|sub| {
+            let mut item = keys::key(keys::user(sub), CACHE);
             item.extend(mark.clone());
             item.insert(EXPIRES_AT.to_owned(), number(expires_at.as_second()));
             let request = PutRequest::builder().set_item(Some(item)).build();
             request.map(|request| WriteRequest::builder().put_request(request).build())
         });
         let requests = requests.collect::<Result<Vec<_>, _>>();
-        self.write_items(requests.map_err(|error| StoreError::unreadable("writing CACHE", error))?).await
+        let requests = requests.map_err(|error| StoreError::invalid_request(OPERATION, error))?;
+        self.write_items(requests).await
     }
 
-    /// Books invalidation items and one call in the month's ledger, before the call is made: a crash counts
-    /// too much, never too little. With a `budget`, only while the month stays within it.
+    /// Claims the right to purge all users' pages. `None` if another worker claimed it after `since`.
+    pub async fn claim_purge_all(
+        &self,
+        distribution: &str,
+        now: Timestamp,
+        since: Timestamp,
+    ) -> Result<Option<PurgeAllClaim>, StoreError> {
+        let claim = events::unique_id(now);
+        let call = self.client.update_item().table_name(&self.table);
+        let call = call
+            .set_key(Some(keys::key(keys::ledger(distribution), PURGE_ALL)))
+            .update_expression("SET claimedAt = :now, claimedBy = :claim")
+            // If a reply is lost, the SDK repeats the request, and finds the item with this claim.
+            .condition_expression(
+                "attribute_not_exists(claimedAt) OR claimedAt <= :since OR claimedBy = :claim",
+            )
+            .expression_attribute_values(":claim", string(&claim))
+            .expression_attribute_values(":now", number(now.as_millisecond()))
+            .expression_attribute_values(":since", number(since.as_millisecond()));
+        match call.send().await.map_err(StoreError::from_sdk("UpdateItem PURGE_ALL")) {
+            Ok(_) => Ok(Some(PurgeAllClaim(claim))),
+            Err(error) if error.is_condition_failed() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives up the right to purge all users' pages. Call it only if the purge certainly did not happen.
+    pub async fn release_purge_all(
+        &self,
+        distribution: &str,
+        claim: PurgeAllClaim,
+    ) -> Result<(), StoreError> {
+        let call = self.client.update_item().table_name(&self.table);
+        let call = call
+            .set_key(Some(keys::key(keys::ledger(distribution), PURGE_ALL)))
+            .update_expression("REMOVE claimedAt, claimedBy")
+            .condition_expression("claimedBy = :claim")
+            .expression_attribute_values(":claim", string(claim.0));
+        match call.send().await.map_err(StoreError::from_sdk("UpdateItem PURGE_ALL")) {
+            // If the condition failed, another worker has a new claim, or an attempt whose reply was lost
+            // has removed this one.
+            Err(error) if !error.is_condition_failed() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records that all users' pages were purged.
+    pub async fn mark_all_purged(
+        &self,
+        distribution: &str,
+        mark: &CacheMark,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let call = self.client.update_item().table_name(&self.table);
+        let call = call
+            .set_key(Some(keys::key(keys::ledger(distribution), PURGE_ALL)))
+            .update_expression(format!("SET lastInvalidatedAt = :mark, {EXPIRES_AT} = :expiresAt"))
+            .expression_attribute_values(":mark", number(mark.last_invalidated_at.as_millisecond()))
+            .expression_attribute_values(":expiresAt", number(expires_at.as_second()));
+        call.send().await.map(|_| ()).map_err(StoreError::from_sdk("UpdateItem PURGE_ALL"))
+    }
+
+    /// Books invalidation items and one call in the month's ledger. With a `budget`, only if the month
+    /// stays within it.
+    ///
+    /// Book before the call to CloudFront: after a crash, the ledger then counts too much, never too little.
     pub async fn reserve_invalidation(
         &self,
         distribution: &str,
@@ -160,19 +161,20 @@ impl Store {
         budget: Option<u64>,
     ) -> Result<Reservation, StoreError> {
         let items = i64::try_from(items).unwrap_or(i64::MAX);
-        // What may be booked already. An item that does not exist has booked nothing.
-        let most = budget.map(|budget| i64::try_from(budget).unwrap_or(i64::MAX).saturating_sub(items));
-        if most.is_some_and(|most| most < 0) {
+        let max_booked = budget.map(|budget| i64::try_from(budget).unwrap_or(i64::MAX).saturating_sub(items));
+        // The condition below also accepts a month that does not exist yet.
+        if max_booked.is_some_and(|max_booked| max_booked < 0) {
             return Ok(Reservation::Exhausted);
         }
-        match self.book(distribution, now, items, 1, most, None).await {
+        let booking = Booking { items, calls: 1, max_booked, config: Builder::default() };
+        match self.book(distribution, now, booking).await {
             Ok(()) => Ok(Reservation::Granted),
             Err(error) if error.is_condition_failed() => Ok(Reservation::Exhausted),
             Err(error) => Err(error),
         }
     }
 
-    /// Gives back what was booked for a call that CloudFront surely refused.
+    /// Takes back what was booked for a call that CloudFront certainly refused.
     pub async fn release_invalidation(
         &self,
         distribution: &str,
@@ -180,20 +182,14 @@ impl Store {
         items: usize,
     ) -> Result<(), StoreError> {
         let items = i64::try_from(items).unwrap_or(i64::MAX);
-        let once = aws_sdk_dynamodb::config::Builder::new().retry_config(RetryConfig::disabled());
-        // One attempt: given back twice, the ledger would count too little.
-        self.book(distribution, now, -items, -1, None, Some(once)).await
+        // One attempt: a repeated request would take the items back twice, and the ledger would count too
+        // little.
+        let config = Builder::new().retry_config(RetryConfig::disabled());
+        self.book(distribution, now, Booking { items: -items, calls: -1, max_booked: None, config }).await
     }
 
-    async fn book(
-        &self,
-        distribution: &str,
-        now: Timestamp,
-        items: i64,
-        calls: i64,
-        most: Option<i64>,
-        config: Option<aws_sdk_dynamodb::config::Builder>,
-    ) -> Result<(), StoreError> {
+    async fn book(&self, distribution: &str, now: Timestamp, booking: Booking) -> Result<(), StoreError> {
+        let Booking { items, calls, max_booked, config } = booking;
         let call = self.client.update_item().table_name(&self.table);
         let call = call
             .set_key(Some(keys::key(keys::ledger(distribution), keys::month(now))))
@@ -202,13 +198,22 @@ impl Store {
             .expression_attribute_values(":items", number(items))
             .expression_attribute_values(":calls", number(calls))
             .expression_attribute_values(":expiresAt", number(now.as_second() + LEDGER_DAYS * 24 * 3600));
-        let call = match most {
+        let call = match max_booked {
             None => call,
-            Some(most) => call
-                .condition_expression("attribute_not_exists(#items) OR #items <= :most")
-                .expression_attribute_values(":most", number(most)),
+            Some(max_booked) => call
+                .condition_expression("attribute_not_exists(#items) OR #items <= :maxBooked")
+                .expression_attribute_values(":maxBooked", number(max_booked)),
         };
-        let call = call.customize().config_override(config.unwrap_or_default());
-        call.send().await.map(|_| ()).map_err(StoreError::call("UpdateItem LEDGER"))
+        let call = call.customize().config_override(config);
+        call.send().await.map(|_| ()).map_err(StoreError::from_sdk("UpdateItem LEDGER"))
     }
+}
+
+/// A change of the ledger.
+struct Booking {
+    items: i64,
+    calls: i64,
+    /// The items that the month may already have for the booking to succeed. `None` for any number.
+    max_booked: Option<i64>,
+    config: Builder,
 }

@@ -1,41 +1,39 @@
-//! Partitions and sort keys of the one table.
+//! Partition keys and sort keys of the table.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::item::{Item, string};
 use crate::events::{Event, Subject};
 
-use super::{Item, string};
-
-/// The partition key's attribute.
+/// Attribute of the partition key.
 pub const PK: &str = "PK";
-/// The sort key's attribute.
+/// Attribute of the sort key.
 pub const SK: &str = "SK";
-/// DynamoDB: a sort key has at most 1,024 bytes.
-pub const MAX_SORT_KEY_BYTES: usize = 1024;
-/// DynamoDB's time to live: seconds since 1970.
+/// Attribute of DynamoDB's time to live, in seconds since 1970.
 pub const EXPIRES_AT: &str = "expiresAt";
 
 /// Sort key of a user's profile and suspension.
 pub const PROFILE: &str = "PROFILE";
 /// Sort key of the statistics.
 pub const STATS: &str = "STATS";
-/// What the sort keys of stored events begin with.
-pub const EVENT: &str = "EVENT#";
-/// Sort key of the mark of the last invalidation.
+/// Sort key of the mark of a user's last invalidation.
 pub const CACHE: &str = "CACHE";
-/// Sort key of the mark of the last collapse, in a LEDGER partition.
-pub const COLLAPSE: &str = "COLLAPSE";
+/// Sort key of the mark of the last purge of all users' pages, in a LEDGER partition.
+pub const PURGE_ALL: &str = "PURGE_ALL";
 
-/// A domain's sign-ups are spread over this many items: one popular domain must not be one hot item (a
-/// partition of DynamoDB takes 1,000 write units a second).
+/// Number of items over which a domain's sign-ups are spread.
+///
+/// A single item for a popular domain would be a hot item: a partition of DynamoDB takes 1,000 write units
+/// per second.
 pub const DOMAIN_SHARDS: u8 = 32;
 
-/// The items that events about one subject are folded into.
+/// The partition that holds the statistics of a subject.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Partition {
-    /// Of a user.
+    /// A user, by sub.
     User(String),
-    /// One of the shards of an e-mail domain.
+    /// One shard of an email domain.
     Domain {
         /// The domain, or `other`, `none`, `invalid`.
         domain: String,
@@ -45,7 +43,7 @@ pub enum Partition {
 }
 
 impl Partition {
-    /// Where an event belongs; nowhere where it is about somebody unknown.
+    /// The partition to which an event is applied. `None` for the subject `unknown`.
     pub fn of(event: &Event) -> Option<Self> {
         match &event.subject {
             Subject::User(sub) => Some(Self::User(sub.clone())),
@@ -58,31 +56,29 @@ impl Partition {
     pub fn key(&self) -> String {
         match self {
             Self::User(sub) => user(sub),
-            Self::Domain { domain, shard } => format!("{DOMAIN}{domain}#{shard}"),
+            Self::Domain { domain, shard } => format!("{DOMAIN_PREFIX}{domain}#{shard}"),
         }
     }
 
-    /// The partition with this key; `None` where nothing is folded into it, as in a ledger.
+    /// The partition with this key. `None` if it holds no statistics, such as a ledger.
     pub fn from_key(key: &str) -> Option<Self> {
-        let partition = if let Some(sub) = key.strip_prefix(USER) {
+        let partition = if let Some(sub) = key.strip_prefix(USER_PREFIX) {
             Self::User(sub.to_owned())
         } else {
-            let (domain, shard) = key.strip_prefix(DOMAIN)?.rsplit_once('#')?;
+            let (domain, shard) = key.strip_prefix(DOMAIN_PREFIX)?.rsplit_once('#')?;
             Self::Domain { domain: domain.to_owned(), shard: shard.parse().ok()? }
         };
-        // No second way to write a shard, such as 07.
+        // Rejects a second spelling of a shard, such as 07.
         (partition.key() == key).then_some(partition)
     }
 }
 
-/// What the partition keys of users begin with.
-const USER: &str = "USER#";
-/// What the partition keys of domains begin with.
-const DOMAIN: &str = "DOMAIN#";
+const USER_PREFIX: &str = "USER#";
+const DOMAIN_PREFIX: &str = "DOMAIN#";
 
 /// The partition key of a user.
 pub fn user(sub: &str) -> String {
-    format!("{USER}{sub}")
+    format!("{USER_PREFIX}{sub}")
 }
 
 /// The partition key of a distribution's ledger.
@@ -91,21 +87,16 @@ pub fn ledger(distribution: &str) -> String {
 }
 
 /// The sort key of a month in a ledger.
-pub fn month(time: jiff::Timestamp) -> String {
+pub fn month(time: Timestamp) -> String {
     format!("MONTH#{}", time.strftime("%Y-%m"))
 }
 
-/// The sort key of a stored event. A `#` in the source is escaped, so that no two events share a key.
-pub fn event(source: &str, id: &str) -> String {
-    format!("{EVENT}{}#{id}", source.replace('%', "%25").replace('#', "%23"))
-}
-
-/// The shard of an event: a hash of its id, the same in every process and version.
+/// The shard of an event: a hash of its id that is the same in every process and version.
 fn shard(id: &str) -> u8 {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).as_bytes()[0] % DOMAIN_SHARDS
 }
 
-/// The key of an item.
+/// The primary key of an item.
 pub(super) fn key(partition: impl Into<String>, sort: impl Into<String>) -> Item {
     Item::from([(PK.to_owned(), string(partition)), (SK.to_owned(), string(sort))])
 }
@@ -115,14 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_events_share_a_key() {
-        assert_eq!(event("/shop", "1"), "EVENT#/shop#1");
-        assert_ne!(event("a#b", "c"), event("a", "b#c"));
-        assert_ne!(event("a#b", "c"), event("a%23b", "c"));
-    }
-
-    #[test]
-    fn a_partition_is_known_by_its_key() {
+    fn partition_is_found_by_its_key() {
         let domain = |domain: &str, shard| Partition::Domain { domain: domain.into(), shard };
         for partition in [Partition::User("a#b".into()), domain("example.com", 0), domain("other", 31)] {
             assert_eq!(Partition::from_key(&partition.key()), Some(partition));
@@ -141,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_spread_over_all_shards() {
+    fn event_ids_spread_over_all_shards() {
         let shards: std::collections::HashSet<u8> =
             (0..1000).map(|id| shard(&format!("order-{id}"))).collect();
         assert_eq!(shards.len(), usize::from(DOMAIN_SHARDS));

@@ -1,0 +1,77 @@
+//! The Lambda functions as the sandbox runs them: the handlers that Lambda calls, with the
+//! dependencies of the sandbox account.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use jiff::Timestamp;
+use shared::function_id::FunctionId;
+use triggers::{TriggerError, TriggerEvent};
+use workers::{BatchError, cache_invalidation, group_membership, user_stats};
+
+use crate::aws::SandboxAccount;
+
+/// Invokes a trigger. `variables` are its own environment variables.
+pub async fn invoke_trigger(
+    account: &SandboxAccount,
+    function: FunctionId,
+    variables: &BTreeMap<String, String>,
+    event: TriggerEvent,
+) -> Result<Result<TriggerEvent, TriggerError>> {
+    let context = account.function(function, variables);
+    macro_rules! invoke {
+        ($module:ident) => {
+            triggers::$module::handle(&triggers::$module::Deps::new(&context)?, event).await
+        };
+    }
+    Ok(match function {
+        FunctionId::PreSignUp => invoke!(pre_sign_up),
+        FunctionId::PostConfirmation => invoke!(post_confirmation),
+        FunctionId::PreAuthentication => invoke!(pre_authentication),
+        FunctionId::PreTokenGeneration => invoke!(pre_token_generation),
+        FunctionId::CustomMessage => invoke!(custom_message),
+        FunctionId::UserStats | FunctionId::CacheInvalidation | FunctionId::GroupMembership => {
+            bail!("{function} is not a trigger")
+        }
+    })
+}
+
+/// A worker that was started once and handles many batches, as in Lambda.
+pub enum Worker {
+    UserStats(user_stats::Deps),
+    CacheInvalidation(cache_invalidation::Deps),
+    GroupMembership(group_membership::Deps),
+}
+
+impl Worker {
+    /// Starts a worker. `variables` are its own environment variables.
+    pub fn start(
+        account: &SandboxAccount,
+        function: FunctionId,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let context = account.function(function, variables);
+        let worker = match function {
+            FunctionId::UserStats => user_stats::Deps::new(&context).map(Self::UserStats),
+            FunctionId::CacheInvalidation => {
+                cache_invalidation::Deps::new(&context).map(Self::CacheInvalidation)
+            }
+            FunctionId::GroupMembership => group_membership::Deps::new(&context).map(Self::GroupMembership),
+            FunctionId::PreSignUp
+            | FunctionId::PostConfirmation
+            | FunctionId::PreAuthentication
+            | FunctionId::PreTokenGeneration
+            | FunctionId::CustomMessage => bail!("{function} is not a worker"),
+        };
+        worker.context(function.name())
+    }
+
+    pub async fn handle(&self, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, BatchError> {
+        match self {
+            Self::UserStats(deps) => user_stats::handle(deps, event, deadline).await,
+            Self::CacheInvalidation(deps) => cache_invalidation::handle(deps, event, deadline).await,
+            Self::GroupMembership(deps) => group_membership::handle(deps, event, deadline).await,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The Lambda functions: their names, environment variables and queues.
+//!
+//! To add a function, add a variant here, a module with a `handle`, a binary, and the resource in
+//! `template.yaml`. The compiler and the tests name the remaining places.
+
+use std::fmt;
+
+/// A Lambda function of this repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FunctionId {
+    PreSignUp,
+    PostConfirmation,
+    PreAuthentication,
+    PreTokenGeneration,
+    CustomMessage,
+    UserStats,
+    CacheInvalidation,
+    GroupMembership,
+}
+
+/// What invokes a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FunctionKind {
+    /// Cognito invokes it and waits for the answer.
+    Trigger,
+    /// Lambda invokes it with batches of messages from an SQS queue.
+    Worker,
+}
+
+/// Everything about a function that the repository needs in more than one place.
+struct Definition {
+    name: &'static str,
+    resource_name: &'static str,
+    /// `None` for a trigger.
+    queue: Option<&'static str>,
+    variables: &'static [&'static str],
+}
+
+impl FunctionId {
+    pub const ALL: [Self; 8] = [
+        Self::PreSignUp,
+        Self::PostConfirmation,
+        Self::PreAuthentication,
+        Self::PreTokenGeneration,
+        Self::CustomMessage,
+        Self::UserStats,
+        Self::CacheInvalidation,
+        Self::GroupMembership,
+    ];
+
+    const fn definition(self) -> Definition {
+        match self {
+            Self::PreSignUp => Definition {
+                name: "pre-sign-up",
+                resource_name: "PreSignUpFunction",
+                queue: None,
+                variables: &[
+                    "ALLOWED_EMAIL_DOMAINS",
+                    "ALLOW_WITHOUT_EMAIL",
+                    "BLOCKED_EMAIL_DOMAINS",
+                    "BLOCK_DISPOSABLE_DOMAINS",
+                    "CHECK_ADMIN_CREATED",
+                    "PROVIDER_DOMAINS",
+                    "TRUSTED_DOMAINS_SKIP_VERIFICATION",
+                    "TRUSTED_EMAIL_DOMAINS",
+                ],
+            },
+            Self::PostConfirmation => Definition {
+                name: "post-confirmation",
+                resource_name: "PostConfirmationFunction",
+                queue: None,
+                variables: &[],
+            },
+            Self::PreAuthentication => Definition {
+                name: "pre-authentication",
+                resource_name: "PreAuthenticationFunction",
+                queue: None,
+                variables: &["ON_STORE_ERROR"],
+            },
+            Self::PreTokenGeneration => Definition {
+                name: "pre-token-generation",
+                resource_name: "PreTokenGenerationFunction",
+                queue: None,
+                variables: &["GROUP_RULES", "ON_STORE_ERROR", "TOKEN_CLAIMS", "TRUSTED_ATTRIBUTES"],
+            },
+            Self::CustomMessage => Definition {
+                name: "custom-message",
+                resource_name: "CustomMessageFunction",
+                queue: None,
+                variables: &[
+                    "DEFAULT_LOCALE",
+                    "EMAIL_THROUGH_SES",
+                    "LINK_BASE_URL",
+                    "PRODUCT_NAME",
+                    "SUPPORT_URL",
+                ],
+            },
+            Self::UserStats => Definition {
+                name: "user-stats",
+                resource_name: "UserStatsFunction",
+                queue: Some("user-events"),
+                variables: &[
+                    "ALLOW_ERASURE_EVENTS",
+                    "EVENT_RETENTION_DAYS",
+                    "INVALIDATION_TARGET",
+                    "MAX_CACHE_LIFETIME_SECONDS",
+                    "SKIP_INACTIVE_USERS",
+                    "TOKEN_VALIDITY_MINUTES",
+                ],
+            },
+            Self::CacheInvalidation => Definition {
+                name: "cache-invalidation",
+                resource_name: "CacheInvalidationFunction",
+                queue: Some("cache-invalidations"),
+                variables: &[
+                    "INVALIDATION_TARGET",
+                    "MAX_CACHE_LIFETIME_SECONDS",
+                    "MONTHLY_ITEM_BUDGET",
+                    "ON_BUDGET_EXHAUSTED",
+                    "PURGE_ALL_INTERVAL_SECONDS",
+                    "PURGE_ALL_THRESHOLD",
+                ],
+            },
+            Self::GroupMembership => Definition {
+                name: "group-membership",
+                resource_name: "GroupMembershipFunction",
+                queue: Some("group-memberships"),
+                variables: &["CREATE_GROUPS"],
+            },
+        }
+    }
+
+    /// The name of its binary, of its folder in `events/`, and of the function behind the stack's
+    /// name: `pre-sign-up`.
+    pub const fn name(self) -> &'static str {
+        self.definition().name
+    }
+
+    /// The name of its resource in `template.yaml`, and its key in a file of environment variables:
+    /// `PreSignUpFunction`.
+    pub const fn resource_name(self) -> &'static str {
+        self.definition().resource_name
+    }
+
+    pub const fn kind(self) -> FunctionKind {
+        match self.definition().queue {
+            Some(_) => FunctionKind::Worker,
+            None => FunctionKind::Trigger,
+        }
+    }
+
+    /// The queue that a worker consumes: `user-events`. `None` for a trigger.
+    pub const fn queue(self) -> Option<&'static str> {
+        self.definition().queue
+    }
+
+    /// The environment variables that users configure. Variables that name the stack's own table,
+    /// queues and distribution are not among them.
+    pub const fn variables(self) -> &'static [&'static str] {
+        self.definition().variables
+    }
+
+    /// The function with this [`name`](Self::name).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|function| function.name() == name)
+    }
+
+    /// The function with this [`resource_name`](Self::resource_name).
+    pub fn from_resource_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|function| function.resource_name() == name)
+    }
+
+    /// The functions that read the environment variable `variable`.
+    pub fn readers(variable: &str) -> Vec<Self> {
+        Self::ALL.into_iter().filter(|function| function.variables().contains(&variable)).collect()
+    }
+
+    pub fn triggers() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|function| function.kind() == FunctionKind::Trigger)
+    }
+
+    pub fn workers() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|function| function.kind() == FunctionKind::Worker)
+    }
+}
+
+impl fmt::Display for FunctionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resource_name_follows_from_the_name() {
+        for function in FunctionId::ALL {
+            let words = function.name().split('-');
+            let words = words.map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..]));
+            assert_eq!(function.resource_name(), format!("{}Function", words.collect::<String>()));
+        }
+    }
+
+    #[test]
+    fn function_is_found_by_its_names() {
+        for function in FunctionId::ALL {
+            assert_eq!(FunctionId::from_name(function.name()), Some(function));
+            assert_eq!(FunctionId::from_resource_name(function.resource_name()), Some(function));
+        }
+        assert_eq!(FunctionId::from_name("pre-sign-down"), None);
+    }
+
+    #[test]
+    fn every_function_is_a_trigger_or_a_worker() {
+        assert_eq!(FunctionId::triggers().count(), 5);
+        assert_eq!(FunctionId::workers().count(), 3);
+    }
+}

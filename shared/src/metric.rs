@@ -1,0 +1,77 @@
+//! The names of the metrics. `docs/operations.md` explains each of them.
+
+use std::fmt;
+
+/// Defines the enum, the list of its variants and their names from one list.
+macro_rules! metrics {
+    ($($(#[$attribute:meta])* $metric:ident,)*) => {
+        /// A metric in the namespace [`NAMESPACE`](crate::telemetry::NAMESPACE).
+        ///
+        /// The alarms in `template.yaml` and operators' dashboards refer to the names.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Metric {
+            $($(#[$attribute])* $metric,)*
+        }
+
+        impl Metric {
+            pub const ALL: &'static [Self] = &[$(Self::$metric,)*];
+
+            /// The name in CloudWatch.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$metric => stringify!($metric),)*
+                }
+            }
+        }
+    };
+}
+
+metrics! {
+    // Triggers
+    MessagesNotRendered,
+    ProfileWriteFailures,
+    SignInsDenied,
+    SignUpsDenied,
+    UnsentEvents,
+
+    // All workers
+    MessagesDeadLettered,
+
+    // user-stats
+    BatchSize,
+    DuplicateEvents,
+    /// In seconds.
+    EventAge,
+    EventsApplied,
+    EventsOfErasedUsers,
+    InvalidationsSkippedInactive,
+    SignInsOfUnknownUsers,
+    UsersErased,
+    UsersInConflict,
+
+    // cache-invalidation
+    BudgetExhausted,
+    /// In seconds.
+    InvalidationAge,
+    InvalidationCalls,
+    InvalidationDollars,
+    InvalidationItems,
+    InvalidationsCoalesced,
+    InvalidationsDeferred,
+    InvalidationsFailed,
+    InvalidationsReplacedByPurgeAll,
+    InvalidationsSkipped,
+
+    // group-membership
+    GroupsCreated,
+    MembershipsAdded,
+    MembershipsFailed,
+    MembershipsRemoved,
+    MembershipsSkipped,
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,186 @@
+//! The transaction that commits events to the statistics, each exactly once.
+//!
+//! The stored event is the idempotency marker. One transaction puts each EVENT item that does not exist
+//! yet, updates STATS if its version is the one that was read, and writes PROFILE if an event requires
+//! it. DynamoDB does all of it or nothing.
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use serde::Serialize;
+
+use super::error::{CommitError, StoreError};
+use super::item::{Item, UpdateExpression, number, string};
+use super::keys::{self, EXPIRES_AT, PK, Partition, STATS};
+use super::profiles::Profile;
+use super::stats::StatsMetadata;
+use super::table::Store;
+use crate::aws::WORKER_CALL_SECONDS;
+use crate::events::Event;
+
+/// DynamoDB: a transaction has at most 100 items. STATS and PROFILE are two of them.
+pub const MAX_EVENTS: usize = 98;
+/// DynamoDB: a transaction has at most 4 MB. The rest is for STATS, PROFILE and attribute names.
+const MAX_EVENT_BYTES: usize = 3_500_000;
+
+/// Upper bound for one commit attempt in seconds: the transaction, a delay, and a second read, with the
+/// sends and visibility changes that follow.
+pub const ATTEMPT_SECONDS: i64 = 2 * WORKER_CALL_SECONDS + 8;
+
+/// The number of events that fit into one transaction, from the sizes of their bodies in bytes. At least
+/// one.
+pub fn transaction_size(body_bytes: impl Iterator<Item = usize>) -> usize {
+    let mut sum = 0;
+    let fits = body_bytes.take(MAX_EVENTS).take_while(|bytes| {
+        sum += bytes;
+        sum <= MAX_EVENT_BYTES
+    });
+    fits.count().max(1)
+}
+
+/// Events of one partition, and the statistics that result from them.
+#[derive(Debug)]
+pub struct Commit<'a, S> {
+    pub partition: &'a Partition,
+    /// The version of STATS that was read.
+    pub read_version: u64,
+    /// The statistics with the events applied.
+    pub statistics: &'a S,
+    /// Only the times count: the commit sets the version.
+    pub metadata: StatsMetadata,
+    /// The events with their bodies as received. No two have the same key, and there are at most
+    /// [`transaction_size`] of them.
+    pub events: &'a [(&'a Event, &'a str)],
+    /// Days after its time for which an event stays in the table.
+    pub event_retention_days: u32,
+    /// The profile to write if there is none.
+    pub profile: Option<&'a Profile>,
+}
+
+impl Store {
+    /// Commits events: all of them, or none.
+    pub async fn commit<S: Serialize>(&self, commit: Commit<'_, S>) -> Result<(), CommitError> {
+        let items = self.transaction(&commit)?;
+        let call = self.client.transact_write_items().set_transact_items(Some(items));
+        let Err(error) = call.send().await else { return Ok(()) };
+        let cause = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                let reasons = cancelled.cancellation_reasons().iter();
+                let codes: Vec<&str> = reasons.map(|reason| reason.code().unwrap_or_default()).collect();
+                cancellation_cause(&codes, commit.events.len())
+            }
+            Some(other) if other.code() == Some("TransactionInProgressException") => {
+                Some(CommitError::Conflict)
+            }
+            _ => None,
+        };
+        Err(cause.unwrap_or_else(|| StoreError::from_sdk(OPERATION)(error).into()))
+    }
+
+    /// The items of the transaction, events first.
+    fn transaction<S: Serialize>(
+        &self,
+        commit: &Commit<'_, S>,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let invalid = |error| StoreError::invalid_request(OPERATION, error);
+        let partition = commit.partition.key();
+        let mut items = Vec::with_capacity(commit.events.len() + 2);
+        for (event, body) in commit.events {
+            items.push(self.put_event(&partition, event, body, commit.event_retention_days)?);
+        }
+
+        let mut update = UpdateExpression::default();
+        let statistics: Item = serde_dynamo::to_item(commit.statistics).map_err(invalid)?;
+        let version = commit.read_version + 1;
+        let metadata = StatsMetadata { version, ..commit.metadata.clone() };
+        let metadata: Item = serde_dynamo::to_item(metadata).map_err(invalid)?;
+        // Attribute by attribute, so that attributes of a newer release stay.
+        for (name, value) in statistics.into_iter().chain(metadata) {
+            update.set(&name, value);
+        }
+        let condition = update.has_version(commit.read_version);
+        items.push(self.update(keys::key(&partition, STATS), update, Some(condition))?);
+        if let Some(profile) = commit.profile {
+            let (key, update) = profile.update();
+            items.push(self.update(key, update, None)?);
+        }
+        Ok(items)
+    }
+
+    fn put_event(
+        &self,
+        partition: &str,
+        event: &Event,
+        body: &str,
+        retention_days: u32,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let mut item = keys::key(partition, event.key());
+        item.insert("event".to_owned(), string(body));
+        item.insert("type".to_owned(), string(event.data.event_type()));
+        item.insert("time".to_owned(), number(event.time.as_millisecond()));
+        let expires_at = event.time.as_second() + i64::from(retention_days) * 24 * 3600;
+        item.insert(EXPIRES_AT.to_owned(), number(expires_at));
+        let put = Put::builder().table_name(&self.table).set_item(Some(item));
+        let put = put.condition_expression(format!("attribute_not_exists({PK})")).build();
+        let put = put.map_err(|error| StoreError::invalid_request(OPERATION, error))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    fn update(
+        &self,
+        key: Item,
+        update: UpdateExpression,
+        condition: Option<&str>,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(key))
+            .update_expression(update.expression())
+            .set_condition_expression(condition.map(str::to_owned))
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .build()
+            .map_err(|error| StoreError::invalid_request(OPERATION, error))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+}
+
+const OPERATION: &str = "TransactWriteItems";
+
+/// What the cancellation reasons of a transaction mean. `codes` has one code per item, events first.
+/// `None` if they mean neither duplicates nor a conflict.
+///
+/// If an event is a duplicate, the commit that stored it has also changed the version of STATS. So
+/// duplicates take precedence over a conflict.
+fn cancellation_cause(codes: &[&str], events: usize) -> Option<CommitError> {
+    const CONDITION_FAILED: &str = "ConditionalCheckFailed";
+    let (event_codes, other_codes) = codes.split_at(events.min(codes.len()));
+    let duplicates: Vec<usize> =
+        (0..event_codes.len()).filter(|index| event_codes[*index] == CONDITION_FAILED).collect();
+    if !duplicates.is_empty() {
+        return Some(CommitError::Duplicates(duplicates));
+    }
+    if other_codes.contains(&CONDITION_FAILED) || codes.contains(&"TransactionConflict") {
+        return Some(CommitError::Conflict);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cancellation_reasons_distinguish_duplicates_from_conflicts() {
+        let cause = |codes: &[&str]| cancellation_cause(codes, 2).map(|error| error.to_string());
+        let failed = "ConditionalCheckFailed";
+        let duplicates = Some("events are already committed".to_owned());
+        let conflict = Some("another commit came first".to_owned());
+        assert_eq!(cause(&["None", failed, "None"]), duplicates);
+        assert_eq!(cause(&["None", failed, failed]), duplicates);
+        assert_eq!(cause(&["None", "None", failed]), conflict);
+        assert_eq!(cause(&["None", "TransactionConflict", "None"]), conflict);
+        assert_eq!(cause(&["None", "None", "ThrottlingError"]), None);
+        assert_eq!(cause(&[]), None);
+    }
+}

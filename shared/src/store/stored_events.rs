@@ -1,0 +1,91 @@
+//! EVENT: reading a partition's stored events, and deleting them in an erasure.
+
+use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
+use jiff::Timestamp;
+
+use super::error::StoreError;
+use super::item::{Item, string};
+use super::keys::{self, PK, Partition, SK, STATS};
+use super::table::Store;
+use crate::events::EVENT_PREFIX;
+
+/// Items that one call of [`Store::delete_events`] deletes at most. The caller checks its deadline
+/// between two calls.
+const MAX_DELETED_ITEMS: i32 = 200;
+
+impl Store {
+    /// Reads one page of the bodies of a partition's stored events, with strong consistency. Also returns
+    /// where the next page starts, if there is one. The body of an item without one is empty.
+    pub async fn read_stored_events(
+        &self,
+        partition: &Partition,
+        start: Option<Item>,
+    ) -> Result<(Vec<String>, Option<Item>), StoreError> {
+        let (items, next) = self.query_events(partition, "event", start).await?;
+        let body = |item: Item| item.get("event").and_then(|body| body.as_s().ok().cloned());
+        Ok((items.into_iter().map(|item| body(item).unwrap_or_default()).collect(), next))
+    }
+
+    /// Reads the times of a partition's stored events.
+    pub async fn read_event_times(&self, partition: &Partition) -> Result<Vec<Timestamp>, StoreError> {
+        let (mut times, mut start) = (Vec::new(), None);
+        loop {
+            let (items, next) = self.query_events(partition, "time", start).await?;
+            times.extend(items.into_iter().filter_map(|item| {
+                let millis = item.get("time")?.as_n().ok()?.parse().ok()?;
+                Timestamp::from_millisecond(millis).ok()
+            }));
+            start = next;
+            if start.is_none() {
+                return Ok(times);
+            }
+        }
+    }
+
+    async fn query_events(
+        &self,
+        partition: &Partition,
+        attribute: &str,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let call = self.client.query().table_name(&self.table).consistent_read(true);
+        let output = call
+            .key_condition_expression(format!("{PK} = :partition AND begins_with({SK}, :event)"))
+            .expression_attribute_values(":partition", string(partition.key()))
+            .expression_attribute_values(":event", string(EVENT_PREFIX))
+            .projection_expression("#attribute")
+            .expression_attribute_names("#attribute", attribute)
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(StoreError::from_sdk("Query"))?;
+        let next = output.last_evaluated_key.filter(|key| !key.is_empty());
+        Ok((output.items.unwrap_or_default(), next))
+    }
+
+    /// Deletes one page of a partition's items. STATS, which holds the erasure marker, and PROFILE stay.
+    /// Returns whether there may be more. Repeating the call is safe.
+    pub async fn delete_events(&self, partition: &Partition) -> Result<bool, StoreError> {
+        let call = self.client.query().table_name(&self.table).consistent_read(true);
+        let output = call
+            .key_condition_expression(format!("{PK} = :partition"))
+            .expression_attribute_values(":partition", string(partition.key()))
+            .projection_expression(SK)
+            .limit(MAX_DELETED_ITEMS)
+            .send()
+            .await
+            .map_err(StoreError::from_sdk("Query"))?;
+        let sort_keys = output.items.unwrap_or_default().into_iter();
+        let sort_keys = sort_keys.filter_map(|mut item| item.remove(SK)?.as_s().ok().cloned());
+        let requests =
+            sort_keys.filter(|sort_key| sort_key != STATS && sort_key != keys::PROFILE).map(|sort_key| {
+                let key = keys::key(partition.key(), &sort_key);
+                let request = DeleteRequest::builder().set_key(Some(key)).build();
+                request.map(|request| WriteRequest::builder().delete_request(request).build())
+            });
+        let requests = requests.collect::<Result<Vec<_>, _>>();
+        let requests = requests.map_err(|error| StoreError::invalid_request("BatchWriteItem", error))?;
+        self.write_items(requests).await?;
+        Ok(output.last_evaluated_key.is_some_and(|key| !key.is_empty()))
+    }
+}
