@@ -1,12 +1,13 @@
-"""Many messages through `replay`: out of a file into a dead-letter queue, into a file again, and back to the queue.
+"""Load test of `replay`: sends messages from a file to a dead-letter queue, saves them, and moves them to a queue.
 
     python tests/e2e/many_messages.py --messages 2000 --replay target/debug/replay
     python tests/e2e/many_messages.py --messages 100000 --queues target/release/queues
 
-The queues are in another process: MiniStack's, which look at every message for every request and are too slow for very
-many, or with --queues those of the tests. Prints what each step took: the rate, and the most memory that replay had. Fails
-where a message is missing, comes twice or is not byte for byte what it was, and where replay has more memory than it
-may, however many messages there are.
+The queues are in MiniStack, or with --queues in the test binary `queues`. MiniStack reads all messages of a queue for
+each request, so it is too slow for 100,000 messages.
+
+Prints the duration, the rate and the peak memory of each step. Fails if a message is missing, duplicated or changed by
+a single byte, or if the peak memory of `replay` exceeds a limit that does not depend on the number of messages.
 """
 
 import argparse
@@ -26,49 +27,50 @@ from pathlib import Path
 
 import boto3
 
-from e2e import eventually, expect, free_port
+from assertions import eventually, expect
+from stack import REGION, free_port
 
-REGION = "eu-central-1"
-# A release build needs 17 to 22, a debug build 33. A message of 600 bytes, kept in memory with its receipt handle, would be
-# 100 for 100,000.
-MEGABYTES_AT_MOST = 64
+# A release build needs 17 to 22 MB, a debug build 33 MB. 100,000 messages of 600 bytes in memory, with their receipt
+# handles, would need 100 MB.
+MAX_MEGABYTES = 64
 USERS = 100
+QUEUE, DEAD_LETTER_QUEUE = "user-events", "user-events-dlq"
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--messages", type=int, default=2_000)
-    parser.add_argument("--queues", type=Path)
-    parser.add_argument("--replay", type=Path, default=Path("target/release/replay"))
+    parser.add_argument("--queues", type=Path, help="the binary `queues`, instead of MiniStack")
+    parser.add_argument("--replay", type=Path, default=Path("target/release/replay"), help="the binary `replay`")
     options = parser.parse_args()
     for binary in filter(None, [options.replay, options.queues]):
-        expect(binary.exists(), f"{binary} is not there: cargo build --release -p replay -p tests --bins")
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        account = Account(Path(folder), options.replay.resolve(), stack)
+        expect(binary.exists(), f"{binary} does not exist. Run: cargo build --release -p replay -p tests --bins")
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as exit_stack:
+        test = LoadTest(Path(folder), options.replay.resolve(), exit_stack)
         if options.queues:
-            account.start_queues(options.queues.resolve())
+            test.start_queues(options.queues.resolve())
         else:
-            account.start_ministack()
-        play(account, options.messages)
+            test.start_ministack()
+        run(test, options.messages)
 
 
-def play(account, count):
-    bodies = write(account.folder / "made.ndjson", count)
-    account.replay("send", "made.ndjson", "--to", "user-events-dlq", "--yes", count=count)
-    account.replay("inspect", "user-events-dlq", count=count)
-    account.replay("save", "user-events-dlq", "--out", "saved.ndjson", "--delete", "--yes", count=count)
-    expect(account.visible("user-events-dlq") == 0, "the queue is not empty")
-    account.replay("send", "saved.ndjson", "--to", "user-events-dlq", "--yes", count=count)
-    account.replay("redrive", "--from", "user-events-dlq", "--to", "user-events", "--by-entry", "--yes", count=count)
-    expect(account.visible("user-events-dlq") == 0, "the dead-letter queue is not empty")
-    expect(account.visible("user-events") == count, account.visible("user-events"))
-    with open(account.folder / "saved.ndjson") as file:
-        saved = sorted(line[line.index('"body":') + len('"body":') : -2] for line in file)
-    expect(saved == sorted(bodies), "what was saved is not what was sent")
+def run(test, count):
+    bodies = write_messages(test.folder / "sent.ndjson", count)
+    test.replay("send", "sent.ndjson", "--to", DEAD_LETTER_QUEUE, "--yes", count=count)
+    test.replay("inspect", DEAD_LETTER_QUEUE, count=count)
+    test.replay("save", DEAD_LETTER_QUEUE, "--out", "saved.ndjson", "--delete", "--yes", count=count)
+    expect(test.visible_messages(DEAD_LETTER_QUEUE) == 0, "the dead-letter queue is not empty after save --delete")
+    test.replay("send", "saved.ndjson", "--to", DEAD_LETTER_QUEUE, "--yes", count=count)
+    test.replay("redrive", "--from", DEAD_LETTER_QUEUE, "--to", QUEUE, "--by-entry", "--yes", count=count)
+    expect(test.visible_messages(DEAD_LETTER_QUEUE) == 0, "the dead-letter queue is not empty after redrive")
+    expect(test.visible_messages(QUEUE) == count, test.visible_messages(QUEUE))
+    with open(test.folder / "saved.ndjson") as file:
+        saved_bodies = sorted(line[line.index('"body":') + len('"body":') : -2] for line in file)
+    expect(saved_bodies == sorted(bodies), "the saved messages differ from the sent messages")
 
 
-def write(path, count):
-    """A file as `replay save` writes it."""
+def write_messages(path, count):
+    """Writes a file in the format of `replay save`, and returns the bodies of its messages."""
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     users = [str(uuid.UUID(int=user, version=4)) for user in range(USERS)]
     bodies = []
@@ -97,8 +99,11 @@ def write(path, count):
     return bodies
 
 
-class Peak(threading.Thread):
-    """The most memory that a process had. (The kernel's ru_maxrss begins with that of the parent.)"""
+class PeakMemory(threading.Thread):
+    """Samples the peak memory of a process (VmHWM) until the process ends.
+
+    The kernel's ru_maxrss is not used, because its initial value is the peak memory of the parent process.
+    """
 
     def __init__(self, pid):
         super().__init__(daemon=True)
@@ -117,18 +122,11 @@ class Peak(threading.Thread):
         return self.kilobytes / 1024
 
 
-def answers(url):
-    try:
-        return urllib.request.urlopen(url).status == 200
-    except OSError:
-        return False
+class LoadTest:
+    """Runs `replay` against queues in another process."""
 
-
-class Account:
-    """Queues in another process, and replay in a third."""
-
-    def __init__(self, folder, replay, stack):
-        self.folder, self.binary, self.stack = folder, replay, stack
+    def __init__(self, folder, replay, exit_stack):
+        self.folder, self.binary, self.exit_stack = folder, replay, exit_stack
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -138,26 +136,27 @@ class Account:
         }
 
     def start_queues(self, binary):
+        """Starts the test binary `queues`. It creates both queues and prints its URL."""
         process = self.start([binary], self.environment, subprocess.PIPE)
         self.connect(process.stdout.readline().decode().strip())
 
     def start_ministack(self):
         port = str(free_port())
         settings = {"GATEWAY_PORT": port, "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1"}
-        # Servers that nobody here needs.
+        # Two servers that this test does not need.
         settings |= {"PERSIST_STATE": "0", "SFTP_ENABLED": "0", "IOT_MTLS_ENABLED": "0"}
-        log = self.stack.enter_context(open(self.folder / "ministack.log", "w"))
-        self.start([sys.executable, "-m", "ministack"], {**self.environment, **settings}, log)
+        log_file = self.exit_stack.enter_context(open(self.folder / "ministack.log", "w"))
+        self.start([sys.executable, "-m", "ministack"], {**self.environment, **settings}, log_file)
         url = f"http://127.0.0.1:{port}"
-        eventually(lambda: answers(f"{url}/_ministack/health"), "MiniStack to answer")
+        eventually(lambda: is_ready(f"{url}/_ministack/health"), "MiniStack to answer")
         self.connect(url)
-        self.create("user-events-dlq")
-        self.create("user-events", dead_letters="user-events-dlq")
+        self.create_queue(DEAD_LETTER_QUEUE)
+        self.create_queue(QUEUE, dead_letter_queue=DEAD_LETTER_QUEUE)
 
     def start(self, command, environment, stdout):
         process = subprocess.Popen(command, env=environment, cwd=self.folder, stdout=stdout, stderr=subprocess.STDOUT)
-        self.stack.callback(process.wait)
-        self.stack.callback(process.kill)
+        self.exit_stack.callback(process.wait)
+        self.exit_stack.callback(process.kill)
         return process
 
     def connect(self, url):
@@ -166,20 +165,21 @@ class Account:
             "sqs", endpoint_url=url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test"
         )
 
-    def create(self, name, dead_letters=None):
+    def create_queue(self, name, dead_letter_queue=None):
         attributes = {}
-        if dead_letters:
-            url = self.sqs.get_queue_url(QueueName=dead_letters)["QueueUrl"]
+        if dead_letter_queue:
+            url = self.sqs.get_queue_url(QueueName=dead_letter_queue)["QueueUrl"]
             arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
             attributes["RedrivePolicy"] = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": "5"})
         self.sqs.create_queue(QueueName=name, Attributes=attributes)
 
-    def visible(self, name):
+    def visible_messages(self, name):
         url = self.sqs.get_queue_url(QueueName=name)["QueueUrl"]
         attributes = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         return int(attributes["ApproximateNumberOfMessages"])
 
     def replay(self, *arguments, count):
+        """Runs a command of `replay`, checks that its output contains the count, and prints the measurements."""
         start = time.monotonic()
         process = subprocess.Popen(
             [self.binary, *arguments],
@@ -189,22 +189,29 @@ class Account:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        peak = Peak(process.pid)
+        peak_memory = PeakMemory(process.pid)
         output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
-        seconds, megabytes = time.monotonic() - start, peak.megabytes()
+        seconds, megabytes = time.monotonic() - start, peak_memory.megabytes()
         expect(os.waitstatus_to_exitcode(status) == 0, output)
-        expect(f"{count} " in output, output)
+        expect(f"{count} " in output or f"{count:,} " in output, output)
         lines = output.splitlines()
         progress = [line for line in lines if "a second" in line]
         print(
-            f"{arguments[0]:8} {count} messages, {seconds:6.1f} s, {count / seconds:6.0f} a second, {megabytes:5.1f} MB, "
-            f"processor {usage.ru_utime + usage.ru_stime:5.1f} s, {len(progress)} lines of progress"
+            f"{arguments[0]:8} {count} messages, {seconds:6.1f} s, {count / seconds:6.0f}/s, {megabytes:5.1f} MB, "
+            f"CPU {usage.ru_utime + usage.ru_stime:5.1f} s, {len(progress)} progress lines"
         )
         if progress:
             print(f"         {progress[len(progress) // 2]}")
         print(f"         {lines[-1]}", flush=True)
-        expect(megabytes <= MEGABYTES_AT_MOST, f"{megabytes:.0f} MB: more than {MEGABYTES_AT_MOST}")
+        expect(megabytes <= MAX_MEGABYTES, f"peak memory {megabytes:.0f} MB exceeds {MAX_MEGABYTES} MB")
+
+
+def is_ready(url):
+    try:
+        return urllib.request.urlopen(url).status == 200
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Sign-in with USER_SRP_AUTH: the password proves itself and never leaves the machine.
+"""Sign-in with USER_SRP_AUTH (Secure Remote Password): the client proves that it knows the password without sending it.
 
-Amazon's own SDKs for web and mobile do the same. The app client of the template allows no flow in which the password
-itself is sent, so the test must speak SRP too.
+The AWS SDKs for web and mobile sign in the same way. By default, the app client of the template allows no flow that
+sends the password itself.
 """
 
 import base64
@@ -10,7 +10,7 @@ import hmac
 import secrets
 from datetime import datetime, timezone
 
-# The 3072-bit group of RFC 5054 with generator 2, which Cognito takes.
+# The 3072-bit group of RFC 5054, with generator 2. Cognito uses this group.
 N = int(
     "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD"
     "EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED"
@@ -26,7 +26,7 @@ G = 2
 
 
 def sign_in(cognito, user_pool_id, client_id, username, password):
-    """Returns the tokens: AccessToken, IdToken, RefreshToken."""
+    """Signs a user in. Returns AccessToken, IdToken and RefreshToken."""
     a = secrets.randbits(256)
     big_a = pow(G, a, N)
     challenge = cognito.initiate_auth(
@@ -37,7 +37,7 @@ def sign_in(cognito, user_pool_id, client_id, username, password):
     pool_name = user_pool_id.split("_")[1]
     user = challenge["USER_ID_FOR_SRP"]
     key = _session_key(f"{pool_name}{user}:{password}", challenge["SALT"], a, big_a, int(challenge["SRP_B"], 16))
-    # English names and no leading zero, whatever the machine's language is.
+    # Cognito expects English names and a day without a leading zero. strftime would use the locale of the machine.
     now = datetime.now(timezone.utc)
     month = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()[now.month - 1]
     timestamp = (
@@ -66,7 +66,7 @@ def _session_key(identity, salt, a, big_a, big_b):
 
 
 def _padded(number):
-    # A leading zero byte where the highest bit is set, as Java's BigInteger has it.
+    # If the highest bit is set, a zero byte comes first, as in the byte array of Java's BigInteger.
     return number.to_bytes(number.bit_length() // 8 + 1, "big")
 
 

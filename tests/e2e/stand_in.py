@@ -1,14 +1,15 @@
-"""MiniStack with IAM switched on, and six of its differences from AWS mended.
+"""Starts MiniStack with IAM switched on and with patches for six differences from AWS.
 
     AUTH=true GATEWAY_PORT=… python stand_in.py
 
-With AUTH=true MiniStack holds every call against the policies of the role that makes it, so that a permission which the
-template lacks fails the test. MiniStack 1.5.33 differs from AWS where each function below says so: without them it
-refuses a template that is right, or takes one that is wrong. Everything else is MiniStack as it comes; what it does not
-do stands in docs/end-to-end.md.
+With AUTH=true, MiniStack checks every call against the policies of the role that makes it. A permission that is missing
+in the template therefore fails the test.
 
-The functions replace functions of MiniStack, so its version is pinned in requirements.txt. A name that a newer version
-no longer has ends the start with an AttributeError.
+MiniStack 1.5.33 differs from AWS in many ways. Each patch below removes a difference that makes MiniStack reject a
+correct template or accept a wrong one. docs/end-to-end.md lists the differences that remain.
+
+The patches replace functions of MiniStack, so requirements.txt pins its version. If a newer version removes one of
+these functions, the start fails with an AttributeError.
 """
 
 import json
@@ -24,12 +25,13 @@ from ministack.core import iam_actions, iam_evaluator
 from ministack.services import lambda_svc, sqs
 from ministack.services.cloudformation import provisioners
 
-PARTITION_KEY = "PK"  # of the only table
+PARTITION_KEY = "PK"  # Of the template's only table.
 
 
-def mend_batch_actions():
-    """On AWS the permission for one message covers a batch. MiniStack asks for sqs:SendMessageBatch and its like, which
-    IAM does not know.
+def patch_batch_actions():
+    """AWS checks sqs:SendMessage for SendMessageBatch, and likewise for the other batch calls of SQS.
+
+    MiniStack checks sqs:SendMessageBatch, an action that IAM does not have.
     """
     original = iam_actions.extract_iam_action
 
@@ -40,8 +42,8 @@ def mend_batch_actions():
     iam_actions.extract_iam_action = extract_iam_action
 
 
-def mend_principal_arn():
-    """aws:PrincipalArn is on AWS the role's ARN, in its sessions too. MiniStack gives the session's."""
+def patch_principal_arn():
+    """On AWS, aws:PrincipalArn is the ARN of the role. MiniStack sets it to the ARN of the role's session."""
     original = iam_evaluator._resolve_condition_key
 
     def resolve(key, context):
@@ -55,8 +57,8 @@ def mend_principal_arn():
     iam_evaluator._resolve_condition_key = resolve
 
 
-def mend_leading_keys():
-    """MiniStack does not know dynamodb:LeadingKeys, so that conditions on it always hold."""
+def patch_leading_keys():
+    """MiniStack does not know dynamodb:LeadingKeys, and treats a condition on it as fulfilled."""
     original = iam_actions.dynamodb_service_context
 
     def service_context(body):
@@ -66,7 +68,7 @@ def mend_leading_keys():
 
 
 def leading_keys(request):
-    """The values of the partition key in a request: of its keys and items, at whatever depth, or of a query."""
+    """All values of the partition key in a request: in keys and items at any depth, or in the condition of a query."""
     condition = request.get("KeyConditionExpression") if isinstance(request, dict) else None
     if condition:
         names = request.get("ExpressionAttributeNames", {})
@@ -84,8 +86,8 @@ def leading_keys(request):
             yield from leading_keys(value)
 
 
-def mend_numbers_from_parameters():
-    """What a Number parameter gives to an event source mapping stays text, which stops the poller of all queues."""
+def patch_event_source_mapping_numbers():
+    """MiniStack keeps the value of a Number parameter as text, which stops the pollers of all event source mappings."""
     original = lambda_svc._sqs_esm_concurrency
 
     def concurrency(mapping, *arguments):
@@ -95,28 +97,28 @@ def mend_numbers_from_parameters():
     lambda_svc._sqs_esm_concurrency = concurrency
 
 
-def keep_batching_windows():
+def patch_batching_window():
     """MiniStack ignores MaximumBatchingWindowInSeconds."""
     original = sqs._receive_messages_for_esm
 
     def receive(queue_url, batch_size):
         queue, now = sqs._queues[queue_url], time.time()
-        mappings = [each for _, _, each in lambda_svc._iter_all_esms()]
+        mappings = [mapping for _, _, mapping in lambda_svc._iter_all_esms()]
         window = max(
-            each["MaximumBatchingWindowInSeconds"]
-            for each in mappings
-            if each["EventSourceArn"] == queue["attributes"]["QueueArn"]
+            mapping["MaximumBatchingWindowInSeconds"]
+            for mapping in mappings
+            if mapping["EventSourceArn"] == queue["attributes"]["QueueArn"]
         )
-        waiting = [message["visible_at"] for message in queue["messages"] if message["visible_at"] <= now]
-        if not waiting or (now - min(waiting) < window and len(waiting) < int(batch_size)):
+        visible_since = [message["visible_at"] for message in queue["messages"] if message["visible_at"] <= now]
+        if not visible_since or (now - min(visible_since) < window and len(visible_since) < int(batch_size)):
             return []
         return original(queue_url, batch_size)
 
     sqs._receive_messages_for_esm = receive
 
 
-def accept_alarms_on_expressions():
-    """MiniStack refuses alarms on expressions, and with them the whole template. Its alarms never ring anyway."""
+def patch_metric_math_alarms():
+    """MiniStack rejects alarms on metric math expressions, and with them the template. It never evaluates alarms."""
     original = provisioners._cw_metric_alarm_record
 
     def record(name, properties):
@@ -127,26 +129,27 @@ def accept_alarms_on_expressions():
     provisioners._cw_metric_alarm_record = record
 
 
-def log_refusals():
-    """Not a difference: the test asks at the end what was refused."""
+def log_iam_denials():
+    """Logs each call that IAM denies, for the check at the end of the scenario. Not a difference from AWS."""
     original = iam_evaluator.enforce
 
     def enforce(access_key, action, *arguments, **named):
-        refusal = original(access_key, action, *arguments, **named)
-        if refusal is not None:
-            print(f"IAM refuses {action} to {getattr(refusal, 'principal_arn', access_key)}", flush=True)
-        return refusal
+        denial = original(access_key, action, *arguments, **named)
+        if denial is not None:
+            print(f"IAM denied {action} to {getattr(denial, 'principal_arn', access_key)}", flush=True)
+        return denial
 
     iam_evaluator.enforce = enforce
 
 
 def end_with_parent():
-    """Whoever started this holds the other end of standard input. When that is closed, this ends."""
+    """Ends this process when standard input is closed, which happens when the parent process ends."""
 
     def wait():
         os.read(sys.stdin.fileno(), 1)
         os.kill(os.getpid(), signal.SIGTERM)
-        # It waits for open connections. Not for long: this process leads a group of its own, with all functions.
+        # After SIGTERM, MiniStack waits for open connections. Kill it after 5 s, together with all functions: they
+        # are in the process group of this process.
         time.sleep(5)
         os.killpg(os.getpid(), signal.SIGKILL)
 
@@ -155,13 +158,13 @@ def end_with_parent():
 
 if __name__ == "__main__":
     end_with_parent()
-    mend_batch_actions()
-    mend_principal_arn()
-    mend_leading_keys()
-    mend_numbers_from_parameters()
-    keep_batching_windows()
-    accept_alarms_on_expressions()
-    log_refusals()
-    # With TLS it would listen on port 443 too.
+    patch_batch_actions()
+    patch_principal_arn()
+    patch_leading_keys()
+    patch_event_source_mapping_numbers()
+    patch_batching_window()
+    patch_metric_math_alarms()
+    log_iam_denials()
+    # Without this line, MiniStack with TLS also listens on port 443.
     app._port_is_bindable = lambda *_: False
     app.main()

@@ -1,13 +1,25 @@
 //! Contributors' tasks, as a library so that the tests use the same code.
+//!
+//! This package does not depend on the AWS SDK: `cargo xtask ci` must not compile it a second time
+//! with other features. Tasks that need it run a binary of another package.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a task may fail loudly")]
+
+use std::path::PathBuf;
+
+pub mod ci;
+pub mod command;
 pub mod permissions;
 pub mod schema;
 pub mod template;
-
-use std::path::PathBuf;
 
 /// The root of this repository, where the workspace's manifest is.
 pub fn repository_root() -> PathBuf {
     let xtask = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().unwrap_or(xtask).to_owned()
+}
+
+#[expect(clippy::disallowed_methods, reason = "tasks pass the environment on to other programs")]
+fn environment_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

@@ -2,19 +2,26 @@
 
 use anyhow::Result;
 use clap::Parser;
+use xtask::ci::Step;
 
-/// Contributors' tasks. Run them at the root of the repository.
+/// Contributors' tasks.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
-    /// Write the JSON Schema of the events to events/schema/event.json.
+    /// Run what a pull request must pass: all steps, or only the named ones.
+    Ci {
+        #[arg(value_enum)]
+        steps: Vec<Step>,
+    },
+    /// Write events/schema/event.json, the JSON Schema of the events.
     Schema,
-    /// Write docs/permissions.md from template.yaml.
+    /// Write docs/permissions.md, each role's permissions, from template.yaml.
     Permissions,
 }
 
 fn main() -> Result<()> {
     match Task::parse() {
+        Task::Ci { steps } => xtask::ci::ci(&steps),
         Task::Schema => xtask::schema::write(),
         Task::Permissions => xtask::permissions::write(),
     }

@@ -1,14 +1,16 @@
 //! `cargo xtask schema`: writes the JSON Schema of the events.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
-use shared::events::schema::{PATH, event_schema};
 
+use crate::command::Tool;
 use crate::repository_root;
 
-/// Writes `events/schema/event.json`.
+/// The schema's place in the repository.
+pub const PATH: &str = "events/schema/event.json";
+
+/// Writes [`PATH`] from the types in `shared/src/events`.
 pub fn write() -> Result<()> {
-    let path = repository_root().join(Path::new(PATH));
-    std::fs::write(&path, event_schema()).with_context(|| path.display().to_string())
+    let arguments = ["run", "--quiet", "--package", "tests", "--bin", "event-schema"];
+    let schema = Tool::cargo(&arguments).output()?;
+    std::fs::write(repository_root().join(PATH), schema).context(PATH)
 }

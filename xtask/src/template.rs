@@ -1,5 +1,7 @@
-//! `template.yaml`, read as it stands there: a short form such as `!Ref X` becomes `{"Ref": "X"}`, and `!GetAtt A.B`
-//! becomes `{"Fn::GetAtt": "A.B"}`. And the page that lists its policies.
+//! A reader for `template.yaml`, and the page of permissions that follows from it.
+//!
+//! Short forms become long forms: `!Ref X` becomes `{"Ref": "X"}`, and `!GetAtt A.B` becomes
+//! `{"Fn::GetAtt": "A.B"}`. Nothing else is evaluated.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,11 +10,11 @@ use std::path::Path;
 use saphyr_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
 use serde_json::{Map, Value, json};
 
-/// The template.
+/// The parsed `template.yaml`.
 pub struct Template(Value);
 
 impl Template {
-    /// Reads `template.yaml`.
+    /// Reads and parses `template.yaml`. Panics if it is not a valid template.
     pub fn read() -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
         let text = std::fs::read_to_string(path).expect("template.yaml");
@@ -23,12 +25,12 @@ impl Template {
         Self(template)
     }
 
-    /// The parameters by their names.
+    /// The parameters by name.
     pub fn parameters(&self) -> &Map<String, Value> {
         self.0["Parameters"].as_object().expect("parameters")
     }
 
-    /// The environment, metadata and rules beside the resources.
+    /// A top-level section, such as `Globals` or `Metadata`.
     pub fn section(&self, name: &str) -> &Value {
         &self.0[name]
     }
@@ -38,14 +40,14 @@ impl Template {
         &self.0["Resources"][resource]["Properties"]
     }
 
-    /// The resources of a type, by their names.
+    /// The resources of a type: logical ID and resource.
     pub fn of_type<'a>(&'a self, resource_type: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         let resources = self.0["Resources"].as_object().expect("resources");
         let of_type = resources.iter().filter(move |(_, resource)| resource["Type"] == resource_type);
         of_type.map(|(name, resource)| (name.as_str(), resource))
     }
 
-    /// The functions, by their binaries: name and properties.
+    /// The functions by the name of their binary: logical ID and properties.
     pub fn functions(&self) -> BTreeMap<&str, (&str, &Value)> {
         let functions = self.of_type("AWS::Serverless::Function");
         let by_binary = functions.map(|(name, function)| {
@@ -55,7 +57,7 @@ impl Template {
         by_binary.collect()
     }
 
-    /// `docs/permissions.md`.
+    /// The text of `docs/permissions.md`.
     pub fn permissions(&self) -> String {
         let mut page = String::from(PERMISSIONS_HEAD);
         for (binary, (_, properties)) in self.functions() {
@@ -67,7 +69,7 @@ impl Template {
                 }
             }
         }
-        let _ = write!(page, "\n## All functions, where Tracing is Active\n\n{TABLE_HEAD}");
+        let _ = write!(page, "\n## All functions, if Tracing is Active\n\n{TABLE_HEAD}");
         for (_, policy) in self.of_type("AWS::IAM::ManagedPolicy") {
             for statement in
                 policy["Properties"]["PolicyDocument"]["Statement"].as_array().into_iter().flatten()
@@ -75,7 +77,7 @@ impl Template {
                 row(&mut page, statement);
             }
         }
-        page.push_str("\n## Who may use the queues\n");
+        page.push_str("\n## Queue policies\n");
         for (name, policy) in self.of_type("AWS::SQS::QueuePolicy") {
             let _ = write!(page, "\n### {}\n\n{POLICY_HEAD}", name.trim_end_matches("Policy"));
             for statement in
@@ -91,15 +93,21 @@ impl Template {
 const PERMISSIONS_HEAD: &str = "\
 # Permissions
 
-What each function may do, and who may use the queues: from `template.yaml`, printed by `cargo run -p tests --bin permissions`. A function has a role of
-its own with this one policy; nothing else is attached to it. `${X}` is a parameter or resource of the template.
+This page lists what each function may do, and who may send to the queues.
+`cargo xtask permissions` generates it from `template.yaml`.
+Each function has its own role with one policy.
+`${X}` is a parameter or a resource of the template, and `${Id}` is the ID of the user pool or of the distribution.
+A name after *if* is a condition of the template.
 
-IAM knows items by their partition key alone (`dynamodb:LeadingKeys`). `WARM_UP` is an item that is not there: reading it opens the connection.
+IAM can restrict access to partition keys (`dynamodb:LeadingKeys`), but not to sort keys.
+`WARM_UP` is the key of an item that does not exist.
+A function reads it at startup to open the connection to DynamoDB.
 ";
-const TABLE_HEAD: &str = "| what for | actions | on | only where |\n|---|---|---|---|\n";
-const POLICY_HEAD: &str = "| what for | | whom | actions | only where |\n|---|---|---|---|---|\n";
+const TABLE_HEAD: &str = "| Statement | Actions | Resources | Conditions |\n|---|---|---|---|\n";
+const POLICY_HEAD: &str =
+    "| Statement | Effect | Principals | Actions | Conditions |\n|---|---|---|---|---|\n";
 
-/// A statement, or one that is there under a condition.
+/// The statement, and the template's condition if it is inside an `Fn::If`.
 fn unwrapped(statement: &Value) -> (&Value, Option<&str>) {
     match statement["Fn::If"].as_array() {
         Some(parts) => (&parts[1], parts[0].as_str()),
@@ -110,13 +118,13 @@ fn unwrapped(statement: &Value) -> (&Value, Option<&str>) {
 fn row(page: &mut String, statement: &Value) {
     let (statement, condition) = unwrapped(statement);
     let mut limits = conditions(&statement["Condition"]);
-    limits.extend(condition.map(|condition| format!("the stack has {condition}")));
+    limits.extend(condition.map(|condition| format!("only if `{condition}`")));
     let _ = writeln!(
         page,
         "| {} | {} | {} | {} |",
         statement["Sid"].as_str().unwrap_or_default(),
-        words(&statement["Action"]),
-        words(&statement["Resource"]),
+        code(&statement["Action"]),
+        code(&statement["Resource"]),
         limits.join("; ")
     );
 }
@@ -124,17 +132,17 @@ fn row(page: &mut String, statement: &Value) {
 fn queue_row(page: &mut String, statement: &Value) {
     let (statement, condition) = unwrapped(statement);
     let mut limits = conditions(&statement["Condition"]);
-    limits.extend(condition.map(|condition| format!("the stack has {condition}")));
-    let whom = match &statement["Principal"] {
+    limits.extend(condition.map(|condition| format!("only if `{condition}`")));
+    let principals = match &statement["Principal"] {
         Value::String(everyone) => format!("`{everyone}`"),
-        principal => words(&principal["AWS"]),
+        principal => code(&principal["AWS"]),
     };
     let _ = writeln!(
         page,
-        "| {} | {} | {whom} | {} | {} |",
+        "| {} | {} | {principals} | {} | {} |",
         statement["Sid"].as_str().unwrap_or_default(),
         statement["Effect"].as_str().unwrap_or_default(),
-        words(&statement["Action"]),
+        code(&statement["Action"]),
         limits.join("; ")
     );
 }
@@ -145,18 +153,18 @@ fn conditions(condition: &Value) -> Vec<String> {
         keys.as_object()
             .into_iter()
             .flatten()
-            .map(move |(key, values)| format!("`{key}` {operator} {}", words(values)))
+            .map(move |(key, values)| format!("`{key}` {operator} {}", code(values)))
     });
     limits.collect()
 }
 
-/// Values as words, in code font.
-fn words(value: &Value) -> String {
+/// The value, or the list of values, in code font.
+fn code(value: &Value) -> String {
     match value {
         Value::Array(values) => {
-            let mut words: Vec<String> = values.iter().map(words).filter(|word| !word.is_empty()).collect();
-            words.dedup();
-            words.join(", ")
+            let mut texts: Vec<String> = values.iter().map(code).filter(|text| !text.is_empty()).collect();
+            texts.dedup();
+            texts.join(", ")
         }
         Value::Object(_) => intrinsic(value),
         Value::String(text) => format!("`{text}`"),
@@ -177,27 +185,26 @@ fn intrinsic(value: &Value) -> String {
         _ => {}
     }
     if let Some(parts) = value["Fn::If"].as_array() {
-        return match (words(&parts[1]), words(&parts[2])) {
-            (then, other) if other.is_empty() => {
-                format!("{then} with {}", parts[0].as_str().unwrap_or_default())
-            }
+        let condition = parts[0].as_str().unwrap_or_default();
+        return match (code(&parts[1]), code(&parts[2])) {
+            (then, other) if other.is_empty() => format!("{then} if `{condition}`"),
             (then, other) if then == other => then,
-            (then, other) => format!("{then} with {}, else {other}", parts[0].as_str().unwrap_or_default()),
+            (then, other) => format!("{then} if `{condition}`, else {other}"),
         };
     }
     match (&value["Fn::Split"], &value["Fn::Join"]) {
-        (Value::Array(parts), _) | (_, Value::Array(parts)) => words(&parts[1]),
+        (Value::Array(parts), _) | (_, Value::Array(parts)) => code(&parts[1]),
         _ => value.to_string(),
     }
 }
 
 fn get_att(value: &Value) -> &str {
-    value["Fn::GetAtt"].as_str().expect("an attribute")
+    value["Fn::GetAtt"].as_str().expect("Fn::GetAtt")
 }
 
 type Events<'a> = Parser<'a, StrInput<'a>>;
 
-/// The next value of a document.
+/// Reads the next value of the document.
 fn value(events: &mut Events<'_>) -> Value {
     match event(events) {
         Event::Scalar(text, style, _, tag) => match tag {
@@ -215,9 +222,9 @@ fn value(events: &mut Events<'_>) -> Value {
         Event::MappingStart(_, tag) => {
             let mut values = Map::new();
             while !is_end(events) {
-                let Event::Scalar(name, ..) = event(events) else { panic!("a name that is no text") };
+                let Event::Scalar(name, ..) = event(events) else { panic!("a key that is not a string") };
                 let before = values.insert(name.to_string(), value(events));
-                assert_eq!(before, None, "{name} stands there twice");
+                assert_eq!(before, None, "the key {name} occurs twice");
             }
             short_form(tag.as_deref(), Value::Object(values))
         }
@@ -226,10 +233,10 @@ fn value(events: &mut Events<'_>) -> Value {
 }
 
 fn event<'a>(events: &mut Events<'a>) -> Event<'a> {
-    events.next().expect("more YAML").expect("YAML").0
+    events.next().expect("unexpected end of the template").expect("invalid YAML").0
 }
 
-/// Whether a sequence or mapping ends here; goes past the end.
+/// Returns true if the sequence or mapping ends here, and skips the end.
 fn is_end(events: &mut Events<'_>) -> bool {
     let is_end = matches!(events.peek(), Some(Ok((Event::SequenceEnd | Event::MappingEnd, _))));
     if is_end {
@@ -238,7 +245,8 @@ fn is_end(events: &mut Events<'_>) -> bool {
     is_end
 }
 
-/// What a scalar without quotes means. JSON writes what a template has of numbers, booleans and null as YAML does.
+/// The value of a scalar without quotes. JSON and YAML have the same format for the numbers,
+/// booleans and nulls that occur in the template.
 fn plain(text: &str) -> Value {
     match serde_json::from_str(text) {
         Ok(value @ (Value::Bool(_) | Value::Number(_) | Value::Null)) => value,

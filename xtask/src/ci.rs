@@ -1,0 +1,180 @@
+//! `cargo xtask ci`: the checks that a pull request must pass, each step by name.
+//!
+//! `.ci/run` runs all steps. `.github/workflows/ci.yml` runs them in parallel jobs.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::command::{Cargo, Tool, run};
+use crate::repository_root;
+
+/// Version of cargo-deny that the step `deny` installs.
+const CARGO_DENY_VERSION: &str = "0.20.2";
+
+/// One step. The order is the order in which `cargo xtask ci` runs all of them: cheap checks first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Step {
+    /// rustfmt finds nothing to change.
+    Fmt,
+    /// Cargo.lock is up to date.
+    Lock,
+    /// clippy has no warning.
+    Clippy,
+    /// rustdoc has no warning.
+    Rustdoc,
+    /// All tests pass: the README's test command.
+    Test,
+    /// The README's first command runs, and every journey plays.
+    Sandbox,
+    /// Licenses, sources and duplicate dependencies (cargo-deny, pinned).
+    Deny,
+    /// The pinned Python tools are installed below target/tools.
+    Python,
+    /// cfn-lint, sam validate and checkov accept template.yaml.
+    Template,
+    /// sam build builds the functions. Their weight is within the committed figures.
+    Build,
+    /// The template is deployed to a stand-in for AWS, and users sign up and sign in.
+    E2e,
+    /// replay moves many messages between queues and loses none.
+    Messages,
+}
+
+/// Runs steps in the order of [`Step`]. An empty list means all steps.
+#[expect(clippy::print_stdout, reason = "the log shows which step runs, and since when")]
+pub fn ci(steps: &[Step]) -> Result<()> {
+    let started = Instant::now();
+    let all = Step::value_variants();
+    for step in all.iter().filter(|step| steps.is_empty() || steps.contains(step)) {
+        let seconds = started.elapsed().as_secs();
+        println!("\n== {:02}:{:02} {}", seconds / 60, seconds % 60, step.name());
+        step.run().with_context(|| format!("step {} failed", step.name()))?;
+    }
+    let seconds = started.elapsed().as_secs();
+    println!("\n== {:02}:{:02} passed", seconds / 60, seconds % 60);
+    Ok(())
+}
+
+impl Step {
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    fn run(self) -> Result<()> {
+        match self {
+            Self::Fmt => run(Cargo(&["fmt", "--all", "--check"])),
+            Self::Lock => lock(),
+            Self::Clippy => run(Cargo(&[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ])),
+            Self::Rustdoc => run(Tool::cargo(&["doc", "--workspace", "--no-deps", "--locked", "--quiet"])
+                .env("RUSTDOCFLAGS", "-D warnings")),
+            Self::Test => run(Tool::cargo(&["test", "--workspace", "--locked"]).env("INSTA_UPDATE", "no")),
+            Self::Sandbox => sandbox(),
+            Self::Deny => deny(),
+            Self::Python => python().map(|_| ()),
+            Self::Template => run(Tool::new("tests/template/check", &[]).path_first(&python()?)),
+            Self::Build => run(Tool::new("tests/template/build", &[]).path_first(&python()?)),
+            Self::E2e => {
+                let build = format!("target/sam/{}", sam_architecture());
+                let arguments = ["tests/e2e/e2e.py", "--build", &build];
+                run(Tool::new("python", &arguments).path_first(&python()?))
+            }
+            Self::Messages => {
+                run(Cargo(&["build", "--package", "replay", "--package", "tests", "--bins", "--locked"]))?;
+                let arguments = ["tests/e2e/many_messages.py", "--replay", "target/debug/replay"];
+                run(Tool::new("python", &arguments).path_first(&python()?))
+            }
+        }
+    }
+}
+
+fn lock() -> Result<()> {
+    run(Tool::cargo(&["metadata", "--locked", "--format-version", "1"]).without_output())
+}
+
+/// The main journey prints its report. The others are only played.
+fn sandbox() -> Result<()> {
+    run(Cargo(&["run", "--locked", "--quiet", "--package", "sandbox"]))?;
+    for journey in files_in("events/journeys")? {
+        let journey = journey.to_string_lossy().into_owned();
+        let arguments =
+            ["run", "--locked", "--quiet", "--package", "sandbox", "--", "play", "--json", &journey];
+        run(Tool::cargo(&arguments).without_output())?;
+    }
+    Ok(())
+}
+
+fn deny() -> Result<()> {
+    let root = tools();
+    let binary = root.join("bin/cargo-deny");
+    if !binary.is_file() {
+        let root = root.to_string_lossy().into_owned();
+        run(Cargo(&[
+            "install",
+            "cargo-deny",
+            "--version",
+            CARGO_DENY_VERSION,
+            "--locked",
+            "--quiet",
+            "--root",
+            &root,
+        ]))?;
+    }
+    let arguments = ["--locked", "check", "licenses", "bans", "sources"];
+    run(Tool::new(&binary.to_string_lossy(), &arguments))
+}
+
+/// Installs the tools of `tests/requirements.txt`, if they are missing or the list changed. Returns
+/// the folder of their programs.
+fn python() -> Result<PathBuf> {
+    let environment = tools().join("python");
+    let (wanted, installed) = ("tests/requirements.txt", environment.join("requirements.txt"));
+    let read = |path: &Path| std::fs::read(repository_root().join(path)).ok();
+    if read(Path::new(wanted)) != read(&installed) {
+        if environment.exists() {
+            std::fs::remove_dir_all(&environment).context("removing the old Python tools")?;
+        }
+        let folder = environment.to_string_lossy().into_owned();
+        run(Tool::new("python3", &["-m", "venv", &folder]))?;
+        let pip = environment.join("bin/pip").to_string_lossy().into_owned();
+        let arguments =
+            ["install", "--quiet", "--no-deps", "--disable-pip-version-check", "--requirement", wanted];
+        run(Tool::new(&pip, &arguments))?;
+        std::fs::copy(repository_root().join(wanted), &installed).context("copying requirements.txt")?;
+    }
+    Ok(environment.join("bin"))
+}
+
+/// Where the steps keep what they install, outside of the sources and kept between runs.
+fn tools() -> PathBuf {
+    repository_root().join("target/tools")
+}
+
+/// This machine's processor by SAM's name.
+fn sam_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn files_in(folder: &str) -> Result<Vec<PathBuf>> {
+    let path = repository_root().join(folder);
+    let entries = std::fs::read_dir(&path).with_context(|| path.display().to_string())?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.sort();
+    if files.is_empty() {
+        bail!("{folder} is empty");
+    }
+    Ok(files)
+}
