@@ -2,6 +2,8 @@
 //! real functions.
 
 pub mod command;
+mod describe;
 pub mod format;
+pub mod outcome;
 pub mod player;
 pub mod report;

@@ -4,5 +4,6 @@
 pub mod aws;
 pub mod cli;
 pub mod costs;
+pub mod functions;
 pub mod journey;
 pub mod preview;

@@ -1,5 +1,5 @@
-//! The messages of custom-message, to look at: every kind in every language as a file, and a page that shows
-//! them side by side. Worded by the trigger's own code, with the operator's variables.
+//! A preview of custom-message: a file for each message in each language, and a page that shows them
+//! side by side. The trigger's own code renders them, with your variables.
 
 pub mod command;
 
@@ -10,13 +10,14 @@ use anyhow::{Context, Result, anyhow};
 use serde_json::json;
 use shared::config::Environment;
 use shared::events::MessageKind;
+use shared::function_id::FunctionId;
 use triggers::TriggerEvent;
 use triggers::custom_message::templates::{Locale, Message};
 use triggers::custom_message::{Config, render_message};
 
-use crate::journey::format::{Variables, resource_name};
+use crate::journey::format::Variables;
 
-/// Every kind, with the placeholder's value that stands in the preview.
+/// Every kind, with the code or password that the preview shows.
 const KINDS: [(MessageKind, &str); 7] = [
     (MessageKind::SignUp, "123456"),
     (MessageKind::ResendCode, "123456"),
@@ -27,13 +28,13 @@ const KINDS: [(MessageKind, &str); 7] = [
     (MessageKind::Authentication, "123456"),
 ];
 
-/// What Cognito puts in place of these is only known when it sends.
+/// Cognito replaces these placeholders when it sends a message.
 const CODE: &str = "{####}";
 const USERNAME: &str = "{username}";
 
-/// Writes all messages and the page to a folder; answers the page's path.
+/// Writes all messages and the page to a folder. Returns the page's path.
 pub fn write(folder: &Path, variables: &Variables) -> Result<PathBuf> {
-    let own = variables.get(&resource_name("custom-message")).cloned().unwrap_or_default();
+    let own = variables.get(FunctionId::CustomMessage.resource_name()).cloned().unwrap_or_default();
     let environment: Environment = own.into_iter().collect();
     let config = Config::from_environment(&environment)?;
     let mut page = String::from(HEAD);
@@ -67,7 +68,7 @@ pub fn write(folder: &Path, variables: &Variables) -> Result<PathBuf> {
     Ok(index)
 }
 
-/// The texts for Ana, as Cognito would get them.
+/// The texts as Cognito receives them, with placeholders.
 fn message(config: &Config, kind: MessageKind, locale: Locale) -> Result<Message> {
     let event = json!({
         "userName": "ana",
@@ -82,7 +83,7 @@ fn message(config: &Config, kind: MessageKind, locale: Locale) -> Result<Message
     message.map_err(|reason| anyhow!("{} in {}: {reason}", kind.name(), locale.code()))
 }
 
-/// A text as its reader gets it.
+/// The text without placeholders, as the user receives it.
 fn filled(text: &str, code: &str) -> String {
     text.replace(CODE, code).replace(USERNAME, "ana")
 }
@@ -97,7 +98,8 @@ fn write_file(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| path.display().to_string())
 }
 
-/// The page's beginning. The box switches the frames alone: an e-mail follows its reader's setting.
+/// Start of the page. The checkbox switches only the frames, because an email follows its reader's
+/// color scheme.
 const HEAD: &str = r#"<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -114,7 +116,7 @@ iframe { width: 100%; height: 1080px; border: 1px solid #cbd5e1; border-radius: 
 .count { margin: 2px 12px; font-size: 12px; color: #475569 }
 </style>
 <h1>Messages of custom-message</h1>
-<input type="checkbox" id="dark"> <label for="dark">as a reader with a dark screen sees them</label>
+<input type="checkbox" id="dark"> <label for="dark">dark color scheme</label>
 "#;
 
 #[cfg(test)]
@@ -122,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_in_every_language_is_written_and_shown() {
+    fn preview_shows_every_kind_in_every_language() {
         let folder = tempfile::tempdir().unwrap();
         let own = [("PRODUCT_NAME", "Shop & Sons"), ("LINK_BASE_URL", "https://www.example.com/account")];
         let own = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();

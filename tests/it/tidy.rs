@@ -1,9 +1,16 @@
-//! The repository keeps its promises.
+//! The repository keeps the rules of CONTRIBUTING.md and ARCHITECTURE.md.
+
+mod modules;
 
 use std::path::{Path, PathBuf};
 
 use shared::events::schema;
 use shared::events::{Data, Event, InvalidEvent};
+
+/// Packages with a code map in ARCHITECTURE.md.
+const PACKAGES: [&str; 6] = ["shared", "triggers", "workers", "replay", "sandbox", "xtask"];
+/// Lines of a file without its unit tests.
+const MAX_LINES: usize = 450;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -22,14 +29,14 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 fn all_rust_files() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for package in ["shared", "triggers", "workers", "replay", "tests"] {
+    for package in PACKAGES.into_iter().chain(["tests"]) {
         rust_files(&root().join(package), &mut files);
     }
     files
 }
 
 #[test]
-fn every_source_file_says_what_it_is_for() {
+fn source_files_begin_with_what_they_are_for() {
     for path in all_rust_files() {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("//! "), "{}", path.display());
@@ -37,7 +44,7 @@ fn every_source_file_says_what_it_is_for() {
 }
 
 #[test]
-fn every_test_that_security_md_names_is_there() {
+fn tests_that_security_md_names_exist() {
     let sources: String =
         all_rust_files().iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let page = std::fs::read_to_string(root().join("SECURITY.md")).unwrap();
@@ -52,7 +59,7 @@ fn every_test_that_security_md_names_is_there() {
 }
 
 #[test]
-fn the_page_of_operations_tells_every_metric() {
+fn metrics_are_all_in_operations_md() {
     let mut sources = Vec::new();
     for package in ["shared", "triggers", "workers"] {
         rust_files(&root().join(package).join("src"), &mut sources);
@@ -66,40 +73,40 @@ fn the_page_of_operations_tells_every_metric() {
             && word.chars().all(char::is_alphanumeric)
             && word.contains(|c: char| c.is_lowercase())
     };
-    let told: std::collections::BTreeSet<&str> = table
+    let documented: std::collections::BTreeSet<&str> = table
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
         .flat_map(|cell| cell.split([',', ' ', '(', ')']))
         .filter(is_metric)
         .collect();
-    for name in told.iter().filter(|name| **name != "Metric") {
+    for name in documented.iter().filter(|name| **name != "Metric") {
         assert!(sources.contains(&format!("\"{name}\"")), "no metric is named {name}");
     }
-    // In the code, a name stands behind a word such as count, counts or measure.
+    // In the code, the name follows a word such as count, counts or measure.
     for (at, _) in sources.match_indices("(\"") {
         let name = sources[at + 2..].split('"').next().unwrap_or_default();
         let before = &sources[sources.floor_char_boundary(at.saturating_sub(60))..at];
         if is_metric(&name) && (before.contains("count") || before.contains("measure")) {
-            assert!(told.contains(name), "docs/operations.md does not tell {name}");
+            assert!(documented.contains(name), "docs/operations.md does not describe {name}");
         }
     }
 }
 
 #[test]
-fn the_schema_is_that_of_the_types() {
-    let stored = std::fs::read_to_string(root().join(schema::PATH)).unwrap();
-    assert!(stored == schema::event_schema(), "stale: cargo run -p replay -- schema");
+fn event_schema_is_up_to_date() {
+    let stored = std::fs::read_to_string(root().join(xtask::schema::PATH)).unwrap();
+    assert!(stored == schema::event_schema(), "stale: run `cargo xtask schema`");
 }
 
 #[test]
-fn the_schema_names_every_type_that_can_be_parsed() {
+fn event_schema_names_every_event_type() {
     let schema: serde_json::Value = serde_json::from_str(&schema::event_schema()).unwrap();
     let variants = schema["oneOf"].as_array().unwrap();
     assert_eq!(variants.len(), 18);
     for variant in variants {
         let event_type = variant["properties"]["type"]["const"].as_str().unwrap();
         let body = crate::support::event(event_type, "1", "ana", serde_json::json!({}));
-        // Known: it may miss fields or another subject, but the type is known.
+        // It may lack fields or need another subject, but the type is known.
         assert_ne!(Event::parse(&body.to_string()), Err(InvalidEvent::UnknownType), "{event_type}");
         if let Ok(event) = Event::parse(&body.to_string()) {
             assert_eq!(event.data.event_type(), event_type);
@@ -110,10 +117,66 @@ fn the_schema_names_every_type_that_can_be_parsed() {
 }
 
 #[test]
-fn no_lambda_binary_links_the_embedded_aws() {
+fn lambda_binaries_do_not_link_the_sandbox() {
     for package in ["shared", "triggers", "workers"] {
         let manifest = std::fs::read_to_string(root().join(package).join("Cargo.toml")).unwrap();
         let dependencies = manifest.split("[dev-dependencies]").next().unwrap();
-        assert!(!dependencies.contains("winterbaume") && !dependencies.contains("replay"), "{package}");
+        for refused in ["winterbaume", "sandbox", "replay"] {
+            assert!(!dependencies.contains(refused), "{package} depends on {refused}");
+        }
+    }
+}
+
+#[test]
+fn replay_depends_on_shared_and_no_other_package() {
+    let manifest = std::fs::read_to_string(root().join("replay/Cargo.toml")).unwrap();
+    for package in ["triggers", "workers", "sandbox", "xtask", "tests", "lambda_runtime", "winterbaume"] {
+        let line = format!("\n{package}");
+        assert!(!manifest.contains(&line), "replay depends on {package}");
+    }
+}
+
+#[test]
+fn code_map_names_every_file() {
+    let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    for package in PACKAGES {
+        let section = page.split(&format!("### {package}\n")).nth(1).unwrap_or_default();
+        let section = section.split("\n## ").next().unwrap().split("\n### ").next().unwrap();
+        let src = root().join(package).join("src");
+        let mut files = Vec::new();
+        rust_files(&src, &mut files);
+        let mut names: Vec<String> = files
+            .iter()
+            .map(|file| file.strip_prefix(&src).unwrap().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        let mut listed: Vec<&str> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| "))
+            .flat_map(|row| row.split(" | ").next().unwrap().split('`').skip(1).step_by(2))
+            .filter(|name| name.ends_with(".rs"))
+            .collect();
+        listed.sort_unstable();
+        assert_eq!(listed, names, "ARCHITECTURE.md, code map of {package}");
+    }
+}
+
+#[test]
+fn modules_do_not_use_each_other_in_a_cycle() {
+    for package in PACKAGES {
+        assert_eq!(modules::cycle(&modules::uses(&root().join(package).join("src"))), None, "{package}");
+    }
+}
+
+#[test]
+fn source_files_are_short() {
+    for package in PACKAGES {
+        let mut files = Vec::new();
+        rust_files(&root().join(package).join("src"), &mut files);
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let lines = text.split("#[cfg(test)]\nmod tests").next().unwrap().lines().count();
+            assert!(lines <= MAX_LINES, "{}: {lines} lines", file.display());
+        }
     }
 }

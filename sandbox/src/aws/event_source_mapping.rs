@@ -1,8 +1,9 @@
-//! Lambda's SQS event source mapping, small, on the account's time: batches with a window, partial batch
-//! failures, visibility, and by the embedded SQS the move to the dead-letter queue.
+//! Lambda's SQS event source mapping, reduced to what the sandbox needs, on the account's time:
+//! batches with a window, partial batch failures and visibility timeouts. winterbaume's SQS moves
+//! messages to the dead-letter queue.
 //!
-//! Everything that is visible is received at once and held back; [`EventSourceMapping::next_due`] says when there is
-//! something to do.
+//! The mapping receives everything that is visible and holds it. [`EventSourceMapping::next_due`]
+//! is the time of the next step.
 
 use std::collections::BTreeSet;
 
@@ -14,26 +15,25 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use shared::time::plus_seconds;
 
-use crate::aws::QueuePair;
+use super::setup::QueuePair;
 
-/// SQS: ReceiveMessage answers with at most 10 messages.
+/// SQS: ReceiveMessage returns at most 10 messages.
 const MAX_RECEIVE: i32 = 10;
 
-/// One queue's way to its worker.
+/// The event source mapping of one queue.
 pub struct EventSourceMapping {
-    /// The queue.
     pub queues: QueuePair,
-    /// Messages in a batch, at most.
+    /// Maximum number of messages in a batch.
     pub batch_size: usize,
-    /// How long the first message of a batch waits for others: delivery delay and batching window together.
+    /// How long the first message of a batch waits for others: delivery delay plus batching window.
     pub window_seconds: i64,
-    /// How long a failed message stays invisible where the worker does not say otherwise.
+    /// Visibility timeout of a failed message, unless the worker sets another one.
     pub visibility_seconds: i64,
-    /// How often each batch is delivered; more than once shows that duplicates do no harm.
+    /// How often each batch is delivered. More than once shows that duplicates do no harm.
     pub deliveries: u32,
     waiting: Vec<Received>,
     invisible: Vec<(Timestamp, String)>,
-    /// When each message was received first, by its id.
+    /// Time of each message's first receive, by message id.
     first_received: std::collections::HashMap<String, Timestamp>,
 }
 
@@ -44,7 +44,6 @@ struct Received {
 }
 
 impl EventSourceMapping {
-    /// A mapping of `queues` with nothing received yet.
     pub fn new(queues: QueuePair, batch_size: usize, window_seconds: i64, deliveries: u32) -> Self {
         Self {
             queues,
@@ -58,7 +57,7 @@ impl EventSourceMapping {
         }
     }
 
-    /// When there is something to do next.
+    /// Time of the next step: a batch is due, or a message becomes visible. `None`: nothing to do.
     pub fn next_due(&self) -> Option<Timestamp> {
         let batch = self.waiting.iter().map(|message| plus_seconds(message.since, self.window_seconds));
         let full = (self.waiting.len() >= self.batch_size).then_some(Timestamp::MIN);
@@ -66,7 +65,7 @@ impl EventSourceMapping {
         batch.chain(full).chain(visible).min()
     }
 
-    /// Receives what is visible at the time `now`.
+    /// Receives all messages that are visible at the time `now`.
     pub async fn receive(&mut self, sqs: &Client, now: Timestamp) -> Result<()> {
         let (visible, invisible) =
             std::mem::take(&mut self.invisible).into_iter().partition(|(at, _)| *at <= now);
@@ -97,7 +96,7 @@ impl EventSourceMapping {
         for (name, value) in message.attributes.iter().flatten() {
             attributes.insert(name.as_str().to_owned(), Value::from(value.clone()));
         }
-        // The embedded SQS goes by the machine's clock.
+        // winterbaume's SQS follows the machine's clock.
         attributes.insert("SentTimestamp".to_owned(), sent_at.as_millisecond().to_string().into());
         let message_attributes: Map<String, Value> = message
             .message_attributes
@@ -135,27 +134,28 @@ impl EventSourceMapping {
         Some(Delivery { event: json!({ "Records": records }), messages })
     }
 
-    /// Does with a batch what the worker's response says: failed messages become visible later, at the delay
-    /// that the worker set or after the queue's own; all others are deleted.
+    /// Applies the worker's response. Failed messages become visible after the timeout that the
+    /// worker set, or after the queue's. All others are deleted. `None`: the invocation failed.
     pub async fn settle(
         &mut self,
         sqs: &Client,
         delivery: Delivery,
         response: Option<SqsBatchResponse>,
-        delays: &std::collections::HashMap<String, i64>,
+        visibility_timeouts: &std::collections::HashMap<String, i64>,
         now: Timestamp,
     ) -> Result<()> {
         let failed: BTreeSet<String> = match &response {
             Some(response) => {
                 response.batch_item_failures.iter().map(|item| item.item_identifier.clone()).collect()
             }
-            // The invocation failed: all of it comes again.
+            // The invocation failed, so SQS redelivers the whole batch.
             None => delivery.messages.iter().map(|(id, _)| id.clone()).collect(),
         };
         for (id, receipt_handle) in delivery.messages {
             if failed.contains(&id) {
-                let delay = delays.get(&receipt_handle).copied().unwrap_or(self.visibility_seconds);
-                self.invisible.push((plus_seconds(now, delay), receipt_handle));
+                let timeout =
+                    visibility_timeouts.get(&receipt_handle).copied().unwrap_or(self.visibility_seconds);
+                self.invisible.push((plus_seconds(now, timeout), receipt_handle));
             } else {
                 let call = sqs.delete_message().queue_url(&self.queues.url).receipt_handle(receipt_handle);
                 call.send().await.context("deleting a message")?;
@@ -165,20 +165,19 @@ impl EventSourceMapping {
     }
 }
 
-/// A batch on its way to the worker.
+/// A batch that a worker is about to receive.
 pub struct Delivery {
     event: Value,
     messages: Vec<(String, String)>,
 }
 
 impl Delivery {
-    /// The event as Lambda would hand it over.
+    /// The event that Lambda passes to the worker.
     pub fn event(&self) -> Result<SqsEvent> {
         serde_json::from_value(self.event.clone()).context("building the SQS event")
     }
 }
 
-/// Makes a message visible after `seconds`.
 async fn set_visibility(sqs: &Client, url: &str, receipt_handle: &str, seconds: i32) -> Result<()> {
     let call = sqs.change_message_visibility().queue_url(url).receipt_handle(receipt_handle);
     call.visibility_timeout(seconds).send().await.context("changing a visibility")?;

@@ -1,8 +1,5 @@
-//! What a day costs: a model of users, run through the very rules that the workers use. The table in `docs/costs.md`.
-//!
-//! - [`policy`], [`scale`]: what a month takes of every service and costs, from ten thousand users to a hundred million
-//! - [`tables`], [`plot`]: that as tables, and as a picture. Those of `docs/performance.md`
-//! - [`constants`], [`prices`]: what it counts with
+//! A day of users, run through the rules that the workers use. `cargo sandbox costs` prints the
+//! tables of docs/costs.md.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
@@ -10,32 +7,31 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use shared::events::View;
 use shared::store::CacheMark;
-use shared::store::commits::MAX_EVENTS;
+use shared::store::commit::MAX_EVENTS;
 use shared::time::plus_seconds;
 use workers::cache_invalidation::items::Target;
 use workers::cache_invalidation::planner::{Change, Known, Limits, Waiting, plan};
 use workers::user_stats::inactive::InactiveUserRule;
 
-
 use super::assumptions::write_units;
 use super::prices;
 
-/// A day of users.
+/// How users behave on a day.
 #[derive(Clone, Copy, Debug)]
 pub struct Model {
-    /// Users of the pool.
+    /// Users in the pool.
     pub users: u32,
-    /// Of a hundred users, so many come on a day: one sign-in, then a refresh after each hour.
+    /// Percentage of users who sign in on a day: once, with a token refresh each hour after that.
     pub active_percent: u32,
-    /// So many things an active user does in a session.
+    /// Actions of an active user in a session.
     pub actions_in_session: u32,
-    /// Each changes the user's data so many times within seconds: an order, its payment, its notification.
+    /// Changes of the user's data for each action, within seconds: an order, its payment, its
+    /// notification.
     pub changes_of_action: u32,
-    /// A session lasts so long.
     pub session_minutes: u32,
-    /// Of a hundred users, so many are changed by a job in the background, whether they come or not.
+    /// Percentage of users that a background job changes, active or not.
     pub job_percent: u32,
-    /// The job takes so long.
+    /// Duration of the job.
     pub job_minutes: u32,
 }
 
@@ -53,49 +49,49 @@ impl Default for Model {
     }
 }
 
-/// cache-invalidation's window: five seconds of delivery delay, ten of batching.
+/// Window of cache-invalidation: delivery delay of 5 s plus batching window of 10 s.
 pub(super) const WINDOW_SECONDS: i64 = 15;
-/// PURGE_ALL_THRESHOLD, its default.
+/// Default of PURGE_ALL_THRESHOLD.
 pub(super) const PURGE_ALL_THRESHOLD: u32 = 3_000;
-/// SQS: a standard queue's batch has at most 10,000 messages.
+/// Lambda: a batch from a standard queue has at most 10,000 messages.
 const MAX_BATCH: usize = 10_000;
 pub(super) const DAYS_PER_MONTH: u64 = 30;
 pub(super) const DAY_SECONDS: i64 = 24 * 3600;
-/// From one change of an action to the next.
+/// Time between two changes of an action.
 pub(super) const ACTION_SECONDS: i64 = 2;
-/// The job begins at two o'clock.
+/// The job starts at 02:00.
 const JOB_SECOND: i64 = 2 * 3600;
-/// Tokens live an hour, cached pages half of one: the template's defaults.
-pub(super) const INACTIVE: InactiveUserRule = InactiveUserRule { token_validity_minutes: 60, max_cache_lifetime_seconds: 1_800 };
+/// The template's defaults: tokens are valid for an hour, pages are cached for half an hour.
+pub(super) const INACTIVE: InactiveUserRule =
+    InactiveUserRule { token_validity_minutes: 60, max_cache_lifetime_seconds: 1_800 };
 
-/// What a policy makes of a day.
+/// The invalidations of a day under a policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Items that CloudFront charges for.
     pub items: u64,
     /// Calls of CreateInvalidation.
     pub calls: u64,
-    /// How often everybody's pages were evicted.
-    pub collapses: u64,
+    /// Calls that purge all.
+    pub purges: u64,
 }
 
 impl Cost {
-    /// What a month of such days costs.
-    pub fn dollars_a_month(&self) -> f64 {
+    pub fn dollars_per_month(&self) -> f64 {
         let items = (self.items * DAYS_PER_MONTH) as f64;
         (items - prices::CLOUDFRONT_FREE_ITEMS).max(0.0) * prices::CLOUDFRONT_ITEM
     }
 }
 
-/// Something that happens to a user at a second of the day.
+/// A change of a user's data, or a new token, at a second of the day.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Happening {
+struct DayEvent {
     second: i64,
     user: u32,
     is_token: bool,
 }
 
-fn day(model: &Model) -> Vec<Happening> {
+fn day(model: &Model) -> Vec<DayEvent> {
     let mut random = fastrand::Rng::with_seed(1);
     let mut day = Vec::new();
     for user in 0..model.users {
@@ -103,48 +99,50 @@ fn day(model: &Model) -> Vec<Happening> {
             let session = i64::from(model.session_minutes) * 60;
             let begins = random.i64(0..DAY_SECONDS - session);
             let tokens = 1 + session / (i64::from(INACTIVE.token_validity_minutes) * 60);
-            let token = |n: i64| Happening { second: begins + n * 3_600, user, is_token: true };
+            let token = |n: i64| DayEvent { second: begins + n * 3_600, user, is_token: true };
             day.extend((0..tokens).map(token));
             for _ in 0..model.actions_in_session {
                 let action = begins + random.i64(0..session);
                 let change =
-                    |n| Happening { second: action + ACTION_SECONDS * i64::from(n), user, is_token: false };
+                    |n| DayEvent { second: action + ACTION_SECONDS * i64::from(n), user, is_token: false };
                 day.extend((0..model.changes_of_action).map(change));
             }
         }
         if random.u32(0..100) < model.job_percent {
             let second = JOB_SECOND + random.i64(0..i64::from(model.job_minutes) * 60);
-            day.push(Happening { second, user, is_token: false });
+            day.push(DayEvent { second, user, is_token: false });
         }
     }
     day.sort_unstable();
     day
 }
 
-/// Runs a day through the rules.
-fn run(day: &[Happening], skip_idle: bool, collapse: bool) -> Cost {
+/// Runs a day through the rules of the workers.
+fn run(day: &[DayEvent], skip_inactive: bool, purge_all: bool) -> Cost {
     let limits = Limits {
         target: Target::Tag,
-        collapse_above: if collapse { PURGE_ALL_THRESHOLD } else { u32::MAX },
+        collapse_above: if purge_all { PURGE_ALL_THRESHOLD } else { u32::MAX },
         max_staleness_seconds: 300,
         max_cache_lifetime_seconds: INACTIVE.max_cache_lifetime_seconds,
     };
     let at = |second| plus_seconds(Timestamp::UNIX_EPOCH, second);
     let (mut tokens, mut known, mut cost) = (HashMap::new(), Known::default(), Cost::default());
     let views = BTreeSet::from([View::Dashboard]);
-    // What waits for the next time that everybody's entries may be evicted.
+    // Changes that wait for the next purge.
     let (mut waiting, mut waiting_until): (Vec<Change>, _) = (Vec::new(), None);
     for window in day.chunk_by(|a, b| a.second / WINDOW_SECONDS == b.second / WINDOW_SECONDS) {
         let mut changes = Vec::new();
-        for happening in window {
-            let changed_at = at(happening.second);
-            if happening.is_token {
-                tokens.insert(happening.user, changed_at);
-            // Who has had no token all day is taken for one whose token is known and old.
-            } else if !skip_idle
-                || tokens.get(&happening.user).is_some_and(|token| !INACTIVE.is_inactive(Some(*token), changed_at))
+        for event in window {
+            let changed_at = at(event.second);
+            if event.is_token {
+                tokens.insert(event.user, changed_at);
+            // A user without a token on this day counts as a user with an old token.
+            } else if !skip_inactive
+                || tokens
+                    .get(&event.user)
+                    .is_some_and(|token| !INACTIVE.is_inactive(Some(*token), changed_at))
             {
-                let sub = happening.user.to_string();
+                let sub = event.user.to_string();
                 changes.push(Change {
                     message: 0,
                     sub,
@@ -170,7 +168,7 @@ fn run(day: &[Happening], skip_idle: bool, collapse: bool) -> Cost {
             for call in plan.calls {
                 cost.calls += 1;
                 cost.items += call.items.len() as u64;
-                cost.collapses += u64::from(call.collapse);
+                cost.purges += u64::from(call.collapse);
                 if call.collapse {
                     known.collapse = Some(mark.clone());
                 } else {
@@ -179,26 +177,26 @@ fn run(day: &[Happening], skip_idle: bool, collapse: bool) -> Cost {
             }
         }
     }
-    // The day's last ones.
+    // The changes that still wait at the end of the day.
     if !waiting.is_empty() {
         cost.items += 1;
         cost.calls += 1;
-        cost.collapses += 1;
+        cost.purges += 1;
     }
     cost
 }
 
-/// The tables, in Markdown.
+/// The tables of docs/costs.md, in Markdown.
 pub fn report(model: &Model) -> String {
     let day = day(model);
-    let changes = day.iter().filter(|happening| !happening.is_token).count() as u64;
-    let each = Cost { items: changes, calls: changes, collapses: 0 };
+    let changes = day.iter().filter(|event| !event.is_token).count() as u64;
+    let each = Cost { items: changes, calls: changes, purges: 0 };
     let rows = [
         ("one invalidation for each change", each),
         ("coalescing", run(&day, false, false)),
-        ("coalescing, collapse", run(&day, false, true)),
-        ("coalescing, idle users skipped", run(&day, true, false)),
-        ("coalescing, idle users skipped, collapse", run(&day, true, true)),
+        ("coalescing, purge all", run(&day, false, true)),
+        ("coalescing, inactive users skipped", run(&day, true, false)),
+        ("coalescing, inactive users skipped, purge all", run(&day, true, true)),
     ];
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -218,17 +216,17 @@ fn write_report(
 
     writeln!(
         out,
-        "A day of {users} users: {active_percent} % come, for {session_minutes} minutes, and do {actions} things that \
-         change their data {each} times each; a job changes {job_percent} % of all users within {job_minutes} minutes at \
-         night. {tokens} tokens, {changes} changes.\n"
+        "A day of {users} users. {active_percent} % of them are active: a session of {session_minutes} minutes with \
+         {actions} actions, each of which changes their data {each} times. At night, a job changes {job_percent} % of all \
+         users within {job_minutes} minutes. Together: {tokens} tokens, {changes} changes.\n"
     )?;
-    writeln!(out, "| policy | items a day | calls a day | everybody evicted | dollars a month |")?;
+    writeln!(out, "| policy | items per day | calls per day | purges | dollars per month |")?;
     writeln!(out, "|---|---:|---:|---:|---:|")?;
     for (policy, cost) in rows {
-        let Cost { items, calls, collapses } = cost;
-        writeln!(out, "| {policy} | {items} | {calls} | {collapses} | {:.2} |", cost.dollars_a_month())?;
+        let Cost { items, calls, purges } = cost;
+        writeln!(out, "| {policy} | {items} | {calls} | {purges} | {:.2} |", cost.dollars_per_month())?;
     }
-    writeln!(out, "\n| events of a user in a batch | write units per event |\n|---:|---:|")?;
+    writeln!(out, "\n| events per user in a batch | write units per event |\n|---:|---:|")?;
     for events in [1, 2, 5, 10, MAX_EVENTS] {
         writeln!(out, "| {events} | {:.2} |", write_units(events))?;
     }
@@ -240,25 +238,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_policy_costs_no_more_than_the_one_before() {
+    fn policies_cost_no_more_than_the_one_before() {
         let model = Model { users: 20_000, ..Model::default() };
         let day = day(&model);
-        let changes = day.iter().filter(|happening| !happening.is_token).count() as u64;
+        let changes = day.iter().filter(|event| !event.is_token).count() as u64;
         let (coalesced, skipped) = (run(&day, false, false), run(&day, true, false));
         assert!(changes > coalesced.items && coalesced.items > skipped.items, "{coalesced:?} {skipped:?}");
         assert!(skipped.calls <= coalesced.calls && coalesced.calls < changes);
         assert_eq!(
-            Cost { items: 100, ..Cost::default() }.dollars_a_month(),
+            Cost { items: 100, ..Cost::default() }.dollars_per_month(),
             10.0,
             "3,000 items, 1,000 of them free"
         );
     }
 
     #[test]
-    fn a_job_that_changes_many_at_once_evicts_everybody() {
+    fn job_that_changes_many_users_at_once_purges_all() {
         let model = Model { users: 100_000, job_minutes: 1, ..Model::default() };
         let day = day(&model);
         let (without, with) = (run(&day, false, false), run(&day, false, true));
-        assert!(with.collapses > 0 && with.items < without.items, "{with:?}");
+        assert!(with.purges > 0 && with.items < without.items, "{with:?}");
     }
 }

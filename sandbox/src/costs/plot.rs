@@ -1,29 +1,30 @@
-//! Dollars a month over users, a line for each policy, as a picture in SVG. Pure: the same picture byte by byte.
+//! Dollars per month over users as an SVG picture, with a line for each policy. Pure: the same input
+//! gives the same bytes.
 
 use std::fmt::Write;
 
 use super::day::Model;
-use super::policy::{Policy, is_taken};
 use super::month::{bill, usage};
+use super::policy::{Policy, is_accepted_by_cloudfront};
 use super::tables::{SCALES, number};
 
 const WIDTH: f64 = 1_040.0;
 const HEIGHT: f64 = 600.0;
-/// What lines are drawn in. Right of it are their names.
+/// Area of the lines. Their names are to the right of it.
 const LEFT: f64 = 110.0;
 const RIGHT: f64 = 680.0;
 const TOP: f64 = 80.0;
 const BOTTOM: f64 = 540.0;
-/// From one name to the next.
+/// Distance between two names.
 const NAME_HEIGHT: f64 = 19.0;
-/// From the end of a line to its name.
+/// Distance between the end of a line and its name.
 const NAME_DISTANCE: f64 = 26.0;
-/// Users between two powers of ten: the preferred numbers of ISO 3, ten in a decade.
+/// Points between two powers of ten: the preferred numbers of ISO 3, ten per decade.
 const STEPS: [u32; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
-/// Told apart by people who do not see all colours, each at three to one on white (after Okabe and Ito).
-const COLOURS: [&str; 7] = ["#000000", "#b35900", "#0072b2", "#007a5a", "#d1495b", "#8a3b8f", "#5f6b73"];
+/// Distinguishable with color blindness, with a contrast of 3:1 on white (after Okabe and Ito).
+const COLORS: [&str; 7] = ["#000000", "#b35900", "#0072b2", "#007a5a", "#d1495b", "#8a3b8f", "#5f6b73"];
 
-/// A policy's dollars by users: what CloudFront takes, and what not.
+/// Dollars of a policy at a number of users, and whether CloudFront accepts the invalidations.
 struct Line {
     policy: Policy,
     points: Vec<Point>,
@@ -33,10 +34,10 @@ struct Line {
 struct Point {
     users: f64,
     dollars: f64,
-    is_taken: bool,
+    is_accepted: bool,
 }
 
-/// The picture, for pools of ten thousand to a hundred million users who behave as those of the model.
+/// The picture for pools of ten thousand to a hundred million users. Users behave as in the model.
 pub fn cost_by_policy(model: &Model) -> String {
     let lines = Policy::ALL.map(|policy| Line { policy, points: points(model, policy) });
     let mut out = String::new();
@@ -54,12 +55,12 @@ fn points(model: &Model, policy: Policy) -> Vec<Point> {
         .map(|users| {
             let model = Model { users, ..*model };
             let dollars = bill(&usage(&model, policy)).total();
-            Point { users: f64::from(users), dollars, is_taken: is_taken(&model, policy) }
+            Point { users: f64::from(users), dollars, is_accepted: is_accepted_by_cloudfront(&model, policy) }
         })
         .collect()
 }
 
-/// Where on the picture: powers of ten at even distances.
+/// Logarithmic axes: powers of ten at equal distances.
 struct Axes {
     users: (f64, f64),
     dollars: (f64, f64),
@@ -73,7 +74,7 @@ impl Axes {
             logarithms.fold((f64::INFINITY, 0.0), |(least, most), value| (value.min(least), value.max(most)))
         };
         let (least, most) = bounds(|point| point.dollars);
-        // A decade at least, where nothing costs anything.
+        // At least one decade, even if nothing costs anything.
         let dollars = (least.floor(), most.ceil().max(least.floor() + 1.0));
         Self { users: bounds(|point| point.users), dollars }
     }
@@ -95,16 +96,16 @@ fn write_picture(out: &mut String, lines: &[Line]) -> std::fmt::Result {
         out,
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" font-family="system-ui, sans-serif" font-size="13" fill="#222222" role="img" aria-labelledby="title">"##
     )?;
-    writeln!(out, r#"<title id="title">Dollars a month over users, by policy of invalidation</title>"#)?;
-    // A ground of its own: pages are light or dark.
+    writeln!(out, r#"<title id="title">Dollars per month over users, by invalidation policy</title>"#)?;
+    // A background of its own, because pages are light or dark.
     writeln!(out, r##"<rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#ffffff"/>"##)?;
     writeln!(
         out,
-        r#"<text x="{LEFT}" y="34" font-size="18" font-weight="600">Dollars a month, by users of the pool</text>"#
+        r#"<text x="{LEFT}" y="34" font-size="18" font-weight="600">Dollars per month, by users in the pool</text>"#
     )?;
     writeln!(
         out,
-        r##"<text x="{LEFT}" y="56" fill="#555555">All services, list prices of us-east-1. Dotted: more invalidations than CloudFront takes.</text>"##
+        r##"<text x="{LEFT}" y="56" fill="#555555">All services, list prices of us-east-1. Dotted: more invalidations than CloudFront accepts.</text>"##
     )?;
     write_grid(out, &axes)?;
     for (index, line) in lines.iter().enumerate() {
@@ -143,20 +144,21 @@ fn write_grid(out: &mut String, axes: &Axes) -> std::fmt::Result {
     )
 }
 
-/// Parts that CloudFront takes are drawn through, others are dotted. Earlier lines are wider, so that they show below
-/// later ones in the same place.
+/// Solid where CloudFront accepts the invalidations, dotted elsewhere. Earlier lines are wider, so
+/// that they show below later lines in the same place.
 fn write_line(out: &mut String, axes: &Axes, line: &Line, index: usize, count: usize) -> std::fmt::Result {
-    let (colour, width) = (colour(index), 2.0 + 0.6 * (count - index - 1) as f64);
-    // A part begins where the one before ends.
+    let (color, width) = (color(index), 2.0 + 0.6 * (count - index - 1) as f64);
+    // A part begins at the end of the part before it.
     let mut begin = 0;
     while begin + 1 < line.points.len() {
-        let is_taken = line.points[begin + 1].is_taken;
-        let same = line.points[begin + 1..].iter().take_while(|point| point.is_taken == is_taken).count();
+        let is_accepted = line.points[begin + 1].is_accepted;
+        let same =
+            line.points[begin + 1..].iter().take_while(|point| point.is_accepted == is_accepted).count();
         let part = &line.points[begin..=begin + same];
-        let dashes = if is_taken { "" } else { r#" stroke-dasharray="0.1 7""# };
+        let dashes = if is_accepted { "" } else { r#" stroke-dasharray="0.1 7""# };
         write!(
             out,
-            r#"<path fill="none" stroke="{colour}" stroke-width="{width:.1}" stroke-linecap="round" stroke-linejoin="round"{dashes} d=""#
+            r#"<path fill="none" stroke="{color}" stroke-width="{width:.1}" stroke-linecap="round" stroke-linejoin="round"{dashes} d=""#
         )?;
         for (index, point) in part.iter().enumerate() {
             let command = if index == 0 { 'M' } else { 'L' };
@@ -168,15 +170,15 @@ fn write_line(out: &mut String, axes: &Axes, line: &Line, index: usize, count: u
     Ok(())
 }
 
-/// Beside the end of each line, its name, and a stroke from one to the other.
+/// The name of each line, next to its end, with a stroke between the two.
 fn write_names(out: &mut String, axes: &Axes, lines: &[Line]) -> std::fmt::Result {
     let ends = lines.iter().map(|line| axes.y(line.points.last().map_or(1.0, |point| point.dollars)));
     let ends: Vec<f64> = ends.collect();
     for (index, (line, y)) in lines.iter().zip(apart(&ends)).enumerate() {
-        let (colour, name) = (colour(index), line.policy.name());
+        let (color, name) = (color(index), line.policy.name());
         writeln!(
             out,
-            r#"<path d="M{:.1} {:.1}L{:.1} {y:.1}" stroke="{colour}" fill="none"/><text x="{:.1}" y="{:.1}" fill="{colour}">{name}</text>"#,
+            r#"<path d="M{:.1} {:.1}L{:.1} {y:.1}" stroke="{color}" fill="none"/><text x="{:.1}" y="{:.1}" fill="{color}">{name}</text>"#,
             RIGHT + 4.0,
             ends[index],
             RIGHT + NAME_DISTANCE - 4.0,
@@ -187,7 +189,7 @@ fn write_names(out: &mut String, axes: &Axes, lines: &[Line]) -> std::fmt::Resul
     Ok(())
 }
 
-/// Heights near these, in their order, none nearer to another than a name is high.
+/// Heights close to the given ones, in the same order, at least the height of a name apart.
 fn apart(wanted: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|a, b| wanted[*a].total_cmp(&wanted[*b]));
@@ -197,7 +199,7 @@ fn apart(wanted: &[f64]) -> Vec<f64> {
         heights[*index] = heights[*index].max(free);
         free = heights[*index] + NAME_HEIGHT;
     }
-    // What was pushed out at the bottom pushes back.
+    // Names below the bottom push the others up.
     let mut free = BOTTOM;
     for index in order.iter().rev() {
         heights[*index] = heights[*index].min(free);
@@ -206,15 +208,15 @@ fn apart(wanted: &[f64]) -> Vec<f64> {
     heights
 }
 
-fn colour(index: usize) -> &'static str {
-    COLOURS[index % COLOURS.len()]
+fn color(index: usize) -> &'static str {
+    COLORS[index % COLORS.len()]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Names of elements that are open at the end of each tag; fails where one is closed that is not the last.
+    /// Fails if an element is closed that was not opened last.
     fn assert_well_formed(picture: &str) {
         let mut open: Vec<&str> = Vec::new();
         let mut left = picture;
@@ -268,6 +270,6 @@ mod tests {
             assert!(heights.windows(2).all(|pair| pair[1] - pair[0] >= NAME_HEIGHT - 1e-9), "{heights:?}");
             assert!(heights.iter().all(|height| (TOP..=BOTTOM).contains(height)), "{heights:?}");
         }
-        assert_eq!(apart(&[300.0, 200.0]), [300.0, 200.0], "where there is room");
+        assert_eq!(apart(&[300.0, 200.0]), [300.0, 200.0], "unchanged if there is room");
     }
 }

@@ -1,12 +1,12 @@
-//! The model of scale as tables in Markdown. Pure.
+//! The month's use and cost as tables in Markdown: those of docs/capacity.md. Pure.
 
 use std::fmt::Write;
 
-use super::policy::{Policy, is_taken};
-use super::month::{Bill, Peak, Usage, bill, events, peak, usage};
 use super::day::{DAYS_PER_MONTH, Model};
+use super::month::{Bill, Peak, Usage, bill, events, peak, usage};
+use super::policy::{Policy, is_accepted_by_cloudfront};
 
-/// Users of the pools that the tables tell of, each with its words.
+/// Numbers of users in the tables, each with its text.
 pub const SCALES: [(u32, &str); 5] = [
     (10_000, "10 thousand"),
     (100_000, "100 thousand"),
@@ -15,15 +15,15 @@ pub const SCALES: [(u32, &str); 5] = [
     (100_000_000, "100 million"),
 ];
 
-/// The tables, for pools of every size whose users behave as those of the model.
-pub fn scale(model: &Model) -> String {
+/// The tables for pools of every size. Users behave as in the model.
+pub fn months(model: &Model) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write_scale(&mut out, model);
+    let _ = write_months(&mut out, model);
     out
 }
 
-fn write_scale(out: &mut String, model: &Model) -> std::fmt::Result {
+fn write_months(out: &mut String, model: &Model) -> std::fmt::Result {
     write_peaks(out, model)?;
     write_dollars(out, model)?;
     for (users, words) in SCALES {
@@ -35,13 +35,13 @@ fn write_scale(out: &mut String, model: &Model) -> std::fmt::Result {
 fn write_peaks(out: &mut String, model: &Model) -> std::fmt::Result {
     writeln!(
         out,
-        "| users | events a month, millions | events a second: peak of people | during the job | \
-         triggers at once | user-stats at once | to keep up with the job | write units a second |"
+        "| users | events per month, millions | events per second, peak of users | during the job | \
+         concurrent triggers | concurrent user-stats | to keep up with the job | write units per second |"
     )?;
     writeln!(out, "|---|---:|---:|---:|---:|---:|---:|---:|")?;
     for (users, words) in SCALES {
         let model = Model { users, ..*model };
-        let Peak { people, job, triggers, user_stats, user_stats_of_job, write_units } = peak(&model);
+        let Peak { people, job, triggers, user_stats, user_stats_during_job, write_units } = peak(&model);
         writeln!(
             out,
             "| {words} | {} | {} | {} | {} | {} | {} | {} |",
@@ -50,7 +50,7 @@ fn write_peaks(out: &mut String, model: &Model) -> std::fmt::Result {
             number(job),
             number(triggers),
             number(user_stats),
-            number(user_stats_of_job),
+            number(user_stats_during_job),
             number(write_units)
         )?;
     }
@@ -58,7 +58,7 @@ fn write_peaks(out: &mut String, model: &Model) -> std::fmt::Result {
 }
 
 fn write_dollars(out: &mut String, model: &Model) -> std::fmt::Result {
-    write!(out, "\n| dollars a month |")?;
+    write!(out, "\n| dollars per month |")?;
     for (_, words) in SCALES {
         write!(out, " {words} |")?;
     }
@@ -67,16 +67,19 @@ fn write_dollars(out: &mut String, model: &Model) -> std::fmt::Result {
         write!(out, "| {} |", policy.name())?;
         for (users, _) in SCALES {
             let model = Model { users, ..*model };
-            let mark = if is_taken(&model, policy) { "" } else { " †" };
+            let mark = if is_accepted_by_cloudfront(&model, policy) { "" } else { " †" };
             write!(out, " {}{mark} |", number(bill(&usage(&model, policy)).total()))?;
         }
         writeln!(out)?;
     }
-    writeln!(out, "\n† more than CloudFront takes, on the average of a day.")
+    writeln!(out, "\n† more than CloudFront accepts, on the average of a day.")
 }
 
 fn write_policies(out: &mut String, model: &Model, words: &str) -> std::fmt::Result {
-    writeln!(out, "\n**{words} users**, a month; invocations, requests, units and items in millions:\n")?;
+    writeln!(
+        out,
+        "\n**{words} users**, per month. Invocations, requests, units and items are in millions.\n"
+    )?;
     writeln!(
         out,
         "| policy | invocations | GB-seconds | SQS requests | write units | read units | items | Lambda | SQS | \
@@ -101,12 +104,11 @@ fn write_policies(out: &mut String, model: &Model, words: &str) -> std::fmt::Res
     Ok(())
 }
 
-/// In millions.
 fn millions(value: f64) -> String {
     number(value / 1e6)
 }
 
-/// Three digits at least: of a small number some behind the point, of a large one all before it, in groups.
+/// At least three significant digits, with thousands separators.
 pub(super) fn number(value: f64) -> String {
     let digits = match value {
         0.0 => 0,
@@ -125,7 +127,7 @@ pub(super) fn number(value: f64) -> String {
     }
 }
 
-/// A comma before each three digits.
+/// With a comma before every third digit from the right.
 fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -160,8 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn every_size_and_every_policy_has_its_row() {
-        let text = scale(&Model::default());
+    fn tables_have_a_row_for_every_size_and_policy() {
+        let text = months(&Model::default());
         for (_, words) in SCALES {
             assert!(text.contains(&format!("\n| {words} | ")), "{words}:\n{text}");
             assert!(text.contains(&format!("**{words} users**")), "{words}:\n{text}");

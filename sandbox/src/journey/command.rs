@@ -52,8 +52,7 @@ impl Play {
                 .into());
             }
         };
-        let journeys =
-            paths.iter().map(|path| format::read(path)).collect::<Result<Vec<Journey>, _>>()?;
+        let journeys = paths.iter().map(|path| format::read(path)).collect::<Result<Vec<Journey>, _>>()?;
         let variables = format::read_variables_or_default(self.env_vars, events.as_deref())?;
         let mut out = std::io::stdout().lock();
         if self.json {

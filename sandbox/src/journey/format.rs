@@ -1,6 +1,4 @@
-//! Journeys: what happens to some users, step by step, as a JSON file.
-//!
-//! A file in `events/<function>/` is a journey of one step by itself.
+//! The file format of a journey. A file in `events/<function>/` is a journey of one step.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,55 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use shared::function_id::FunctionId;
 
-/// When a journey begins that does not say so.
+/// Start of a journey without `start`.
 pub const DEFAULT_START: &str = "2026-03-02T09:00:00Z";
-/// The functions whose events lie in `events/<function>/`.
-pub const FUNCTIONS: [&str; 8] = [
-    "pre-sign-up",
-    "post-confirmation",
-    "pre-authentication",
-    "pre-token-generation",
-    "custom-message",
-    "user-stats",
-    "cache-invalidation",
-    "group-membership",
-];
-
-/// The environment variables of all functions, with the functions that read them. Another name, or the right one at the
-/// wrong function, is a slip of the pen.
-pub const VARIABLES: [(&str, &[&str]); 28] = [
-    ("ALLOWED_EMAIL_DOMAINS", &["pre-sign-up"]),
-    ("ALLOW_ERASURE_EVENTS", &["user-stats"]),
-    ("ALLOW_WITHOUT_EMAIL", &["pre-sign-up"]),
-    ("BLOCKED_EMAIL_DOMAINS", &["pre-sign-up"]),
-    ("BLOCK_DISPOSABLE_DOMAINS", &["pre-sign-up"]),
-    ("ON_BUDGET_EXHAUSTED", &["cache-invalidation"]),
-    ("CHECK_ADMIN_CREATED", &["pre-sign-up"]),
-    ("PURGE_ALL_THRESHOLD", &["cache-invalidation"]),
-    ("CREATE_GROUPS", &["group-membership"]),
-    ("DEFAULT_LOCALE", &["custom-message"]),
-    ("EMAIL_THROUGH_SES", &["custom-message"]),
-    ("EVENT_RETENTION_DAYS", &["user-stats"]),
-    ("GROUP_RULES", &["pre-token-generation"]),
-    ("INVALIDATION_TARGET", &["user-stats", "cache-invalidation"]),
-    ("LINK_BASE_URL", &["custom-message"]),
-    ("MAX_CACHE_LIFETIME_SECONDS", &["user-stats", "cache-invalidation"]),
-    ("PURGE_ALL_THRESHOLD_HALVING_SECONDS", &["cache-invalidation"]),
-    ("MONTHLY_ITEM_BUDGET", &["cache-invalidation"]),
-    ("ON_STORE_ERROR", &["pre-authentication", "pre-token-generation"]),
-    ("PRODUCT_NAME", &["custom-message"]),
-    ("PROVIDER_DOMAINS", &["pre-sign-up"]),
-    ("SKIP_INACTIVE_USERS", &["user-stats"]),
-    ("SUPPORT_URL", &["custom-message"]),
-    ("TOKEN_CLAIMS", &["pre-token-generation"]),
-    ("TOKEN_VALIDITY_MINUTES", &["user-stats"]),
-    ("TRUSTED_ATTRIBUTES", &["pre-token-generation"]),
-    ("TRUSTED_DOMAINS_SKIP_VERIFICATION", &["pre-sign-up"]),
-    ("TRUSTED_EMAIL_DOMAINS", &["pre-sign-up"]),
-];
-
-/// Those that name the account's own table, queues and distribution.
+/// Variables that name the account's table, queues and distribution. The sandbox sets them.
 const ACCOUNT_VARIABLES: [&str; 6] = [
     "CACHE_INVALIDATIONS_QUEUE_URL",
     "DEAD_LETTER_QUEUE_URL",
@@ -67,7 +21,7 @@ const ACCOUNT_VARIABLES: [&str; 6] = [
     "USER_EVENTS_QUEUE_URL",
 ];
 
-/// A file that cannot be played: where, and what is wrong.
+/// A file that cannot be played, with the field and the problem. Exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {reason}", path.display())]
 pub struct InvalidJourney {
@@ -84,15 +38,13 @@ impl InvalidJourney {
 /// A journey.
 #[derive(Clone, Debug)]
 pub struct Journey {
-    /// Its name.
     pub name: String,
-    /// When it begins.
     pub start: Timestamp,
-    /// Environment variables by function, on top of the defaults.
+    /// Environment variables by function. They override `events/environment.json`.
     pub environment: Variables,
-    /// How often each batch of messages is delivered.
+    /// How often each batch of messages is delivered. More than once shows that duplicates do no
+    /// harm.
     pub deliveries: u32,
-    /// What happens.
     pub steps: Vec<Step>,
 }
 
@@ -100,53 +52,45 @@ pub struct Journey {
 /// `sam local invoke --env-vars`.
 pub type Variables = BTreeMap<String, BTreeMap<String, String>>;
 
-/// One step.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Its name.
     pub name: String,
-    /// How long after the step before it.
+    /// Time since the step before.
     pub after: SignedDuration,
-    /// What happens.
     pub action: Action,
 }
 
-/// What happens in a step.
+/// The action of a step.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// A function is invoked with an event.
+    /// Invokes a function with an event.
     Invoke {
-        /// The function.
-        function: String,
-        /// Its event.
+        function: FunctionId,
         event: Value,
-        /// Whether the step itself says which groups Cognito tells.
-        says_groups: bool,
+        /// Whether the step sets the groups that Cognito sends, instead of the pool's.
+        has_own_groups: bool,
     },
-    /// Other services send messages to user-events.
+    /// Sends messages to user-events, as other services do.
     Send {
-        /// The messages: CloudEvents whose `specversion` and `time` may be left out, or texts to send as they
-        /// are.
+        /// CloudEvents, in which `specversion` and `time` are optional, or text to send unchanged.
         messages: Vec<Value>,
-        /// How often each is sent.
+        /// How often each message is sent.
         times: u32,
     },
-    /// An administrator suspensions a user.
+    /// An operator suspends a user.
     Suspend(SuspensionStep),
-    /// An administrator lifts a suspension.
+    /// An operator reinstates a user.
     Reinstate(SuspensionStep),
 }
 
-/// Data of a suspension.
+/// A suspension or reinstatement.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SuspensionStep {
-    /// Whom.
     pub sub: String,
-    /// Why.
     #[serde(default)]
     pub reason: String,
-    /// For how long; for good where it is not said.
+    /// Duration of the suspension. `None`: no end.
     #[serde(default, rename = "for", deserialize_with = "some_duration")]
     pub duration: Option<SignedDuration>,
 }
@@ -197,14 +141,14 @@ fn once() -> u32 {
     1
 }
 
-/// Reads a journey, or an event of a function as a journey of one step.
+/// Reads a journey, or a function's event as a journey of one step.
 pub fn read(path: &Path) -> Result<Journey, InvalidJourney> {
     if let Some(function) = function_of(path) {
         let event: Value = read_json(path)?;
         let step = Step {
             name: path.display().to_string(),
             after: SignedDuration::ZERO,
-            action: Action::Invoke { function, event, says_groups: true },
+            action: Action::Invoke { function, event, has_own_groups: true },
         };
         return Ok(Journey {
             name: format!("One event: {}", path.display()),
@@ -217,13 +161,14 @@ pub fn read(path: &Path) -> Result<Journey, InvalidJourney> {
     let text = read_text(path)?;
     let event: Value = parse_json(path, &text)?;
     if event.get("triggerSource").is_some() || event.get("Records").is_some() {
-        let reason = "an event: it must lie in a folder named after its function, such as pre-sign-up";
+        let reason =
+            "this is an event. Put it into a folder that is named after its function, such as pre-sign-up";
         return Err(invalid(path, reason.to_owned()));
     }
     let file: JourneyFile = parse_json(path, &text)?;
     check_variables(path, "environment.", &file.environment)?;
     if file.steps.is_empty() {
-        return Err(invalid(path, "steps: is empty".to_owned()));
+        return Err(invalid(path, "steps: is empty. Add a step".to_owned()));
     }
     let steps = file.steps.into_iter().enumerate().map(|(index, step)| {
         let at = |reason: String| invalid(path, format!("steps[{index}]: {reason}"));
@@ -266,36 +211,33 @@ pub fn read_variables_or_default(
     }
 }
 
-/// Names that mean nothing are refused: a rule that is silently not there is the worst kind of mistake.
+/// Refuses unknown functions and variables: a rule with a misspelled name would silently not apply.
 fn check_variables(path: &Path, prefix: &str, variables: &Variables) -> Result<(), InvalidJourney> {
     for (function, own) in variables {
-        if !FUNCTIONS.iter().any(|name| resource_name(name) == *function) {
-            return Err(invalid(path, format!("{prefix}{function}: no function has this name")));
-        }
+        let Some(id) = FunctionId::from_resource_name(function) else {
+            return Err(invalid(
+                path,
+                format!(
+                    "{prefix}{function}: no function has this name. The names are those of template.yaml, such as PreSignUpFunction"
+                ),
+            ));
+        };
         for name in own.keys() {
-            let readers =
-                VARIABLES.iter().find(|(variable, _)| variable == name).map(|(_, readers)| *readers);
-            let wrong = match readers {
-                None if ACCOUNT_VARIABLES.contains(&name.as_str()) => {
-                    "names what the sandbox makes: it is set already".to_owned()
-                }
-                None => "no function reads this variable".to_owned(),
-                Some(readers) if readers.iter().any(|reader| resource_name(reader) == *function) => continue,
-                Some(readers) => format!("read by {}", readers.join(", ")),
+            if id.variables().contains(&name.as_str()) {
+                continue;
+            }
+            let readers: Vec<&str> = FunctionId::readers(name).into_iter().map(FunctionId::name).collect();
+            let wrong = if ACCOUNT_VARIABLES.contains(&name.as_str()) {
+                "the sandbox sets this variable. Remove it".to_owned()
+            } else if readers.is_empty() {
+                "no function reads this variable. docs/configuration.md lists all".to_owned()
+            } else {
+                format!("this function does not read it. It is read by {}", readers.join(", "))
             };
             return Err(invalid(path, format!("{prefix}{function}.{name}: {wrong}")));
         }
     }
     Ok(())
-}
-
-/// The resource of a function in the template: `pre-sign-up` is `PreSignUpFunction`.
-pub fn resource_name(function: &str) -> String {
-    let capitalize = |word: &str| {
-        let mut chars = word.chars();
-        chars.next().map(|first| first.to_ascii_uppercase().to_string() + chars.as_str()).unwrap_or_default()
-    };
-    format!("{}Function", function.split('-').map(capitalize).collect::<String>())
 }
 
 enum ActionError {
@@ -306,44 +248,46 @@ enum ActionError {
 fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
     let wrong = |reason: &str| ActionError::Step(reason.to_owned());
     let suspensions = [("suspend", &step.suspend), ("reinstate", &step.reinstate)];
-    for (name, suspension) in suspensions.iter().filter_map(|(name, suspension)| Some((name, suspension.as_ref()?))) {
+    for (name, suspension) in
+        suspensions.iter().filter_map(|(name, suspension)| Some((name, suspension.as_ref()?)))
+    {
         if suspension.sub.trim().is_empty() {
             return Err(ActionError::Step(format!("{name}.sub: is empty")));
         }
         if suspension.duration.is_some_and(|duration| !duration.is_positive()) {
-            return Err(ActionError::Step(format!("{name}.for: expected a duration above zero")));
+            return Err(ActionError::Step(format!("{name}.for: expected a positive duration")));
         }
     }
     if step.times == Some(0) || step.send.as_ref().is_some_and(Vec::is_empty) {
-        return Err(wrong("send: nothing is sent"));
+        return Err(wrong("send: is empty or sent 0 times"));
     }
     if step.after.is_negative() {
-        return Err(wrong("after: time runs forward only"));
+        return Err(wrong("after: must not be negative"));
     }
     if step.reinstate.as_ref().is_some_and(|suspension| suspension.duration.is_some()) {
-        return Err(wrong("reinstate.for: a suspension is lifted for good"));
+        return Err(wrong("reinstate.for: a reinstatement has no end. Remove it"));
     }
     if step.times.is_some() && step.send.is_none() {
-        return Err(wrong("times: goes with send"));
+        return Err(wrong("times: needs send"));
     }
     if !step.patch.is_null() && step.invoke.is_none() {
-        return Err(wrong("patch: goes with invoke"));
+        return Err(wrong("patch: needs invoke"));
     }
     match (&step.invoke, &step.send, &step.suspend, &step.reinstate) {
         (Some(event), None, None, None) => {
             let path = journey.parent().unwrap_or(Path::new("")).join(event);
             let function = function_of(&path).ok_or_else(|| {
-                ActionError::Step(format!("invoke: {event} lies in no folder of a function"))
+                ActionError::Step(format!("invoke: the folder of {event} is not named after a function"))
             })?;
             if !path.is_file() {
                 return Err(ActionError::Step(format!(
-                    "invoke: no file {event}, seen from the journey's folder"
+                    "invoke: file {event} does not exist. The path is relative to the journey's folder"
                 )));
             }
             let mut event: Value = read_json(&path).map_err(ActionError::File)?;
             merge(&mut event, &step.patch);
-            let says_groups = step.patch.pointer("/request/groupConfiguration").is_some();
-            Ok(Action::Invoke { function, event, says_groups })
+            let has_own_groups = step.patch.pointer("/request/groupConfiguration").is_some();
+            Ok(Action::Invoke { function, event, has_own_groups })
         }
         (None, Some(messages), None, None) => {
             Ok(Action::Send { messages: messages.clone(), times: step.times.unwrap_or(1) })
@@ -354,11 +298,10 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
     }
 }
 
-/// The function whose event a file holds: the name of its folder.
-fn function_of(path: &Path) -> Option<String> {
+/// The function of an event file: the name of its folder.
+fn function_of(path: &Path) -> Option<FunctionId> {
     let path = std::path::absolute(path).ok()?;
-    let folder = path.parent()?.file_name()?.to_str()?;
-    FUNCTIONS.contains(&folder).then(|| folder.to_owned())
+    FunctionId::from_name(path.parent()?.file_name()?.to_str()?)
 }
 
 fn default_start() -> Timestamp {
@@ -385,7 +328,7 @@ fn parse_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Invalid
     Ok(value)
 }
 
-/// JSON merge patch (RFC 7396): null takes a field away.
+/// JSON merge patch (RFC 7396): null removes a field.
 fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         if !patch.is_null() {
@@ -412,7 +355,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_patch_changes_what_it_names() {
+    fn patch_changes_only_the_fields_it_names() {
         let mut event = json!({"request": {"userAttributes": {"sub": "1", "name": "Ana"}}, "version": "1"});
         merge(&mut event, &json!({"request": {"userAttributes": {"sub": "2", "name": null}}}));
         assert_eq!(event, json!({"request": {"userAttributes": {"sub": "2"}}, "version": "1"}));

@@ -1,12 +1,11 @@
-//! What came of journeys, as text for people.
+//! The outcome of a journey as text.
 
 use std::fmt::Write;
 
 use shared::text::{plural, write_statistics};
 
-use super::player::Outcome;
+use super::outcome::Outcome;
 
-/// The text of `replay local`.
 pub fn text(outcome: &Outcome) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -54,10 +53,10 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     }
     for (reason, count) in &outcome.skipped {
         let why = match reason.as_str() {
-            "coalesced" => "coalesced: another change of the same user was in the call",
-            "idle" => "not sent: the user is idle, no cached page of theirs can live",
-            "already_invalidated" => "skipped: already evicted after the change",
-            "expired" => "skipped: expired by itself after the change",
+            "coalesced" => "coalesced: one invalidation covers several changes of a user",
+            "inactive" => "not sent: an inactive user has no cached page",
+            "already_invalidated" => "skipped: the pages were evicted after the change",
+            "expired" => "skipped: the pages expired after the change",
             other => other,
         };
         writeln!(out, "  {count} {why}")?;
@@ -76,7 +75,7 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         writeln!(out, "  none")?;
     }
     for letter in &outcome.dead_letters {
-        let error_type = letter.error_type.as_deref().unwrap_or("received too often");
+        let error_type = letter.error_type.as_deref().unwrap_or("too many receives");
         writeln!(
             out,
             "  {}: {error_type}: {}",

@@ -1,4 +1,4 @@
-//! `cargo sandbox preview`
+//! `sandbox preview`: its options and output.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use clap::Args;
 use super::write;
 use crate::journey::format::{find_events, read_variables_or_default};
 
-/// Write every message of custom-message in every language to a folder, with a page that shows them side by side.
+/// Write every message in every language to a folder, with a page that shows them side by side.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cargo sandbox preview --out preview")]
 pub struct Preview {
-    /// The folder; it is made where it is not there.
+    /// The folder. It is created if it does not exist.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Environment variables by function, in the format of `sam local invoke --env-vars`.
@@ -23,7 +23,6 @@ pub struct Preview {
 }
 
 impl Preview {
-    /// Writes them.
     pub fn run(self) -> Result<()> {
         let variables = read_variables_or_default(self.env_vars, find_events().as_deref())?;
         let index = write(&self.out, &variables)?;

@@ -139,7 +139,7 @@ fn the_tables_of_costs_are_what_is_printed() {
 #[test]
 fn the_readme_names_every_variable() {
     let readme = include_str!("../../../README.md");
-    for (name, _) in sandbox::journey::format::VARIABLES {
+    for name in shared::function_id::FunctionId::ALL.iter().flat_map(|function| function.variables()) {
         assert!(readme.contains(name), "{name}");
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sandbox::costs::assumptions::{
-    CALLS_OF_A_TRIGGER, EVENT_CPU_MILLISECONDS, TRIGGER_CPU_MILLISECONDS, calls_of_a_batch, write_units,
+    CALLS_PER_TRIGGER, EVENT_CPU_MILLISECONDS, TRIGGER_CPU_MILLISECONDS, calls_per_batch, write_units,
 };
 use serde_json::Value;
 
@@ -46,7 +46,7 @@ fn the_constants_of_scale_are_what_was_measured() {
         assert!(difference <= tolerance * measured, "{what}: {constant}, measured {measured}");
     };
     for users in [1, 10, 100, 1_000] {
-        let calls = calls_of_a_batch(users, EVENTS / users) as f64 / EVENTS as f64;
+        let calls = calls_per_batch(users, EVENTS / users) as f64 / EVENTS as f64;
         let figure = format!("{users} users: calls per event");
         assert_near(&figure, calls, median("user-stats", &figure), CALLS_TOLERANCE);
         let figure = format!("{users} users: write units per event");
@@ -55,7 +55,7 @@ fn the_constants_of_scale_are_what_was_measured() {
     let triggers = ["pre-authentication", "pre-token-generation"];
     for trigger in triggers {
         let calls = median(trigger, "calls");
-        assert_near(&format!("{trigger}: calls"), CALLS_OF_A_TRIGGER, calls, CALLS_TOLERANCE);
+        assert_near(&format!("{trigger}: calls"), CALLS_PER_TRIGGER, calls, CALLS_TOLERANCE);
     }
     let cpu = triggers.map(|trigger| median(trigger, "CPU per invocation, ms"));
     for (what, constant, measured) in [

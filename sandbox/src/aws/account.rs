@@ -1,0 +1,170 @@
+//! The account: its resources, and the contexts of the functions that use them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_types::SdkConfig;
+use jiff::Timestamp;
+use serde_json::Value;
+use shared::config::Environment;
+use shared::function_context::FunctionContext;
+use shared::function_id::{FunctionId, FunctionKind};
+use shared::store::Item;
+use shared::store::keys::{PK, SK, STATS};
+use shared::telemetry::Metrics;
+
+use super::backend::SandboxBackend;
+use super::call_log::CallLog;
+use super::faults::Faults;
+use super::manual_time::ManualTime;
+use super::sdk_client::sdk_config;
+use super::setup::{QueuePair, TABLE, create_distribution, create_queues, create_table};
+
+/// An AWS account in memory.
+pub struct SandboxAccount {
+    backend: SandboxBackend,
+    /// Faults that the next requests meet.
+    pub faults: Faults,
+    /// The requests so far.
+    pub calls: CallLog,
+    /// The time of everything in the account.
+    pub time: ManualTime,
+    pub user_events: QueuePair,
+    pub cache_invalidations: QueuePair,
+    pub group_memberships: QueuePair,
+    distribution_id: String,
+    metrics: Arc<Mutex<Vec<String>>>,
+}
+
+impl SandboxAccount {
+    /// Creates an account without data, at the time `start`.
+    pub async fn start(start: Timestamp) -> Result<Self> {
+        let (faults, calls) = (Faults::default(), CallLog::default());
+        let backend = SandboxBackend::new(faults.clone(), calls.clone());
+        let config = worker_config(&backend);
+        create_table(&aws_sdk_dynamodb::Client::new(&config)).await?;
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        let account = Self {
+            user_events: create_queues(&sqs, "user-events", 5).await?,
+            // CloudFront throttles often, so SQS delivers these messages more often before it gives up.
+            cache_invalidations: create_queues(&sqs, "cache-invalidations", 10).await?,
+            group_memberships: create_queues(&sqs, "group-memberships", 5).await?,
+            distribution_id: create_distribution(&aws_sdk_cloudfront::Client::new(&config)).await?,
+            backend,
+            faults,
+            calls,
+            time: ManualTime::starting_at(start),
+            metrics: Arc::default(),
+        };
+        account.calls.clear_operations();
+        Ok(account)
+    }
+
+    pub fn queues(&self) -> [&QueuePair; 3] {
+        [&self.user_events, &self.cache_invalidations, &self.group_memberships]
+    }
+
+    /// The queue that a worker consumes. `None` for a trigger.
+    pub fn queue_of(&self, function: FunctionId) -> Option<&QueuePair> {
+        self.queues().into_iter().find(|queues| function.queue() == Some(queues.name))
+    }
+
+    /// The context of a function: the account's names, and `variables` on top.
+    pub fn function(&self, function: FunctionId, variables: &BTreeMap<String, String>) -> FunctionContext {
+        let mut environment = BTreeMap::from([
+            ("TABLE_NAME", TABLE.to_owned()),
+            ("USER_EVENTS_QUEUE_URL", self.user_events.url.clone()),
+            ("CACHE_INVALIDATIONS_QUEUE_URL", self.cache_invalidations.url.clone()),
+            ("GROUP_MEMBERSHIPS_QUEUE_URL", self.group_memberships.url.clone()),
+            ("DISTRIBUTION_ID", self.distribution_id.clone()),
+            ("PRODUCT_NAME", "Example".to_owned()),
+        ]);
+        if let Some(queues) = self.queue_of(function) {
+            environment.insert("DEAD_LETTER_QUEUE_URL", queues.dead_letter_url.clone());
+        }
+        let given = variables.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let own = environment.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let environment: Environment = own.chain(given).collect();
+        let aws = match function.kind() {
+            FunctionKind::Worker => worker_config(&self.backend),
+            FunctionKind::Trigger => shared::aws::trigger_settings(sdk_config(self.backend.clone())),
+        };
+        let clock = self.time.clock();
+        let lines = self.metrics.clone();
+        let metrics = Metrics::new(function.name(), clock.clone(), move |line| {
+            tracing::info!(metrics = line);
+            lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+        });
+        FunctionContext { environment, aws, clock, metrics }
+    }
+
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&worker_config(&self.backend))
+    }
+
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&worker_config(&self.backend))
+    }
+
+    /// What answers the SDK, to serve the account to other processes too.
+    pub fn backend(&self) -> &SandboxBackend {
+        &self.backend
+    }
+
+    pub fn distribution_id(&self) -> &str {
+        &self.distribution_id
+    }
+
+    /// The sums of a metric, by the value of its dimension `reason`. Empty key: no such dimension.
+    pub fn counts(&self, metric: &str) -> BTreeMap<String, u64> {
+        let lines = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = BTreeMap::new();
+        for line in lines.iter() {
+            let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+            if let Some(count) = line.get(metric).and_then(Value::as_u64) {
+                let reason = line.get("reason").and_then(Value::as_str).unwrap_or_default();
+                *counts.entry(reason.to_owned()).or_default() += count;
+            }
+        }
+        counts
+    }
+
+    /// The sum of a metric over all dimensions.
+    pub fn count(&self, metric: &str) -> u64 {
+        self.counts(metric).into_values().sum()
+    }
+
+    /// Every item of the table as JSON, by partition key and sort key.
+    pub async fn items(&self) -> Result<BTreeMap<(String, String), Value>> {
+        let client = self.dynamodb();
+        let mut items = BTreeMap::new();
+        let mut start: Option<Item> = None;
+        loop {
+            let output = client.scan().table_name(TABLE).set_exclusive_start_key(start).send().await?;
+            for mut item in output.items.unwrap_or_default() {
+                let mut key = |name: &str| match item.remove(name) {
+                    Some(AttributeValue::S(key)) => key,
+                    _ => String::new(),
+                };
+                let key = (key(PK), key(SK));
+                items.insert(key, serde_dynamo::from_item(item).context("an item cannot be shown as JSON")?);
+            }
+            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// The STATS item of each user, by sub.
+    pub async fn users(&self) -> Result<BTreeMap<String, Value>> {
+        let stats = self.items().await?.into_iter().filter(|((_, sort), _)| sort == STATS);
+        Ok(stats.filter_map(|((pk, _), item)| Some((pk.strip_prefix("USER#")?.to_owned(), item))).collect())
+    }
+}
+
+fn worker_config(backend: &SandboxBackend) -> SdkConfig {
+    shared::aws::worker_settings(sdk_config(backend.clone()))
+}

@@ -1,0 +1,125 @@
+//! The account's services: winterbaume's DynamoDB, SQS, CloudFront and Cognito, with faults and a
+//! call log.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use serde_json::Value;
+use winterbaume_cloudfront::CloudFrontService;
+use winterbaume_core::{MockRequest, MockService};
+use winterbaume_dynamodb::DynamoDbService;
+use winterbaume_sqs::SqsService;
+
+use super::call_log::CallLog;
+use super::faults::{Fault, Faults};
+use super::sdk_client::{Answer, AwsBackend, error_response};
+use super::user_pools::UserPools;
+
+/// Answers for one account. Clones answer for the same account.
+#[derive(Clone)]
+pub struct SandboxBackend {
+    services: Arc<Services>,
+    faults: Faults,
+    calls: CallLog,
+}
+
+struct Services {
+    dynamodb: DynamoDbService,
+    sqs: SqsService,
+    cloudfront: CloudFrontService,
+    user_pools: UserPools,
+    /// One request at a time, because winterbaume's transactions are not atomic across threads.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl fmt::Debug for SandboxBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SandboxBackend")
+    }
+}
+
+impl SandboxBackend {
+    pub(super) fn new(faults: Faults, calls: CallLog) -> Self {
+        let services = Services {
+            dynamodb: DynamoDbService::new(),
+            sqs: SqsService::new(),
+            cloudfront: CloudFrontService::new(),
+            user_pools: UserPools::default(),
+            turn: tokio::sync::Mutex::new(()),
+        };
+        Self { services: Arc::new(services), faults, calls }
+    }
+
+    pub fn user_pools(&self) -> &UserPools {
+        &self.services.user_pools
+    }
+
+    /// The service that a request is for, and the operation.
+    fn route<'a>(&'a self, request: &'a MockRequest) -> (&'a dyn MockService, &'a str) {
+        let target = request.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+        match target.and_then(|target| target.split_once('.')) {
+            Some((service, operation)) if service.starts_with("DynamoDB") => {
+                (&self.services.dynamodb, operation)
+            }
+            Some((service, operation)) if service.starts_with("AWSCognito") => {
+                (self.services.user_pools.service(), operation)
+            }
+            Some((_, operation)) => (&self.services.sqs, operation),
+            None => (&self.services.cloudfront, cloudfront_operation(request)),
+        }
+    }
+}
+
+impl AwsBackend for SandboxBackend {
+    async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
+        let (service, operation) = self.route(&request);
+        self.calls.record_operation(operation);
+        let fault = self.faults.next(operation);
+        match fault {
+            Some(Fault::Error(code)) => {
+                let is_xml = !request.headers.contains_key("x-amz-target");
+                return Ok(Answer { response: error_response(code, is_xml), is_cut_off: false });
+            }
+            Some(Fault::Refused) => return Err(ConnectorError::io("connection refused".into())),
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::ReplyLost | Fault::CutOff) | None => {}
+        }
+        let response = {
+            let _turn = self.services.turn.lock().await;
+            match self.services.user_pools.corrected_answer(operation, &request).await {
+                Some(response) => response,
+                None if operation == "ReceiveMessage" => {
+                    service.handle(without_wait_time(request.clone())).await
+                }
+                None => service.handle(request.clone()).await,
+            }
+        };
+        // winterbaume's SQS refuses a whole batch of visibility changes for one unknown receipt handle.
+        if response.status < 300 || operation == "ChangeMessageVisibilityBatch" {
+            self.calls.record_request(operation, &request.body);
+        }
+        match fault {
+            Some(Fault::ReplyLost) => Err(ConnectorError::io("connection closed".into())),
+            fault => Ok(Answer { response, is_cut_off: fault.is_some() }),
+        }
+    }
+}
+
+/// Nothing arrives while a receive waits, because requests are answered one at a time.
+fn without_wait_time(mut request: MockRequest) -> MockRequest {
+    if let Ok(Value::Object(mut input)) = serde_json::from_slice(&request.body) {
+        input.remove("WaitTimeSeconds");
+        request.body = Value::Object(input).to_string().into();
+    }
+    request
+}
+
+/// CloudFront's REST requests name their operation only by method and path.
+fn cloudfront_operation(request: &MockRequest) -> &'static str {
+    match request.method.as_str() {
+        "POST" if request.uri.ends_with("/invalidation") => "CreateInvalidation",
+        "POST" => "CreateDistribution",
+        _ => "ReadDistribution",
+    }
+}

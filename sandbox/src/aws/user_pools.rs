@@ -1,0 +1,184 @@
+//! User pools of the account: setting them up, reading them, and what winterbaume's Cognito does
+//! otherwise than AWS.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+use winterbaume_cognitoidentityprovider::CognitoIdentityProviderService;
+use winterbaume_cognitoidentityprovider::views::{CognitoUserView, GroupView, UserPoolView};
+use winterbaume_core::{MockRequest, MockResponse, MockService, StatefulService, default_account_id};
+
+use super::sdk_client::{REGION, error_response};
+
+/// Cognito: ListUsers returns at most 60 users.
+const USERS_PER_PAGE: usize = 60;
+/// Creation date of every pool, group and user.
+const CREATED_DATE: &str = "2026-01-01T00:00:00Z";
+
+/// The account's user pools, with their groups and users.
+#[derive(Default)]
+pub struct UserPools(CognitoIdentityProviderService);
+
+/// A user to create.
+pub struct NewUser<'a> {
+    pub username: &'a str,
+    /// Cognito's user status, such as `CONFIRMED`.
+    pub status: &'a str,
+    pub attributes: BTreeMap<&'a str, &'a str>,
+}
+
+impl UserPools {
+    /// Creates a user with these groups, and the pool and groups that are missing. An existing user
+    /// is replaced.
+    pub async fn put_user(&self, user_pool_id: &str, username: &str, groups: &[String]) {
+        self.change_pool(user_pool_id, |pool| {
+            for name in groups {
+                pool.groups.entry(name.clone()).or_insert_with(|| group(user_pool_id, name));
+            }
+            pool.users.insert(username.to_owned(), user(username, groups));
+        })
+        .await;
+    }
+
+    /// Creates users without groups, and the pool if it is missing.
+    pub async fn put_users(&self, user_pool_id: &str, users: &[NewUser<'_>]) {
+        self.change_pool(user_pool_id, |pool| {
+            for NewUser { username, status, attributes } in users {
+                let attributes = attributes
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect();
+                let user =
+                    CognitoUserView { status: (*status).to_owned(), attributes, ..user(username, &[]) };
+                pool.users.insert((*username).to_owned(), user);
+            }
+        })
+        .await;
+    }
+
+    /// The groups of every user of every pool, by username.
+    pub async fn groups(&self) -> BTreeMap<String, Vec<String>> {
+        let view = self.0.snapshot(default_account_id(), REGION).await;
+        let users = view.user_pools.into_values().flat_map(|pool| pool.users);
+        users.map(|(username, user)| (username, user.groups)).collect()
+    }
+
+    async fn change_pool(&self, user_pool_id: &str, change: impl FnOnce(&mut UserPoolView)) {
+        let mut view = self.0.snapshot(default_account_id(), REGION).await;
+        let pool = view.user_pools.entry(user_pool_id.to_owned()).or_insert_with(|| user_pool(user_pool_id));
+        change(pool);
+        // A snapshot of this service can always be restored.
+        let _ = self.0.restore(default_account_id(), REGION, view).await;
+    }
+
+    pub(super) fn service(&self) -> &dyn MockService {
+        &self.0
+    }
+
+    /// The answer to a request that winterbaume's Cognito would answer wrongly.
+    pub(super) async fn corrected_answer(
+        &self,
+        operation: &str,
+        request: &MockRequest,
+    ) -> Option<MockResponse> {
+        match operation {
+            "AdminAddUserToGroup" => self.missing_group(request).await,
+            "ListUsers" => Some(self.page_of_users(request).await),
+            _ => None,
+        }
+    }
+
+    /// winterbaume adds users to groups that do not exist. AWS refuses.
+    async fn missing_group(&self, request: &MockRequest) -> Option<MockResponse> {
+        let mut get_group = request.clone();
+        let target = http::HeaderValue::from_static("AWSCognitoIdentityProviderService.GetGroup");
+        get_group.headers.insert("x-amz-target", target);
+        let response = self.0.handle(get_group).await;
+        (response.status >= 300).then_some(response)
+    }
+
+    /// winterbaume returns all users at once, unsorted. AWS returns pages.
+    async fn page_of_users(&self, request: &MockRequest) -> MockResponse {
+        let response = self.0.handle(request.clone()).await;
+        if response.status >= 300 {
+            return response;
+        }
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let all: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        match page_of(&asked, &all) {
+            Some(page) => MockResponse::json(200, page.to_string()),
+            None => error_response("InvalidParameterException", false),
+        }
+    }
+}
+
+/// The requested page of all users, sorted by username. `None` for a limit or token that Cognito
+/// refuses.
+fn page_of(asked: &Value, all: &Value) -> Option<Value> {
+    let limit = match asked.get("Limit") {
+        Some(limit) => {
+            usize::try_from(limit.as_u64()?).ok().filter(|limit| (1..=USERS_PER_PAGE).contains(limit))?
+        }
+        None => USERS_PER_PAGE,
+    };
+    let after = match asked.get("PaginationToken") {
+        Some(token) => token.as_str()?.strip_prefix("after-")?,
+        None => "",
+    };
+    let name = |user: &Value| user.get("Username").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut users = all.get("Users").and_then(Value::as_array).cloned().unwrap_or_default();
+    users.sort_by_key(name);
+    users.retain(|user| name(user).as_str() > after);
+    let more = users.len() > limit;
+    users.truncate(limit);
+    let token = users.last().filter(|_| more).map(|user| format!("after-{}", name(user)));
+    let mut page = json!({"Users": users});
+    if let (Some(fields), Some(token)) = (page.as_object_mut(), token) {
+        fields.insert("PaginationToken".to_owned(), token.into());
+    }
+    Some(page)
+}
+
+fn user_pool(id: &str) -> UserPoolView {
+    UserPoolView {
+        id: id.to_owned(),
+        name: "sandbox".to_owned(),
+        arn: format!("arn:aws:cognito-idp:{REGION}:{}:userpool/{id}", default_account_id()),
+        status: "Enabled".to_owned(),
+        created_date: CREATED_DATE.to_owned(),
+        clients: HashMap::new(),
+        users: HashMap::new(),
+        groups: HashMap::new(),
+        identity_providers: HashMap::new(),
+        resource_servers: HashMap::new(),
+        domain: None,
+        mfa_config: None,
+        custom_attributes: Vec::new(),
+        tags: HashMap::new(),
+    }
+}
+
+fn user(username: &str, groups: &[String]) -> CognitoUserView {
+    CognitoUserView {
+        username: username.to_owned(),
+        status: "CONFIRMED".to_owned(),
+        created_date: CREATED_DATE.to_owned(),
+        attributes: HashMap::new(),
+        enabled: true,
+        password: None,
+        confirmed: true,
+        groups: groups.to_vec(),
+    }
+}
+
+fn group(user_pool_id: &str, name: &str) -> GroupView {
+    GroupView {
+        group_name: name.to_owned(),
+        user_pool_id: user_pool_id.to_owned(),
+        description: None,
+        role_arn: None,
+        precedence: None,
+        created_date: CREATED_DATE.to_owned(),
+        last_modified_date: CREATED_DATE.to_owned(),
+    }
+}
