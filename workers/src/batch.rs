@@ -1,8 +1,13 @@
-//! From SQS records to events, and back to a partial batch response.
+//! One SQS batch: from records to accepted messages, and back to a partial batch response.
 //!
-//! Bodies are parsed one by one: one bad body never fails the batch. What can never succeed is sent to the
-//! dead-letter queue at once, with its reason, and acknowledged; where it cannot be parked, it is reported as
-//! failed, and SQS parks it in its own time.
+//! Every worker handles a batch in the same four steps: [`Batch::new`], [`Batch::accept`], its own
+//! work on the accepted messages, and [`Batch::finish`].
+//!
+//! - Each body is checked separately, so one bad body never fails the batch.
+//! - A rejected message is sent to the dead-letter queue with its reason, and then acknowledged. If
+//!   that send fails, the message is reported as failed. SQS moves it to the dead-letter queue
+//!   after too many receives.
+//! - A failed message stays on its queue, and SQS redelivers it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,84 +16,106 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMe
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use jiff::Timestamp;
-use shared::events::{Event, InvalidEvent};
-use shared::queues::{ERROR_MESSAGE, ERROR_TYPE, MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, Queue, backoff};
-use shared::telemetry::Metrics;
-
+use shared::backoff::backoff;
+use shared::config::ConfigError;
 use shared::deadline::Deadline;
+use shared::function_context::FunctionContext;
+use shared::metric::Metric;
+use shared::queues::{ERROR_MESSAGE, ERROR_TYPE, MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, Queue};
+use shared::telemetry::Metrics;
+use shared::time::Clock;
 
-/// The sentence has at most this many characters.
+use crate::rejection::Rejection;
+
+/// Maximum length of the message attribute `error.message`.
 const MAX_ERROR_MESSAGE_CHARS: usize = 256;
-/// Parking is given up after this time: messages that can succeed must not wait for a dead-letter queue that hangs.
-const PARKING_PATIENCE: Duration = Duration::from_secs(10);
-/// What is left for the answer to Lambda.
+/// Timeout for sending dead letters. Valid messages must not wait for a dead-letter queue that
+/// hangs.
+const DEAD_LETTER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time before the deadline that is reserved for the answer to Lambda.
 const ANSWER_SECONDS: i64 = 1;
 
-/// A batch that fails as a whole: SQS delivers all of it again.
+/// The whole batch fails, and SQS redelivers all of it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// A failed record has no message id. An empty id in the response would fail the batch too, silently.
-    #[error("a record that must come again has no messageId")]
+    /// Without an id, the response cannot report the record. Lambda treats an empty id as a failure
+    /// of the whole batch, and logs no reason.
+    #[error("a failed record has no messageId, so the whole batch fails")]
     NoMessageId,
 }
 
-/// Why a message can never succeed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// A stable word.
-    pub error_type: &'static str,
-    /// What to do about it. Quotes nothing of the body.
-    pub message: String,
+/// Dependencies that every worker has.
+pub struct BatchContext {
+    /// The queue that the worker consumes.
+    queue: Queue,
+    dead_letters: Queue,
+    pub clock: Clock,
+    pub metrics: Metrics,
 }
 
-impl Rejection {
-    /// A message of a type that has no business on this queue.
-    pub fn wrong_queue(event: &Event) -> Self {
-        let message = format!("{} does not belong on this queue", event.data.event_type());
-        Self { error_type: "wrong_queue", message }
+impl BatchContext {
+    /// `queue_url` is the environment variable that holds the URL of the queue that the worker
+    /// consumes.
+    pub fn new(function: &FunctionContext, queue_url: &str) -> Result<Self, ConfigError> {
+        Ok(Self {
+            queue: function.queue(queue_url)?,
+            dead_letters: function.queue("DEAD_LETTER_QUEUE_URL")?,
+            clock: function.clock.clone(),
+            metrics: function.metrics.clone(),
+        })
     }
 }
 
-impl From<InvalidEvent> for Rejection {
-    fn from(error: InvalidEvent) -> Self {
-        Self { error_type: error.error_type(), message: error.to_string() }
-    }
-}
-
-/// A batch of messages in work: what becomes of each.
-pub struct Batch {
+/// The messages of one invocation, and which of them failed. A message is identified by its index.
+pub struct Batch<'a> {
+    context: &'a BatchContext,
+    deadline: Deadline,
     messages: Vec<SqsMessage>,
+    /// Messages to dead-letter.
+    rejections: BTreeMap<usize, Rejection>,
+    /// Messages to report as failed.
     failed: BTreeSet<usize>,
-    delayed: BTreeMap<usize, Duration>,
+    /// The new visibility timeouts of failed messages. Other failed messages keep the timeout of
+    /// the queue.
+    delays: BTreeMap<usize, Duration>,
 }
 
-impl Batch {
-    /// The batch of an invocation.
-    pub fn new(event: SqsEvent) -> Self {
-        Self { messages: event.records, failed: BTreeSet::new(), delayed: BTreeMap::new() }
+impl<'a> Batch<'a> {
+    /// `deadline` is the time at which Lambda ends the invocation.
+    pub fn new(context: &'a BatchContext, event: SqsEvent, deadline: Timestamp) -> Self {
+        Self {
+            context,
+            deadline: Deadline::new(deadline, context.clock.clone()),
+            messages: event.records,
+            rejections: BTreeMap::new(),
+            failed: BTreeSet::new(),
+            delays: BTreeMap::new(),
+        }
     }
 
-    /// The number of messages.
+    pub fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+
     pub fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// The body of a message; empty where it has none.
+    /// Empty if the message has no body.
     pub fn body(&self, index: usize) -> &str {
         self.messages.get(index).and_then(|message| message.body.as_deref()).unwrap_or_default()
     }
 
-    /// SQS's id of a message. Good for a response, never for recognising a message: a redrive changes it.
+    /// SQS's id of a message. It does not identify the message across deliveries, because a redrive
+    /// changes it.
     pub fn message_id(&self, index: usize) -> &str {
         self.messages.get(index).and_then(|message| message.message_id.as_deref()).unwrap_or_default()
     }
 
-    /// When a message was sent.
     pub fn sent_at(&self, index: usize) -> Option<Timestamp> {
         let millis = self.messages.get(index)?.attributes.get("SentTimestamp")?.parse().ok()?;
         Timestamp::from_millisecond(millis).ok()
@@ -99,17 +126,43 @@ impl Batch {
         count.and_then(|count| count.parse().ok()).unwrap_or(1)
     }
 
-    /// Whether a message was reported as failed.
-    pub fn has_failed(&self, index: usize) -> bool {
-        self.failed.contains(&index)
+    /// Calls `check` with the index of each message, dead-letters the messages that it rejects, and
+    /// returns what it made of the others.
+    pub async fn accept<T>(&mut self, check: impl Fn(&Self, usize) -> Result<T, Rejection>) -> Vec<T> {
+        let mut accepted = Vec::with_capacity(self.len());
+        for index in 0..self.len() {
+            match check(self, index) {
+                Ok(item) => accepted.push(item),
+                Err(rejection) => self.reject([index], &rejection),
+            }
+        }
+        self.dead_letter().await;
+        accepted
     }
 
-    /// Reports messages as failed: they come again after the queue's visibility time-out.
+    /// Marks messages that [`Self::finish`] dead-letters. If a message is rejected twice, the first
+    /// reason counts.
+    pub fn reject(&mut self, indexes: impl IntoIterator<Item = usize>, rejection: &Rejection) {
+        for index in indexes {
+            self.rejections.entry(index).or_insert_with(|| rejection.clone());
+        }
+    }
+
+    /// Reports messages as failed. SQS redelivers them after the visibility timeout of the queue.
     pub fn fail(&mut self, indexes: impl IntoIterator<Item = usize>) {
         self.failed.extend(indexes);
     }
 
-    /// Reports messages as failed, to come again after a delay that doubles with each receive.
+    /// Reports messages as failed. SQS redelivers them after `delay`.
+    pub fn fail_with_delay(&mut self, indexes: impl IntoIterator<Item = usize>, delay: Duration) {
+        for index in indexes {
+            self.delays.insert(index, delay);
+            self.failed.insert(index);
+        }
+    }
+
+    /// Reports messages as failed. SQS redelivers them after a delay that doubles with each
+    /// receive, from `first` up to `longest`.
     pub fn fail_with_backoff(
         &mut self,
         indexes: impl IntoIterator<Item = usize>,
@@ -118,48 +171,48 @@ impl Batch {
     ) {
         for index in indexes {
             let delay = backoff(first, longest, self.receive_count(index), fastrand::f64());
-            self.fail_for([index], delay);
+            self.fail_with_delay([index], delay);
         }
     }
 
-    /// Sends messages that can never succeed to the dead-letter queue, each with its reason.
-    pub async fn park(
-        &mut self,
-        rejections: Vec<(usize, Rejection)>,
-        dead_letters: &Queue,
-        metrics: &Metrics,
-        deadline: &Deadline,
-    ) {
-        let mut parked = Vec::new();
-        let mut messages = Vec::new();
-        for (index, rejection) in rejections {
-            match self.parked_message(index, &rejection) {
+    /// Sends the rejected messages to the dead-letter queue, each with its reason.
+    async fn dead_letter(&mut self) {
+        let (mut sent, mut messages) = (Vec::new(), Vec::new());
+        for (index, rejection) in std::mem::take(&mut self.rejections) {
+            // SQS redelivers a failed message, so it must not become a dead letter as well.
+            if self.failed.contains(&index) {
+                continue;
+            }
+            match self.dead_letter_message(index, &rejection) {
                 Some(message) => {
                     messages.push(message);
-                    parked.push((index, rejection));
+                    sent.push((index, rejection.code()));
                 }
-                // Ten attributes already, or too large with two more: SQS moves it when its receives are used up.
+                // The message cannot take two more attributes. SQS moves it after too many
+                // receives.
                 None => self.fail([index]),
             }
         }
-        let patience = PARKING_PATIENCE.min(deadline.until(ANSWER_SECONDS));
-        let accepted = dead_letters.send_batch(messages, patience).await;
-        for ((index, rejection), accepted) in parked.into_iter().zip(accepted) {
+        let timeout = DEAD_LETTER_TIMEOUT.min(self.deadline.until(ANSWER_SECONDS));
+        let accepted = self.context.dead_letters.send_batch(messages, timeout).await;
+        for ((index, error_type), accepted) in sent.into_iter().zip(accepted) {
             if accepted {
-                let error_type = rejection.error_type;
-                tracing::warn!(error_type, message_id = self.message_id(index), "message parked");
-                metrics.count_by(Some(("reason", error_type)), &[("MessagesDeadLettered", 1)]);
+                tracing::warn!(error_type, message_id = self.message_id(index), "message dead-lettered");
+                let reason = Some(("reason", error_type));
+                self.context.metrics.count_by(reason, &[(Metric::MessagesDeadLettered, 1)]);
             } else {
                 self.fail([index]);
             }
         }
     }
 
-    fn parked_message(&self, index: usize, rejection: &Rejection) -> Option<Message> {
+    /// The message with its reason as two more attributes. `None` if SQS would refuse it: with more
+    /// than ten attributes, if it is too large, or without a body.
+    fn dead_letter_message(&self, index: usize, rejection: &Rejection) -> Option<Message> {
         let record = self.messages.get(index)?;
         let mut attributes: Vec<(String, MessageAttributeValue)> = Vec::new();
         for (name, attribute) in &record.message_attributes {
-            // A message that was parked before and brought back gets its new reason.
+            // A message that was dead-lettered before and redriven gets its new reason.
             if name == ERROR_TYPE || name == ERROR_MESSAGE {
                 continue;
             }
@@ -171,8 +224,8 @@ impl Batch {
                 .ok()?;
             attributes.push((name.clone(), value));
         }
-        let sentence: String = rejection.message.chars().take(MAX_ERROR_MESSAGE_CHARS).collect();
-        for (name, text) in [(ERROR_TYPE, rejection.error_type), (ERROR_MESSAGE, &sentence)] {
+        let sentence: String = rejection.to_string().chars().take(MAX_ERROR_MESSAGE_CHARS).collect();
+        for (name, text) in [(ERROR_TYPE, rejection.code()), (ERROR_MESSAGE, &sentence)] {
             let value =
                 MessageAttributeValue::builder().data_type("String").string_value(text).build().ok()?;
             attributes.push((name.to_owned(), value));
@@ -185,24 +238,17 @@ impl Batch {
             ..Message::default()
         };
         let fits = message.attributes.len() <= MAX_ATTRIBUTES && message.bytes() <= MAX_BATCH_BYTES;
-        // SQS takes no empty body.
         (fits && !message.body.is_empty()).then_some(message)
     }
 
-    /// Reports messages as failed, to come again after `delay`.
-    pub fn fail_for(&mut self, indexes: impl IntoIterator<Item = usize>, delay: Duration) {
-        for index in indexes {
-            self.delayed.insert(index, delay);
-            self.failed.insert(index);
-        }
-    }
-
-    /// Sets the delays and answers Lambda.
-    pub async fn finish(self, queue: &Queue, deadline: &Deadline) -> Result<SqsBatchResponse, BatchError> {
+    /// Dead-letters the messages that were rejected since [`Self::accept`], sets the visibility
+    /// timeouts of failed messages, and returns the answer to Lambda.
+    pub async fn finish(mut self) -> Result<SqsBatchResponse, BatchError> {
+        self.dead_letter().await;
         let receipt =
             |index: usize| self.messages.get(index).and_then(|message| message.receipt_handle.clone());
-        let delays = self.delayed.iter().filter_map(|(index, delay)| Some((receipt(*index)?, *delay)));
-        queue.delay(delays.collect(), deadline.until(ANSWER_SECONDS)).await;
+        let delays = self.delays.iter().filter_map(|(index, delay)| Some((receipt(*index)?, *delay)));
+        self.context.queue.change_visibility(delays.collect(), self.deadline.until(ANSWER_SECONDS)).await;
 
         let mut response = SqsBatchResponse::default();
         for index in self.failed.iter().copied() {
@@ -210,7 +256,7 @@ impl Batch {
             if id.is_empty() {
                 return Err(BatchError::NoMessageId);
             }
-            // The same message may be in a batch twice.
+            // A batch can contain the same message twice.
             if response.batch_item_failures.iter().any(|failure| failure.item_identifier == id) {
                 continue;
             }

@@ -1,8 +1,9 @@
-//! group-membership: makes permanent in the user pool which groups the rules of pre-token-generation gave and
-//! took away.
+//! group-membership: changes a user's groups in the user pool, as the group rules of
+//! pre-token-generation say.
 //!
-//! The token is right without it: pre-token-generation maps groups into every token anew. What the pool says is
-//! for those who read it there, and where a message comes late or not at all, the next token sends another.
+//! Tokens do not depend on this worker: pre-token-generation maps the groups into each token. The
+//! worker serves readers of the user pool. If a message is late or missing, the user's next token
+//! sends another one.
 
 use std::time::Duration;
 
@@ -12,212 +13,189 @@ use shared::aws::WORKER_CALL_SECONDS;
 use shared::config::ConfigError;
 use shared::events::{Data, Event, GroupsMapped, InvalidEvent, MAX_AHEAD_SECONDS, pool_source};
 use shared::function_context::FunctionContext;
-use shared::queues::Queue;
-use shared::telemetry::{Metrics, chain};
-use shared::time::{Clock, minus_seconds, plus_seconds};
+use shared::metric::Metric;
+use shared::telemetry::chain;
+use shared::time::{minus_seconds, plus_seconds};
 
-use crate::batch::{Batch, BatchError, Rejection};
-use shared::deadline::Deadline;
+use crate::batch::{Batch, BatchContext, BatchError};
+use crate::rejection::Rejection;
 
 pub mod plan;
 pub mod user_pools;
 
-use plan::{Action, Change, Request, User, plan};
+use plan::{Action, MembershipChange, MembershipRequest, User, plan};
 use user_pools::{MembershipError, UserPools};
 
-/// How long messages wait where Cognito throttles; it doubles with each receive.
+/// Initial visibility timeout of messages while Cognito throttles. Doubles with each receive.
 const FIRST_DELAY: Duration = Duration::from_secs(10);
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
-/// What pre-token-generation said longer ago is not done any more: the user's next token says how it is now, and a
-/// redrive must not give a group back that was taken away since.
-pub const MAX_AGE_SECONDS: i64 = 24 * 3600;
-/// Nobody is put into a group on a word older than this: SQS has no order, and the group may have been taken away
-/// since. The user's next token says it anew.
+/// Maximum age of a message. After a day, the user's next token has published the current groups,
+/// and a redrive must not restore a group that was removed since.
+pub const MAX_REQUEST_AGE_SECONDS: i64 = 24 * 3600;
+/// Maximum age of a request to add a user to a group. SQS has no order, so the user may have lost
+/// the group since. The user's next token requests it again.
 pub const MAX_ADD_AGE_SECONDS: i64 = 15 * 60;
-/// A change takes at most so long (a group that is not there takes three calls), with parking and the delays after it.
+/// Upper bound for one change: three calls if a group is created, and the dead letters and
+/// visibility changes that follow.
 const CHANGE_SECONDS: i64 = 3 * WORKER_CALL_SECONDS + 5;
 
-/// What the worker works with.
 pub struct Deps {
-    /// CREATE_GROUPS: whether a group that the pool does not have is created.
+    /// CREATE_GROUPS: whether the worker creates groups that the user pool does not have.
     create_groups: bool,
     user_pools: UserPools,
-    group_memberships: Queue,
-    dead_letters: Queue,
-    clock: Clock,
-    metrics: Metrics,
+    context: BatchContext,
 }
 
 impl Deps {
-    /// Reads the configuration.
     pub fn new(function: &FunctionContext) -> Result<Self, ConfigError> {
         Ok(Self {
             create_groups: function.environment.flag("CREATE_GROUPS", false)?,
             user_pools: UserPools::new(aws_sdk_cognitoidentityprovider::Client::new(&function.aws)),
-            group_memberships: function.queue("GROUP_MEMBERSHIPS_QUEUE_URL")?,
-            dead_letters: function.queue("DEAD_LETTER_QUEUE_URL")?,
-            clock: function.clock.clone(),
-            metrics: function.metrics.clone(),
+            context: BatchContext::new(function, "GROUP_MEMBERSHIPS_QUEUE_URL")?,
         })
     }
 }
 
-/// What became of a change.
-#[derive(Clone)]
-enum Outcome {
-    /// It is so now.
+/// The result of a [`MembershipChange`].
+enum ChangeOutcome {
+    /// The user pool has the wanted state, or the change is no longer wanted.
     Done,
-    /// It can never succeed.
+    /// The change can never succeed.
     Rejected(Rejection),
-    /// Cognito has no room: later.
-    NotNow,
-    /// Somebody must look, or nobody knows: after the queue's own time-out.
+    /// Cognito throttles, or no time is left. The messages are retried with a growing delay.
+    RetryLater,
+    /// The call failed. SQS redelivers the messages after the visibility timeout of the queue.
     Failed,
 }
 
-/// Changes the memberships that a batch asks for before the time `deadline`, and reports what must come again.
+/// Handles a batch. `deadline` is the time at which Lambda ends the invocation.
 pub async fn handle(
     deps: &Deps,
     event: SqsEvent,
     deadline: Timestamp,
 ) -> Result<SqsBatchResponse, BatchError> {
-    let mut batch = Batch::new(event);
-    let deadline = Deadline::new(deadline, deps.clock.clone());
-    let (requests, mut rejections) = sort(&batch, deps.clock.now());
-    let mut throttled = false;
-    for change in plan(&requests) {
-        let now = deps.clock.now();
-        let outcome = if throttled {
-            Outcome::NotNow
-        } else if !deadline.leaves(CHANGE_SECONDS) {
-            tracing::warn!(error_type = "deadline", "no time left for group memberships");
-            Outcome::NotNow
-        } else if change.action == Action::Add && change.at < minus_seconds(now, MAX_ADD_AGE_SECONDS) {
-            deps.metrics.count_by(Some(("reason", "outdated")), &[("MembershipsSkipped", 1)]);
-            Outcome::Done
-        } else {
-            apply(deps, &change).await
-        };
-        match outcome {
-            Outcome::Done => {}
-            Outcome::Rejected(rejection) => {
-                rejections.extend(change.messages.into_iter().map(|message| (message, rejection.clone())));
-            }
-            Outcome::NotNow => {
-                throttled = true;
-                batch.fail_with_backoff(change.messages, FIRST_DELAY, LONGEST_DELAY);
-            }
-            Outcome::Failed => batch.fail(change.messages),
-        }
-    }
-    // What comes again is not parked as well, and what is parked is parked once.
-    rejections.retain(|(message, _)| !batch.has_failed(*message));
-    rejections.sort_by_key(|(message, _)| *message);
-    rejections.dedup_by_key(|(message, _)| *message);
-    batch.park(rejections, &deps.dead_letters, &deps.metrics, &deadline).await;
-    batch.finish(&deps.group_memberships, &deadline).await
+    let mut batch = Batch::new(&deps.context, event, deadline);
+    let now = deps.context.clock.now();
+    let requests = batch.accept(|batch, index| accept(batch.body(index), index, now)).await;
+    process(deps, &mut batch, &requests).await;
+    batch.finish().await
 }
 
-/// Sorts the messages of a batch into requests, and what can never succeed.
-fn sort(batch: &Batch, now: Timestamp) -> (Vec<Request>, Vec<(usize, Rejection)>) {
-    let (mut requests, mut rejections) = (Vec::new(), Vec::new());
-    for message in 0..batch.len() {
-        match Event::parse(batch.body(message)) {
-            Err(error) => rejections.push((message, Rejection::from(error))),
-            Ok(event) if event.time > plus_seconds(now, MAX_AHEAD_SECONDS) => {
-                rejections.push((message, Rejection::from(InvalidEvent::InTheFuture)));
-            }
-            Ok(Event { data: Data::GroupsMapped(_), time, .. })
-                if time < minus_seconds(now, MAX_AGE_SECONDS) =>
-            {
-                let text = "time: more than a day ago; the user's next token says how it is now".to_owned();
-                rejections.push((message, Rejection { error_type: "too_old", message: text }));
-            }
-            Ok(Event { data: Data::GroupsMapped(mapped), time, source, .. }) => {
-                if let Some(wrong) = what_is_wrong(&mapped, &source) {
-                    rejections.push((message, InvalidEvent::InvalidData(wrong.to_owned()).into()));
-                    continue;
-                }
-                requests.push(Request {
-                    message,
-                    at: time,
-                    user: User { user_pool_id: mapped.user_pool_id, username: mapped.username },
-                    add: mapped.add,
-                    remove: mapped.remove,
-                });
-            }
-            Ok(event) => rejections.push((message, Rejection::wrong_queue(&event))),
-        }
+/// The request in a message. `message` is the index of the message in the batch.
+fn accept(body: &str, message: usize, now: Timestamp) -> Result<MembershipRequest, Rejection> {
+    let event = Event::parse(body)?;
+    if event.time > plus_seconds(now, MAX_AHEAD_SECONDS) {
+        return Err(InvalidEvent::InTheFuture.into());
     }
-    (requests, rejections)
+    let Event { data: Data::GroupsMapped(mapped), time, source, .. } = event else {
+        return Err(Rejection::wrong_queue(&event));
+    };
+    if time < minus_seconds(now, MAX_REQUEST_AGE_SECONDS) {
+        return Err(Rejection::GroupsTooOld);
+    }
+    if let Some(problem) = find_problem(&mapped, &source) {
+        return Err(InvalidEvent::InvalidData(problem.to_owned()).into());
+    }
+    Ok(MembershipRequest {
+        message,
+        requested_at: time,
+        user: User { user_pool_id: mapped.user_pool_id, username: mapped.username },
+        add: mapped.add,
+        remove: mapped.remove,
+    })
 }
 
-/// Why nothing can be done about a message, where that is so.
-fn what_is_wrong(mapped: &GroupsMapped, source: &str) -> Option<&'static str> {
+/// Why the data cannot be used. `None` if it can.
+fn find_problem(mapped: &GroupsMapped, source: &str) -> Option<&'static str> {
     let GroupsMapped { user_pool_id, username, add, remove } = mapped;
     if source != pool_source(user_pool_id) {
-        Some("source: is not that of the user pool")
+        Some("source: does not belong to the user pool in the data")
     } else if user_pool_id.is_empty() {
         Some("data.user_pool_id: is empty")
     } else if username.is_empty() {
         Some("data.username: is empty")
     } else if add.is_empty() && remove.is_empty() {
-        Some("data: no group to add or to remove")
+        Some("data: has no group to add or to remove")
     } else if !add.is_disjoint(remove) {
-        Some("data: a group both to add and to remove")
+        Some("data: has a group both to add and to remove")
     } else {
         None
     }
 }
 
-/// Makes one change. What is so already is success.
-async fn apply(deps: &Deps, change: &Change) -> Outcome {
-    let Change { user, group, action, .. } = change;
-    let result = match action {
-        Action::Remove => deps.user_pools.remove(user, group).await,
-        Action::Add => match deps.user_pools.add(user, group).await {
-            Err(MembershipError::NotFound(_)) if deps.create_groups => {
-                create_and_add(deps, user, group).await
+async fn process(deps: &Deps, batch: &mut Batch<'_>, requests: &[MembershipRequest]) {
+    let BatchContext { clock, metrics, .. } = &deps.context;
+    let mut retry_later = false;
+    for change in plan(requests) {
+        let oldest_add = minus_seconds(clock.now(), MAX_ADD_AGE_SECONDS);
+        let outcome = if retry_later {
+            ChangeOutcome::RetryLater
+        } else if !batch.deadline().leaves(CHANGE_SECONDS) {
+            tracing::warn!(error_type = "deadline", "no time left to change group memberships");
+            ChangeOutcome::RetryLater
+        } else if change.action == Action::Add && change.requested_at < oldest_add {
+            metrics.count_by(Some(("reason", "outdated")), &[(Metric::MembershipsSkipped, 1)]);
+            ChangeOutcome::Done
+        } else {
+            apply(deps, &change).await
+        };
+        match outcome {
+            ChangeOutcome::Done => {}
+            ChangeOutcome::Rejected(rejection) => batch.reject(change.messages, &rejection),
+            ChangeOutcome::RetryLater => {
+                retry_later = true;
+                batch.fail_with_backoff(change.messages, FIRST_DELAY, LONGEST_DELAY);
             }
-            result => result,
-        },
-    };
-    let error = match (result, action) {
-        (Ok(()), Action::Add) => {
-            deps.metrics.count(&[("MembershipsAdded", 1)]);
-            return Outcome::Done;
+            ChangeOutcome::Failed => batch.fail(change.messages),
         }
-        (Ok(()), Action::Remove) => {
-            deps.metrics.count(&[("MembershipsRemoved", 1)]);
-            return Outcome::Done;
-        }
-        (Err(error), _) => error,
+    }
+}
+
+/// Makes one change. It succeeds if the user pool already has the wanted state.
+async fn apply(deps: &Deps, change: &MembershipChange) -> ChangeOutcome {
+    let MembershipChange { user, group, action, .. } = change;
+    let metrics = &deps.context.metrics;
+    let (result, metric) = match action {
+        Action::Remove => (deps.user_pools.remove(user, group).await, Metric::MembershipsRemoved),
+        Action::Add => (add(deps, user, group).await, Metric::MembershipsAdded),
     };
-    let error_type = error.error_type();
-    let rejected = |message: &str| Outcome::Rejected(Rejection { error_type, message: message.to_owned() });
+    let error = match result {
+        Ok(()) => {
+            metrics.count(&[(metric, 1)]);
+            return ChangeOutcome::Done;
+        }
+        Err(error) => error,
+    };
+    let error_type = error.code();
     let outcome = match (&error, action) {
-        // Deleted since: there is nobody to put into a group. Nor is anybody in a group that is not there, unless it is
-        // the pool that is not there.
+        // The user was deleted since, or is not in the group, because the group does not exist.
+        // Cognito has the same error for an unknown user pool, which changes nothing here.
         (MembershipError::UserNotFound(_), _) | (MembershipError::NotFound(_), Action::Remove) => {
-            deps.metrics.count_by(Some(("reason", error_type)), &[("MembershipsSkipped", 1)]);
-            return Outcome::Done;
+            metrics.count_by(Some(("reason", error_type)), &[(Metric::MembershipsSkipped, 1)]);
+            return ChangeOutcome::Done;
         }
-        (MembershipError::NotFound(_), _) if deps.create_groups => rejected("there is no such user pool"),
-        (MembershipError::NotFound(_), _) => {
-            rejected("the user pool or the group is not there; CREATE_GROUPS=true creates groups")
+        (MembershipError::NotFound(_), Action::Add) if deps.create_groups => {
+            ChangeOutcome::Rejected(Rejection::UnknownUserPool)
         }
-        (MembershipError::Invalid(_), _) => rejected("Cognito does not take the user name or the group"),
-        (MembershipError::TooManyGroups(_), _) => rejected("the user pool can have no more groups"),
-        (MembershipError::Throttled(_), _) => Outcome::NotNow,
-        (MembershipError::Failed(_), _) => Outcome::Failed,
+        (MembershipError::NotFound(_), Action::Add) => ChangeOutcome::Rejected(Rejection::UnknownGroup),
+        (MembershipError::Invalid(_), _) => ChangeOutcome::Rejected(Rejection::InvalidName),
+        (MembershipError::TooManyGroups(_), _) => ChangeOutcome::Rejected(Rejection::TooManyGroups),
+        (MembershipError::Throttled(_), _) => ChangeOutcome::RetryLater,
+        (MembershipError::Failed(_), _) => ChangeOutcome::Failed,
     };
-    tracing::error!(error_type, cause = chain(&error), "a group membership was not changed");
-    deps.metrics.count_by(Some(("reason", error_type)), &[("MembershipsFailed", 1)]);
+    tracing::error!(error_type, cause = chain(&error), "could not change a group membership");
+    metrics.count_by(Some(("reason", error_type)), &[(Metric::MembershipsFailed, 1)]);
     outcome
 }
 
-async fn create_and_add(deps: &Deps, user: &User, group: &str) -> Result<(), MembershipError> {
-    deps.user_pools.create_group(&user.user_pool_id, group).await?;
-    deps.metrics.count(&[("GroupsCreated", 1)]);
-    deps.user_pools.add(user, group).await
+/// Adds a user to a group. Creates the group if it does not exist and CREATE_GROUPS is true.
+async fn add(deps: &Deps, user: &User, group: &str) -> Result<(), MembershipError> {
+    match deps.user_pools.add(user, group).await {
+        Err(MembershipError::NotFound(_)) if deps.create_groups => {
+            deps.user_pools.create_group(&user.user_pool_id, group).await?;
+            deps.context.metrics.count(&[(Metric::GroupsCreated, 1)]);
+            deps.user_pools.add(user, group).await
+        }
+        result => result,
+    }
 }

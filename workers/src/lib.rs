@@ -1,19 +1,20 @@
-//! The workers that consume the queues. Each module holds one worker: its `Config`, its `Deps`, and `handle`,
-//! the very function that Lambda, the tests and `replay local` call.
+//! The workers, which consume the SQS queues. Each module holds one worker: its configuration, its
+//! `Deps`, and `handle`, which Lambda, the tests and the sandbox call.
 //!
-//! - [`user_stats`]: user-events → statistics, exactly once
-//! - [`cache_invalidation`]: cache-invalidations → CloudFront, at the lowest cost known
-//! - [`group_membership`]: group-memberships → the groups of the user pool
+//! - [`user_stats`]: applies events to the statistics, exactly once
+//! - [`cache_invalidation`]: invalidates the CloudFront pages of users whose data changed
+//! - [`group_membership`]: changes the groups of users in the user pool
 //!
-//! and what they have in common:
+//! What the workers share:
 //!
-//! - [`batch`]: from SQS records to events; parking what can never succeed; partial batch failures
-//! - [`deadline`]: how long an invocation may still take
+//! - [`batch`]: from SQS records to accepted messages, dead letters, partial batch response
+//! - [`rejection`]: the reasons of dead letters
 //! - [`mod@run`]: the Lambda loop
 
 pub mod batch;
 pub mod cache_invalidation;
 pub mod group_membership;
+pub mod rejection;
 pub mod run;
 pub mod user_stats;
 

@@ -1,4 +1,4 @@
-//! The Lambda loop around a worker.
+//! The Lambda loop that runs a worker.
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -9,17 +9,18 @@ use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use shared::config::ConfigError;
 use shared::function_context::FunctionContext;
+use shared::function_id::FunctionId;
 
-use crate::BatchError;
+use crate::batch::BatchError;
 
-/// Runs the worker `name` until Lambda stops it. A configuration mistake ends the start with the variable's
-/// name.
+/// Runs a worker until Lambda stops it. A missing or invalid variable stops startup with an error
+/// that names the variable.
 pub async fn run<D>(
-    name: &'static str,
+    id: FunctionId,
     build: impl FnOnce(&FunctionContext) -> Result<D, ConfigError>,
     handle: impl AsyncFn(&D, SqsEvent, Timestamp) -> Result<SqsBatchResponse, BatchError>,
 ) -> ExitCode {
-    let deps = match FunctionContext::start(name, shared::aws::for_worker, build) {
+    let deps = match FunctionContext::start(id, shared::aws::for_worker, build) {
         Ok(deps) => deps,
         Err(code) => return code,
     };
@@ -29,7 +30,8 @@ pub async fn run<D>(
         let deadline =
             i64::try_from(context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         let handling = AssertUnwindSafe(handle(deps, event, deadline.unwrap_or(Timestamp::MAX)));
-        // Either way the whole batch comes again; nothing of a message stands in the error.
+        // After either error, SQS redelivers the whole batch. The errors quote nothing of a
+        // message.
         match handling.catch_unwind().await {
             Ok(response) => response.map_err(|error| diagnostic("batch", &error.to_string())),
             Err(_) => Err(diagnostic("panic", "the worker panicked")),

@@ -1,10 +1,11 @@
-//! The Lambda function of the worker cache-invalidation.
+//! Lambda function of the worker cache-invalidation.
 
 use std::process::ExitCode;
 
+use shared::function_id::FunctionId;
 use workers::cache_invalidation::{Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    workers::run("cache-invalidation", Deps::new, handle).await
+    workers::run(FunctionId::CacheInvalidation, Deps::new, handle).await
 }

@@ -1,4 +1,4 @@
-//! CloudFront's CreateInvalidation, and what its errors mean.
+//! Calls CloudFront's CreateInvalidation, and classifies its errors.
 
 use std::time::Duration;
 
@@ -13,26 +13,27 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use shared::aws::trust::is_untrusted;
 
-/// A call to CloudFront has ended after this time: a thousand items may take it a while.
+/// Timeout of one call to CloudFront. A call with 1,000 items can take seconds.
 pub const CLOUDFRONT_SECONDS: i64 = 15;
 
-/// A distribution whose entries can be evicted.
+/// The distribution whose cached pages are invalidated.
 #[derive(Clone, Debug)]
 pub struct Distribution {
     client: Client,
     id: String,
 }
 
-/// Why nothing was invalidated, as far as is known.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidationError {
-    /// Too many invalidations in progress, or too many calls: there may be room later.
-    #[error("CloudFront has no room")]
+    /// CloudFront has too many invalidations in progress, or too many calls. A later call can
+    /// succeed.
+    #[error("CloudFront has no capacity")]
     NoRoom(#[source] Cause),
-    /// Access denied, no such distribution, an item that CloudFront does not take: somebody must look.
-    #[error("CloudFront refuses")]
+    /// For example access denied, an unknown distribution or an invalid item. An operator must act.
+    #[error("CloudFront refused the invalidation")]
     Refused(#[source] Cause),
-    /// No answer, or one that says nothing. It may have been done.
+    /// CloudFront did not answer, or the answer does not show whether it made the invalidation.
     #[error("CloudFront did not answer")]
     Unanswered(#[source] Cause),
 }
@@ -40,8 +41,8 @@ pub enum InvalidationError {
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl InvalidationError {
-    /// A stable word.
-    pub fn error_type(&self) -> &'static str {
+    /// The stable code: log field `error_type`, and dimension `reason` of InvalidationsFailed.
+    pub fn code(&self) -> &'static str {
         match self {
             Self::NoRoom(_) => "no_room",
             Self::Refused(_) => "refused",
@@ -50,7 +51,7 @@ impl InvalidationError {
     }
 
     fn from_sdk(error: SdkError<CreateInvalidationError, HttpResponse>) -> Self {
-        /// Codes that mean "later". The SDK retries throttling by itself, but not the first of these.
+        /// AWS codes of calls that can succeed later. The SDK retries all of them except the first.
         const LATER: [&str; 4] = [
             "TooManyInvalidationsInProgress",
             "Throttling",
@@ -58,7 +59,8 @@ impl InvalidationError {
             "TooManyRequestsException",
         ];
         let code = error.code().map(str::to_owned);
-        // A server that failed may have done it all the same, whatever it calls its failure.
+        // After a server error, CloudFront may have made the invalidation, whatever the code of the
+        // error.
         let server_failed = matches!(&error, SdkError::ServiceError(service)
             if service.err().code().is_none() || service.raw().status().is_server_error());
         let answered = matches!(error, SdkError::ServiceError(_));
@@ -75,16 +77,18 @@ impl InvalidationError {
 }
 
 impl Distribution {
-    /// The distribution with this id.
     pub fn new(client: Client, id: String) -> Self {
         Self { client, id }
     }
 
-    /// Evicts the entries that the items name, and answers when CloudFront took it up. With the same reference
-    /// and items it answers with the invalidation that it has made already, free of charge.
+    /// Invalidates items, and returns the time at which CloudFront created the invalidation. If a
+    /// call with the same reference and items was made before, CloudFront returns that
+    /// invalidation, free of charge.
     ///
-    /// One attempt: after a second one, a refusal would not say that nothing was done. The queue tries again. What was not sent,
-    /// because it is trusted from now on only, was no attempt.
+    /// There are no retries: after a second attempt, a refusal would not prove that the first
+    /// attempt did nothing. SQS redelivers the messages instead. The exception is a server
+    /// certificate that the client does not trust yet: the request was not sent, and the second
+    /// attempt trusts the system's certificates.
     pub async fn invalidate(
         &self,
         items: &[String],
@@ -97,25 +101,25 @@ impl Distribution {
         let batch = InvalidationBatch::builder().paths(paths).caller_reference(caller_reference);
         let batch = batch.build().map_err(refuse)?;
         let call = self.client.create_invalidation().distribution_id(&self.id).invalidation_batch(batch);
-        let patience = Duration::from_secs(CLOUDFRONT_SECONDS.unsigned_abs());
-        let patience =
-            TimeoutConfig::builder().operation_attempt_timeout(patience).operation_timeout(patience);
+        let timeout = Duration::from_secs(CLOUDFRONT_SECONDS.unsigned_abs());
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout);
         let once = aws_sdk_cloudfront::config::Builder::new()
             .retry_config(RetryConfig::disabled())
-            .timeout_config(patience.build());
+            .timeout_config(timeouts.build());
         let attempt = || call.clone().customize().config_override(once.clone()).send();
         let output = match attempt().await {
             Err(error) if is_untrusted(&error) => attempt().await,
             output => output,
         };
         let output = output.map_err(InvalidationError::from_sdk)?;
-        let created = output.invalidation.and_then(|made| made.create_time.to_millis().ok());
+        let created = output.invalidation.and_then(|invalidation| invalidation.create_time.to_millis().ok());
         Ok(created.and_then(|millis| Timestamp::from_millisecond(millis).ok()))
     }
 }
 
-/// A hash of the messages and items: a reply that was lost is not paid twice, and tomorrow's invalidation of
-/// the same items is another one.
+/// CloudFront's CallerReference: a hash of the message ids and items. A redelivery whose first call
+/// got no answer has the same reference, so it is not paid twice. Another message about the same
+/// items has another reference, so it is a new invalidation.
 pub fn caller_reference<'a>(message_ids: impl Iterator<Item = &'a str>, items: &[String]) -> String {
     let mut parts: Vec<&str> = message_ids.collect();
     parts.sort_unstable();
@@ -132,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reference_follows_from_messages_and_items_in_any_order() {
+    fn caller_reference_depends_on_messages_and_items_but_not_on_their_order() {
         let items = |items: [&str; 2]| items.map(str::to_owned);
         let reference = caller_reference(["a", "b"].into_iter(), &items(["#user:x", "#user:y"]));
         assert_eq!(reference.len(), 40);

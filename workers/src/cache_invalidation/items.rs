@@ -1,4 +1,5 @@
-//! What an invalidation names: a cache tag, or paths. Pure.
+//! The items of an invalidation: cache tags or paths. Pure. `docs/caching.md` is the contract with
+//! the origin.
 
 use std::collections::BTreeSet;
 
@@ -6,27 +7,26 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use shared::config::{ConfigError, Environment};
 use shared::events::View;
 
-/// What stays as it is in a tag and in a path. The rest is percent-encoded: a comma ends a tag, and CloudFront
-/// takes ASCII only. A sub, which is a UUID, never changes.
+/// Characters that are percent-encoded in tags and paths: all except letters, digits and `-_.~`. A
+/// comma would end a tag, and CloudFront accepts only ASCII. A UUID stays as it is.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// How users' entries are found: INVALIDATION_TARGET.
+/// How a user's cached pages are found: INVALIDATION_TARGET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// By the tag `user:{sub}` that the origin sends: one item for all of a user's entries.
+    /// The cache tag `user:{sub}`, which the origin sends: one item for all pages of a user.
     Tag,
-    /// By the paths `/users/{sub}/{view}`: an item for each view.
+    /// The paths `/users/{sub}/{view}`: one item for each view.
     Path,
 }
 
 impl Target {
-    /// Reads INVALIDATION_TARGET.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         environment.choice("INVALIDATION_TARGET", Self::Tag, &[("tag", Self::Tag), ("path", Self::Path)])
     }
 
-    /// The items that evict a user's views.
-    pub fn of_user(self, sub: &str, views: &BTreeSet<View>) -> Vec<String> {
+    /// The items that invalidate a user's views.
+    pub fn items_for_user(self, sub: &str, views: &BTreeSet<View>) -> Vec<String> {
         let sub = utf8_percent_encode(sub, ENCODED);
         match self {
             Self::Tag => vec![format!("#user:{sub}")],
@@ -34,19 +34,20 @@ impl Target {
         }
     }
 
-    /// CloudFront: a tag has at most 256 characters, which stand after a `#` here; a path 4,000.
+    /// The item that purges the pages of all users.
+    pub fn item_for_all_users(self) -> String {
+        match self {
+            Self::Tag => "#users".to_owned(),
+            Self::Path => "/users/*".to_owned(),
+        }
+    }
+
+    /// CloudFront: a tag has at most 256 characters, plus the `#` that marks the item as a tag. A
+    /// path has at most 4,000 characters.
     pub fn max_item_bytes(self) -> usize {
         match self {
             Self::Tag => 257,
             Self::Path => 4_000,
-        }
-    }
-
-    /// The item that evicts every user's views.
-    pub fn everybody(self) -> String {
-        match self {
-            Self::Tag => "#users".to_owned(),
-            Self::Path => "/users/*".to_owned(),
         }
     }
 }
@@ -56,12 +57,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_names_one_user_in_plain_ascii() {
+    fn item_for_a_user_is_plain_ascii() {
         let views = BTreeSet::from([View::Dashboard, View::Orders]);
         let sub = "7d8ca528-4931-4254-9273-ea5ee853f271";
-        assert_eq!(Target::Tag.of_user(sub, &views), [format!("#user:{sub}")]);
+        assert_eq!(Target::Tag.items_for_user(sub, &views), [format!("#user:{sub}")]);
         assert_eq!(
-            Target::Path.of_user("a b/é*,", &views),
+            Target::Path.items_for_user("a b/é*,", &views),
             ["/users/a%20b%2F%C3%A9%2A%2C/dashboard", "/users/a%20b%2F%C3%A9%2A%2C/orders",]
         );
     }

@@ -1,73 +1,67 @@
-//! What a batch of messages comes down to: of what is said about one user and group, the latest holds. Pure.
+//! Reduces a batch of messages to the changes to make: for each user and group, the latest request
+//! wins. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-/// A user of a pool.
+/// A user of a user pool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct User {
-    /// The user pool.
     pub user_pool_id: String,
-    /// Cognito's username.
     pub username: String,
 }
 
-/// What one message asks for.
+/// The request of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// The message, by its place in the batch.
+pub struct MembershipRequest {
+    /// Index of the message in the batch.
     pub message: usize,
-    /// When pre-token-generation said so.
-    pub at: Timestamp,
-    /// Whom it is about.
+    /// When pre-token-generation mapped the groups.
+    pub requested_at: Timestamp,
     pub user: User,
-    /// Groups that the user should be in.
     pub add: BTreeSet<String>,
-    /// Groups that the user should not be in.
     pub remove: BTreeSet<String>,
 }
 
-/// What to do about a group. Of two at the same moment, the one that takes power away holds.
+/// What to do about a group. Ordered: if two requests have the same time, the removal wins, because
+/// a group can grant rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
-    /// Put the user into it.
+    /// Add the user to the group.
     Add,
-    /// Take the user out of it.
+    /// Remove the user from the group.
     Remove,
 }
 
-/// One call to make.
+/// One change to make in the user pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Whom it is about.
+pub struct MembershipChange {
     pub user: User,
-    /// The group.
     pub group: String,
-    /// What to do.
     pub action: Action,
-    /// When that was said.
-    pub at: Timestamp,
-    /// The messages that say something about this user and group: done when this is done.
+    pub requested_at: Timestamp,
+    /// Indexes of all messages about this user and group, outdated ones included. This change
+    /// settles them.
     pub messages: Vec<usize>,
 }
 
-/// The changes that follow, one for each user and group, those of a user together.
-pub fn plan(requests: &[Request]) -> Vec<Change> {
-    let mut changes: BTreeMap<(&User, &String), Change> = BTreeMap::new();
-    for Request { message, at, user, add, remove } in requests {
+/// The changes, at most one for each user and group, sorted by user.
+pub fn plan(requests: &[MembershipRequest]) -> Vec<MembershipChange> {
+    let mut changes: BTreeMap<(&User, &String), MembershipChange> = BTreeMap::new();
+    for MembershipRequest { message, requested_at, user, add, remove } in requests {
         let add = add.iter().map(|group| (group, Action::Add));
         let remove = remove.iter().map(|group| (group, Action::Remove));
         for (group, action) in add.chain(remove) {
-            let change = changes.entry((user, group)).or_insert_with(|| Change {
+            let change = changes.entry((user, group)).or_insert_with(|| MembershipChange {
                 user: user.clone(),
                 group: group.clone(),
                 action,
-                at: *at,
+                requested_at: *requested_at,
                 messages: Vec::new(),
             });
-            (change.at, change.action) = (*at, action).max((change.at, change.action));
-
+            (change.requested_at, change.action) =
+                (*requested_at, action).max((change.requested_at, change.action));
             change.messages.push(*message);
         }
     }
@@ -78,24 +72,30 @@ pub fn plan(requests: &[Request]) -> Vec<Change> {
 mod tests {
     use super::*;
 
-    fn request(message: usize, second: i64, username: &str, add: &[&str], remove: &[&str]) -> Request {
+    fn request(
+        message: usize,
+        second: i64,
+        username: &str,
+        add: &[&str],
+        remove: &[&str],
+    ) -> MembershipRequest {
         let groups = |groups: &[&str]| groups.iter().map(|group| (*group).to_owned()).collect();
-        Request {
+        MembershipRequest {
             message,
-            at: Timestamp::from_second(second).unwrap(),
+            requested_at: Timestamp::from_second(second).unwrap(),
             user: User { user_pool_id: "pool".into(), username: username.into() },
             add: groups(add),
             remove: groups(remove),
         }
     }
 
-    fn planned(requests: &[Request]) -> Vec<(String, String, Action, Vec<usize>)> {
+    fn planned(requests: &[MembershipRequest]) -> Vec<(String, String, Action, Vec<usize>)> {
         let changes = plan(requests).into_iter();
         changes.map(|change| (change.user.username, change.group, change.action, change.messages)).collect()
     }
 
     #[test]
-    fn the_latest_word_about_a_user_and_group_holds_in_whatever_order_it_comes() {
+    fn latest_request_about_a_user_and_group_wins_in_any_order() {
         let changed = |order: [usize; 3]| {
             let requests = [
                 request(0, 10, "ana", &["Developer"], &[]),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_same_moment_taking_away_holds() {
+    fn removal_wins_over_an_addition_at_the_same_time() {
         for (first, second) in [(0, 1), (1, 0)] {
             let mut requests = vec![request(0, 10, "ana", &["Admin"], &[]); 2];
             requests[second] = request(1, 10, "ana", &[], &["Admin"]);

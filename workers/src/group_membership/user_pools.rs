@@ -1,35 +1,34 @@
-//! Cognito's groups, and what its errors mean.
+//! Calls Cognito to change groups, and classifies its errors.
 
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
 
 use super::plan::User;
 
-/// Where memberships are changed.
+/// The user pools that the function's role may change.
 #[derive(Clone, Debug)]
 pub struct UserPools {
     client: Client,
 }
 
-/// Why a membership was not changed.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MembershipError {
-    /// The group, or the user pool, is not there: Cognito has one error for both.
-    #[error("the group or the user pool is not there")]
+    /// Cognito has one error for an unknown group and an unknown user pool.
+    #[error("the group or the user pool does not exist")]
     NotFound(#[source] Cause),
-    /// The user is not there.
-    #[error("the user is not there")]
+    #[error("the user does not exist")]
     UserNotFound(#[source] Cause),
-    /// A name that Cognito does not take.
-    #[error("Cognito refuses the request")]
+    /// Cognito does not accept the user name or the group name.
+    #[error("Cognito refused the request")]
     Invalid(#[source] Cause),
-    /// Cognito: 10,000 groups in a user pool.
+    /// Cognito: a user pool has at most 10,000 groups.
     #[error("the user pool has too many groups")]
     TooManyGroups(#[source] Cause),
-    /// Too many requests: there may be room later.
-    #[error("Cognito throttles")]
+    /// Too many requests. A later call can succeed.
+    #[error("Cognito throttled the request")]
     Throttled(#[source] Cause),
-    /// No permission, no answer, or one that says nothing.
+    /// For example no permission, no answer, or an unknown error.
     #[error("the call to Cognito failed")]
     Failed(#[source] Cause),
 }
@@ -37,8 +36,9 @@ pub enum MembershipError {
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl MembershipError {
-    /// A stable word.
-    pub fn error_type(&self) -> &'static str {
+    /// The stable code: log field `error_type`, and dimension `reason` of MembershipsFailed and
+    /// MembershipsSkipped.
+    pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound(_) => "unknown_group",
             Self::UserNotFound(_) => "user_not_found",
@@ -68,26 +68,25 @@ impl MembershipError {
 }
 
 impl UserPools {
-    /// The user pools of an account, as far as the function's role allows.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// Puts a user into a group. Cognito: success where the user is in it already.
+    /// Adds a user to a group. Succeeds if the user is already in it.
     pub async fn add(&self, user: &User, group: &str) -> Result<(), MembershipError> {
         let call = self.client.admin_add_user_to_group().group_name(group);
         let call = call.user_pool_id(&user.user_pool_id).username(&user.username);
         call.send().await.map(|_| ()).map_err(MembershipError::from_sdk)
     }
 
-    /// Takes a user out of a group. Cognito: success where the user is not in it.
+    /// Removes a user from a group. Succeeds if the user is not in it.
     pub async fn remove(&self, user: &User, group: &str) -> Result<(), MembershipError> {
         let call = self.client.admin_remove_user_from_group().group_name(group);
         let call = call.user_pool_id(&user.user_pool_id).username(&user.username);
         call.send().await.map(|_| ()).map_err(MembershipError::from_sdk)
     }
 
-    /// Creates a group without a role, unless it is there already.
+    /// Creates a group without an IAM role. Succeeds if the group exists.
     pub async fn create_group(&self, user_pool_id: &str, group: &str) -> Result<(), MembershipError> {
         let call = self.client.create_group().user_pool_id(user_pool_id).group_name(group);
         match call.send().await {

@@ -1,0 +1,49 @@
+//! The metrics of one invocation of user-stats.
+
+use jiff::Timestamp;
+use shared::metric::Metric;
+use shared::telemetry::{Metrics, Unit};
+use shared::time::seconds_between;
+
+/// Counts of one invocation. Reported once, as one set of metrics, however many users the batch is
+/// about.
+#[derive(Default)]
+pub struct InvocationCounts {
+    pub applied: u64,
+    pub duplicates: u64,
+    pub sign_ins_of_unknown_users: u64,
+    pub events_of_erased_users: u64,
+    pub users_erased: u64,
+    pub users_in_conflict: u64,
+    pub skipped_inactive: u64,
+    /// The time of the oldest applied event.
+    pub oldest_applied: Option<Timestamp>,
+}
+
+impl InvocationCounts {
+    pub fn add(&mut self, other: &Self) {
+        self.applied += other.applied;
+        self.duplicates += other.duplicates;
+        self.sign_ins_of_unknown_users += other.sign_ins_of_unknown_users;
+        self.events_of_erased_users += other.events_of_erased_users;
+        self.users_erased += other.users_erased;
+        self.users_in_conflict += other.users_in_conflict;
+        self.skipped_inactive += other.skipped_inactive;
+        self.oldest_applied = self.oldest_applied.into_iter().chain(other.oldest_applied).min();
+    }
+
+    pub fn report(&self, metrics: &Metrics, now: Timestamp) {
+        metrics.count(&[
+            (Metric::EventsApplied, self.applied),
+            (Metric::DuplicateEvents, self.duplicates),
+            (Metric::SignInsOfUnknownUsers, self.sign_ins_of_unknown_users),
+            (Metric::EventsOfErasedUsers, self.events_of_erased_users),
+            (Metric::UsersErased, self.users_erased),
+            (Metric::UsersInConflict, self.users_in_conflict),
+            (Metric::InvalidationsSkippedInactive, self.skipped_inactive),
+        ]);
+        if let Some(oldest) = self.oldest_applied {
+            metrics.measure(Metric::EventAge, Unit::Seconds, seconds_between(oldest, now));
+        }
+    }
+}
