@@ -1,4 +1,4 @@
-//! The triggers as Lambda runs them: binaries against a Runtime API on loopback, with an AWS on loopback.
+//! The trigger binaries as Lambda runs them, with a Runtime API and an AWS account on loopback.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use budgets::certificates::Authority;
 use budgets::server::serve;
 use bytes::Bytes;
 use http_body_util::Full;
-use sandbox::aws::{SandboxAccount, Fault};
+use sandbox::aws::{Fault, SandboxAccount};
 use serde_json::Value;
 use tests::fixtures;
 use tests::lambda::{self, Answer};
@@ -16,8 +16,16 @@ use tokio::net::TcpListener;
 
 const TRIGGERS: [(&str, &str, &str); 5] = [
     ("pre-sign-up", env!("CARGO_BIN_EXE_pre-sign-up-under-test"), "pre-sign-up/sign-up"),
-    ("post-confirmation", env!("CARGO_BIN_EXE_post-confirmation-under-test"), "post-confirmation/confirm-sign-up"),
-    ("pre-authentication", env!("CARGO_BIN_EXE_pre-authentication-under-test"), "pre-authentication/authentication"),
+    (
+        "post-confirmation",
+        env!("CARGO_BIN_EXE_post-confirmation-under-test"),
+        "post-confirmation/confirm-sign-up",
+    ),
+    (
+        "pre-authentication",
+        env!("CARGO_BIN_EXE_pre-authentication-under-test"),
+        "pre-authentication/authentication",
+    ),
     (
         "pre-token-generation",
         env!("CARGO_BIN_EXE_pre-token-generation-under-test"),
@@ -30,7 +38,7 @@ async fn account() -> Arc<SandboxAccount> {
     Arc::new(SandboxAccount::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap())
 }
 
-/// The variables that a template would set.
+/// The variables that `template.yaml` sets.
 fn variables(account: &SandboxAccount) -> Vec<(&'static str, String)> {
     vec![
         ("TABLE_NAME", sandbox::aws::TABLE.to_owned()),
@@ -39,7 +47,11 @@ fn variables(account: &SandboxAccount) -> Vec<(&'static str, String)> {
     ]
 }
 
-async fn start(binary: &str, account: &Arc<SandboxAccount>, more: &[(&'static str, &str)]) -> lambda::Function {
+async fn start(
+    binary: &str,
+    account: &Arc<SandboxAccount>,
+    more: &[(&'static str, &str)],
+) -> lambda::Function {
     let variables = variables(account);
     let mut all: BTreeMap<&str, &str> =
         variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -64,17 +76,17 @@ async fn every_trigger_starts_and_answers() {
             "{name} a second time"
         );
     }
-    let calls = account.faults.calls();
+    let calls = account.calls.operations();
     let sends = calls.iter().filter(|call| call.starts_with("SendMessage")).count();
     assert_eq!(sends, 2 * TRIGGERS.len(), "each invocation sends its events in one call");
-    // pre-token-generation sends the confirmation too where there is no profile: there is one here.
+    // pre-token-generation also publishes a confirmation if there is no profile. Here there is one.
     let attributes = account.sqs().get_queue_attributes().queue_url(&account.user_events.url);
     let attributes = attributes.attribute_names("ApproximateNumberOfMessages".into()).send().await.unwrap();
     assert_eq!(attributes.attributes.unwrap()[&"ApproximateNumberOfMessages".into()], "10");
 }
 
 #[tokio::test]
-async fn nothing_personal_is_written_but_in_the_line_of_a_lost_event() {
+async fn only_the_log_line_of_an_unsent_event_contains_personal_data() {
     let account = account().await;
     account.faults.inject("SendMessage", Fault::Error("AccessDeniedException"), 1_000);
     account.faults.inject("SendMessageBatch", Fault::Error("AccessDeniedException"), 1_000);
@@ -92,24 +104,24 @@ async fn nothing_personal_is_written_but_in_the_line_of_a_lost_event() {
             addresses += line.matches("ana@example.com").count();
         }
     }
-    assert!(addresses > 0, "a lost confirmation holds the address");
+    assert!(addresses > 0, "an unsent confirmation contains the address");
 }
 
 #[tokio::test]
-async fn a_refusal_is_one_safe_sentence() {
+async fn denial_is_one_constant_sentence() {
     let account = account().await;
     let (_, binary, _) = TRIGGERS[0];
     let mut function = start(binary, &account, &[("BLOCKED_EMAIL_DOMAINS", "spam.test")]).await;
     let answer = function.invoke(&fixtures::text("pre-sign-up/denied-domain")).await;
     let expected = serde_json::json!({
         "errorType": "sign_up_denied",
-        "errorMessage": "Sign-up is not possible with this e-mail address",
+        "errorMessage": "Sign-up is not possible with this email address",
     });
     assert_eq!(answer, Answer::Error(expected));
 }
 
 #[tokio::test]
-async fn a_missing_variable_ends_the_start_with_its_name() {
+async fn missing_variable_stops_startup_with_its_name() {
     for (name, binary, _) in TRIGGERS {
         let function = lambda::start(binary, None, &[]).await;
         let (success, output) = function.ended().await;
@@ -123,7 +135,7 @@ async fn a_missing_variable_ends_the_start_with_its_name() {
 }
 
 #[tokio::test]
-async fn a_wrong_variable_ends_the_start_with_its_name_and_the_reason() {
+async fn invalid_variable_stops_startup_with_its_name_and_the_reason() {
     let account = account().await;
     let untrusted = r#"[{"attribute": "custom:role", "equals": "x", "group": "Admin", "privileged": true,
         "role_arn": null}]"#;
@@ -143,16 +155,16 @@ async fn a_wrong_variable_ends_the_start_with_its_name_and_the_reason() {
     ] {
         let function = start(TRIGGERS[index].1, &account, &[(variable, value)]).await;
         let (success, output) = function.ended().await;
-        let said = output.replace("\\\"", "\"");
+        let message = output.replace("\\\"", "\"");
         assert!(
-            !success && said.contains(&format!("{variable}: ")) && said.contains(reason),
+            !success && message.contains(&format!("{variable}: ")) && message.contains(reason),
             "{value}: {output}"
         );
     }
 }
 
 #[tokio::test]
-async fn what_is_no_event_of_cognito_goes_back_unchanged() {
+async fn input_that_is_not_from_cognito_goes_back_unchanged() {
     let account = account().await;
     let (_, binary, _) = TRIGGERS[1];
     let mut function = start(binary, &account, &[]).await;
@@ -162,7 +174,7 @@ async fn what_is_no_event_of_cognito_goes_back_unchanged() {
     }
 }
 
-/// Invokes pre-sign-up once with these variables; SQS is not of the embedded account.
+/// Invokes pre-sign-up once with these variables, without a sandbox account.
 async fn sign_up(variables: &[(&str, &str)]) {
     let (_, binary, fixture) = TRIGGERS[0];
     let queue = ("USER_EVENTS_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/user-events");
@@ -171,7 +183,7 @@ async fn sign_up(variables: &[(&str, &str)]) {
 }
 
 #[tokio::test]
-async fn a_service_is_called_over_tls_where_whoever_vouches_for_it_is_trusted() {
+async fn service_is_called_over_tls_only_if_its_authority_is_trusted() {
     let folder = tempfile::tempdir().unwrap();
     let Authority { acceptor, trusted } = Authority::create(folder.path()).unwrap();
     let tokens: Arc<Mutex<Vec<_>>> = Arc::default();
@@ -185,24 +197,24 @@ async fn a_service_is_called_over_tls_where_whoever_vouches_for_it_is_trusted() 
     let account = [("AWS_ENDPOINT_URL", url.as_str()), ("AWS_SESSION_TOKEN", "EXAMPLE")];
 
     sign_up(&account).await;
-    assert_eq!(tokens.lock().unwrap().as_slice(), [], "neither Amazon nor the system vouches for it");
+    assert_eq!(tokens.lock().unwrap().as_slice(), [], "the authority is neither Amazon's nor the system's");
 
     sign_up(&[&account[..], &[("SSL_CERT_FILE", trusted.authority.to_str().unwrap())]].concat()).await;
     let tokens = tokens.lock().unwrap();
-    assert_eq!(tokens.len(), 2, "the connection is opened at the start");
+    assert_eq!(tokens.len(), 2, "startup opens the connection");
     assert!(tokens.iter().flatten().all(|token| token == "EXAMPLE"), "{tokens:?}");
 }
 
 #[tokio::test]
-async fn a_proxy_of_the_environment_is_asked_for_the_connection() {
+async fn proxy_from_the_environment_is_used_for_the_connection() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let proxy = format!("http://{}", listener.local_addr().unwrap());
-    let asked = tokio::spawn(async move {
+    let request = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut line = String::new();
         BufReader::new(&mut stream).read_line(&mut line).await.unwrap();
         line
     });
     sign_up(&[("HTTPS_PROXY", &proxy)]).await;
-    assert_eq!(asked.await.unwrap().trim(), "CONNECT sqs.eu-central-1.amazonaws.com:443 HTTP/1.1");
+    assert_eq!(request.await.unwrap().trim(), "CONNECT sqs.eu-central-1.amazonaws.com:443 HTTP/1.1");
 }

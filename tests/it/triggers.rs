@@ -1,6 +1,5 @@
 //! The five triggers.
 
-mod suspensions;
 mod corpus;
 mod custom_message;
 mod failures;
@@ -8,6 +7,7 @@ mod post_confirmation;
 mod pre_authentication;
 mod pre_sign_up;
 mod pre_token_generation;
+mod suspensions;
 
 use serde_json::{Value, json};
 use tests::fixtures::{self, event_with};
@@ -15,7 +15,7 @@ use triggers::TriggerEvent;
 
 use crate::support::rig;
 
-/// Each trigger with one of its fixtures.
+/// Each trigger and one of its fixtures.
 const FIXTURES: [(&str, &str); 5] = [
     ("pre-sign-up", "pre-sign-up/sign-up"),
     ("post-confirmation", "post-confirmation/confirm-sign-up"),
@@ -25,7 +25,7 @@ const FIXTURES: [(&str, &str); 5] = [
 ];
 
 #[tokio::test]
-async fn an_unknown_trigger_source_passes_through_unchanged() {
+async fn unknown_trigger_source_passes_through_unchanged() {
     let rig = rig().await;
     for (function, fixture) in FIXTURES {
         let mut event = fixtures::json(fixture);
@@ -33,17 +33,17 @@ async fn an_unknown_trigger_source_passes_through_unchanged() {
         let answer = rig.invoke(function, &[], TriggerEvent::from_json(&event.to_string()).unwrap()).await;
         assert_eq!(answer, Ok(event), "{function}");
     }
-    assert_eq!(rig.account.faults.calls(), [] as [&str; 0]);
+    assert_eq!(rig.account.calls.operations(), [] as [&str; 0]);
 }
 
 #[tokio::test]
-async fn a_source_that_cognito_adds_is_no_way_around_a_suspension_or_the_domain_policy() {
+async fn new_trigger_source_bypasses_neither_suspension_nor_domain_policy() {
     let rig = rig().await;
     let with_source =
         |fixture: &str, source: &str| event_with(fixture, |event| event["triggerSource"] = source.into());
     let suspended = || with_source("pre-token-generation/authentication", "TokenGeneration_New");
     assert!(rig.invoke("pre-token-generation", &[], suspended()).await.is_ok());
-    pre_authentication::suspension(&rig, None).await;
+    pre_authentication::suspend(&rig, None).await;
     let answer = rig.invoke("pre-token-generation", &[], suspended()).await;
     assert_eq!(answer, Err(triggers::sign_in::DENIED));
     let suspended = with_source("pre-authentication/authentication", "PreAuthentication_New");
@@ -62,11 +62,11 @@ async fn a_source_that_cognito_adds_is_no_way_around_a_suspension_or_the_domain_
     assert!(rig.invoke("pre-sign-up", &variables, denied).await.is_err());
     let allowed = with_source("pre-sign-up/sign-up", "PreSignUp_New");
     let response = rig.response("pre-sign-up", &variables, allowed).await;
-    assert_eq!(response["autoConfirmUser"], false, "nothing is known of it: no verification is skipped");
+    assert_eq!(response["autoConfirmUser"], false, "an unknown source skips no verification");
 }
 
 #[tokio::test]
-async fn every_fixture_is_answered_and_only_its_response_changes() {
+async fn every_fixture_gets_an_answer_in_which_only_response_changes() {
     let rig = rig().await;
     for name in fixtures::all() {
         let function = name.split('/').next().unwrap();
@@ -83,9 +83,8 @@ async fn every_fixture_is_answered_and_only_its_response_changes() {
     }
 }
 
-/// What no trigger may stumble over.
 #[tokio::test]
-async fn strange_attributes_neither_panic_nor_show_anything_of_themselves() {
+async fn unexpected_values_cause_no_panic_and_are_not_quoted() {
     let long = "x".repeat(2048);
     let changes: Vec<Value> = vec![
         json!({"request": null}),
@@ -113,7 +112,7 @@ async fn strange_attributes_neither_panic_nor_show_anything_of_themselves() {
                     event[name] = value.clone();
                 }
             });
-            // A refusal is one of few sentences; a panic would end the test.
+            // A denial is one of a few constant sentences. A panic would fail the test.
             if let Err(error) = rig.invoke(function, &[], event).await {
                 assert!(error.message.starts_with("Sign-"), "{function} {change}: {error:?}");
             }

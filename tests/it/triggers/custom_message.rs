@@ -13,7 +13,7 @@ const VARIABLES: Variables<'static> = &[
 ];
 
 #[tokio::test]
-async fn every_kind_is_worded_in_every_language_within_cognito_s_limits() {
+async fn every_message_is_within_cognitos_limits_in_every_language() {
     let rig = rig().await;
     let kinds = [
         "sign-up",
@@ -44,11 +44,11 @@ async fn every_kind_is_worded_in_every_language_within_cognito_s_limits() {
             subjects.insert((locale, text("emailSubject")));
         }
     }
-    assert!(subjects.len() >= 30, "the subjects tell the kinds apart: {subjects:?}");
+    assert!(subjects.len() >= 30, "the kinds have different subjects: {subjects:?}");
 }
 
 #[tokio::test]
-async fn without_ses_only_the_sms_text_is_set() {
+async fn pool_without_ses_gets_only_the_sms_text() {
     let rig = rig().await;
     let response = rig.response("custom-message", &[], event("custom-message/forgot-password")).await;
     assert!(response["smsMessage"].is_string());
@@ -60,7 +60,7 @@ async fn without_ses_only_the_sms_text_is_set() {
 }
 
 #[tokio::test]
-async fn a_name_cannot_bring_a_link_or_a_tag_into_the_mail() {
+async fn name_cannot_put_a_link_or_a_tag_into_the_email() {
     let rig = rig().await;
     for name in
         ["<script>alert(1)</script>", "Visit https://evil.test now", "evil.test", "{####}", "{username}"]
@@ -83,7 +83,7 @@ async fn a_name_cannot_bring_a_link_or_a_tag_into_the_mail() {
 }
 
 #[tokio::test]
-async fn a_name_goes_only_to_a_reader_who_is_known() {
+async fn name_is_only_in_messages_to_known_addresses() {
     let rig = rig().await;
     for (kind, shown) in [
         ("sign-up", false),
@@ -95,19 +95,19 @@ async fn a_name_goes_only_to_a_reader_who_is_known() {
         ("admin-create-user", true),
     ] {
         let event = event_with(&format!("custom-message/{kind}"), |event| {
-            event["request"]["userAttributes"]["name"] = "Zoe Somebody".into();
+            event["request"]["userAttributes"]["name"] = "Zoe Example".into();
             event["request"]["userAttributes"]["email_verified"] = "true".into();
         });
         let response = rig.response("custom-message", VARIABLES, event).await;
-        assert_eq!(response["emailMessage"].to_string().contains("Zoe Somebody"), shown, "{kind}");
+        assert_eq!(response["emailMessage"].to_string().contains("Zoe Example"), shown, "{kind}");
         let event = event_with(&format!("custom-message/{kind}"), |event| {
-            event["request"]["userAttributes"]["name"] = "Zoe Somebody".into();
+            event["request"]["userAttributes"]["name"] = "Zoe Example".into();
             event["request"]["userAttributes"]["email_verified"] = "false".into();
         });
         let response = rig.response("custom-message", VARIABLES, event).await;
         let shown = kind == "admin-create-user";
         assert_eq!(
-            response["emailMessage"].to_string().contains("Zoe Somebody"),
+            response["emailMessage"].to_string().contains("Zoe Example"),
             shown,
             "{kind} not verified"
         );
@@ -115,7 +115,7 @@ async fn a_name_goes_only_to_a_reader_who_is_known() {
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_worded_is_left_to_cognito() {
+async fn message_that_cannot_be_rendered_is_left_to_cognito() {
     let rig = rig().await;
     let without_code =
         event_with("custom-message/sign-up", |event| event["request"]["codeParameter"] = Value::Null);
@@ -126,7 +126,7 @@ async fn a_message_that_cannot_be_worded_is_left_to_cognito() {
 }
 
 #[tokio::test]
-async fn a_link_carries_the_code_but_never_a_temporary_password() {
+async fn link_contains_the_code_but_never_a_temporary_password() {
     let rig = rig().await;
     let html = |kind: &str| {
         let event = event(&format!("custom-message/{kind}"));

@@ -7,7 +7,7 @@ use tests::fixtures::{event, event_with};
 use crate::support::{ANA, rig};
 
 #[tokio::test]
-async fn a_confirmed_user_gets_a_profile_and_is_announced() {
+async fn confirmed_user_gets_a_profile_and_an_event() {
     let rig = rig().await;
     let response = rig.response("post-confirmation", &[], event("post-confirmation/confirm-sign-up")).await;
     assert_eq!(response, json!({}));
@@ -17,7 +17,7 @@ async fn a_confirmed_user_gets_a_profile_and_is_announced() {
         "createdAt": 1_772_442_000_000_i64, "isEmailVerified": true, "isBanned": false,
     });
     assert_eq!(profile, expected);
-    let mut calls = rig.account.faults.calls();
+    let mut calls = rig.account.calls.operations();
     calls.truncate(2);
     calls.sort();
     assert_eq!(calls, ["SendMessage", "UpdateItem"]);
@@ -26,13 +26,13 @@ async fn a_confirmed_user_gets_a_profile_and_is_announced() {
 }
 
 #[tokio::test]
-async fn a_second_confirmation_changes_nothing_and_has_the_same_id() {
+async fn second_confirmation_changes_nothing_and_has_the_same_id() {
     let rig = rig().await;
     rig.response("post-confirmation", &[], event("post-confirmation/confirm-sign-up")).await;
     let first = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
     rig.account.time.advance(60);
     let again = event_with("post-confirmation/confirm-sign-up", |event| {
-        event["request"]["userAttributes"]["name"] = "Somebody Else".into();
+        event["request"]["userAttributes"]["name"] = "Another Name".into();
     });
     rig.response("post-confirmation", &[], again).await;
     assert_eq!(rig.item(&format!("USER#{ANA}"), "PROFILE").await, first);
@@ -41,7 +41,7 @@ async fn a_second_confirmation_changes_nothing_and_has_the_same_id() {
 }
 
 #[tokio::test]
-async fn a_suspension_that_was_written_first_stays() {
+async fn earlier_suspension_survives_the_confirmation() {
     let rig = rig().await;
     let at = rig.account.time.now();
     let suspension = Suspension { reason: "spam".into(), until: None, by: "support".into(), at };
@@ -53,7 +53,7 @@ async fn a_suspension_that_was_written_first_stays() {
 }
 
 #[tokio::test]
-async fn a_new_password_is_announced_without_anything_else() {
+async fn password_reset_publishes_an_event_and_writes_nothing() {
     let rig = rig().await;
     rig.response("post-confirmation", &[], event("post-confirmation/confirm-forgot-password")).await;
     let sent = rig.sent().await;
@@ -62,7 +62,7 @@ async fn a_new_password_is_announced_without_anything_else() {
 }
 
 #[tokio::test]
-async fn a_federated_user_gets_a_profile_too() {
+async fn federated_user_gets_a_profile() {
     let rig = rig().await;
     rig.response("post-confirmation", &[], event("post-confirmation/federated-sign-up")).await;
     let items = rig.account.items().await.unwrap();

@@ -7,8 +7,8 @@ use triggers::sign_in::DENIED;
 
 use crate::support::{ANA, Rig, rig};
 
-/// Bans Ana for some seconds, or for good.
-pub async fn suspension(rig: &Rig, seconds: Option<i64>) {
+/// Suspends Ana for `seconds`, or without an end.
+pub async fn suspend(rig: &Rig, seconds: Option<i64>) {
     let at = rig.account.time.now();
     let until = seconds.map(|seconds| shared::time::plus_seconds(at, seconds));
     let suspension = Suspension { reason: "spam".into(), until, by: "support".into(), at };
@@ -16,10 +16,10 @@ pub async fn suspension(rig: &Rig, seconds: Option<i64>) {
 }
 
 #[tokio::test]
-async fn who_is_not_banned_goes_on_and_what_the_client_claims_is_marked_as_such() {
+async fn user_without_a_suspension_may_sign_in_and_client_data_is_marked_as_claimed() {
     let rig = rig().await;
     rig.response("pre-authentication", &[], event("pre-authentication/with-client-metadata")).await;
-    assert_eq!(rig.account.faults.calls()[..2], ["GetItem", "SendMessage"]);
+    assert_eq!(rig.account.calls.operations()[..2], ["GetItem", "SendMessage"]);
     let sent = rig.sent().await;
     let expected = json!({
         "flow": "pre_authentication", "outcome": "allowed", "reason": "not_suspended",
@@ -29,9 +29,9 @@ async fn who_is_not_banned_goes_on_and_what_the_client_claims_is_marked_as_such(
 }
 
 #[tokio::test]
-async fn a_suspension_holds_until_it_ends() {
+async fn suspension_denies_sign_ins_until_its_end() {
     let rig = rig().await;
-    suspension(&rig, Some(60)).await;
+    suspend(&rig, Some(60)).await;
     let sign_in = || rig.invoke("pre-authentication", &[], event("pre-authentication/authentication"));
     assert_eq!(sign_in().await, Err(DENIED));
     rig.account.time.advance(59);
@@ -40,29 +40,30 @@ async fn a_suspension_holds_until_it_ends() {
     assert!(sign_in().await.is_ok());
     let sent = rig.sent().await;
     assert!(sent.iter().any(|event| event["data"]["reason"] == "suspended"));
-    assert!(!json!(sent).to_string().contains("spam"), "the reason of a suspension stays in the table");
+    assert!(!json!(sent).to_string().contains("spam"), "no event contains the reason of a suspension");
 }
 
 #[tokio::test]
-async fn of_two_decisions_the_later_one_holds_in_whatever_order_they_are_written() {
+async fn later_decision_wins_whatever_the_order_of_writes() {
     let rig = rig().await;
-    suspension(&rig, None).await;
+    suspend(&rig, None).await;
     let earlier = shared::time::minus_seconds(rig.account.time.now(), 1);
-    let lifted = Suspension { reason: "settled".into(), until: Some(earlier), by: "support".into(), at: earlier };
-    assert!(!rig.store().write_suspension(ANA, &lifted).await.unwrap());
+    let reinstatement =
+        Suspension { reason: "settled".into(), until: Some(earlier), by: "support".into(), at: earlier };
+    assert!(!rig.store().write_suspension(ANA, &reinstatement).await.unwrap());
     let answer = rig.invoke("pre-authentication", &[], event("pre-authentication/authentication")).await;
     assert_eq!(answer, Err(DENIED));
 }
 
 #[tokio::test]
-async fn an_unknown_user_takes_the_same_path_and_is_not_stored() {
+async fn unknown_user_causes_the_same_calls_and_is_not_stored() {
     let rig = rig().await;
     let known = rig.invoke("pre-authentication", &[], event("pre-authentication/authentication")).await;
-    let calls_for_known = rig.account.faults.calls();
-    rig.account.faults.forget_calls();
+    let calls_for_known = rig.account.calls.operations();
+    rig.account.calls.clear_operations();
     let unknown = rig.invoke("pre-authentication", &[], event("pre-authentication/user-not-found")).await;
     assert_eq!((known.is_ok(), unknown.is_ok()), (true, true));
-    assert_eq!(rig.account.faults.calls(), calls_for_known);
+    assert_eq!(rig.account.calls.operations(), calls_for_known);
     let sent = rig.sent().await;
     assert!(sent.iter().any(|event| event["subject"] == "unknown"));
     assert!(!json!(sent).to_string().contains('@'));

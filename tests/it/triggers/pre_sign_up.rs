@@ -6,7 +6,7 @@ use tests::fixtures::{event, event_with};
 use crate::support::rig;
 
 #[tokio::test]
-async fn an_allowed_sign_up_goes_on_and_is_reported_by_domain() {
+async fn allowed_sign_up_is_published_by_domain() {
     let rig = rig().await;
     let response = rig.response("pre-sign-up", &[], event("pre-sign-up/sign-up")).await;
     assert_eq!(
@@ -18,17 +18,17 @@ async fn an_allowed_sign_up_goes_on_and_is_reported_by_domain() {
     assert_eq!(sent[0]["subject"], "domain:example.com");
     assert_eq!(sent[0]["source"], "/cognito/eu-central-1_EXAMPLE01");
     assert_eq!(sent[0]["data"], json!({"outcome": "allowed", "reason": "any_domain", "channel": "self"}));
-    assert_eq!(rig.account.faults.calls()[0], "SendMessage", "one call");
+    assert_eq!(rig.account.calls.operations()[0], "SendMessage", "one call");
 }
 
 #[tokio::test]
-async fn a_denied_sign_up_tells_the_reason_to_the_queue_and_not_to_the_user() {
+async fn reason_of_a_denied_sign_up_is_published_but_hidden_from_the_user() {
     let rig = rig().await;
     let variables = [("ALLOWED_EMAIL_DOMAINS", "example.com")];
     let error = rig.invoke("pre-sign-up", &variables, event("pre-sign-up/denied-domain")).await.unwrap_err();
-    assert_eq!(error.message, "Sign-up is not possible with this e-mail address");
+    assert_eq!(error.message, "Sign-up is not possible with this email address");
     let sent = rig.sent().await;
-    assert_eq!(sent[0]["subject"], "domain:other", "whoever signs up cannot fill the table");
+    assert_eq!(sent[0]["subject"], "domain:other", "users cannot fill the table with domains");
     assert_eq!(
         sent[0]["data"],
         json!({"outcome": "denied", "reason": "domain_not_allowed", "channel": "self"})
@@ -38,7 +38,7 @@ async fn a_denied_sign_up_tells_the_reason_to_the_queue_and_not_to_the_user() {
 }
 
 #[tokio::test]
-async fn a_trusted_domain_skips_verification_only_where_the_operator_says_so() {
+async fn trusted_domain_skips_verification_only_if_the_operator_enables_it() {
     let rig = rig().await;
     let trusted = ("TRUSTED_EMAIL_DOMAINS", "example.com");
     let response = rig.response("pre-sign-up", &[trusted], event("pre-sign-up/sign-up")).await;
@@ -49,7 +49,7 @@ async fn a_trusted_domain_skips_verification_only_where_the_operator_says_so() {
 }
 
 #[tokio::test]
-async fn an_administrator_may_create_anyone_and_a_provider_s_user_is_checked() {
+async fn policy_applies_to_provider_users_but_not_to_users_that_an_administrator_creates() {
     let rig = rig().await;
     let variables = [("ALLOWED_EMAIL_DOMAINS", "allowed.test")];
     assert!(rig.invoke("pre-sign-up", &variables, event("pre-sign-up/admin-create-user")).await.is_ok());
@@ -57,7 +57,7 @@ async fn an_administrator_may_create_anyone_and_a_provider_s_user_is_checked() {
 }
 
 #[tokio::test]
-async fn a_sign_up_without_an_e_mail_address_is_the_operator_s_choice() {
+async fn sign_up_without_an_email_address_needs_the_operators_permission() {
     let rig = rig().await;
     let without = || {
         event_with("pre-sign-up/sign-up", |event| {

@@ -11,12 +11,12 @@ const RULES: Variables<'static> = &[(
         {"attribute": "custom:department", "equals": "Sales", "group": "Commerce"}]"#,
 )];
 
-async fn types(rig: &Rig) -> Vec<String> {
+async fn published_types(rig: &Rig) -> Vec<String> {
     rig.sent().await.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
-async fn each_source_is_reported_as_what_it_is() {
+async fn each_trigger_source_publishes_its_event_and_flow() {
     for (fixture, event_type, flow) in [
         ("hosted-auth", "user.signed_in", "hosted"),
         ("authentication", "user.signed_in", "password"),
@@ -37,18 +37,18 @@ async fn each_source_is_reported_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn client_credentials_are_left_alone() {
+async fn client_credentials_pass_through_unchanged() {
     let rig = rig().await;
     let variables = [RULES[0], ("TOKEN_CLAIMS", r#"{"access": {"tenant": "x"}}"#)];
     let answer = rig
         .invoke("pre-token-generation", &variables, event("pre-token-generation/client-credentials"))
         .await;
     assert_eq!(answer.unwrap(), tests::fixtures::json("pre-token-generation/client-credentials"));
-    assert_eq!(rig.account.faults.calls(), [] as [&str; 0]);
+    assert_eq!(rig.account.calls.operations(), [] as [&str; 0]);
 }
 
 #[tokio::test]
-async fn nothing_is_overridden_where_nothing_changes() {
+async fn response_stays_unchanged_if_no_group_changes() {
     let rig = rig().await;
     for fixture in
         ["authentication", "authentication-v1", "authentication-v3", "refresh-tokens", "authenticate-device"]
@@ -60,7 +60,7 @@ async fn nothing_is_overridden_where_nothing_changes() {
 }
 
 #[tokio::test]
-async fn a_group_that_a_rule_gives_is_added_to_those_that_cognito_sent() {
+async fn group_of_a_matching_rule_is_added_to_those_from_cognito() {
     let rig = rig().await;
     let response =
         rig.response("pre-token-generation", RULES, event("pre-token-generation/authentication")).await;
@@ -78,7 +78,7 @@ async fn a_group_that_a_rule_gives_is_added_to_those_that_cognito_sent() {
 }
 
 #[tokio::test]
-async fn the_first_version_has_the_groups_in_its_own_place() {
+async fn event_version_1_has_groups_in_claims_override_details() {
     let rig = rig().await;
     let first = event_with("pre-token-generation/authentication-v1", |event| {
         event["request"]["userAttributes"]["custom:department"] = "Sales".into();
@@ -89,7 +89,7 @@ async fn the_first_version_has_the_groups_in_its_own_place() {
 }
 
 #[tokio::test]
-async fn claims_are_added_to_the_later_versions() {
+async fn claims_are_added_to_event_version_3() {
     let rig = rig().await;
     let variables = [(
         "TOKEN_CLAIMS",
@@ -111,18 +111,18 @@ async fn claims_are_added_to_the_later_versions() {
 }
 
 #[tokio::test]
-async fn a_user_without_a_profile_is_confirmed_anew() {
+async fn confirmation_is_published_again_for_a_user_without_a_profile() {
     let rig = rig().await;
     rig.response("pre-token-generation", &[], event("pre-token-generation/authentication")).await;
-    assert_eq!(rig.account.faults.calls(), ["GetItem", "SendMessageBatch"]);
-    let mut sent = types(&rig).await;
+    assert_eq!(rig.account.calls.operations(), ["GetItem", "SendMessageBatch"]);
+    let mut sent = published_types(&rig).await;
     sent.sort();
     assert_eq!(sent, ["user.confirmed", "user.signed_in"]);
 
     rig.response("post-confirmation", &[], event("post-confirmation/confirm-sign-up")).await;
     rig.sent().await;
-    rig.account.faults.forget_calls();
+    rig.account.calls.clear_operations();
     rig.response("pre-token-generation", &[], event("pre-token-generation/authentication")).await;
-    assert_eq!(rig.account.faults.calls(), ["GetItem", "SendMessage"]);
-    assert_eq!(types(&rig).await, ["user.signed_in"]);
+    assert_eq!(rig.account.calls.operations(), ["GetItem", "SendMessage"]);
+    assert_eq!(published_types(&rig).await, ["user.signed_in"]);
 }

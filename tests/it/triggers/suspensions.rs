@@ -1,4 +1,4 @@
-//! The suspension, on every way to a token: a table of who gets in.
+//! Suspensions on every way to a token.
 
 use sandbox::aws::Fault;
 use serde_json::{Value, json};
@@ -9,9 +9,9 @@ use triggers::sign_in::DENIED;
 
 use crate::support::{ANA, Rig, batch, rig};
 
-/// Every way that Cognito asks about a user. It does not ask pre-authentication on a refresh, nor on a first sign-in
-/// through an identity provider.
-const WAYS: [(&str, &str); 6] = [
+/// Every invocation with which Cognito asks about a user. It does not invoke pre-authentication on
+/// a refresh, or on a first sign-in through an identity provider.
+const INVOCATIONS: [(&str, &str); 6] = [
     ("pre-authentication", "authentication"),
     ("pre-token-generation", "authentication"),
     ("pre-token-generation", "hosted-auth"),
@@ -20,36 +20,39 @@ const WAYS: [(&str, &str); 6] = [
     ("pre-token-generation", "refresh-tokens"),
 ];
 
-/// How a user stands.
+/// What the table holds about a user.
 #[derive(Clone, Copy, Debug)]
-enum Standing {
-    NotBanned,
-    BannedForGood,
-    BannedFor { seconds: i64 },
-    BanExpired,
-    BanLifted,
-    BanLiftedThenBannedAgain,
-    FlagAlone,
-    BanUnreadable,
+enum UserState {
+    NotSuspended,
+    SuspendedWithoutEnd,
+    SuspendedFor {
+        seconds: i64,
+    },
+    SuspensionExpired,
+    Reinstated,
+    ReinstatedThenSuspended,
+    /// Another tool set `isBanned`.
+    OnlyFlag,
+    UnreadableSuspension,
     StoreDown,
 }
 
-use Standing::*;
+use UserState::*;
 
-/// Who gets in with ON_STORE_ERROR=deny, and with allow.
-const WHO_GETS_IN: [(Standing, bool, bool); 9] = [
-    (NotBanned, true, true),
-    (BannedForGood, false, false),
-    (BannedFor { seconds: 1 }, false, false),
-    (BanExpired, true, true),
-    (BanLifted, true, true),
-    (BanLiftedThenBannedAgain, false, false),
-    (FlagAlone, false, false),
-    (BanUnreadable, false, false),
+/// Expected with ON_STORE_ERROR=deny, and with ON_STORE_ERROR=allow.
+const MAY_SIGN_IN: [(UserState, bool, bool); 9] = [
+    (NotSuspended, true, true),
+    (SuspendedWithoutEnd, false, false),
+    (SuspendedFor { seconds: 1 }, false, false),
+    (SuspensionExpired, true, true),
+    (Reinstated, true, true),
+    (ReinstatedThenSuspended, false, false),
+    (OnlyFlag, false, false),
+    (UnreadableSuspension, false, false),
     (StoreDown, false, true),
 ];
 
-async fn stand(rig: &Rig, standing: Standing) {
+async fn set_up(rig: &Rig, state: UserState) {
     let now = rig.account.time.now();
     let write = async |ago: i64, until: Option<i64>| {
         let at = minus_seconds(now, ago);
@@ -57,46 +60,46 @@ async fn stand(rig: &Rig, standing: Standing) {
         let suspension = Suspension { reason: "spam".into(), until, by: "support".into(), at };
         assert!(rig.store().write_suspension(ANA, &suspension).await.unwrap());
     };
-    match standing {
-        NotBanned => {}
-        BannedForGood => write(10, None).await,
-        BannedFor { seconds } => write(10, Some(seconds)).await,
-        BanExpired => write(10, Some(0)).await,
-        BanLifted => {
+    match state {
+        NotSuspended => {}
+        SuspendedWithoutEnd => write(10, None).await,
+        SuspendedFor { seconds } => write(10, Some(seconds)).await,
+        SuspensionExpired => write(10, Some(0)).await,
+        Reinstated => {
             write(10, None).await;
             write(5, Some(-5)).await;
         }
-        BanLiftedThenBannedAgain => {
+        ReinstatedThenSuspended => {
             write(10, None).await;
             write(5, Some(-5)).await;
             write(2, None).await;
         }
-        FlagAlone => rig.put_profile(ANA, "isBanned", true.into()).await,
-        BanUnreadable => rig.put_profile(ANA, "suspension", "for ever".into()).await,
+        OnlyFlag => rig.put_profile(ANA, "isBanned", true.into()).await,
+        UnreadableSuspension => rig.put_profile(ANA, "suspension", "for ever".into()).await,
         StoreDown => rig.account.faults.inject("GetItem", Fault::Error("InternalServerError"), 100),
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_suspension_holds_on_every_way_and_a_store_that_is_down_does_what_the_operator_says() {
-    for (standing, in_with_deny, in_with_allow) in WHO_GETS_IN {
-        for (function, fixture) in WAYS {
-            for (setting, gets_in) in [("deny", in_with_deny), ("allow", in_with_allow)] {
-                let case = format!("{standing:?} on {function} {fixture}, {setting}");
+async fn suspension_denies_every_way_to_a_token_and_on_store_error_decides_if_the_store_is_down() {
+    for (state, with_deny, with_allow) in MAY_SIGN_IN {
+        for (function, fixture) in INVOCATIONS {
+            for (setting, may_sign_in) in [("deny", with_deny), ("allow", with_allow)] {
+                let case = format!("{state:?} on {function} {fixture}, {setting}");
                 let rig = rig().await;
-                stand(&rig, standing).await;
+                set_up(&rig, state).await;
                 let of_ana = event_with(&format!("{function}/{fixture}"), |event| {
                     event["request"]["userAttributes"]["sub"] = ANA.into();
                 });
                 let answer = rig.invoke(function, &[("ON_STORE_ERROR", setting)], of_ana).await;
                 match answer {
-                    Ok(_) => assert!(gets_in, "{case}"),
-                    Err(error) => assert_eq!((gets_in, error), (false, DENIED), "{case}"),
+                    Ok(_) => assert!(may_sign_in, "{case}"),
+                    Err(error) => assert_eq!((may_sign_in, error), (false, DENIED), "{case}"),
                 }
-                // Whoever looks at the queue sees the refusal, and no administrator's reason.
+                // The events contain the denial, but not the administrator's reason.
                 let sent = rig.sent().await;
-                let refused = sent.iter().any(|event| event["data"]["outcome"] == "denied");
-                assert_eq!(refused, !gets_in, "{case}");
+                let denied = sent.iter().any(|event| event["data"]["outcome"] == "denied");
+                assert_eq!(denied, !may_sign_in, "{case}");
                 assert!(sent.iter().all(|event| !event.to_string().contains("spam")), "{case}");
             }
         }
@@ -104,7 +107,7 @@ async fn a_suspension_holds_on_every_way_and_a_store_that_is_down_does_what_the_
 }
 
 #[tokio::test]
-async fn a_forged_event_neither_bans_nor_frees() {
+async fn forged_event_neither_suspends_nor_reinstates() {
     let rig = rig().await;
     let user_stats = rig.user_stats(&[]);
     let sign_in = || rig.invoke("pre-authentication", &[], event("pre-authentication/authentication"));
@@ -113,7 +116,7 @@ async fn a_forged_event_neither_bans_nor_frees() {
     user_stats.handle_twice(&forged("user.suspended", json!({"reason": "forged"}))).await;
     assert!(sign_in().await.is_ok());
 
-    stand(&rig, BannedForGood).await;
+    set_up(&rig, SuspendedWithoutEnd).await;
     user_stats.handle_twice(&forged("user.reinstated", json!({"until": "2026-03-02T08:00:00Z"}))).await;
     user_stats.handle_twice(&forged("user.deleted", json!({}))).await;
     user_stats.handle_twice(&forged("user.confirmed", json!({"username": ANA, "isBanned": false}))).await;
