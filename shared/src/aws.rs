@@ -1,4 +1,5 @@
-//! The SDK's configuration: one HTTP client for all services, explicit time-outs, retries that fit them.
+//! Configuration of the AWS SDK: one HTTP client for all services, explicit timeouts, and retries
+//! that fit them.
 
 pub mod trust;
 
@@ -16,16 +17,15 @@ use aws_types::origin::Origin;
 use crate::config::{ConfigError, Environment};
 use crate::telemetry::chain;
 
-/// Why a call failed, for the log. Of what a service says, the code alone: its sentences may quote what it was asked.
+/// Why a call failed, for the log. If the service answered, this is only its error code, because
+/// its error messages may quote the request.
 pub fn cause<E, R>(error: &SdkError<E, R>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug + 'static,
 {
     match error {
-        SdkError::ServiceError(service) => {
-            service.err().code().unwrap_or("an error without a code").to_owned()
-        }
+        SdkError::ServiceError(service) => service.err().code().unwrap_or("error without a code").to_owned(),
         error => chain(error),
     }
 }
@@ -40,9 +40,11 @@ pub fn for_worker(environment: &Environment) -> Result<SdkConfig, ConfigError> {
     in_lambda(environment).map(worker_settings)
 }
 
-/// What Lambda says in the environment, with the variables that the SDK has for FIPS, for IPv6, and for another address of all services.
-/// `aws-config` would read them first, too, but brings every other way to find out, down to a client of STS: a sixth of the
-/// code in a function (docs/performance.md).
+/// Reads the variables that Lambda sets, and the SDK's variables for FIPS, IPv6 and a custom
+/// endpoint.
+///
+/// `aws-config` reads the same variables, but also brings every other source of configuration,
+/// including a client of STS: one sixth of a function's code (docs/performance.md).
 fn in_lambda(environment: &Environment) -> Result<SdkConfig, ConfigError> {
     let credentials = Credentials::new(
         environment.required("AWS_ACCESS_KEY_ID")?,
@@ -51,7 +53,7 @@ fn in_lambda(environment: &Environment) -> Result<SdkConfig, ConfigError> {
         None,
         "environment",
     );
-    // In any case, as for the SDK.
+    // The SDK ignores the case of these values as well.
     let is_true =
         |name: &str| environment.optional(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let mut config = SdkConfig::builder()
@@ -65,13 +67,13 @@ fn in_lambda(environment: &Environment) -> Result<SdkConfig, ConfigError> {
     Ok(config.build())
 }
 
-/// The SDK's defaults, pinned: an update of the SDK changes no time-out or retry by itself.
+/// Pins the defaults of the SDK, so that an update of the SDK does not change timeouts or retries.
 pub fn behavior_version() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// Settings for a trigger, which Cognito gives five seconds, cold start included. Two calls after each other
-/// (a read, then a message) end within 2.3 s even where AWS hangs.
+/// Timeouts and retries for a trigger. Cognito waits five seconds for it, cold start included. Two
+/// consecutive calls, such as a read and a message, end within 2.3 s even if AWS hangs.
 pub fn trigger_settings(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_millis(500))
@@ -84,15 +86,17 @@ pub fn trigger_settings(config: SdkConfig) -> SdkConfig {
     with_limits(config, timeouts.build(), retries)
 }
 
-/// A worker's call to AWS has ended after this time.
+/// Upper bound for one call of a worker to AWS.
 pub const WORKER_CALL_SECONDS: i64 = 5;
-/// What a worker's call asked for has happened after this time, or never will: AWS may still be at work when a call has
-/// been given up, for two seconds. Less than what passes between a commit and its invalidation, or each duplicate would
-/// cost one more.
+/// Time after which a call of a worker has taken effect or never will. AWS may process a request
+/// for up to two seconds after the worker gave up the call.
+///
+/// It must be shorter than the time between a commit and its invalidation. Otherwise each duplicate
+/// would cost one more invalidation.
 pub const WORKER_CALL_SETTLED_SECONDS: i64 = WORKER_CALL_SECONDS + 2;
 
-/// Settings for a worker: patient enough for a transaction of 100 items, short enough to leave time for the
-/// rest of the batch.
+/// Timeouts and retries for a worker: long enough for a transaction of 100 items, short enough to
+/// leave time for the rest of the batch.
 pub fn worker_settings(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
@@ -106,11 +110,12 @@ pub fn worker_settings(config: SdkConfig) -> SdkConfig {
 }
 
 fn with_limits(config: SdkConfig, timeouts: TimeoutConfig, retries: RetryConfig) -> SdkConfig {
-    // A stream may stall for five seconds before it is said to: an attempt has ended by then, but CloudFront's, which has fifteen.
+    // Stalled stream protection acts after five seconds. All attempts have a shorter timeout,
+    // except those of CloudFront (fifteen seconds).
     let streams = StalledStreamProtectionConfig::disabled();
     let mut config = config.into_builder().timeout_config(timeouts).retry_config(retries);
     config.set_stalled_stream_protection(Some(streams));
-    // Otherwise a client may take the number of attempts for a default of its own.
+    // Without an origin, a client may replace the retry configuration with its own default.
     config.insert_origin("retry_config", Origin::shared_config());
     config.build()
 }
@@ -130,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_says_where_aws_is() {
+    fn environment_sets_region_endpoint_fips_and_dual_stack() {
         let config = for_trigger(&environment(&LAMBDA)).unwrap();
         assert_eq!(config.region().map(AsRef::as_ref), Some("eu-central-1"));
         assert_eq!(
@@ -151,11 +156,11 @@ mod tests {
     }
 
     #[test]
-    fn what_lambda_did_not_say_is_named() {
+    fn error_names_the_missing_variable() {
         for (name, _) in LAMBDA {
             let others: Vec<_> = LAMBDA.into_iter().filter(|(other, _)| *other != name).collect();
             let error = for_trigger(&environment(&others)).unwrap_err();
-            assert_eq!(error.to_string(), format!("{name}: is required and not set"));
+            assert_eq!(error.to_string(), format!("{name}: is required but not set"));
         }
     }
 }

@@ -15,8 +15,8 @@ pub fn backoff(first: Duration, longest: Duration, attempt: u32, random: f64) ->
 
 /// Counts the attempts of an optimistic write, and waits between them.
 ///
-/// The caller reads an item and writes it back on the condition that nobody changed it in between.
-/// After a conflict it calls [`wait`](Self::wait) and starts again with the read.
+/// The caller reads an item and writes it back on the condition that it did not change in between.
+/// After a conflict, the caller calls [`wait`](Self::wait) and starts again with the read.
 #[derive(Debug, Default)]
 pub struct ConflictRetry {
     conflicts: u32,

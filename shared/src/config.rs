@@ -1,6 +1,8 @@
-//! The only reader of environment variables. Every error names the variable and says what to do.
+//! Environment variables. No other file reads them. Every error names the variable and what is
+//! expected.
 //!
-//! Each trigger and worker has a typed `Config` of its own, filled through an [`Environment`] once, at start.
+//! Each trigger and worker fills its own typed configuration from an [`Environment`] once, at
+//! startup.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -12,34 +14,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
-/// A variable that is missing, or has a value that cannot be used. Ends the start of a function.
+/// A variable that is missing or has an invalid value. It stops the startup of a function.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {reason}")]
 pub struct ConfigError {
     /// The environment variable.
     pub name: String,
-    /// What is wrong with it, and what is expected. Holds no part of a secret: of the keys to AWS it says that they are missing.
+    /// What is wrong, and what is expected. Quotes no secret: for the AWS credentials it only says
+    /// that they are missing.
     pub reason: String,
 }
 
 impl ConfigError {
-    /// An error about the variable `name`.
     pub fn new(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { name: name.into(), reason: reason.into() }
     }
 }
 
-/// Environment variables, from the process or from a test. An empty value counts as not set, because
+/// Environment variables of the process or of a test. An empty value counts as not set, because
 /// CloudFormation cannot leave a variable out.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     variables: HashMap<String, String>,
-    /// The names asked for so far, by this one and its clones.
-    asked: Arc<Mutex<BTreeSet<String>>>,
+    /// Shared with clones.
+    names_read: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Environment {
-    /// The variables of this process. What is not UTF-8 is left out.
+    /// The variables of this process. Names and values that are not UTF-8 are left out.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_process() -> Self {
         let text =
@@ -47,25 +49,25 @@ impl Environment {
         std::env::vars_os().filter_map(text).collect()
     }
 
-    /// The names that were asked for so far: what a function reads, to hold the template and the documents against.
-    pub fn asked(&self) -> BTreeSet<String> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The names of the variables that were read so far, whether they are set or not. Tests compare
+    /// them with the template and the documentation.
+    pub fn names_read(&self) -> BTreeSet<String> {
+        self.names_read.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The value of `name`, where it is set.
+    /// The value of `name`, or `None` if it is not set.
     pub fn optional(&self, name: &str) -> Option<&str> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        self.names_read.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         self.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// The value of `name`.
     pub fn required(&self, name: &str) -> Result<String, ConfigError> {
         self.optional(name)
             .map(str::to_owned)
-            .ok_or_else(|| ConfigError::new(name, "is required and not set"))
+            .ok_or_else(|| ConfigError::new(name, "is required but not set"))
     }
 
-    /// A comma-separated list; empty where `name` is not set.
+    /// A comma-separated list. Empty if `name` is not set.
     pub fn list(&self, name: &str) -> Vec<String> {
         let items = self.optional(name).unwrap_or_default().split(',').map(str::trim);
         items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
@@ -85,19 +87,19 @@ impl Environment {
         })
     }
 
-    /// One of a few words.
-    pub fn choice<T: Copy>(&self, name: &str, default: T, words: &[(&str, T)]) -> Result<T, ConfigError> {
+    /// One of the values in `choices`.
+    pub fn choice<T: Copy>(&self, name: &str, default: T, choices: &[(&str, T)]) -> Result<T, ConfigError> {
         let Some(value) = self.optional(name) else { return Ok(default) };
-        words.iter().find(|(word, _)| *word == value).map(|(_, meaning)| *meaning).ok_or_else(|| {
-            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            ConfigError::new(name, format!("\"{value}\" is not one of: {}", words.join(", ")))
+        choices.iter().find(|(text, _)| *text == value).map(|(_, choice)| *choice).ok_or_else(|| {
+            let texts: Vec<&str> = choices.iter().map(|(text, _)| *text).collect();
+            ConfigError::new(name, format!("\"{value}\" is not one of: {}", texts.join(", ")))
         })
     }
 
-    /// A JSON value, such as `example`; the type's default where `name` is not set.
+    /// A JSON value, or the default of its type if `name` is not set. Errors show `example`.
     pub fn json<T: DeserializeOwned + Default>(&self, name: &str, example: &str) -> Result<T, ConfigError> {
         let Some(value) = self.optional(name) else { return Ok(T::default()) };
-        let wrong = |place: &str, reason: &serde_json::Error| {
+        let invalid = |place: &str, reason: &serde_json::Error| {
             ConfigError::new(name, format!("{place}{reason}; expected JSON such as {example}"))
         };
         let mut deserializer = serde_json::Deserializer::from_str(value);
@@ -106,14 +108,14 @@ impl Environment {
                 "." => String::new(),
                 path => format!("at {path}: "),
             };
-            wrong(&place, error.inner())
+            invalid(&place, error.inner())
         })?;
-        deserializer.end().map_err(|error| wrong("", &error))?;
+        deserializer.end().map_err(|error| invalid("", &error))?;
         Ok(parsed)
     }
 }
 
-/// A JSON object. serde would take a list for a struct as well, field by field.
+/// Accepts only a JSON object. For a struct, serde would also accept a list of its fields.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object<T>(pub T);
 
@@ -140,7 +142,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Self { variables, asked: Arc::default() }
+        Self { variables, names_read: Arc::default() }
     }
 }
 
@@ -153,22 +155,22 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_counts_as_not_set() {
+    fn empty_value_counts_as_not_set() {
         assert_eq!(environment(" ").optional("NAME"), None);
         assert_eq!(environment("").flag("NAME", true), Ok(true));
         assert_eq!(
             environment("").required("NAME").unwrap_err().to_string(),
-            "NAME: is required and not set"
+            "NAME: is required but not set"
         );
     }
 
     #[test]
-    fn a_list_forgives_spaces_and_a_last_comma() {
+    fn list_ignores_spaces_and_empty_items() {
         assert_eq!(environment("a, b ,,c,").list("NAME"), ["a", "b", "c"]);
     }
 
     #[test]
-    fn a_wrong_value_names_the_variable_and_what_is_expected() {
+    fn error_names_the_variable_and_what_is_expected() {
         let error = environment("yes").flag("NAME", false).unwrap_err();
         assert_eq!(error.to_string(), "NAME: \"yes\" is not one of: true, false");
         let error = environment("7").number("NAME", 1, 1..=5).unwrap_err();

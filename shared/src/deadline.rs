@@ -1,12 +1,14 @@
-//! How long an invocation may still take.
+//! The deadline of an invocation.
 
 use std::time::Duration;
 
 use crate::time::Clock;
 use jiff::Timestamp;
 
-/// When Lambda ends an invocation. What it interrupts comes again, and costs a receive of every message in the batch;
-/// so workers stop by themselves before.
+/// The time at which Lambda stops an invocation.
+///
+/// Workers stop before it. If Lambda interrupted them, SQS would redeliver the whole batch, and the
+/// receive count of every message would grow.
 #[derive(Clone, Debug)]
 pub struct Deadline {
     at: Timestamp,
@@ -14,12 +16,11 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The deadline at the time `at`.
     pub fn new(at: Timestamp, clock: Clock) -> Self {
         Self { at, clock }
     }
 
-    /// Whether something may be begun that takes up to `seconds`.
+    /// Whether at least `seconds` are left, so that work that takes that long may start.
     pub fn leaves(&self, seconds: i64) -> bool {
         !self.until(seconds).is_zero()
     }
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_takes_longer_than_is_left_is_not_begun() {
+    fn work_starts_only_if_enough_time_is_left() {
         let now = Timestamp::UNIX_EPOCH;
         let deadline = Deadline::new(crate::time::plus_seconds(now, 20), Clock::from_fn(move || now));
         assert!(deadline.leaves(19));
@@ -46,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn there_may_be_no_deadline() {
+    fn latest_timestamp_means_no_deadline() {
         let clock = Clock::from_fn(|| Timestamp::MIN);
         assert!(Deadline::new(Timestamp::MAX, clock).leaves(1_000_000));
     }

@@ -1,4 +1,4 @@
-//! The domain of an e-mail address, and patterns to hold it against.
+//! The domain of an email address, and patterns that match domains.
 
 use std::fmt;
 
@@ -9,44 +9,46 @@ const MAX_LOCAL_PART: usize = 64;
 /// RFC 5321: an address has at most 254 characters.
 const MAX_ADDRESS: usize = 254;
 
-/// A domain name of at least two labels: A-labels in lower case, no final dot. Two spellings of one domain
-/// are equal.
+/// A domain name of at least two labels, as A-labels in lower case without a final dot. All
+/// spellings of a domain are equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Domain(String);
 
-/// What is no plain address or domain.
+/// The text is not an email address or domain that every program reads in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Invalid;
+pub struct InvalidDomain;
 
 impl Domain {
-    /// The domain of a plain address. Everything that two programs could read differently is refused: quoted
-    /// local parts, comments, white space, control characters, a second `@`, routes, IP literals, encoded
-    /// words, empty labels.
-    pub fn of_address(address: &str) -> Result<Self, Invalid> {
-        let (local_part, domain) = address.rsplit_once('@').ok_or(Invalid)?;
+    /// The domain of an email address.
+    ///
+    /// Rejects everything that two programs could read differently: quoted local parts, comments,
+    /// white space, control characters, a second `@`, routes, IP literals, encoded words and empty
+    /// labels.
+    pub fn of_address(address: &str) -> Result<Self, InvalidDomain> {
+        let (local_part, domain) = address.rsplit_once('@').ok_or(InvalidDomain)?;
         if address.len() > MAX_ADDRESS || !is_plain_local_part(local_part) {
-            return Err(Invalid);
+            return Err(InvalidDomain);
         }
         Self::parse(domain)
     }
 
-    /// A domain as an address has it, or a configuration.
-    pub fn parse(domain: &str) -> Result<Self, Invalid> {
+    /// Reads a domain from an address or from the configuration.
+    pub fn parse(domain: &str) -> Result<Self, InvalidDomain> {
         if domain.chars().any(is_invisible) {
-            return Err(Invalid);
+            return Err(InvalidDomain);
         }
         let domain = domain.strip_suffix('.').unwrap_or(domain);
         let ascii = Uts46::new()
             .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, DnsLength::Verify)
-            .map_err(|_| Invalid)?;
-        let top_level = ascii.rsplit_once('.').ok_or(Invalid)?.1;
+            .map_err(|_| InvalidDomain)?;
+        let top_level = ascii.rsplit_once('.').ok_or(InvalidDomain)?.1;
         if is_number(top_level) {
-            return Err(Invalid);
+            return Err(InvalidDomain);
         }
         Ok(Self(ascii.into_owned()))
     }
 
-    /// The name, in A-labels.
+    /// The domain as A-labels.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -58,23 +60,23 @@ impl fmt::Display for Domain {
     }
 }
 
-/// Whether a last label makes an IPv4 address of the whole, as the URL standard reads them: no top-level domain
-/// is a number.
+/// Whether the last label is a number. The URL standard reads such a host as an IPv4 address, and
+/// there is no such top-level domain.
 fn is_number(label: &str) -> bool {
     let hex = label.strip_prefix("0x");
     label.bytes().all(|byte| byte.is_ascii_digit())
         || hex.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Whether IDNA leaves this character out, such as a soft hyphen or a zero-width space, or a joiner, which is
-/// there and not seen. Another program may not leave it out.
+/// Whether a reader cannot see this character: IDNA removes it, such as a soft hyphen or a
+/// zero-width space, or it is a joiner. Another program may keep it.
 fn is_invisible(c: char) -> bool {
     let is_joiner = matches!(c, '\u{200c}' | '\u{200d}');
     is_joiner || (!c.is_ascii() && idna::domain_to_ascii(&format!("a{c}a")).is_ok_and(|ascii| ascii == "aa"))
 }
 
-/// RFC 5322's dot-atom in ASCII, less what relays have read as a route (`%`, `!`) and what starts an encoded
-/// word (`=?`).
+/// A dot-atom of RFC 5322 in ASCII, except `%` and `!`, which relays have read as a route, and
+/// `=?`, which starts an encoded word.
 fn is_plain_local_part(local_part: &str) -> bool {
     let is_atom_char = |byte: u8| byte.is_ascii_alphanumeric() || b"#$&'*+-/=?^_`{|}~".contains(&byte);
     local_part.len() <= MAX_LOCAL_PART
@@ -82,7 +84,7 @@ fn is_plain_local_part(local_part: &str) -> bool {
         && local_part.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atom_char))
 }
 
-/// A domain, or with a leading `*.` all domains below it.
+/// A domain, or all domains below it if the pattern starts with `*.`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     base: Domain,
@@ -90,8 +92,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// A pattern of a configuration.
-    pub fn parse(pattern: &str) -> Result<Self, Invalid> {
+    pub fn parse(pattern: &str) -> Result<Self, InvalidDomain> {
         let (base, subdomains) = match pattern.strip_prefix("*.") {
             Some(base) => (base, true),
             None => (pattern, false),
@@ -99,7 +100,7 @@ impl Pattern {
         Ok(Self { base: Domain::parse(base)?, subdomains })
     }
 
-    /// Whether `domain` is meant. Whole labels: `evilexample.com` lies not below `example.com`.
+    /// Compares whole labels: `*.example.com` does not match `evilexample.com`.
     pub fn matches(&self, domain: &Domain) -> bool {
         if !self.subdomains {
             return *domain == self.base;
@@ -108,12 +109,12 @@ impl Pattern {
         rest.is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
     }
 
-    /// Whether the pattern is this very domain, not all domains below one.
+    /// Whether the pattern names exactly this domain, not the domains below one.
     pub fn names(&self, domain: &Domain) -> bool {
         !self.subdomains && self.base == *domain
     }
 
-    /// The domain that the pattern names.
+    /// The pattern without `*.`.
     pub fn base(&self) -> &Domain {
         &self.base
     }
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_programs_could_read_differently_is_refused() {
+    fn ambiguous_addresses_are_rejected() {
         let long_label = format!("ana@{}.com", "a".repeat(64));
         let long_local_part = format!("{}@example.com", "a".repeat(65));
         for address in [
@@ -182,12 +183,12 @@ mod tests {
             &long_label,
             &long_local_part,
         ] {
-            assert_eq!(Domain::of_address(address), Err(Invalid), "{address:?}");
+            assert_eq!(Domain::of_address(address), Err(InvalidDomain), "{address:?}");
         }
     }
 
     #[test]
-    fn a_pattern_compares_whole_labels() {
+    fn pattern_compares_whole_labels() {
         let matches = |pattern: &str, domain: &str| {
             Pattern::parse(pattern).unwrap().matches(&Domain::parse(domain).unwrap())
         };
@@ -200,7 +201,7 @@ mod tests {
         assert!(!matches("*.example.com", "example.com"));
         assert!(!matches("*.example.com", "evilexample.com"));
         for pattern in ["", "*", "*.", "com", "*.com.*", "exa mple.com", "@example.com"] {
-            assert_eq!(Pattern::parse(pattern), Err(Invalid), "{pattern:?}");
+            assert_eq!(Pattern::parse(pattern), Err(InvalidDomain), "{pattern:?}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Erasing a user: the erasure marker in STATS first, so that no later commit succeeds, then everything else.
+//! Erasing a user: the erasure marker in STATS first, so that no later commit succeeds, then
+//! everything else.
 //!
 //! If an erasure is interrupted, repeat it.
 

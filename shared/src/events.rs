@@ -1,10 +1,13 @@
-//! The messages on the queues: one CloudEvents 1.0 event in JSON (structured mode) per message body.
+//! The messages on the queues: one CloudEvents 1.0 event in JSON (structured mode) per message
+//! body.
 //!
-//! [`Event::parse`] is the only way from a message body to an [`Event`], and validates it. The worker then
-//! checks that the event is recent enough ([`Event::check_time`]) and on the right queue.
+//! [`Event::parse`] is the only way from a message body to an [`Event`], and validates it. The
+//! worker then checks that the event is recent enough ([`Event::check_time`]) and on the right
+//! queue.
 //!
-//! To add an event type, add a variant to [`Data`], its name to [`Data::parse`] and [`Data::event_type`], and
-//! its effect to `shared/src/statistics.rs`. Then run `cargo xtask schema` (see CONTRIBUTING.md).
+//! To add an event type, add a variant to [`Data`], its name to [`Data::parse`] and
+//! [`Data::event_type`], and its effect to `shared/src/statistics.rs`. Then run
+//! `cargo xtask schema` (see CONTRIBUTING.md).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -59,7 +62,8 @@ impl Event {
         Self { id: id.into(), ..self }
     }
 
-    /// The sort key under which the table stores the event. Two events with the same key are the same event.
+    /// The sort key under which the table stores the event. Two events with the same key are the
+    /// same event.
     pub fn key(&self) -> String {
         event_key(&self.source, &self.id)
     }
@@ -140,11 +144,13 @@ impl Event {
         };
         // serde_json cannot fail: the body has only strings, numbers and maps with string keys.
         let json = serde_json::to_string(&body).unwrap_or_default();
-        // SQS accepts every character except these two. In JSON, they can occur only inside strings.
+        // SQS accepts every character except these two. In JSON, they can occur only inside
+        // strings.
         json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
     }
 
-    /// Checks that the time of the event is at most 30 days before `now`, and at most 15 minutes after it.
+    /// Checks that the time of the event is at most 30 days before `now`, and at most 15 minutes
+    /// after it.
     pub fn check_time(&self, now: Timestamp) -> Result<(), InvalidEvent> {
         if self.time < time::minus_seconds(now, MAX_AGE_SECONDS) {
             return Err(InvalidEvent::TooOld);
@@ -163,8 +169,8 @@ pub fn unique_id(time: Timestamp) -> String {
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds)).to_string()
 }
 
-/// The id of a user's `user.confirmed`: a UUIDv5 of user pool and user. It stays the same if Cognito invokes a
-/// trigger more than once.
+/// The id of a user's `user.confirmed`: a UUIDv5 of user pool and user. It stays the same if
+/// Cognito invokes a trigger more than once.
 pub fn confirmation_id(pool_id: &str, sub: &str) -> String {
     let name = format!("{pool_id}/{sub}/user.confirmed");
     Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()

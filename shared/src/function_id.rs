@@ -117,8 +117,8 @@ impl FunctionId {
                     "MAX_CACHE_LIFETIME_SECONDS",
                     "MONTHLY_ITEM_BUDGET",
                     "ON_BUDGET_EXHAUSTED",
-                    "PURGE_ALL_INTERVAL_SECONDS",
                     "PURGE_ALL_THRESHOLD",
+                    "PURGE_ALL_THRESHOLD_HALVING_SECONDS",
                 ],
             },
             Self::GroupMembership => Definition {

@@ -1,5 +1,5 @@
-//! Library of the Lambda functions, of `replay` and of `sandbox`. It does not depend on
-//! `lambda_runtime`, so every part of it runs anywhere.
+//! The code that the Lambda functions, `replay` and `sandbox` share. It does not depend on
+//! `lambda_runtime`.
 
 pub mod aws;
 pub mod backoff;

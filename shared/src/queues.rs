@@ -1,4 +1,4 @@
-//! Sending to SQS queues, and giving messages back with a delay.
+//! Sending messages to SQS queues, and changing when received messages become visible again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,52 +12,49 @@ use aws_sdk_sqs::types::{
     SendMessageBatchRequestEntry,
 };
 use futures_util::{Stream, StreamExt, stream};
-use tokio::time::timeout;
 
 use crate::aws;
 use crate::events::Event;
 use crate::telemetry::chain;
 
-/// Message attribute of a dead letter: the code of the reason.
+/// Message attribute of a dead letter: the code of the rejection.
 pub const ERROR_TYPE: &str = "error.type";
-/// Message attribute of a dead letter: one sentence about the reason. It quotes nothing of the body.
+/// Message attribute of a dead letter: a sentence about the rejection. It quotes nothing of the
+/// body.
 pub const ERROR_MESSAGE: &str = "error.message";
-/// SQS: 10 entries in a batch.
+/// SQS: a batch has at most 10 entries.
 pub const MAX_BATCH_ENTRIES: usize = 10;
-/// SQS: a batch has at most 1 MiB, and so has a message, attributes included.
+/// SQS: a batch has at most 1 MiB, attributes included. A message as well.
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// SQS: a message has at most 10 attributes.
 pub const MAX_ATTRIBUTES: usize = 10;
 /// SQS: a message group id has at most 128 characters.
 const MAX_GROUP_ID_CHARS: usize = 128;
-/// Batches under way at once.
+/// Maximum number of calls that one operation makes concurrently.
 const CALLS_IN_FLIGHT: usize = 8;
 
-/// A queue to send to.
 #[derive(Clone, Debug)]
 pub struct Queue {
     client: Client,
     url: String,
-    sends_again: bool,
+    has_retries: bool,
 }
 
-/// A message to send.
 #[derive(Clone, Debug, Default)]
 pub struct Message {
-    /// The body.
     pub body: String,
-    /// The message attributes.
     pub attributes: Vec<(String, MessageAttributeValue)>,
-    /// SQS fair queues: one flooding group does not delay the others.
+    /// For SQS fair queues: a group with many messages does not delay the other groups.
     pub group_id: Option<String>,
-    /// FIFO queues alone: a second message with it within five minutes is swallowed.
+    /// For FIFO queues only: SQS drops a second message with the same id within five minutes.
     pub deduplication_id: Option<String>,
-    /// X-Ray's trace of what caused it.
+    /// X-Ray trace of the request that caused the message.
     pub trace_header: Option<String>,
 }
 
 impl Message {
-    /// What SQS counts against [`MAX_BATCH_BYTES`]: body, and names, types and values of the attributes.
+    /// The size that SQS counts against [`MAX_BATCH_BYTES`]: the body, and the names, types and
+    /// values of the attributes.
     pub fn bytes(&self) -> usize {
         let attributes = self.attributes.iter().map(|(name, value)| {
             let string = value.string_value().map_or(0, str::len);
@@ -66,18 +63,8 @@ impl Message {
         });
         self.body.len() + attributes.sum::<usize>()
     }
-}
 
-impl From<&Event> for Message {
-    fn from(event: &Event) -> Self {
-        let group_id = Some(event.subject.to_string()).filter(|id| is_group_id(id));
-        Self { body: event.to_json(), group_id, ..Self::default() }
-    }
-}
-
-impl Message {
-    /// As an entry of a batch. Errors name what is missing.
-    fn entry(self, id: usize) -> Result<SendMessageBatchRequestEntry, BuildError> {
+    fn into_entry(self, id: usize) -> Result<SendMessageBatchRequestEntry, BuildError> {
         let trace = self.trace_header.map(|header| {
             let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header);
             value.build().map(|value| [(AwsTraceHeader, value)].into())
@@ -93,12 +80,20 @@ impl Message {
     }
 }
 
-/// SQS: a group id (and a deduplication id) is made of at most 128 ASCII letters, digits and punctuation.
+impl From<&Event> for Message {
+    fn from(event: &Event) -> Self {
+        let group_id = Some(event.subject.to_string()).filter(|id| is_group_id(id));
+        Self { body: event.to_json(), group_id, ..Self::default() }
+    }
+}
+
+/// SQS: a group id or deduplication id has 1 to 128 ASCII letters, digits and punctuation
+/// characters.
 pub fn is_group_id(text: &str) -> bool {
     (1..=MAX_GROUP_ID_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// A call to SQS that failed, or one message that SQS refused.
+/// A call to SQS that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} failed")]
 pub struct QueueError {
@@ -115,47 +110,50 @@ impl QueueError {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         move |error| {
-            let is_refused = error.raw_response().is_some_and(|answer| answer.status().is_client_error());
+            let is_refused = error.raw_response().is_some_and(|response| response.status().is_client_error());
             let is_throttled = is_refused && error.code().is_some_and(|code| code.contains("Throttl"));
             Self { operation, is_refused, is_throttled, cause: aws::cause(&error).into() }
         }
     }
 
-    /// Whether SQS took nothing of it for certain: it said so. Otherwise nobody knows. (Of a queue [`Queue::without_retries`]:
-    /// an attempt before the last one may have been served.)
+    /// Whether SQS certainly accepted nothing, because it answered with a client error. If `false`,
+    /// SQS may have accepted the messages.
+    ///
+    /// This holds only for a queue [without retries](Queue::without_retries). Otherwise an earlier
+    /// attempt may have succeeded.
     pub fn is_refused(&self) -> bool {
         self.is_refused
     }
 
-    /// Whether SQS took nothing of it, and will when asked more slowly.
+    /// Whether SQS accepted nothing because the requests came too fast.
     pub fn is_throttled(&self) -> bool {
         self.is_throttled
     }
 }
 
-/// What became of a batch, by the indexes of its messages.
+/// The result of sending a batch, by the indexes of its messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// Accepted.
     pub accepted: Vec<usize>,
-    /// Refused for certain, with SQS's word for it.
+    /// Messages that SQS certainly refused, with the error code.
     pub refused: BTreeMap<usize, String>,
 }
 
 impl Queue {
-    /// The queue at `url`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
-        Self { client, url: url.into(), sends_again: true }
+        Self { client, url: url.into(), has_retries: true }
     }
 
-    /// The same queue, where the SDK does not send again by itself: after a reply that is lost it would, and a message would
-    /// come twice without a word.
+    /// The same queue without the SDK's retries in [`try_send`](Self::try_send).
+    ///
+    /// If a reply is lost, the SDK would send the messages again, and they would be in the queue
+    /// twice without any error.
     pub fn without_retries(self) -> Self {
-        Self { sends_again: false, ..self }
+        Self { has_retries: false, ..self }
     }
 
-    /// Opens the connection, so that the first message does not pay for it. Whether the call succeeds does
-    /// not matter.
+    /// Opens the connection, so that the first message does not wait for it. The result of the call
+    /// does not matter.
     pub async fn warm_up(&self) {
         let call = self.client.get_queue_attributes().queue_url(&self.url);
         let _ = call.attribute_names(QueueAttributeName::QueueArn).send().await;
@@ -169,26 +167,26 @@ impl Queue {
         call.map(|_| ()).map_err(QueueError::new("SendMessage"))
     }
 
-    /// Sends messages in as few calls as SQS allows, and gives up after `patience`. Answers for each message, in
-    /// their order, whether SQS accepted it for certain.
-    pub async fn send_batch(&self, messages: Vec<Message>, patience: Duration) -> Vec<bool> {
+    /// Sends messages in as few calls as SQS allows, and stops after `timeout`. Returns for each
+    /// message, in order, whether SQS certainly accepted it.
+    pub async fn send_batch(&self, messages: Vec<Message>, timeout: Duration) -> Vec<bool> {
         let mut accepted = vec![false; messages.len()];
-        let calls = stream::iter(batches(messages)).map(|batch| self.send_entries(batch));
-        let sent = within(patience, calls, |indexes| {
+        let calls = stream::iter(batches(messages)).map(|batch| self.send_or_log(batch));
+        let is_complete = run_all(timeout, calls, |indexes| {
             for index in indexes {
                 if let Some(accepted) = accepted.get_mut(index) {
                     *accepted = true;
                 }
             }
         });
-        if !sent.await {
-            tracing::warn!(error_type = "deadline", "no time left to send messages");
+        if !is_complete.await {
+            tracing::warn!(error_type = "deadline", "timeout while sending messages");
         }
         accepted
     }
 
-    /// Sends one batch. Answers with the indexes of what SQS accepted.
-    async fn send_entries(&self, batch: Vec<(usize, Message)>) -> Vec<usize> {
+    /// Sends one batch, and logs failures. Returns the indexes of the messages that SQS accepted.
+    async fn send_or_log(&self, batch: Vec<(usize, Message)>) -> Vec<usize> {
         match self.try_send(batch).await {
             Ok(sent) => {
                 for code in sent.refused.values() {
@@ -204,10 +202,11 @@ impl Queue {
         }
     }
 
-    /// Sends one of [`batches`], in one call. After an error nobody knows: SQS may have accepted some of it.
+    /// Sends one of [`batches`] in one call. After an error, SQS may have accepted some of the
+    /// messages, except if [`is_refused`](QueueError::is_refused).
     pub async fn try_send(&self, batch: Vec<(usize, Message)>) -> Result<Sent, QueueError> {
         const OPERATION: &str = "SendMessageBatch";
-        let entries = batch.into_iter().map(|(index, message)| message.entry(index));
+        let entries = batch.into_iter().map(|(index, message)| message.into_entry(index));
         let entries = entries.collect::<Result<Vec<_>, _>>();
         let entries = entries.map_err(|error| QueueError {
             operation: OPERATION,
@@ -216,7 +215,7 @@ impl Queue {
             cause: error.into(),
         })?;
         let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        let output = if self.sends_again {
+        let output = if self.has_retries {
             call.send().await
         } else {
             let once = aws_sdk_sqs::Config::builder().retry_config(RetryConfig::disabled());
@@ -229,20 +228,21 @@ impl Queue {
         Ok(Sent { accepted: accepted.collect(), refused: refused.collect() })
     }
 
-    /// Sets when messages of this queue become visible again: `(receipt handle, delay)`, and gives up after
-    /// `patience`. What fails is logged and comes back after the queue's own visibility time-out. Answers for how many
-    /// messages it failed.
-    pub async fn delay(&self, receipts: Vec<(String, Duration)>, patience: Duration) -> usize {
-        let calls = receipts.chunks(MAX_BATCH_ENTRIES).map(|batch| self.delay_entries(batch));
-        let mut delayed = 0;
-        if !within(patience, stream::iter(calls), |count| delayed += count).await {
-            tracing::warn!(error_type = "deadline", "no time left to change the visibility");
+    /// Sets after which delay received messages become visible again: `(receipt handle, delay)`.
+    /// Stops after `timeout`. Returns the number of messages for which it failed. These are logged,
+    /// and become visible after the visibility timeout of the queue.
+    pub async fn change_visibility(&self, receipts: Vec<(String, Duration)>, timeout: Duration) -> usize {
+        let calls = receipts.chunks(MAX_BATCH_ENTRIES).map(|batch| self.change_or_log(batch));
+        let mut changed = 0;
+        if !run_all(timeout, stream::iter(calls), |count| changed += count).await {
+            tracing::warn!(error_type = "deadline", "timeout while changing the visibility of messages");
         }
-        receipts.len() - delayed
+        receipts.len() - changed
     }
 
-    /// Answers how many were changed.
-    async fn delay_entries(&self, batch: &[(String, Duration)]) -> usize {
+    /// Changes the visibility of one batch, and logs failures. Returns the number of changed
+    /// messages.
+    async fn change_or_log(&self, batch: &[(String, Duration)]) -> usize {
         let entries = batch.iter().enumerate().map(|(index, (receipt, delay))| {
             ChangeMessageVisibilityBatchRequestEntry::builder()
                 .id(index.to_string())
@@ -254,7 +254,7 @@ impl Queue {
         let call = self.client.change_message_visibility_batch().queue_url(&self.url);
         match call.set_entries(Some(entries)).send().await {
             Ok(output) => {
-                // Its visibility time-out is over: the message is visible already.
+                // The visibility timeout is over, so the message is visible already.
                 let (visible, failed): (Vec<_>, Vec<_>) =
                     output.failed().iter().partition(|entry| entry.code().ends_with("MessageNotInflight"));
                 for entry in failed {
@@ -272,22 +272,22 @@ impl Queue {
     }
 }
 
-/// Makes calls, some of them at once, and hands over what each answers. Answers whether all were made within
-/// `patience`; what was under way then is dropped.
-async fn within<C: Future>(
-    patience: Duration,
+/// Makes calls concurrently, and passes each result to `on_result`. Returns whether all calls
+/// completed within `timeout`. Calls that did not are dropped.
+async fn run_all<C: Future>(
+    timeout: Duration,
     calls: impl Stream<Item = C>,
-    mut answered: impl FnMut(C::Output),
+    mut on_result: impl FnMut(C::Output),
 ) -> bool {
-    let all = calls.buffer_unordered(CALLS_IN_FLIGHT).for_each(|answer| {
-        answered(answer);
+    let all = calls.buffer_unordered(CALLS_IN_FLIGHT).for_each(|result| {
+        on_result(result);
         std::future::ready(())
     });
-    timeout(patience, all).await.is_ok()
+    tokio::time::timeout(timeout, all).await.is_ok()
 }
 
-/// Splits messages into batches that SQS accepts, each message with its index. A message that is too large by
-/// itself gets a batch of its own, for SQS to refuse.
+/// Splits messages into batches that SQS accepts, each message with its index. A message above the
+/// limit gets a batch of its own, which SQS then refuses.
 pub fn batches(messages: Vec<Message>) -> Vec<Vec<(usize, Message)>> {
     let mut batches: Vec<Vec<(usize, Message)>> = Vec::new();
     let mut bytes = 0;
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_keep_to_ten_entries_and_one_mebibyte() {
+    fn batches_have_at_most_ten_entries_and_one_mebibyte() {
         let sizes = |batches: Vec<Vec<(usize, Message)>>| batches.iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(sizes(batches(messages(&[1; 21]))), [10, 10, 1]);
         assert_eq!(sizes(batches(messages(&[600_000, 400_000, 100_000]))), [2, 1]);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_id_is_what_sqs_accepts() {
+    fn group_id_is_checked_against_the_limits_of_sqs() {
         assert!(is_group_id("domain:example.com"));
         assert!(!is_group_id(""));
         assert!(!is_group_id("José"));

@@ -1,8 +1,8 @@
 //! The statistics, and the effect of each event on them. Pure: no I/O, no clock.
 //!
-//! A standard queue keeps no order. So applying events is commutative and associative: counters add, times
-//! take the minimum or the maximum, and `recent` keeps the latest ten. This file does not know whether an
-//! event was applied before: the stored event in the table says so.
+//! A standard queue keeps no order. So applying events is commutative and associative: counters
+//! add, times take the minimum or the maximum, and `recent` keeps the latest ten. This file does
+//! not know whether an event was applied before. The stored event in the table shows that.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use crate::time::millis;
 
 /// Maximum number of activities in `recent`.
 pub const MAX_RECENT: usize = 10;
-/// Maximum length of an activity's text. It keeps the statistics below 1 KB, because DynamoDB charges writes
-/// by the kilobyte.
+/// Maximum length of an activity's text. It keeps the statistics below 1 KB, because DynamoDB
+/// charges writes by the kilobyte.
 pub const MAX_DETAIL_BYTES: usize = 20;
 
 /// What a user has done. Times are milliseconds since 1970, in JSON and in the table.
@@ -54,8 +54,8 @@ pub struct UserStats {
     #[serde(skip_serializing_if = "Spent::is_empty")]
     pub spent: Spent,
     pub activities: u64,
-    /// Notifications created minus notifications read. Negative while `notification.read` has arrived
-    /// before its `notification.created`.
+    /// Notifications created minus notifications read. Negative while `notification.read` has
+    /// arrived before its `notification.created`.
     pub unread_notifications: i64,
     /// The latest activities to show, latest first. At most ten.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -205,8 +205,8 @@ impl UserStats {
     /// Keeps the latest ten activities.
     ///
     /// The confirmation can be published twice with different times. So its entry is derived from
-    /// `confirmed_at`, which does not depend on the order of events, and is shown only while there are fewer
-    /// than ten others.
+    /// `confirmed_at`, which does not depend on the order of events, and is shown only while there
+    /// are fewer than ten others.
     fn update_recent(&mut self, activity: Option<RecentActivity>) {
         self.recent.retain(|activity| activity.r#type != CONFIRMED);
         self.recent.extend(activity);

@@ -1,6 +1,7 @@
 //! Suspensions: when a user may not sign in.
 //!
-//! A suspension is stored in the user's PROFILE item. The triggers enforce it from the moment it is written.
+//! A suspension is stored in the user's PROFILE item. The triggers enforce it from the moment it is
+//! written.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::time::millis;
 pub struct Suspension {
     /// For administrators. The user never sees it.
     pub reason: String,
-    /// End of the suspension. `None`: it has no end.
+    /// End of the suspension. `None` if it has no end.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub until: Option<Timestamp>,
     /// The operator who decided.
@@ -26,7 +27,7 @@ pub struct Suspension {
 }
 
 impl Suspension {
-    /// Whether this records that an earlier suspension was ended by an operator.
+    /// Whether this records that an operator ended an earlier suspension.
     pub fn is_reinstatement(&self) -> bool {
         self.until.is_some_and(|until| until <= self.at)
     }

@@ -1,6 +1,8 @@
-//! How an operator suspends or reinstates a user: the decision is written to the table, then published.
+//! How an operator suspends or reinstates a user: the decision is written to the table, then
+//! published.
 //!
-//! The event only invalidates the user's cached pages. It does not suspend or reinstate anyone by itself.
+//! The event only invalidates the user's cached pages. It does not suspend or reinstate anyone by
+//! itself.
 
 use jiff::Timestamp;
 
@@ -59,8 +61,8 @@ pub enum SuspensionError {
     #[error("nothing was changed")]
     NotWritten(#[source] StoreError),
     #[error(
-        "the decision is in the table and in force, but the user's cached pages were not evicted. \
-         Run the command again"
+        "the decision is in force, but the user's cached pages were not invalidated. Run the command \
+         again"
     )]
     NotPublished(#[source] QueueError),
 }

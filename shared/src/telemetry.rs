@@ -1,7 +1,7 @@
-//! The log, metrics in CloudWatch's embedded metric format, and error chains.
+//! The log, and metrics in CloudWatch's embedded metric format.
 //!
-//! What must never reach the log: e-mail addresses, names, codes, tokens, client metadata, whole events.
-//! The one exception is [`log_unsent_event`].
+//! Never log email addresses, names, codes, tokens, client metadata or whole events. The only
+//! exception is [`log_unsent_event`].
 
 use std::error::Error;
 use std::io::Write;
@@ -18,7 +18,7 @@ use crate::time::Clock;
 /// The CloudWatch namespace of all metrics.
 pub const NAMESPACE: &str = "CognitoUserEvents";
 
-/// Where metrics go: one JSON line for each set of counts.
+/// Writes metrics: one JSON line for each set of counts.
 #[derive(Clone)]
 pub struct Metrics {
     function: String,
@@ -28,16 +28,16 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics of the Lambda function named `function`, written to standard output, where CloudWatch Logs turns
-    /// them into metrics.
+    /// Metrics of the Lambda function named `function`, written to standard output. CloudWatch Logs
+    /// extracts them from there.
     pub fn to_stdout(function: impl Into<String>, clock: Clock) -> Self {
         Self::new(function, clock, |line| {
-            // A metric that cannot be written must not fail what it counts.
+            // A metric that cannot be written must not fail the operation that it counts.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
         })
     }
 
-    /// Metrics of the function `function`, given to `write` line by line.
+    /// Metrics of the function `function`, passed to `write` line by line.
     pub fn new(
         function: impl Into<String>,
         clock: Clock,
@@ -52,13 +52,13 @@ impl Metrics {
         Self { stack: stack.map(str::to_owned), ..self }
     }
 
-    /// Records counts: `(name, value)`. Zeros are left out, and nothing is written where there are only zeros.
+    /// Records counts. Zeros are left out, and nothing is written if all are zero.
     pub fn count(&self, counts: &[(Metric, u64)]) {
         self.count_by(None, counts);
     }
 
-    /// Records counts under one more dimension, such as `("reason", "suspended")`. Only words from a closed list
-    /// may be dimensions: every value is a metric of its own, and is paid for.
+    /// Records counts with one more dimension, such as `("reason", "suspended")`. Its value must be
+    /// from a closed list, because CloudWatch charges for every value as a separate metric.
     pub fn count_by(&self, dimension: Option<(&str, &str)>, counts: &[(Metric, u64)]) {
         let counts: Vec<(Metric, u64)> = counts.iter().copied().filter(|(_, count)| *count > 0).collect();
         if !counts.is_empty() {
@@ -66,8 +66,8 @@ impl Metrics {
         }
     }
 
-    /// Records a measurement: an age in seconds, a size, dollars. CloudWatch keeps minimum, maximum, average and
-    /// percentiles of it.
+    /// Records a measurement, such as an age, a size or a price. CloudWatch computes minimum,
+    /// maximum, average and percentiles.
     pub fn measure(&self, metric: Metric, unit: Unit, value: f64) {
         let name = metric.name();
         let line = json!({
@@ -123,14 +123,12 @@ fn directive(dimensions: &[&[&str]], metrics: &[Value]) -> Value {
     json!({"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics})
 }
 
-/// What a measurement is in.
+/// The unit of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Seconds.
     Seconds,
-    /// How many.
     Count,
-    /// Dollars, of which CloudWatch knows nothing.
+    /// `None` in CloudWatch, which has no unit for money.
     Dollars,
 }
 
@@ -144,11 +142,12 @@ impl Unit {
     }
 }
 
-/// The log message under which an event stands that could not be sent. `replay recover` looks for it.
+/// The log message of an unsent event. `replay recover` searches for it.
 pub const UNSENT_EVENT: &str = "unsent event";
 
-/// Logs an event that could not be sent, whole, so that it can be sent from the log later. The only log line
-/// that may hold an e-mail address: the log groups of the triggers are encrypted.
+/// Logs the complete event that could not be sent, so that `replay recover` can send it later. This
+/// is the only log line that may contain an email address. The log groups of the triggers are
+/// encrypted.
 pub fn log_unsent_event(event: &Event, cause: &(dyn Error + 'static)) {
     tracing::error!(
         error_type = "unsent_event",
@@ -159,12 +158,13 @@ pub fn log_unsent_event(event: &Event, cause: &(dyn Error + 'static)) {
     );
 }
 
-/// Sends the log to standard output, at the level and in the format that Lambda asks for in AWS_LAMBDA_LOG_LEVEL (INFO where it
-/// does not) and AWS_LAMBDA_LOG_FORMAT, and panics with it. Nothing is logged at TRACE, where the SDK would log whole bodies: it
-/// is not compiled in.
+/// Writes the log, panics included, to standard output. AWS_LAMBDA_LOG_LEVEL sets the level
+/// (default INFO), and AWS_LAMBDA_LOG_FORMAT the format.
+///
+/// The level TRACE is not compiled in, because the SDK would log whole bodies.
 pub fn log_to_stdout(environment: &Environment) {
     let level = level(environment.optional("AWS_LAMBDA_LOG_LEVEL"));
-    // Lambda adds the time to what it reads.
+    // Lambda adds the time.
     let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time();
     let is_json = environment
         .optional("AWS_LAMBDA_LOG_FORMAT")
@@ -174,26 +174,26 @@ pub fn log_to_stdout(environment: &Environment) {
     } else {
         log.with_ansi(false).init();
     }
-    quiet_panics();
+    log_panics();
 }
 
-/// Lambda has a level more: "FATAL".
-fn level(said: Option<&str>) -> LevelFilter {
-    match said {
+/// Lambda's levels include FATAL, which `tracing` does not have.
+fn level(name: Option<&str>) -> LevelFilter {
+    match name {
         Some("FATAL") => LevelFilter::ERROR,
-        said => said.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO),
+        name => name.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO),
     }
 }
 
-/// Logs where a panic happened, and not its message: it may quote what a user sent.
-fn quiet_panics() {
+/// Logs where a panic happened. Its message is not logged, because it may quote what a user sent.
+fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(error_type = "panic", location, "the function panicked");
     }));
 }
 
-/// An error and its sources in one line, for the log.
+/// Joins an error and its sources to one line, for the log.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_in_cloudwatch_s_embedded_metric_format() {
+    fn line_has_the_embedded_metric_format() {
         let clock = Clock::from_fn(|| "2026-03-02T10:15:00Z".parse().unwrap());
         let metrics = Metrics::new("user-stats", clock, |_| ());
         let line = metrics.line(Some(("reason", "not_json")), &[(Metric::MessagesDeadLettered, 2)]);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_of_alarms_are_added_up_for_the_stack() {
+    fn metrics_of_alarms_have_a_dimension_for_the_stack() {
         let clock = Clock::from_fn(|| "2026-03-02T10:15:00Z".parse().unwrap());
         let metrics = Metrics::new("shop-pre-sign-up", clock, |_| ());
         let dimensions = |metrics: &Metrics, reason: Option<&str>, counts: &[(Metric, u64)]| {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_measurement_has_its_unit() {
+    fn measurement_has_its_unit() {
         let written = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let lines = written.clone();
         let clock = Clock::from_fn(|| "2026-03-02T10:15:00Z".parse().unwrap());
@@ -276,21 +276,21 @@ mod tests {
     }
 
     #[test]
-    fn the_level_is_what_lambda_asks_for() {
-        for (said, expected) in [
+    fn level_follows_lambda_s_variable() {
+        for (name, expected) in [
             (None, LevelFilter::INFO),
             (Some("DEBUG"), LevelFilter::DEBUG),
             (Some("WARN"), LevelFilter::WARN),
             (Some("FATAL"), LevelFilter::ERROR),
             (Some("loud"), LevelFilter::INFO),
         ] {
-            assert_eq!(level(said), expected, "{said:?}");
+            assert_eq!(level(name), expected, "{name:?}");
         }
         assert_eq!(tracing::level_filters::STATIC_MAX_LEVEL, LevelFilter::DEBUG, "TRACE is not compiled in");
     }
 
     #[test]
-    fn an_error_is_told_with_its_causes() {
+    fn chain_joins_an_error_and_its_causes() {
         #[derive(Debug, thiserror::Error)]
         #[error("cannot read the profile")]
         struct Outer(#[source] std::io::Error);

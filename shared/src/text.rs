@@ -1,18 +1,19 @@
-//! Text that people read on a terminal.
+//! Text for the terminal.
 
 use std::fmt::Write;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// A user's statistics, a line for each that is not zero.
+/// Writes a user's statistics, one line for each that is not zero.
 pub fn write_statistics(out: &mut String, indent: &str, statistics: &Value) -> std::fmt::Result {
     let fields = statistics.as_object().into_iter().flatten();
     for (name, value) in fields.filter(|(name, value)| *name != "recent" && **value != 0) {
-        writeln!(out, "{indent}{name:20} {}", shown(name, value))?;
+        writeln!(out, "{indent}{name:20} {}", format_value(name, value))?;
     }
     for activity in statistics.get("recent").and_then(Value::as_array).into_iter().flatten() {
-        let field = |name: &str| activity.get(name).map(|value| shown(name, value)).unwrap_or_default();
+        let field =
+            |name: &str| activity.get(name).map(|value| format_value(name, value)).unwrap_or_default();
         let line = format!("{indent}{:20} {}  {} {}", "recent", field("at"), field("type"), field("detail"));
         writeln!(out, "{}", line.trim_end())?;
     }
@@ -24,13 +25,14 @@ pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-/// Without control characters, which a terminal would obey: much of what is shown are producers' words.
+/// Replaces control characters with spaces. Much of the text comes from producers, and a terminal
+/// would interpret its control characters.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// A value of the statistics: times as times, strings without quotes.
-pub fn shown(name: &str, value: &Value) -> String {
+/// Formats a value of the statistics. Times are RFC 3339, strings have no quotes.
+pub fn format_value(name: &str, value: &Value) -> String {
     let time = |value: &Value| Timestamp::from_millisecond(value.as_i64()?).ok();
     match value {
         Value::String(text) => printable(text),
@@ -43,7 +45,7 @@ pub fn shown(name: &str, value: &Value) -> String {
         }
         Value::Object(fields) => {
             let fields: Vec<String> =
-                fields.iter().map(|(name, value)| format!("{name} {}", shown(name, value))).collect();
+                fields.iter().map(|(name, value)| format!("{name} {}", format_value(name, value))).collect();
             fields.join(", ")
         }
         other => other.to_string(),

@@ -1,9 +1,13 @@
-//! Whom the functions trust when they connect to AWS: Amazon's own authorities first, those of the system where these do
-//! not do.
+//! Which certificate authorities (CAs) the functions trust when they connect to AWS: Amazon's own
+//! roots, and the system's CAs as a fallback.
 //!
-//! The services of AWS have certificates of Amazon Trust Services. Reading the system's bundle, some 145 certificates, was more
-//! than two thirds of what a cold start computed (docs/performance.md). Amazon advises against relying on its roots
-//! alone, so the bundle is read, once, where another authority vouches for a service, or a proxy.
+//! AWS services have certificates from Amazon Trust Services. Loading the system's bundle of about
+//! 145 CAs took more than two thirds of the CPU time of a cold start (docs/performance.md), so the
+//! five roots of Amazon are compiled in.
+//!
+//! Amazon advises against trusting only its own roots. If a server's certificate does not chain to
+//! one of them, for example behind a proxy, the client loads the system's bundle once and uses it
+//! from then on.
 
 use std::error::Error;
 use std::io;
@@ -27,25 +31,29 @@ use rustls::Error::InvalidCertificate;
 
 use crate::config::Environment;
 
-/// The roots of Amazon Trust Services, in PEM. They are valid until 2037 and later.
+/// The roots of Amazon Trust Services in PEM. The first one expires in 2037.
 pub const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
-/// The HTTP client of a function. Where `SSL_CERT_FILE` or `SSL_CERT_DIR` says whom to trust, they are taken for the system's.
+/// The HTTP client of a function. It trusts Amazon's roots first, and the system's CAs as a
+/// fallback.
+///
+/// If `SSL_CERT_FILE` or `SSL_CERT_DIR` is set, it trusts only the CAs in that file or directory.
 pub fn http_client(environment: &Environment) -> SharedHttpClient {
+    // Reads the two variables itself.
     let system = client(TrustStore::default());
-    let is_said = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| environment.optional(name).is_some());
-    if is_said {
+    if ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| environment.optional(name).is_some()) {
         return system;
     }
-    SharedHttpClient::new(TrustFallback::new(trusting(AMAZON_ROOTS), system))
+    SharedHttpClient::new(TrustFallback::new(client_trusting(AMAZON_ROOTS), system))
 }
 
-/// A client that trusts these authorities alone, in PEM.
-pub fn trusting(authorities: &[u8]) -> SharedHttpClient {
-    client(TrustStore::empty().with_pem_certificate(authorities))
+/// An HTTP client that trusts only the CAs in `roots`, in PEM.
+pub fn client_trusting(roots: &[u8]) -> SharedHttpClient {
+    client(TrustStore::empty().with_pem_certificate(roots))
 }
 
-/// The SDK's default client, but for whom it trusts: its own builder of clients would leave out the proxies of the environment.
+/// The SDK's default HTTP client with another trust store. `Builder::build_https` would ignore the
+/// proxy variables of the environment.
 fn client(trust_store: TrustStore) -> SharedHttpClient {
     Builder::new().build_with_connector_fn(move |settings, components| {
         #[expect(clippy::expect_used, reason = "never fails, and a wider trust would be worse")]
@@ -61,20 +69,22 @@ fn client(trust_store: TrustStore) -> SharedHttpClient {
     })
 }
 
-/// A client that connects by `first` until a server turns up that this one does not trust, and by `otherwise` from then on.
-/// The call that found out fails, as one that could not connect: the SDK tries again, where it has attempts left.
+/// An HTTP client that connects with `preferred` until it finds a server that `preferred` does not
+/// trust. From then on, it connects with `fallback`.
+///
+/// The request that finds the untrusted server fails before anything is sent. The SDK repeats it if
+/// the retry configuration allows another attempt.
 #[derive(Debug)]
 pub struct TrustFallback {
-    first: SharedHttpClient,
-    // Whom it trusts is read when it is first used.
-    otherwise: SharedHttpClient,
-    gave_way: Arc<AtomicBool>,
+    preferred: SharedHttpClient,
+    /// Loads its CAs when it is first used.
+    fallback: SharedHttpClient,
+    use_fallback: Arc<AtomicBool>,
 }
 
 impl TrustFallback {
-    /// A client of two.
-    pub fn new(first: SharedHttpClient, otherwise: SharedHttpClient) -> Self {
-        Self { first, otherwise, gave_way: Arc::default() }
+    pub fn new(preferred: SharedHttpClient, fallback: SharedHttpClient) -> Self {
+        Self { preferred, fallback, use_fallback: Arc::default() }
     }
 }
 
@@ -84,56 +94,62 @@ impl HttpClient for TrustFallback {
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        if self.gave_way.load(Ordering::Relaxed) {
-            return self.otherwise.http_connector(settings, components);
+        if self.use_fallback.load(Ordering::Relaxed) {
+            return self.fallback.http_connector(settings, components);
         }
-        let first = self.first.http_connector(settings, components);
-        SharedHttpConnector::new(GivingWay { first, gave_way: self.gave_way.clone() })
+        let connector = self.preferred.http_connector(settings, components);
+        SharedHttpConnector::new(PreferredConnector { connector, use_fallback: self.use_fallback.clone() })
     }
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
-        self.first.connector_metadata()
+        self.preferred.connector_metadata()
     }
 }
 
+/// Connects with the preferred client, and sets `use_fallback` if a server is not trusted.
 #[derive(Debug)]
-struct GivingWay {
-    first: SharedHttpConnector,
-    gave_way: Arc<AtomicBool>,
+struct PreferredConnector {
+    connector: SharedHttpConnector,
+    use_fallback: Arc<AtomicBool>,
 }
 
-impl HttpConnector for GivingWay {
+impl HttpConnector for PreferredConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let uri = request.uri().to_owned();
-        let answer = self.first.call(request);
-        let gave_way = self.gave_way.clone();
-        HttpConnectorFuture::new(answer.inspect_err(move |error| {
-            if is_untrusted(error) && !gave_way.swap(true, Ordering::Relaxed) {
+        let response = self.connector.call(request);
+        let use_fallback = self.use_fallback.clone();
+        HttpConnectorFuture::new(response.inspect_err(move |error| {
+            if is_untrusted(error) && !use_fallback.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
                     uri,
-                    "Amazon's authorities do not vouch for AWS here: trusting the system's from now on"
+                    "the certificate does not chain to Amazon's roots: the function trusts the system's certificate \
+                     authorities from now on"
                 );
             }
         }))
     }
 }
 
-/// Whether a connection was refused because of the server's certificate, and others than those trusted could vouch for
-/// it. What is wrong with a chain need not be its end: a certificate on the way to an unknown authority may have expired.
+/// Whether a connection failed because of the server's certificate, and a client with other CAs
+/// could accept it.
+///
+/// An unknown CA is not the only such error. If the chain continues to an old CA through an expired
+/// certificate, a client that does not know the root below it reports that the certificate has
+/// expired. A client that knows the root does not look further. So every certificate error counts,
+/// except a wrong name: the name is checked after the chain was found valid.
 pub fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref() {
             return match error {
-                // Looked at when the chain has been found to be good.
                 InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => false,
                 InvalidCertificate(_) => true,
                 _ => false,
             };
         }
-        // The source of an I/O error is that of the error inside it.
+        // `source()` of an I/O error skips the error inside it.
         next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inside) => Some(inside),
+            Some(inner) => Some(inner),
             None => error.source(),
         };
     }

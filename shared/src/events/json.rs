@@ -15,8 +15,8 @@ pub fn from_json<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, JsonError> 
 
 /// The field below `parent`, and what was expected there.
 ///
-/// serde's own text quotes the value that it found, which must not reach a log or a message attribute.
-/// Only the part after the last "expected" comes from the types of this crate.
+/// serde's own text quotes the value that it found, which must not reach a log or a message
+/// attribute. Only the part after the last "expected" comes from the types of this crate.
 pub fn describe(parent: &str, error: &JsonError) -> String {
     let text = error.inner().to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);

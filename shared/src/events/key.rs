@@ -5,8 +5,8 @@ pub const EVENT_PREFIX: &str = "EVENT#";
 /// DynamoDB: a sort key has at most 1,024 bytes.
 pub const MAX_KEY_BYTES: usize = 1024;
 
-/// The sort key of the event with this source and id. A `#` in the source is escaped, so that no two
-/// events share a key.
+/// The sort key of the event with this source and id. A `#` in the source is escaped, so that no
+/// two events share a key.
 pub fn event_key(source: &str, id: &str) -> String {
     format!("{EVENT_PREFIX}{}#{id}", source.replace('%', "%25").replace('#', "%23"))
 }

@@ -1,4 +1,4 @@
-//! Money, exact: integers in ten-thousandths, never floats, never rounded.
+//! Exact money: integers in units of 0.0001, never floating-point, never rounded.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,29 +7,29 @@ use std::str::FromStr;
 use iso_currency::Currency as IsoCurrency;
 use serde::{Deserialize, Serialize};
 
-/// Ten-thousandths in one: four decimal places are kept, as many as ISO 4217 has for any currency.
+/// Units per 1. Four decimal places are the most that ISO 4217 has for any currency.
 const UNITS: i128 = 10_000;
 const DECIMAL_PLACES: usize = 4;
-/// Amounts are below 10^15, so that no sum of events can overflow.
+/// Amounts are below 10^15, so that sums cannot overflow.
 const MAX_INTEGER_DIGITS: usize = 15;
 
-/// What was paid: more than nothing, at most four decimal places, below 10^15. In JSON a string, such as
-/// `"49.90"`: a number would pass through a float somewhere.
+/// The price of an order: positive, with at most four decimal places, and below 10^15.
+///
+/// In JSON it is a string, such as `"49.90"`. Many programs would read a JSON number as
+/// floating-point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Amount(Money);
 
-/// A sum of amounts, possibly negative: a cancellation may arrive before its order.
+/// A sum of amounts. It may be negative, because a cancellation may arrive before its order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Money(i128);
 
-/// Why a text is no amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a positive decimal such as \"49.90\", with at most 4 places and below 10^15")]
 pub struct InvalidAmount;
 
 impl Amount {
-    /// The amount as a sum of one.
     pub fn money(self) -> Money {
         self.0
     }
@@ -71,17 +71,16 @@ impl From<Amount> for String {
 }
 
 impl Money {
-    /// The sum. Saturates beyond 10^34, which would take 10^19 events.
+    /// Saturates beyond 10^34, which would take 10^19 events.
     pub fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// The difference.
     pub fn minus(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// The decimal with at least `places` decimal places.
+    /// Formats the sum with at least `places` decimal places.
     fn with_places(self, places: usize) -> String {
         let sign = if self.0 < 0 { "-" } else { "" };
         let units = UNITS.unsigned_abs();
@@ -93,7 +92,7 @@ impl Money {
         if fraction.is_empty() { format!("{sign}{integer}") } else { format!("{sign}{integer}.{fraction}") }
     }
 
-    /// Reads a decimal with at most four decimal places, such as `-2.50`.
+    /// Reads a decimal number with at most four decimal places, such as `-2.50`.
     pub fn parse(text: &str) -> Option<Self> {
         let (sign, digits) = match text.strip_prefix('-') {
             Some(digits) => (-1, digits),
@@ -114,7 +113,7 @@ impl fmt::Display for Money {
     }
 }
 
-/// A currency of ISO 4217, in JSON its code of three capital letters.
+/// A currency. In JSON, its ISO 4217 code of three capital letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Currency(IsoCurrency);
@@ -130,12 +129,12 @@ impl TryFrom<String> for Currency {
     type Error = &'static str;
 
     fn try_from(code: String) -> Result<Self, Self::Error> {
-        // The crate also takes lower case; one currency has one name here.
+        // The crate also accepts lower case. Here, each currency has only one code.
         let upper = code.bytes().all(|byte| byte.is_ascii_uppercase());
         IsoCurrency::from_code(&code)
             .filter(|_| upper)
             .map(Self)
-            .ok_or("expected a currency code of ISO 4217, such as EUR")
+            .ok_or("expected an ISO 4217 currency code, such as EUR")
     }
 }
 
@@ -145,26 +144,24 @@ impl From<Currency> for String {
     }
 }
 
-/// Sums by currency code. In the table and in JSON each is a decimal string with the currency's own number of
-/// decimal places (more where the sum has more).
+/// Sums by currency code. In the table and in JSON, each is a decimal string with the number of
+/// decimal places of its currency, or more if the sum has more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
 pub struct Spent(BTreeMap<String, Money>);
 
 impl Spent {
-    /// Adds an order's amount.
     pub fn add(&mut self, amount: Amount, currency: Currency) {
         let sum = self.0.entry(currency.code().to_owned()).or_default();
         *sum = sum.plus(amount.money());
     }
 
-    /// Takes a cancelled order's amount off.
     pub fn subtract(&mut self, amount: Amount, currency: Currency) {
         let sum = self.0.entry(currency.code().to_owned()).or_default();
         *sum = sum.minus(amount.money());
     }
 
-    /// Whether nothing was ever added.
+    /// Whether no order was ever added.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -192,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_amount_is_a_positive_decimal_of_at_most_four_places() {
+    fn amount_is_a_positive_decimal_with_at_most_four_places() {
         for (text, money) in
             [("49.90", "49.9"), ("0.0001", "0.0001"), ("007", "7"), ("999999999999999", "999999999999999")]
         {
@@ -219,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_cents_thirty_times_are_three() {
+    fn thirty_times_ten_cents_are_three() {
         let mut spent = Spent::default();
         let eur = Currency::try_from("EUR".to_owned()).unwrap();
         for _ in 0..30 {
@@ -229,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_keep_their_currency_s_places_and_survive_storage() {
+    fn sums_have_the_places_of_their_currency_and_survive_serialization() {
         let mut spent = Spent::default();
         for (amount, code) in [("500", "JPY"), ("1.25", "KWD"), ("0.1234", "USD"), ("5", "EUR")] {
             spent.add(amount.parse().unwrap(), Currency::try_from(code.to_owned()).unwrap());
@@ -241,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_currency_is_a_code_of_iso_4217() {
+    fn currency_is_an_iso_4217_code() {
         for code in ["EUR", "USD", "JPY", "CHF"] {
             assert_eq!(Currency::try_from(code.to_owned()).unwrap().code(), code);
         }

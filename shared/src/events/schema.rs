@@ -1,5 +1,6 @@
-//! The JSON Schema of the events, for producers in other languages. `events/schema/event.json` is generated
-//! from the types: `cargo run -p replay -- schema`.
+//! The JSON Schema of the events, for producers in other languages.
+//!
+//! `cargo xtask schema` generates `events/schema/event.json` from the types and their doc comments.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use super::data::Data;
 use super::limits::{MAX_ID_CHARS, MAX_SOURCE_CHARS};
 
-/// The schema of a message body, as the text of the file.
+/// The schema of a message body, as JSON text.
 pub fn event_schema() -> String {
     let mut schema =
         SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Data>().to_value();
@@ -15,17 +16,17 @@ pub fn event_schema() -> String {
         "specversion": {"const": "1.0"},
         "id": {
             "type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS,
-            "description": "Unique within the source. Best one that follows from the fact, as order-123-placed: a retry must have the same."
+            "description": "Unique within the source. A retry must have the same id, so derive it from what happened, for example order-123-placed."
         },
         "source": {
             "type": "string", "minLength": 1, "maxLength": MAX_SOURCE_CHARS,
-            "description": "Who says it. (source, id) identifies the event."
+            "description": "The producer. An event with the same source and id counts once."
         },
         "subject": {
             "type": "string", "minLength": 1, "maxLength": 260,
-            "description": "The user's sub; domain:example.com for user.sign_up_attempted."
+            "description": "The user's sub. For user.sign_up_attempted, the email domain, such as domain:example.com."
         },
-        "time": {"type": "string", "format": "date-time", "description": "Accepted up to 30 days back and 15 minutes ahead."},
+        "time": {"type": "string", "format": "date-time", "description": "When it happened. At most 30 days in the past and 15 minutes in the future."},
         "datacontenttype": {"const": "application/json"},
         "traceparent": {"type": "string", "description": "W3C trace context."}
     });
@@ -34,13 +35,13 @@ pub fn event_schema() -> String {
         root.insert("title".to_owned(), "A message of cognito-user-events".into());
         root.insert(
             "description".to_owned(),
-            "One CloudEvents 1.0 event in JSON, below 64 KiB. Unknown fields are ignored, unknown types refused.".into(),
+            "One CloudEvents 1.0 event in JSON, smaller than 64 KiB. Unknown fields are ignored, unknown types are rejected.".into(),
         );
         root.insert("type".to_owned(), "object".into());
         root.insert("properties".to_owned(), attributes);
         root.insert("required".to_owned(), json!(["specversion", "id", "source", "type", "subject", "time"]));
     }
-    // `data` may be left out where nothing in it is required.
+    // `data` is optional if none of its fields is required.
     let optional = optional_data(&schema);
     if let Some(variants) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
         for variant in variants {
@@ -51,12 +52,32 @@ pub fn event_schema() -> String {
             }
         }
     }
+    unwrap_descriptions(&mut schema);
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');
     text
 }
 
-/// The types whose data has no required field.
+/// Removes the line breaks of the source code from descriptions. Paragraphs stay.
+fn unwrap_descriptions(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if name == "description" => {
+                        let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+                        *text = paragraphs.collect::<Vec<_>>().join("\n\n");
+                    }
+                    value => unwrap_descriptions(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(unwrap_descriptions),
+        _ => {}
+    }
+}
+
+/// The event types whose data has no required field.
 fn optional_data(schema: &Value) -> Vec<String> {
     let variants = schema.get("oneOf").and_then(Value::as_array).cloned().unwrap_or_default();
     let without_required = variants.iter().filter_map(|variant| {

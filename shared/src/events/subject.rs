@@ -1,33 +1,37 @@
-//! Whom an event is about.
+//! The subject of an event: a user or an email domain.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The CloudEvents attribute `subject`.
+/// The attribute `subject` of CloudEvents.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Subject {
-    /// A user, by Cognito's `sub` (by the username where Cognito sends no sub).
+    /// A user, by Cognito's `sub`, or by username if Cognito sends no sub.
     User(String),
-    /// An e-mail domain, written `domain:example.com`: a sign-up is tried before there is a sub. Also
-    /// `other` (denied and on no list), `none` (no e-mail) and `invalid` (no address).
+    /// An email domain, written `domain:example.com`. The subject of a sign-up, because the user
+    /// has no sub yet.
+    ///
+    /// Also `other` (denied and on no list), `none` (no email address) and `invalid` (not an email
+    /// address).
     Domain(String),
-    /// Somebody whom the user pool does not know. Counted in a metric, never stored.
+    /// A user that the user pool does not know. Counted in a metric, never stored.
     Unknown,
 }
 
-/// A subject that cannot be used, and why.
+/// Why a subject is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidSubject(pub &'static str);
 
 const UNKNOWN: &str = "unknown";
 const DOMAIN_PREFIX: &str = "domain:";
-/// As long as a Cognito username may be, with what sets it apart from another kind of subject.
+/// The length limit of a Cognito username, plus the prefix that [`Subject::user`] may add.
 const MAX_USER_CHARS: usize = 128 + "username:".len();
-/// As long as a domain name may be.
+/// The length limit of a domain name.
 const MAX_DOMAIN_CHARS: usize = 253;
 
 impl Subject {
-    /// The user with this sub or username. A username that looks like another kind of subject is set apart.
+    /// The user with this sub or username. A username that looks like another kind of subject gets
+    /// the prefix `username:`.
     pub fn user(name: &str) -> Self {
         if name == UNKNOWN || name.starts_with(DOMAIN_PREFIX) {
             return Self::User(format!("username:{name}"));
@@ -35,7 +39,7 @@ impl Subject {
         Self::User(name.to_owned())
     }
 
-    /// The name of the user, where it is one.
+    /// The sub or username. `None` if the subject is not a user.
     pub fn as_user(&self) -> Option<&str> {
         match self {
             Self::User(sub) => Some(sub),
@@ -82,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subject_survives_writing_and_reading() {
+    fn subject_survives_formatting_and_parsing() {
         for subject in [
             Subject::user("7d8ca528-4931-4254-9273-ea5ee853f271"),
             Subject::user("unknown"),
@@ -95,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_has_a_name_of_bearable_length() {
+    fn subject_has_limited_length_and_no_control_characters() {
         assert!(format!("domain:{}", "a".repeat(253)).parse::<Subject>().is_ok());
         assert!(format!("domain:{}", "a".repeat(254)).parse::<Subject>().is_err());
         assert!("".parse::<Subject>().is_err());

@@ -17,7 +17,8 @@ const CALLS_IN_FLIGHT: usize = 8;
 /// Whether a read sees the latest writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consistency {
-    /// May return an older version, at half the price. If it does, the condition of the commit fails.
+    /// May return an older version, at half the price. If it does, the condition of the commit
+    /// fails.
     Eventual,
     /// Sees every write that DynamoDB has acknowledged.
     Strong,
@@ -42,8 +43,8 @@ impl Store {
     ) -> Result<Vec<Item>, StoreError> {
         const OPERATION: &str = "BatchGetItem";
         let mut items = Vec::new();
-        // DynamoDB returns a part if it throttles, or if the answer exceeds 16 MB. The loop ends if a
-        // call makes no progress: SQS then redelivers the messages.
+        // DynamoDB returns a part if it throttles, or if the answer exceeds 16 MB. The loop ends if
+        // a call makes no progress: SQS then redelivers the messages.
         while !remaining.is_empty() {
             let requested = remaining.len();
             let request = KeysAndAttributes::builder()

@@ -1,8 +1,8 @@
 //! The transaction that commits events to the statistics, each exactly once.
 //!
-//! The stored event is the idempotency marker. One transaction puts each EVENT item that does not exist
-//! yet, updates STATS if its version is the one that was read, and writes PROFILE if an event requires
-//! it. DynamoDB does all of it or nothing.
+//! The stored event is the idempotency marker. One transaction puts each EVENT item that does not
+//! exist yet, updates STATS if its version is the one that was read, and writes PROFILE if an event
+//! requires it. DynamoDB does all of it or nothing.
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -23,12 +23,12 @@ pub const MAX_EVENTS: usize = 98;
 /// DynamoDB: a transaction has at most 4 MB. The rest is for STATS, PROFILE and attribute names.
 const MAX_EVENT_BYTES: usize = 3_500_000;
 
-/// Upper bound for one commit attempt in seconds: the transaction, a delay, and a second read, with the
-/// sends and visibility changes that follow.
+/// Upper bound for one commit attempt in seconds: the transaction, a delay, and a second read, with
+/// the sends and visibility changes that follow.
 pub const ATTEMPT_SECONDS: i64 = 2 * WORKER_CALL_SECONDS + 8;
 
-/// The number of events that fit into one transaction, from the sizes of their bodies in bytes. At least
-/// one.
+/// The number of events that fit into one transaction, from the sizes of their bodies in bytes. At
+/// least one.
 pub fn transaction_size(body_bytes: impl Iterator<Item = usize>) -> usize {
     let mut sum = 0;
     let fits = body_bytes.take(MAX_EVENTS).take_while(|bytes| {
@@ -147,8 +147,8 @@ impl Store {
 
 const OPERATION: &str = "TransactWriteItems";
 
-/// What the cancellation reasons of a transaction mean. `codes` has one code per item, events first.
-/// `None` if they mean neither duplicates nor a conflict.
+/// What the cancellation reasons of a transaction mean. `codes` has one code per item, events
+/// first. `None` if they mean neither duplicates nor a conflict.
 ///
 /// If an event is a duplicate, the commit that stored it has also changed the version of STATS. So
 /// duplicates take precedence over a conflict.

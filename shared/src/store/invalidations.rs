@@ -1,4 +1,5 @@
-//! CACHE and LEDGER: when a user's cached pages were last invalidated, and what invalidations have cost.
+//! CACHE and LEDGER: when a user's cached pages were last invalidated, and what invalidations have
+//! cost.
 
 use std::collections::HashMap;
 
@@ -64,8 +65,8 @@ impl Store {
         Ok((marks, purge_all))
     }
 
-    /// Records that users' pages were invalidated. Of two workers the later writer wins, even with an
-    /// earlier time: that costs one more invalidation, and never leaves a stale page.
+    /// Records that users' pages were invalidated. Of two workers the later writer wins, even with
+    /// an earlier time: that costs one more invalidation, and never leaves a stale page.
     pub async fn mark_invalidated(
         &self,
         subs: impl Iterator<Item = &str>,
@@ -87,7 +88,8 @@ impl Store {
         self.write_items(requests).await
     }
 
-    /// Claims the right to purge all users' pages. `None` if another worker claimed it after `since`.
+    /// Claims the right to purge all users' pages. `None` if another worker claimed it after
+    /// `since`.
     pub async fn claim_purge_all(
         &self,
         distribution: &str,
@@ -113,7 +115,8 @@ impl Store {
         }
     }
 
-    /// Gives up the right to purge all users' pages. Call it only if the purge certainly did not happen.
+    /// Gives up the right to purge all users' pages. Call it only if the purge certainly did not
+    /// happen.
     pub async fn release_purge_all(
         &self,
         distribution: &str,
@@ -126,8 +129,8 @@ impl Store {
             .condition_expression("claimedBy = :claim")
             .expression_attribute_values(":claim", string(claim.0));
         match call.send().await.map_err(StoreError::from_sdk("UpdateItem PURGE_ALL")) {
-            // If the condition failed, another worker has a new claim, or an attempt whose reply was lost
-            // has removed this one.
+            // If the condition failed, another worker has a new claim, or an attempt whose reply
+            // was lost has removed this one.
             Err(error) if !error.is_condition_failed() => Err(error),
             _ => Ok(()),
         }
@@ -149,10 +152,11 @@ impl Store {
         call.send().await.map(|_| ()).map_err(StoreError::from_sdk("UpdateItem PURGE_ALL"))
     }
 
-    /// Books invalidation items and one call in the month's ledger. With a `budget`, only if the month
-    /// stays within it.
+    /// Books invalidation items and one call in the month's ledger. With a `budget`, only if the
+    /// month stays within it.
     ///
-    /// Book before the call to CloudFront: after a crash, the ledger then counts too much, never too little.
+    /// Book before the call to CloudFront: after a crash, the ledger then counts too much, never
+    /// too little.
     pub async fn reserve_invalidation(
         &self,
         distribution: &str,
@@ -182,8 +186,8 @@ impl Store {
         items: usize,
     ) -> Result<(), StoreError> {
         let items = i64::try_from(items).unwrap_or(i64::MAX);
-        // One attempt: a repeated request would take the items back twice, and the ledger would count too
-        // little.
+        // One attempt: a repeated request would take the items back twice, and the ledger would
+        // count too little.
         let config = Builder::new().retry_config(RetryConfig::disabled());
         self.book(distribution, now, Booking { items: -items, calls: -1, max_booked: None, config }).await
     }

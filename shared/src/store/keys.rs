@@ -24,8 +24,8 @@ pub const PURGE_ALL: &str = "PURGE_ALL";
 
 /// Number of items over which a domain's sign-ups are spread.
 ///
-/// A single item for a popular domain would be a hot item: a partition of DynamoDB takes 1,000 write units
-/// per second.
+/// A single item for a popular domain would be a hot item: a partition of DynamoDB takes 1,000
+/// write units per second.
 pub const DOMAIN_SHARDS: u8 = 32;
 
 /// The partition that holds the statistics of a subject.

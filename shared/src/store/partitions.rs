@@ -10,9 +10,9 @@ use crate::events::EVENT_PREFIX;
 const MAX_SCANNED_ITEMS: i32 = 500;
 
 impl Store {
-    /// Reads one page of the partitions that have statistics or events, in no order. Also returns where
-    /// the next page starts, if there is one. The last partition of a page may be the first of the next
-    /// one.
+    /// Reads one page of the partitions that have statistics or events, in no order. Also returns
+    /// where the next page starts, if there is one. The last partition of a page may be the first
+    /// of the next one.
     pub async fn scan_partitions(
         &self,
         start: Option<Item>,

@@ -15,7 +15,8 @@ use crate::backoff::ConflictRetry;
 use crate::events::Confirmed;
 use crate::suspension::{Suspension, SuspensionStatus};
 
-/// 1973-03-03. An earlier time of a suspension is a mistake: probably seconds instead of milliseconds.
+/// 1973-03-03. An earlier time of a suspension is a mistake: probably seconds instead of
+/// milliseconds.
 const EARLIEST_SUSPENSION_MILLIS: i64 = 100_000_000_000;
 
 /// A user's profile as it is written when the account is confirmed.
@@ -34,7 +35,7 @@ pub struct ProfileState {
     pub suspension: SuspensionStatus,
 }
 
-/// A user whom the table already knows, and who therefore gets no imported profile.
+/// What the table knows about a user who gets no imported profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnownUser {
     HasProfile,
@@ -43,8 +44,8 @@ pub enum KnownUser {
 }
 
 impl Profile {
-    /// The update that writes the profile and changes no existing attribute. A second confirmation changes
-    /// nothing, and a suspension that was written first stays.
+    /// The update that writes the profile and changes no existing attribute. A second confirmation
+    /// changes nothing, and a suspension that was written first stays.
     pub(super) fn update(&self) -> (Item, UpdateExpression) {
         let mut update = UpdateExpression::default();
         update.set_if_missing("cognitoId", string(&self.sub));
@@ -114,8 +115,9 @@ impl Store {
         call.send().await.map(|_| ()).map_err(StoreError::from_sdk("UpdateItem PROFILE"))
     }
 
-    /// Finds out which of these users, by sub, have a profile or were erased. Other users have no entry in
-    /// the result. The read is eventually consistent: it may miss a profile that was just written.
+    /// Finds out which of these users, by sub, have a profile or were erased. Other users have no
+    /// entry in the result. The read is eventually consistent: it may miss a profile that was just
+    /// written.
     pub async fn find_known_users(&self, subs: &[&str]) -> Result<HashMap<String, KnownUser>, StoreError> {
         let by_key: HashMap<String, &str> = subs.iter().map(|sub| (keys::user(sub), *sub)).collect();
         let wanted =
@@ -133,7 +135,8 @@ impl Store {
         Ok(known)
     }
 
-    /// Writes a profile if there is none. Returns whether it did. A suspension that was written first stays.
+    /// Writes a profile if there is none. Returns whether it did. A suspension that was written
+    /// first stays.
     pub async fn write_missing_profile(&self, profile: &Profile) -> Result<bool, StoreError> {
         let mut retry = ConflictRetry::new();
         loop {
@@ -153,8 +156,8 @@ impl Store {
         }
     }
 
-    /// Writes a suspension, or a reinstatement. Returns `false`, and changes nothing, if the table has a
-    /// decision of the same time or later.
+    /// Writes a suspension, or a reinstatement. Returns `false`, and changes nothing, if the table
+    /// has a decision of the same time or later.
     pub async fn write_suspension(&self, sub: &str, suspension: &Suspension) -> Result<bool, StoreError> {
         const OPERATION: &str = "UpdateItem PROFILE suspension";
         let item: AttributeValue = serde_dynamo::to_attribute_value(suspension)
@@ -183,8 +186,8 @@ impl Store {
         }
     }
 
-    /// Deletes a profile. If a suspension is in force at the time `now`, only the attributes of the profile
-    /// are removed and the suspension stays: an event must not let a suspended user in.
+    /// Deletes a profile. If a suspension is in force at the time `now`, only the attributes of the
+    /// profile are removed and the suspension stays: an event must not let a suspended user in.
     pub async fn delete_profile(&self, partition: &Partition, now: Timestamp) -> Result<(), StoreError> {
         let key = keys::key(partition.key(), keys::PROFILE);
         let call = self.client.delete_item().table_name(&self.table).set_key(Some(key.clone()));

@@ -29,7 +29,8 @@ pub struct StatsMetadata {
     /// Time of the latest commit that changed a view.
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub last_changed_at: Option<Timestamp>,
-    /// Time of the latest commit after which no invalidation was sent, because the user was inactive.
+    /// Time of the latest commit after which no invalidation was sent, because the user was
+    /// inactive.
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub last_skipped_at: Option<Timestamp>,
     /// Time at which the user was erased. After that, nothing is committed to the partition.
@@ -68,9 +69,9 @@ impl Store {
         Ok(statistics)
     }
 
-    /// Replaces the statistics of a partition if they still have the version that was read, and removes
-    /// the attributes named in `removed`. All other attributes stay: the times of the metadata, and
-    /// those that a newer release added.
+    /// Replaces the statistics of a partition if they still have the version that was read, and
+    /// removes the attributes named in `removed`. All other attributes stay: the times of the
+    /// metadata, and those that a newer release added.
     pub async fn replace_statistics<S: Serialize>(
         &self,
         partition: &Partition,
@@ -100,8 +101,8 @@ impl Store {
         conflict_or_done(call.send().await.map_err(StoreError::from_sdk(OPERATION)))
     }
 
-    /// Marks a user as erased if STATS still has the version that was read. After that, no commit to
-    /// the partition succeeds. The marker expires after `marker_days`.
+    /// Marks a user as erased if STATS still has the version that was read. After that, no commit
+    /// to the partition succeeds. The marker expires after `marker_days`.
     pub async fn mark_erased(
         &self,
         partition: &Partition,

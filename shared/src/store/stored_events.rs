@@ -14,8 +14,9 @@ use crate::events::EVENT_PREFIX;
 const MAX_DELETED_ITEMS: i32 = 200;
 
 impl Store {
-    /// Reads one page of the bodies of a partition's stored events, with strong consistency. Also returns
-    /// where the next page starts, if there is one. The body of an item without one is empty.
+    /// Reads one page of the bodies of a partition's stored events, with strong consistency. Also
+    /// returns where the next page starts, if there is one. The body of an item without one is
+    /// empty.
     pub async fn read_stored_events(
         &self,
         partition: &Partition,
@@ -63,8 +64,8 @@ impl Store {
         Ok((output.items.unwrap_or_default(), next))
     }
 
-    /// Deletes one page of a partition's items. STATS, which holds the erasure marker, and PROFILE stay.
-    /// Returns whether there may be more. Repeating the call is safe.
+    /// Deletes one page of a partition's items. STATS, which holds the erasure marker, and PROFILE
+    /// stay. Returns whether there may be more. Repeating the call is safe.
     pub async fn delete_events(&self, partition: &Partition) -> Result<bool, StoreError> {
         let call = self.client.query().table_name(&self.table).consistent_read(true);
         let output = call

@@ -1,14 +1,14 @@
-//! Times in the table: a number, milliseconds since 1970. For serde's `with`.
+//! Times in the table: milliseconds since 1970, as a number. For `#[serde(with)]`.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// Writes a time.
 pub fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_i64(time.as_millisecond())
 }
 
-/// Reads a time. One beyond the end of time is the end of time: somebody wrote "for ever" as a number.
+/// A number beyond the range of `Timestamp` becomes its latest (or earliest) value: other tools may
+/// write a very large number for "no end".
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     i64::deserialize(deserializer).map(from_millis)
 }
@@ -18,11 +18,10 @@ fn from_millis(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(beyond)
 }
 
-/// The same for a time that may be missing.
+/// For times that may be missing.
 pub mod option {
     use super::*;
 
-    /// Writes a time.
     pub fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => super::serialize(time, serializer),
@@ -30,7 +29,6 @@ pub mod option {
         }
     }
 
-    /// Reads a time.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
         Ok(Option::<i64>::deserialize(deserializer)?.map(super::from_millis))
     }

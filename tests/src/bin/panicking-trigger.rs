@@ -4,11 +4,12 @@
 
 use std::process::ExitCode;
 
+use shared::function_id::FunctionId;
 use triggers::{TriggerError, TriggerEvent};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    triggers::run("panicking-trigger", |_| Ok(()), async |()| (), handle).await
+    triggers::run(FunctionId::PreSignUp, |_| Ok(()), async |()| (), handle).await
 }
 
 async fn handle((): &(), event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {

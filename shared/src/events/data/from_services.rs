@@ -1,0 +1,97 @@
+//! Data of the events that other services, operators and workers publish.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+#[cfg(feature = "schema")]
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::events::money::{Amount, Currency};
+
+/// Data of `user.suspended` and `user.reinstated`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+pub struct SuspensionNotice {
+    /// For administrators. The user never sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// End of the suspension. Without it, the suspension has no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("format" = "date-time")))]
+    pub until: Option<Timestamp>,
+}
+
+/// Data of `profile.updated`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+pub struct ProfileUpdated {
+    /// The names of the fields that changed, without their values.
+    #[serde(default)]
+    pub changed: Vec<String>,
+}
+
+/// Data of `order.placed` and `order.cancelled`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+pub struct Order {
+    pub order_id: String,
+    /// The price of the order: a positive decimal number as a string, with at most 4 decimal places
+    /// and below 10^15. It is a string because JSON numbers may lose precision.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("pattern" = r"^[0-9]{1,15}(\.[0-9]{1,4})?$")))]
+    pub amount: Amount,
+    /// ISO 4217 code of the currency.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("pattern" = "^[A-Z]{3}$")))]
+    pub currency: Currency,
+}
+
+/// Data of `activity.recorded`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+pub struct Activity {
+    /// A short text that the dashboard shows.
+    pub description: String,
+}
+
+/// Data of `notification.created` and `notification.read`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+pub struct Notification {
+    pub notification_id: String,
+}
+
+/// A page with a user's own data, which CloudFront caches for that user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum View {
+    /// Statistics and the latest activities.
+    Dashboard,
+    /// The user's orders.
+    Orders,
+    /// The user's profile.
+    Profile,
+}
+
+impl View {
+    pub const ALL: [Self; 3] = [Self::Dashboard, Self::Orders, Self::Profile];
+
+    /// The name in events and in paths.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dashboard => "dashboard",
+            Self::Orders => "orders",
+            Self::Profile => "profile",
+        }
+    }
+}
+
+/// Data of `user.data_changed`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+pub struct DataChanged {
+    pub views: BTreeSet<View>,
+    /// Time of the commit.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
+    pub changed_at: Timestamp,
+}
