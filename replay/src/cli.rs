@@ -1,5 +1,6 @@
-//! The commands by name, and the exit code of each outcome.
+//! The commands by name.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -8,9 +9,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use shared::text::printable;
 
 use crate::completions::Completions;
-use crate::error::{exit_code, one_line};
+use crate::error::{CommandError, Result};
 use crate::man::Man;
-use crate::output;
 use crate::queue::inspect::command::Inspect;
 use crate::queue::recover::command::Recover;
 use crate::queue::redrive::command::Redrive;
@@ -21,14 +21,14 @@ use crate::user::UserCommand;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    Success. Without --yes: the plan was shown.
-  1    Failed, or only partly done. One line on standard error says what and why.
+  0    Success. After a dry run: the plan was shown.
+  1    Failed, or did only a part of the work. Standard error says what and why, in one line.
   2    The command line or a file is invalid. Nothing was changed.
   130  Interrupted (Ctrl-C). Received messages are visible in the queue again.
 
 Every command is a dry run unless you pass --yes. docs/replay.md describes all commands.";
 
-/// Look after the queues, users and statistics of a deployed stack.
+/// Manage the queues, users and statistics of a deployed stack.
 #[derive(Debug, Parser)]
 #[command(name = "replay", version, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -52,7 +52,7 @@ pub enum Command {
 }
 
 impl Command {
-    async fn run(self) -> anyhow::Result<()> {
+    async fn run(self) -> Result<()> {
         match self {
             Self::Inspect(command) => command.run().await,
             Self::Redrive(command) => command.run().await,
@@ -80,49 +80,48 @@ impl Command {
     }
 }
 
-/// Commands of earlier versions, with what to type instead.
+/// Commands of earlier versions, and what replaces them.
 const RENAMED: [(&str, &str); 10] = [
-    ("local", "cargo run -p sandbox"),
-    ("preview", "cargo sandbox preview"),
-    ("simulate", "cargo sandbox costs"),
-    ("schema", "cargo xtask schema"),
-    ("stats", "replay user show"),
-    ("suspend", "replay user suspend"),
-    ("reinstate", "replay user reinstate"),
-    ("forget", "replay user erase"),
-    ("import", "replay user import"),
-    ("rebuild", "replay statistics rebuild (or backfill, for --events)"),
+    ("local", "`cargo run -p sandbox`"),
+    ("preview", "`cargo sandbox preview`"),
+    ("simulate", "`cargo sandbox costs`"),
+    ("schema", "`cargo xtask schema`"),
+    ("stats", "`replay user show`"),
+    ("suspend", "`replay user suspend`"),
+    ("reinstate", "`replay user reinstate`"),
+    ("forget", "`replay user erase`"),
+    ("import", "`replay user import`"),
+    ("rebuild", "`replay statistics rebuild`, or `replay statistics backfill` for --events"),
 ];
 
-/// What replaces the command that is typed, if it was renamed or moved.
-fn new_name(command: &str) -> Option<&'static str> {
-    RENAMED.iter().find(|(old, _)| *old == command).map(|(_, new)| *new)
+/// The renamed command that the arguments name, as `replay COMMAND` or `replay help COMMAND`, and
+/// what replaces it.
+fn renamed_command(arguments: impl Iterator<Item = OsString>) -> Option<(&'static str, &'static str)> {
+    let command = arguments.skip(1).find(|argument| argument != "help")?;
+    RENAMED.into_iter().find(|(old, _)| command == *old)
 }
 
 /// Parses the command line of this process and runs the command.
 pub async fn run() -> ExitCode {
-    if let Some(old) = std::env::args().nth(1)
-        && let Some(new) = new_name(&old)
-    {
-        print_error(&format!("`replay {old}` was renamed. Use `{new}`"));
-        return ExitCode::from(2);
+    if let Some((old, new)) = renamed_command(std::env::args_os()) {
+        return report(&CommandError::invalid_input(format!("`replay {old}` was renamed. Use {new}")));
     }
     let command = Cli::parse().command;
     let changes_account = command.changes_account();
     match command.run().await {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader of a pipe has read enough. A command that changes the account may not be done.
-        Err(error) if !changes_account && output::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_error(&printable(&one_line(&error)));
-            exit_code(&error)
-        }
+        // The reader of a pipe has read enough. A command that changes the account may be
+        // incomplete.
+        Err(error) if !changes_account && error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => report(&error),
     }
 }
 
-fn print_error(text: &str) {
+fn report(error: &CommandError) -> ExitCode {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    let _ = writeln!(anstream::stderr(), "{red}replay:{red:#} {text}");
+    // If standard error is closed, the exit code still says it.
+    let _ = writeln!(anstream::stderr(), "{red}replay:{red:#} {}", printable(&error.to_string()));
+    error.exit_code()
 }
 
 #[cfg(test)]
@@ -135,9 +134,19 @@ mod tests {
     }
 
     #[test]
-    fn renamed_commands_exist_no_more() {
+    fn renamed_commands_are_not_commands_any_more() {
         for (old, _) in RENAMED {
             assert!(Cli::command().find_subcommand(old).is_none(), "{old}");
         }
+    }
+
+    #[test]
+    fn renamed_command_is_the_first_argument() {
+        let renamed =
+            |arguments: &[&str]| renamed_command(arguments.iter().map(OsString::from)).map(|(old, _)| old);
+        assert_eq!(renamed(&["replay", "stats", "ana"]), Some("stats"));
+        assert_eq!(renamed(&["replay", "help", "stats"]), Some("stats"));
+        assert_eq!(renamed(&["replay", "user", "import"]), None);
+        assert_eq!(renamed(&["replay"]), None);
     }
 }

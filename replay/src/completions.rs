@@ -1,9 +1,11 @@
 //! `replay completions`
 
-use anyhow::Result;
+use std::io::Write;
+
 use clap::Args;
 use clap_complete::Shell;
 
+use crate::error::Result;
 use crate::output;
 
 const EXAMPLES: &str = "\
@@ -12,23 +14,18 @@ Examples:
   replay completions zsh > ~/.zfunc/_replay
   replay completions fish > ~/.config/fish/completions/replay.fish";
 
-/// Print what completes the commands and options in a shell.
+/// Print a script that completes commands and options in a shell.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Completions {
-    /// The shell.
     shell: Shell,
 }
 
 impl Completions {
-    /// Prints it.
     pub fn run(self, mut cli: clap::Command) -> Result<()> {
-        use std::io::Write;
-
-        // Into memory first: it would panic where nobody reads any more.
+        // clap_complete panics if it cannot write, so it writes to memory, and not to a pipe.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut cli, "replay", &mut script);
-        output::stdout().write_all(&script)?;
-        Ok(())
+        Ok(output::stdout().write_all(&script)?)
     }
 }

@@ -1,33 +1,129 @@
-//! Errors that decide a command's exit code.
+//! The error type of all commands. Its variant decides the exit code.
 
+use std::fmt;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use shared::store::StoreError;
+use shared::suspension_change::SuspensionError;
 
-use crate::interrupt::{INTERRUPTED, Interrupted};
-use crate::queue::description::with_advice;
+use crate::aws_error::with_advice;
 
-/// The command line, a file or a name is invalid, and nothing was changed. Exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidInput(String);
+/// Exit code of an interrupted command: 128 plus the number of SIGINT, as in a shell.
+pub const INTERRUPTED: u8 = 130;
 
-impl InvalidInput {
-    pub fn err<T>(text: impl Into<String>) -> Result<T> {
-        Err(Self(text.into()).into())
+pub type Result<T, E = CommandError> = std::result::Result<T, E>;
+
+/// Why a command ended early, or did only a part of its work.
+///
+/// It does not implement [`std::error::Error`]: otherwise `?` could turn it into an
+/// [`anyhow::Error`], and the exit code would be lost.
+#[derive(Debug)]
+pub enum CommandError {
+    /// The command line, a file or a name is invalid. Nothing was changed. Exit code 2.
+    InvalidInput(String),
+    /// A signal stopped the command. The text names the next step. Exit code 130.
+    Interrupted(String),
+    /// Every other error. Exit code 1.
+    Failed(anyhow::Error),
+}
+
+impl CommandError {
+    pub fn invalid_input(text: impl Into<String>) -> Self {
+        Self::InvalidInput(text.into())
+    }
+
+    pub fn interrupted(text: impl Into<String>) -> Self {
+        Self::Interrupted(text.into())
+    }
+
+    pub fn failed(text: impl Into<String>) -> Self {
+        Self::Failed(anyhow::Error::msg(text.into()))
+    }
+
+    /// Names the file, queue or option that the error is about. An interruption is about none.
+    pub fn context(self, subject: impl fmt::Display) -> Self {
+        match self {
+            Self::InvalidInput(text) => Self::InvalidInput(format!("{subject}: {text}")),
+            Self::Interrupted(text) => Self::Interrupted(text),
+            Self::Failed(error) => Self::Failed(error.context(subject.to_string())),
+        }
+    }
+
+    /// The same error as [`Self::InvalidInput`], for a file that was only read.
+    pub fn into_invalid_input(self) -> Self {
+        Self::InvalidInput(self.to_string())
+    }
+
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::InvalidInput(_) => 2,
+            Self::Interrupted(_) => INTERRUPTED,
+            Self::Failed(_) => 1,
+        })
+    }
+
+    /// Whether the reader of a pipe has closed it, for example `head`.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Failed(error) if is_broken_pipe(error))
     }
 }
 
-/// The exit code that `replay --help` documents for an error.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    ExitCode::from(match () {
-        () if error.is::<Interrupted>() => INTERRUPTED,
-        () if error.is::<InvalidInput>() => 2,
-        () => 1,
-    })
+/// One line: the error, its causes and the next step.
+impl fmt::Display for CommandError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidInput(text) => out.write_str(text),
+            Self::Interrupted(text) => write!(out, "interrupted: {text}"),
+            Self::Failed(error) => out.write_str(&with_advice(&shared::telemetry::chain(error.as_ref()))),
+        }
+    }
 }
 
-/// An error and its causes in one line, with the next step.
-pub fn one_line(error: &anyhow::Error) -> String {
-    with_advice(&shared::telemetry::chain(error.as_ref()))
+impl From<anyhow::Error> for CommandError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+macro_rules! impl_from {
+    ($($error:ty),*) => {
+        $(impl From<$error> for CommandError {
+            fn from(error: $error) -> Self {
+                Self::Failed(error.into())
+            }
+        })*
+    };
+}
+
+impl_from!(std::io::Error, serde_json::Error, StoreError, SuspensionError);
+
+/// Whether a cause of the error is that the reader of a pipe has closed it.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.any(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn context_keeps_the_kind_of_an_error() {
+        let text = |error: CommandError| error.context("--from").to_string();
+        assert_eq!(text(CommandError::invalid_input("not a queue")), "--from: not a queue");
+        assert_eq!(text(CommandError::failed("no answer")), "--from: no answer");
+        assert_eq!(text(CommandError::interrupted("run it again")), "interrupted: run it again");
+        let codes =
+            [CommandError::invalid_input(""), CommandError::failed(""), CommandError::interrupted("")]
+                .map(|error| format!("{:?}", error.context("--from").exit_code()));
+        assert_eq!(codes, [2, 1, 130].map(|code| format!("{:?}", ExitCode::from(code))));
+    }
+
+    #[test]
+    fn closed_pipe_is_recognized_below_its_context() {
+        let closed = std::io::Error::from(ErrorKind::BrokenPipe);
+        assert!(CommandError::from(closed).context("letters.ndjson").is_broken_pipe());
+        assert!(!CommandError::failed("broken pipe").is_broken_pipe());
+    }
 }

@@ -1,9 +1,10 @@
 //! The command line `replay`: queues, users and statistics of a deployed stack.
 //!
-//! [`cli`] names the commands. A command's options and output are in its `command.rs`. Its logic is
-//! in the file beside that folder.
+//! [`cli`] names the commands. For a command such as `redrive`, `redrive.rs` and the other files in
+//! `redrive/` do the work, and `redrive/command.rs` has the options and everything that is printed.
 
 pub mod account;
+pub mod aws_error;
 pub mod cli;
 pub mod completions;
 pub mod error;

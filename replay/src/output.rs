@@ -1,50 +1,72 @@
-//! What is written to standard output: colours on a terminal alone, and not where NO_COLOR is set.
+//! Standard output. Colors appear only on a terminal, and never if NO_COLOR is set.
 
 use std::io::{ErrorKind, StdoutLock, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
-use anyhow::Result;
 use serde::Serialize;
 
-/// Standard output.
+use crate::error::Result;
+
 pub fn stdout() -> AutoStream<StdoutLock<'static>> {
     anstream::stdout().lock()
 }
 
-/// One JSON document.
+/// Writes text that ends with its own line break.
+pub fn print(text: &str) -> Result<()> {
+    Ok(stdout().write_all(text.as_bytes())?)
+}
+
+/// Writes one JSON document.
 pub fn json(value: &impl Serialize) -> Result<()> {
-    writeln!(stdout(), "{}", serde_json::to_string_pretty(value)?)?;
-    Ok(())
+    Ok(writeln!(stdout(), "{}", serde_json::to_string_pretty(value)?)?)
 }
 
-/// That nothing was done yet.
+/// Writes a yellow line: nothing was changed.
 pub fn not_done(text: &str) -> Result<()> {
-    line(AnsiColor::Yellow, text)
+    Ok(line(AnsiColor::Yellow, text)?)
 }
 
-/// That it is done.
+/// Writes a green line: the change was made.
 pub fn done(text: &str) -> Result<()> {
-    line(AnsiColor::Green, text)
+    Ok(line(AnsiColor::Green, text)?)
 }
 
-/// The same, where nobody may read any more: it is done all the same.
+/// The same, after a change that a closed pipe cannot undo.
 pub fn done_ignoring_broken_pipe(text: &str) -> Result<()> {
-    match done(text) {
-        Err(error) if is_broken_pipe(&error) => Ok(()),
-        result => result,
+    match line(AnsiColor::Green, text) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
     }
 }
 
-/// Whether nobody reads any more.
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
-    causes.any(|error| error.kind() == ErrorKind::BrokenPipe)
+fn line(color: AnsiColor, text: &str) -> std::io::Result<()> {
+    let style = Style::new().fg_color(Some(color.into()));
+    let (empty_lines, text) = text.split_at(text.len() - text.trim_start_matches('\n').len());
+    writeln!(stdout(), "{empty_lines}{style}{text}{style:#}")
 }
 
-fn line(color: AnsiColor, text: &str) -> Result<()> {
-    let style = Style::new().fg_color(Some(color.into()));
-    let (lines, text) = text.split_at(text.len() - text.trim_start_matches('\n').len());
-    writeln!(stdout(), "{lines}{style}{text}{style:#}")?;
-    Ok(())
+/// A count with thousands separators: `4,120`.
+pub fn number(count: usize) -> String {
+    let digits = count.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+/// `1 message`, `4,120 messages`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_have_thousands_separators() {
+        let counts = [0, 1, 999, 1_000, 120_000, 1_234_567];
+        assert_eq!(counts.map(number), ["0", "1", "999", "1,000", "120,000", "1,234,567"]);
+        assert_eq!([1, 4_120].map(|count| counted(count, "message")), ["1 message", "4,120 messages"]);
+    }
 }

@@ -1,18 +1,20 @@
-//! How far it is: a bar on a terminal, a line a second elsewhere, always on standard error.
+//! Progress on standard error: a bar on a terminal, otherwise one line per second.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::time::Instant;
 
-/// Lines are at least so far apart.
-const LINE_EVERY: Duration = Duration::from_secs(1);
+use crate::output::number;
 
-/// Shows how far it is.
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
+
 pub struct Progress {
-    what: &'static str,
+    /// Past participle in front of the count, such as `moved`.
+    label: &'static str,
     start: Instant,
     next_line: Cell<Instant>,
     total: Cell<Option<usize>>,
@@ -20,12 +22,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing is done yet of about `total`; `None` where nobody knows. (0 is SQS's count where it knows nothing.)
-    pub fn new(what: &'static str, total: Option<usize>) -> Self {
+    /// `total` is an approximation. 0 counts as unknown, because SQS returns 0 if it does not know.
+    pub fn new(label: &'static str, total: Option<usize>) -> Self {
         let start = Instant::now();
-        let bar = std::io::stderr().is_terminal().then(|| bar(what));
-        let progress =
-            Self { what, start, next_line: Cell::new(start + LINE_EVERY), total: Cell::new(None), bar };
+        let bar = std::io::stderr().is_terminal().then(|| bar(label));
+        let next_line = Cell::new(start + LINE_INTERVAL);
+        let progress = Self { label, start, next_line, total: Cell::new(None), bar };
         progress.set_total(total.filter(|total| *total > 0));
         progress
     }
@@ -37,7 +39,7 @@ impl Progress {
         self.total.set(total);
         if let (Some(bar), Some(total)) = (&self.bar, total) {
             bar.set_length(total as u64);
-            // A template of our own that does not change: it can be read.
+            // The template is a constant, so parsing it does not fail.
             let template = "{prefix} {bar:30} {human_pos} of {human_len}, {rate} a second, {eta} left";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(with_rate(style).progress_chars("██ "));
@@ -45,7 +47,6 @@ impl Progress {
         }
     }
 
-    /// So many are done.
     pub fn set(&self, done: usize) {
         if let Some(bar) = &self.bar {
             bar.set_position(done as u64);
@@ -55,13 +56,13 @@ impl Progress {
         if now < self.next_line.get() {
             return;
         }
-        self.next_line.set(now + LINE_EVERY);
+        self.next_line.set(now + LINE_INTERVAL);
         let elapsed = now.duration_since(self.start);
-        let line = line(self.what, done, self.total.get(), elapsed);
+        let line = line(self.label, done, self.total.get(), elapsed);
         let _ = writeln!(std::io::stderr(), "{line}");
     }
 
-    /// So many are done of about `total`.
+    /// For a total that changes.
     pub fn set_of(&self, done: usize, total: Option<usize>) {
         self.set_total(total);
         self.set(done);
@@ -76,30 +77,46 @@ impl Drop for Progress {
     }
 }
 
-fn bar(what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new_spinner().with_prefix(what);
+fn bar(label: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_prefix(label);
     if let Ok(style) = ProgressStyle::with_template("{prefix} {spinner} {human_pos}, {rate} a second") {
         bar.set_style(with_rate(style));
     }
     bar
 }
 
-/// indicatif's own rate has four decimals.
+/// Replaces indicatif's rate, which has four decimals.
 fn with_rate(style: ProgressStyle) -> ProgressStyle {
-    style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+    style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
         let _ = write!(out, "{:.0}", state.per_sec());
     })
 }
 
-fn line(what: &str, done: usize, total: Option<usize>, elapsed: Duration) -> String {
+fn line(label: &str, done: usize, total: Option<usize>, elapsed: Duration) -> String {
     let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
-    let mut line = format!("{what} {done}");
+    let mut line = format!("{label} {}", number(done));
     if let Some(total) = total {
-        line += &format!(" of {total}");
+        line += &format!(" of {}", number(total));
     }
-    line += &format!(", {rate:.0} a second");
+    line += &format!(", {} a second", number(rate.round() as usize));
     if let Some(left) = total.map(|total| total.saturating_sub(done)).filter(|_| done > 0) {
         line += &format!(", {:.0} s left", left as f64 / rate.max(0.001));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_shows_rate_and_time_left() {
+        let after = |seconds| Duration::from_secs(seconds);
+        assert_eq!(
+            line("moved", 2_400, Some(6_000), after(2)),
+            "moved 2,400 of 6,000, 1,200 a second, 3 s left"
+        );
+        assert_eq!(line("seen", 10, None, after(1)), "seen 10, 10 a second");
+        assert_eq!(line("seen", 0, Some(10), after(1)), "seen 0 of 10, 0 a second");
+    }
 }

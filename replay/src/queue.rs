@@ -1,12 +1,14 @@
-//! Queues and dead-letter queues.
+//! Commands for queues and dead-letter queues.
 
 pub mod description;
 pub mod filter;
 pub mod inspect;
 pub mod message;
+pub mod message_file;
 pub mod reader;
 pub mod recover;
 pub mod redact;
 pub mod redrive;
 pub mod save;
 pub mod send;
+pub mod sending;

@@ -1,4 +1,4 @@
-//! Which messages are meant.
+//! Options that select messages of a queue.
 
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -8,33 +8,32 @@ use shared::time::{Clock, plus};
 
 use crate::queue::message::{NOT_AN_EVENT, QueuedMessage};
 
-/// Which messages are meant: those that meet all that is said. Without an option, all.
+/// Selects the messages that match every given option. Without options, it selects all messages.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 pub struct Filter {
-    /// Events of this type, such as order.placed; `not_an_event` for bodies without one. May be given several times.
-    #[arg(long = "type", value_name = "TYPE", help_heading = "Which messages")]
+    /// Event type, such as order.placed, or not_an_event for a body without a type. Can be
+    /// repeated.
+    #[arg(long = "type", value_name = "TYPE", help_heading = "Message selection")]
     pub types: Vec<String>,
-    /// Events about this subject: a user's sub, or domain:example.com. May be given several times.
-    #[arg(long = "subject", value_name = "SUBJECT", help_heading = "Which messages")]
+    /// Event subject: a user's sub, or domain:example.com. Can be repeated.
+    #[arg(long = "subject", value_name = "SUBJECT", help_heading = "Message selection")]
     pub subjects: Vec<String>,
-    /// Messages with this reason, the attribute error.type; `received_too_often` for those without one. May be given
-    /// several times.
-    #[arg(long = "error", value_name = "REASON", help_heading = "Which messages")]
+    /// Reason (the message attribute error.type), or received_too_often for a message without one.
+    /// Can be repeated.
+    #[arg(long = "error", value_name = "REASON", help_heading = "Message selection")]
     pub errors: Vec<String>,
-    /// Messages sent before this time, or longer ago than this: 2026-04-01T12:00:00Z, 90m, 2d.
-    #[arg(long, value_name = "WHEN", value_parser = parse_when, help_heading = "Which messages")]
+    /// Messages sent before a time, or longer ago than a duration: 2026-04-01T12:00:00Z, 90m, 2d.
+    #[arg(long, value_name = "WHEN", value_parser = parse_when, help_heading = "Message selection")]
     pub older_than: Option<When>,
-    /// Messages sent since this time, or no longer ago than this.
-    #[arg(long, value_name = "WHEN", value_parser = parse_when, help_heading = "Which messages")]
+    /// Messages sent since a time, or within a duration.
+    #[arg(long, value_name = "WHEN", value_parser = parse_when, help_heading = "Message selection")]
     pub newer_than: Option<When>,
 }
 
-/// A time, or so long ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// At.
     At(Timestamp),
-    /// So long before now.
+    /// Before the current time.
     Ago(SignedDuration),
 }
 
@@ -47,40 +46,44 @@ impl When {
     }
 }
 
-/// A time or a date, or a duration such as `2h 30m`; days have 24 hours.
-fn parse_when(text: &str) -> Result<When, String> {
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "expected a duration such as 90m or 2d, a date such as 2026-04-01, or a time such as 2026-04-01T12:00:00Z"
+)]
+pub struct InvalidWhen;
+
+#[derive(Debug, thiserror::Error)]
+#[error("expected a date such as 2026-04-01 (from 00:00 UTC), or a time such as 2026-04-01T12:00:00Z")]
+pub struct InvalidTime;
+
+/// Parses a time, a date, or a duration such as `2h 30m`. A day has 24 hours.
+fn parse_when(text: &str) -> Result<When, InvalidWhen> {
     if let Ok(time) = parse_time(text) {
         return Ok(When::At(time));
     }
     let span = text.parse::<Span>().ok();
     let duration = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
     let duration = duration.filter(|duration| !duration.is_negative());
-    duration.map(When::Ago).ok_or_else(|| {
-        "expected a duration such as 90m or 2d, a date such as 2026-04-01, or a time such as 2026-04-01T12:00:00Z"
-            .to_owned()
-    })
+    duration.map(When::Ago).ok_or(InvalidWhen)
 }
 
-/// A date, at its first moment in UTC, or a time with its offset.
-pub fn parse_time(text: &str) -> Result<Timestamp, String> {
-    // jiff would read the date of "2026-04-01T12:00" and leave out the time.
+/// Parses a date, which means 00:00 UTC, or a time with an offset.
+pub fn parse_time(text: &str) -> Result<Timestamp, InvalidTime> {
+    // Without this check, jiff would parse the date of "2026-04-01T12:00" and ignore the time.
     let is_date = text.len() == "2026-04-01".len();
     let midnight = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(TimeZone::UTC).ok();
     let date = || midnight().filter(|_| is_date).map(|time| time.timestamp());
-    text.parse().ok().or_else(date).ok_or_else(|| {
-        "expected a date such as 2026-04-01 (from 00:00 UTC on), or a time such as 2026-04-01T12:00:00Z"
-            .to_owned()
-    })
+    text.parse().ok().or_else(date).ok_or(InvalidTime)
 }
 
 impl Filter {
-    /// Whether all are meant.
+    /// Whether the filter selects all messages.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether a message is meant. One that does not say when it was sent has no age that could be asked for.
-    pub fn is_met_by(&self, message: &QueuedMessage, clock: &Clock) -> bool {
+    /// A message without a send time matches no time option.
+    pub fn matches(&self, message: &QueuedMessage, clock: &Clock) -> bool {
         let json = message.json();
         let text = |name: &str| json.get(name).and_then(Value::as_str);
         let (sent_at, now) = (message.sent_at(), clock.now());
@@ -98,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_meant_where_it_meets_everything() {
+    fn message_matches_if_it_meets_every_option() {
         let line = serde_json::json!({
             "messageId": "1", "attributes": {"SentTimestamp": "1700000000000"},
             "messageAttributes": {"error.type": {"dataType": "String", "stringValue": "unknown_type"}},
@@ -107,36 +110,36 @@ mod tests {
         let message: QueuedMessage = serde_json::from_str(&line.to_string()).unwrap();
         let plain = QueuedMessage { body: "x".into(), message_attributes: [].into(), ..message.clone() };
         let clock = Clock::from_fn(|| Timestamp::from_second(1_700_000_000 + 3_600).unwrap());
-        let meets = |filter: &Filter| [&message, &plain].map(|message| filter.is_met_by(message, &clock));
-        let words = |word: &str| vec!["other".to_owned(), word.to_owned()];
+        let matches = |filter: &Filter| [&message, &plain].map(|message| filter.matches(message, &clock));
+        let or_other = |value: &str| vec!["other".to_owned(), value.to_owned()];
         let when = |text: &str| Some(parse_when(text).unwrap());
         let all = Filter::default;
         assert!(all().is_empty());
         for (filter, expected) in [
             (all(), [true, true]),
-            (Filter { types: words("order.shipped"), ..all() }, [true, false]),
-            (Filter { types: words("not_an_event"), ..all() }, [false, true]),
-            (Filter { subjects: words("ana"), ..all() }, [true, false]),
-            (Filter { errors: words("unknown_type"), ..all() }, [true, false]),
-            (Filter { errors: words("received_too_often"), ..all() }, [false, true]),
+            (Filter { types: or_other("order.shipped"), ..all() }, [true, false]),
+            (Filter { types: or_other("not_an_event"), ..all() }, [false, true]),
+            (Filter { subjects: or_other("ana"), ..all() }, [true, false]),
+            (Filter { errors: or_other("unknown_type"), ..all() }, [true, false]),
+            (Filter { errors: or_other("received_too_often"), ..all() }, [false, true]),
             (Filter { older_than: when("59m"), ..all() }, [true, true]),
             (Filter { older_than: when("1h"), ..all() }, [false, false]),
             (Filter { newer_than: when("1h"), ..all() }, [true, true]),
             (Filter { newer_than: when("2023-11-15"), ..all() }, [false, false]),
             (Filter { older_than: when("2023-11-15"), newer_than: when("2d"), ..all() }, [true, true]),
-            (Filter { types: words("order.shipped"), subjects: words("ben"), ..all() }, [false, false]),
+            (Filter { types: or_other("order.shipped"), subjects: or_other("ben"), ..all() }, [false, false]),
         ] {
-            assert_eq!(meets(&filter), expected, "{filter:?}");
+            assert_eq!(matches(&filter), expected, "{filter:?}");
         }
     }
 
     #[test]
-    fn a_time_is_a_duration_a_date_or_a_time() {
-        let ago = |hours| Ok(When::Ago(SignedDuration::from_hours(hours)));
-        assert_eq!(
-            (parse_when("2d"), parse_when("1d 2h"), parse_when("90m").is_ok()),
-            (ago(48), ago(26), true)
-        );
+    fn time_options_accept_durations_dates_and_times() {
+        let hours = |text| match parse_when(text) {
+            Ok(When::Ago(duration)) => Some(duration.as_hours()),
+            _ => None,
+        };
+        assert_eq!((hours("2d"), hours("1d 2h"), hours("90m")), (Some(48), Some(26), Some(1)));
         for wrong in ["", "soon", "-2d", "5", "2026-04-01T12:00", "1month"] {
             assert!(parse_when(wrong).is_err(), "{wrong}");
         }

@@ -1,4 +1,5 @@
-//! A message of a queue, whole: as it was received, as a line of a file, and as it is sent again.
+//! A message of a queue with all its attributes: as received, as a line of a file, and as it is
+//! sent again.
 
 use std::collections::BTreeMap;
 
@@ -8,53 +9,53 @@ use aws_smithy_types::base64;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::queues::{MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, is_group_id};
-use shared::queues::{ERROR_MESSAGE, ERROR_TYPE};
+use shared::queues::{ERROR_MESSAGE, ERROR_TYPE, MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, is_group_id};
 
-/// The reason of a message that has none of its own: SQS moved it after too many receives.
+/// Reason of a message without `error.type`: SQS moved it after too many receives.
 pub const RECEIVED_TOO_OFTEN: &str = "received_too_often";
-/// The type of a message whose body has none.
+/// Event type of a message whose body has none.
 pub const NOT_AN_EVENT: &str = "not_an_event";
 
-/// A message as it lies in a queue. Its JSON is that of a record of Lambda's SQS event, without what is true of one
-/// receive alone; and a body that is a JSON object in one line stands there as it is, to be read and edited.
+/// A message of a queue. Its JSON has the format of a record of Lambda's SQS event, without the
+/// fields that belong to one receive. A body that is a JSON object on one line is embedded
+/// unchanged, so that it can be read and edited.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QueuedMessage {
-    /// SQS's id. A redrive changes it.
+    /// SQS's id. Changes with every redrive.
     pub message_id: String,
-    /// SQS's own attributes: SentTimestamp, ApproximateReceiveCount, MessageGroupId, AWSTraceHeader and others.
+    /// Attributes of SQS: SentTimestamp, ApproximateReceiveCount, MessageGroupId, AWSTraceHeader
+    /// and others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
-    /// The sender's attributes, and of a message that was parked `error.type` and `error.message`.
+    /// Attributes of the sender. If a worker dead-lettered the message, also `error.type` and
+    /// `error.message`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub message_attributes: BTreeMap<String, MessageAttribute>,
-    /// The body.
     #[serde(with = "body")]
     pub body: String,
 }
 
-/// An attribute of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MessageAttribute {
-    /// String, Number or Binary, and perhaps a custom type after a dot.
+    /// String, Number or Binary, optionally with a dot and a custom type.
     pub data_type: String,
-    /// The value, where it is no Binary.
+    /// Value of a String or a Number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub string_value: Option<String>,
-    /// The value of a Binary, in base64.
+    /// Value of a Binary, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary_value: Option<String>,
 }
 
-/// Why a message cannot be sent. Quotes nothing of it.
+/// Why SQS would reject a message. The text quotes nothing of the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unsendable(String);
 
 impl QueuedMessage {
-    /// The message of a receive; `None` where it has no id or no body, which SQS never leaves out.
+    /// Returns `None` if the id or the body is missing. SQS always sends both.
     pub fn received(message: aws_sdk_sqs::types::Message) -> Option<Self> {
         let attributes = message.attributes.unwrap_or_default().into_iter();
         let message_attributes = message.message_attributes.unwrap_or_default().into_iter();
@@ -70,46 +71,45 @@ impl QueuedMessage {
         self.attributes.get(name.as_str()).map(String::as_str)
     }
 
-    /// When it was sent; of one that was parked, when it was parked.
+    /// Time at which the message was sent, or at which a worker dead-lettered it.
     pub fn sent_at(&self) -> Option<Timestamp> {
         let millis = self.attribute(&MessageSystemAttributeName::SentTimestamp)?.parse().ok()?;
         Timestamp::from_millisecond(millis).ok()
     }
 
-    /// Its group, where it has one.
     pub fn group_id(&self) -> Option<&str> {
         self.attribute(&MessageSystemAttributeName::MessageGroupId)
     }
 
-    /// What stops a FIFO queue from taking it twice.
+    /// A FIFO queue drops a message whose deduplication id it has seen in the last five minutes.
     pub fn deduplication_id(&self) -> Option<&str> {
         self.attribute(&MessageSystemAttributeName::MessageDeduplicationId)
     }
 
-    /// Whether a worker parked it: it has a reason.
-    pub fn is_parked(&self) -> bool {
+    /// Whether a worker dead-lettered the message, so that it has a reason.
+    pub fn has_reason(&self) -> bool {
         [ERROR_TYPE, ERROR_MESSAGE].iter().any(|name| self.message_attributes.contains_key(*name))
     }
 
-    /// The word that says why it is a dead letter.
+    /// Code that says why the message is a dead letter.
     pub fn reason(&self) -> &str {
         let attribute = self.message_attributes.get(ERROR_TYPE);
         attribute.and_then(|attribute| attribute.string_value.as_deref()).unwrap_or(RECEIVED_TOO_OFTEN)
     }
 
-    /// The sentence that goes with it.
-    pub fn sentence(&self) -> Option<&str> {
+    /// Sentence that explains the reason.
+    pub fn error_message(&self) -> Option<&str> {
         self.message_attributes.get(ERROR_MESSAGE)?.string_value.as_deref()
     }
 
-    /// The body as JSON; null where it is none.
+    /// The body as JSON, or null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
-    /// As it is sent again: with its attributes, its group and its trace, without its reason. Errors say what SQS would
-    /// not take.
-    pub fn to_send(&self, deduplication_id: Option<String>) -> Result<Message, Unsendable> {
+    /// The message to send again: with attributes, message group and trace header, without the
+    /// reason.
+    pub fn to_message(&self, deduplication_id: Option<String>) -> Result<Message, Unsendable> {
         let mut attributes = Vec::new();
         for (name, attribute) in &self.message_attributes {
             if name != ERROR_TYPE && name != ERROR_MESSAGE {
@@ -125,23 +125,23 @@ impl QueuedMessage {
             deduplication_id,
             trace_header: trace.map(str::to_owned),
         };
-        let refused = |reason: &str| Err(Unsendable(reason.to_owned()));
+        let rejected = |reason: &str| Err(Unsendable(reason.to_owned()));
         match &message {
-            message if message.body.is_empty() => refused("body: is empty"),
+            message if message.body.is_empty() => rejected("body: empty"),
             message if !message.body.chars().all(is_allowed) => {
-                refused("body: has a character that SQS does not take")
+                rejected("body: contains a character that SQS rejects")
             }
             message if message.bytes() > MAX_BATCH_BYTES => {
-                refused("body: more than 1 MiB with the attributes")
+                rejected("body: more than 1 MiB together with the attributes")
             }
             message if message.attributes.len() > MAX_ATTRIBUTES => {
-                refused("messageAttributes: more than 10")
+                rejected("messageAttributes: more than 10")
             }
             message if !message.trace_header.iter().all(|header| header.chars().all(is_allowed)) => {
-                refused("attributes.AWSTraceHeader: has a character that SQS does not take")
+                rejected("attributes.AWSTraceHeader: contains a character that SQS rejects")
             }
             message if message.group_id.iter().any(|id| !is_group_id(id)) => {
-                refused("attributes.MessageGroupId: expected 1 to 128 ASCII letters, digits or punctuation")
+                rejected("attributes.MessageGroupId: expected 1 to 128 ASCII letters, digits or punctuation")
             }
             _ => Ok(message),
         }
@@ -157,19 +157,21 @@ impl MessageAttribute {
         if !["String", "Number", "Binary"].contains(&kind) || custom.is_empty() || self.data_type.len() > 256
         {
             return Err(unsendable(
-                "dataType: expected String, Number or Binary, and perhaps a dot and a type of your own",
+                "dataType: expected String, Number or Binary, optionally with a dot and a custom type",
             ));
         }
-        let is_there = match kind {
+        let has_value = match kind {
             "Binary" => binary.as_ref().is_some_and(|value| !value.is_empty()) && self.string_value.is_none(),
             _ => self.string_value.as_ref().is_some_and(|value| !value.is_empty()) && binary.is_none(),
         };
-        if !is_there {
-            return Err(unsendable("expected a stringValue, or of a Binary a binaryValue, and not empty"));
+        if !has_value {
+            return Err(unsendable(
+                "expected a stringValue, or a binaryValue for a Binary, that is not empty",
+            ));
         }
         let text = self.string_value.as_deref().unwrap_or_default();
         if !text.chars().all(is_allowed) {
-            return Err(unsendable("stringValue: has a character that SQS does not take"));
+            return Err(unsendable("stringValue: contains a character that SQS rejects"));
         }
         if kind == "Number" && text.parse::<f64>().is_err() {
             return Err(unsendable("stringValue: expected a number"));
@@ -190,23 +192,25 @@ impl From<MessageAttributeValue> for MessageAttribute {
     }
 }
 
-/// SQS: 1 to 256 letters, digits, hyphens, underscores and dots, none of them at an end or beside another; and not AWS's.
+/// SQS: 1 to 256 letters, digits, hyphens, underscores and dots. No dot at an end or next to
+/// another dot, and no prefix of AWS.
 fn check_name(name: &str) -> Result<(), Unsendable> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let is_theirs = ["aws.", "amazon."].iter().any(|prefix| name.to_ascii_lowercase().starts_with(prefix));
+    let is_reserved = ["aws.", "amazon."].iter().any(|prefix| name.to_ascii_lowercase().starts_with(prefix));
     let is_dotted = name.starts_with('.') || name.ends_with('.') || name.contains("..");
-    if (1..=256).contains(&name.len()) && name.chars().all(is_allowed) && !is_theirs && !is_dotted {
+    if (1..=256).contains(&name.len()) && name.chars().all(is_allowed) && !is_reserved && !is_dotted {
         return Ok(());
     }
-    Err(Unsendable("messageAttributes: a name that SQS does not take".to_owned()))
+    Err(Unsendable("messageAttributes: SQS rejects the name of an attribute".to_owned()))
 }
 
-/// SQS: #x9, #xA, #xD, and all from #x20 on but #xFFFE and #xFFFF.
+/// SQS: #x9, #xA, #xD, and #x20 and above except #xFFFE and #xFFFF.
 fn is_allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r') || (c >= ' ' && !matches!(c, '\u{fffe}' | '\u{ffff}'))
 }
 
-/// A body that is a JSON object or list in one line is written as it is, byte for byte; any other as a string.
+/// A body that is a JSON object or list on one line is written unchanged, byte for byte. Any other
+/// body is written as a string.
 mod body {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
     use serde_json::value::RawValue;
@@ -264,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_holds_the_message_byte_for_byte() {
+    fn line_contains_the_message_byte_for_byte() {
         for body in [
             r#"{"a": 1,  "a":2}"#,
             "[1]",
@@ -283,12 +287,12 @@ mod tests {
             assert_eq!(serde_json::from_str::<QueuedMessage>(&line).unwrap(), message(body), "{line}");
         }
         let line = serde_json::to_string(&message(r#"{"a": 1}"#)).unwrap();
-        assert!(line.ends_with(r#""body":{"a": 1}}"#), "an object is there to be edited: {line}");
+        assert!(line.ends_with(r#""body":{"a": 1}}"#), "an object can be edited: {line}");
     }
 
     #[test]
-    fn what_is_sent_again_has_everything_but_the_reason() {
-        let sent = message("{}").to_send(None).unwrap();
+    fn message_is_sent_again_without_its_reason() {
+        let sent = message("{}").to_message(None).unwrap();
         let names: Vec<&str> = sent.attributes.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["tenant", "thumbnail"]);
         assert_eq!(sent.attributes[1].1.binary_value().unwrap().as_ref(), [0, 255]);
@@ -297,16 +301,21 @@ mod tests {
     }
 
     #[test]
-    fn what_sqs_would_not_take_is_told_by_its_field() {
-        let told = |change: fn(&mut QueuedMessage)| {
+    fn error_names_the_field_that_sqs_rejects() {
+        let error = |change: fn(&mut QueuedMessage)| {
             let mut message = message("{}");
             change(&mut message);
-            message.to_send(None).unwrap_err().to_string()
+            message.to_message(None).unwrap_err().to_string()
         };
-        assert_eq!(told(|m| m.body.clear()), "body: is empty");
-        assert_eq!(told(|m| m.body.push('\u{1}')), "body: has a character that SQS does not take");
-        assert_eq!(told(|m| m.body = "x".repeat(1024 * 1024)), "body: more than 1 MiB with the attributes");
-        assert!(told(|m| drop(m.attributes.insert("MessageGroupId".into(), "é".into()))).contains("GroupId"));
+        assert_eq!(error(|m| m.body.clear()), "body: empty");
+        assert_eq!(error(|m| m.body.push('\u{1}')), "body: contains a character that SQS rejects");
+        assert_eq!(
+            error(|m| m.body = "x".repeat(1024 * 1024)),
+            "body: more than 1 MiB together with the attributes"
+        );
+        assert!(
+            error(|m| drop(m.attributes.insert("MessageGroupId".into(), "é".into()))).contains("GroupId")
+        );
         let attribute = |m: &mut QueuedMessage, name: &str| {
             m.message_attributes.insert(name.into(), MessageAttribute::default());
         };
@@ -314,22 +323,22 @@ mod tests {
         (0..10).for_each(|n| {
             drop(many.message_attributes.insert(n.to_string(), many.message_attributes["tenant"].clone()));
         });
-        assert_eq!(many.to_send(None).unwrap_err().to_string(), "messageAttributes: more than 10");
+        assert_eq!(many.to_message(None).unwrap_err().to_string(), "messageAttributes: more than 10");
         let mut empty = message("{}");
         attribute(&mut empty, "x");
         assert!(
             empty
-                .to_send(None)
+                .to_message(None)
                 .unwrap_err()
                 .to_string()
                 .starts_with("messageAttributes.x: dataType: expected")
         );
-        for (data_type, value, told) in [
+        for (data_type, value, expected) in [
             ("Strng", Some("a"), "dataType: expected"),
             ("String.", Some("a"), "dataType: expected"),
             ("String", None, "expected a stringValue"),
             ("String", Some(""), "expected a stringValue"),
-            ("String", Some("\u{1}"), "has a character"),
+            ("String", Some("\u{1}"), "contains a character"),
             ("Number", Some("abc"), "expected a number"),
             ("Number.int", Some("7"), ""),
             ("String.json", Some("{}"), ""),
@@ -341,8 +350,8 @@ mod tests {
             };
             let mut message = message("{}");
             message.message_attributes.insert("x".into(), value);
-            let sent = message.to_send(None).map_err(|reason| reason.to_string());
-            assert!(sent.err().unwrap_or_default().contains(told), "{data_type}");
+            let sent = message.to_message(None).map_err(|reason| reason.to_string());
+            assert!(sent.err().unwrap_or_default().contains(expected), "{data_type}");
         }
         for name in ["", ".a", "a.", "a..b", "AWS.x", "amazon.y", "a b", "é"] {
             assert!(check_name(name).is_err(), "{name}");

@@ -1,8 +1,8 @@
-//! QueueReader all messages of a queue, several at a time, and giving back those that stay.
+//! Reading every message of a queue once, without removing it.
 //!
-//! A message that was received is invisible for a while; whoever looks at a queue keeps what they have seen invisible
-//! until they have seen everything, and then makes it visible again. What must be kept for that (receipt handles of some
-//! 400 bytes) lies in a temporary file: memory does not grow with the queue, but for 16 bytes of each message's id.
+//! A received message is invisible for a while. The reader keeps it invisible until it has seen all
+//! messages, and then makes it visible again. The receipt handles for that, about 400 bytes each,
+//! are in a temporary file: memory grows with the queue only by 16 bytes per message, for its id.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -12,154 +12,155 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::MessageSystemAttributeName;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use shared::queues::{MAX_BATCH_ENTRIES, Queue};
 use shared::time::{Clock, plus_seconds};
 use uuid::Uuid;
 
-use crate::queue::message::QueuedMessage;
-use crate::queue::description::{MAX_IN_FLIGHT, QueueDescription, told};
+use crate::aws_error::aws_error;
 use crate::interrupt::StopSignal;
+use crate::queue::description::QueueDescription;
+use crate::queue::message::QueuedMessage;
 
-/// Receives under way at once. A FIFO queue has one: its groups keep their order.
-const LANES: usize = 8;
-/// A lane ends after so many receives in a row that brought nothing.
-const EMPTY_RECEIVES: u32 = 2;
-/// Receipt handles that are given back at a time.
-const GIVEN_BACK_AT_ONCE: usize = 1_000;
+/// SQS: maximum number of invisible messages of a queue.
+const MAX_INVISIBLE: usize = 120_000;
+/// Concurrent ReceiveMessage calls. A FIFO queue gets one call at a time, so that its groups keep
+/// their order.
+const CONCURRENT_RECEIVES: usize = 8;
+/// A receive loop ends after this many empty answers in a row.
+const MAX_EMPTY_RECEIVES: u32 = 2;
+/// Number of receipt handles in memory while messages are released.
+const RELEASED_AT_ONCE: usize = 1_000;
 
-/// Receives the messages of a queue.
 pub struct QueueReader<'a> {
     sqs: &'a Client,
     queue: &'a QueueDescription,
-    /// How long what was received stays invisible.
-    hold: Duration,
+    visibility_timeout: Duration,
     clock: &'a Clock,
     stop: &'a StopSignal,
     state: RefCell<State>,
 }
 
-/// A message that was received, and what it is deleted or given back by.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// The message.
     pub message: QueuedMessage,
-    /// SQS's receipt handle.
+    /// SQS's receipt handle, to delete the message or to change its visibility.
     pub receipt: String,
-    /// From then on, somebody else may receive it. By the clock on the wall: a machine that slept has missed it.
+    /// From this time on, another consumer may receive the message. Wall-clock time, so that it is
+    /// correct after the machine has slept.
     pub visible_again: Timestamp,
 }
 
 struct State {
     seen: HashSet<Uuid>,
-    /// Messages that were seen before and came again, since one came that was new.
-    again: usize,
+    /// Number of messages in a row that were seen before.
+    repeats: usize,
+    /// Receipt handles of the messages to release, one per line.
     held: BufWriter<File>,
     held_count: usize,
-    is_limited: bool,
-    /// Nothing more is received.
-    finished: bool,
-    /// Nothing more is begun.
-    halted: bool,
+    /// SQS returned OverLimit: too many messages are invisible.
+    is_over_limit: bool,
+    /// No further receives.
+    is_finished: bool,
+    /// No further receives, and no further work on received messages.
+    is_halted: bool,
     error: Option<anyhow::Error>,
 }
 
 impl State {
-    /// Whether messages become visible again faster than all can be seen, so that it would never end.
-    fn comes_back_too_soon(&self) -> bool {
-        self.again > 2 * self.seen.len()
+    /// Whether messages become visible again before all are seen. Reading would never end.
+    fn is_repeating(&self) -> bool {
+        self.repeats > 2 * self.seen.len()
     }
 }
 
-/// How receiving went.
 #[derive(Debug, Default)]
-pub struct Report {
-    /// Messages seen, each once.
-    pub seen: usize,
-    /// About so many that were visible before were not seen: the count was old, others have received them, or SQS does not
-    /// show them (of a FIFO group it shows ten).
-    pub unseen: usize,
-    /// Whether SQS lends no more, or they came back faster than they could be looked at.
-    pub is_limited: bool,
-    /// Messages that are still invisible, because they could not be given back.
+pub struct ReadReport {
+    pub unseen: Unseen,
+    /// Messages that could not be released. They stay invisible until their visibility timeout
+    /// ends.
     pub still_invisible: usize,
-    /// What ended it.
+    /// The error that ended the reading.
     pub error: Option<anyhow::Error>,
 }
 
-impl Report {
-    /// Whether some of a FIFO queue's messages stand behind others of their group, or SQS lends no more.
-    pub fn may_be_more(&self, queue: &QueueDescription) -> bool {
-        self.is_limited || (queue.is_fifo && self.unseen > 0)
-    }
+/// What a reader saw of a queue, and what it did not. SQS's counts are approximations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unseen {
+    /// Messages that were seen, each counted once.
+    pub seen: usize,
+    /// Messages that were visible at the start and were not seen.
+    pub missing: usize,
+    /// Messages that were invisible at the start.
+    pub invisible: usize,
+    /// Why the reader could not see all visible messages, if it knows.
+    pub limit: Option<ReadLimit>,
+}
 
-    /// What was not seen, for people: a line for each thing to know. `hidden` were invisible before.
-    pub fn unseen_text(&self, queue: &QueueDescription) -> String {
-        let mut text = String::new();
-        if self.may_be_more(queue) {
-            let at_most = if queue.is_fifo { "ten of a group" } else { "120,000" };
-            text += &format!("and more, about {}: SQS shows at most {at_most} at a time\n", self.unseen);
-        } else if self.unseen > 0 {
-            text +=
-                &format!("of about {}: others are reading, or the number is old\n", self.seen + self.unseen);
-        }
-        if queue.invisible > 0 {
-            text += &format!(
-                "and about {} that are invisible now: somebody has received them, perhaps a run that was killed (they \
-                 come back within 15 minutes)\n",
-                queue.invisible
-            );
-        }
-        text
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadLimit {
+    /// SQS allows 120,000 invisible messages per queue.
+    InvisibleMessages,
+    /// SQS returns at most ten messages of a FIFO group while the first of them are invisible.
+    FifoGroup,
+    /// Messages became visible again before all were seen.
+    VisibilityTimeout,
+}
+
+impl Unseen {
+    /// Whether the reader saw all messages.
+    pub fn is_empty(&self) -> bool {
+        self.missing == 0 && self.invisible == 0 && self.limit.is_none()
     }
 }
 
 impl<'a> QueueReader<'a> {
-    /// Nothing is received yet.
+    /// `visibility_timeout` applies to every message that is received.
     pub fn new(
         (sqs, queue): (&'a Client, &'a QueueDescription),
-        hold: Duration,
+        visibility_timeout: Duration,
         clock: &'a Clock,
         stop: &'a StopSignal,
     ) -> Result<Self> {
-        let held = tempfile::tempfile().context("a temporary file for receipt handles")?;
+        let held = tempfile::tempfile().context("temporary file for receipt handles")?;
         let state = State {
             seen: HashSet::new(),
-            again: 0,
+            repeats: 0,
             held: BufWriter::new(held),
             held_count: 0,
-            is_limited: false,
-            finished: false,
-            halted: false,
+            is_over_limit: false,
+            is_finished: false,
+            is_halted: false,
             error: None,
         };
-        Ok(Self { sqs, queue, hold, clock, stop, state: state.into() })
+        Ok(Self { sqs, queue, visibility_timeout, clock, stop, state: state.into() })
     }
 
-    /// Receives until nothing comes any more, and hands over what is new, at most ten messages at a time. What `work`
-    /// wants to give back, it hands to [`Self::hold`]. After an error no more is received; what other lanes are at is
-    /// finished. In the end, gives back what is held.
-    pub async fn each(self, work: impl AsyncFn(&Self, Vec<Received>) -> Result<()>) -> Report {
-        let lanes = if self.queue.is_fifo { 1 } else { LANES };
-        join_all((0..lanes).map(|_| async {
-            if let Err(error) = self.lane(&work).await {
+    /// Receives until SQS returns nothing more, and passes new messages to `work`, at most ten at a
+    /// time. `work` hands over messages to release with [`Self::hold`]. After an error, nothing
+    /// more is received, and concurrent work is completed. At the end, all held messages become
+    /// visible again.
+    pub async fn for_each_batch(self, work: impl AsyncFn(&Self, Vec<Received>) -> Result<()>) -> ReadReport {
+        let loops = if self.queue.is_fifo { 1 } else { CONCURRENT_RECEIVES };
+        join_all((0..loops).map(|_| async {
+            if let Err(error) = self.receive_loop(&work).await {
                 let mut state = self.state.borrow_mut();
                 state.error.get_or_insert(error);
-                state.halted = true;
+                state.is_halted = true;
             }
         }))
         .await;
-        self.finish().await
+        self.release_all().await
     }
 
-    async fn lane(&self, work: &impl AsyncFn(&Self, Vec<Received>) -> Result<()>) -> Result<()> {
-        let mut empty = 0;
-        while empty < EMPTY_RECEIVES && !self.is_over() && !self.state.borrow().finished {
+    async fn receive_loop(&self, work: &impl AsyncFn(&Self, Vec<Received>) -> Result<()>) -> Result<()> {
+        let mut empty_receives = 0;
+        while empty_receives < MAX_EMPTY_RECEIVES && !self.is_stopping() && !self.state.borrow().is_finished {
             let received = self.receive().await?;
-            empty = if received.is_empty() { empty + 1 } else { 0 };
-            let new = self.only_new(received)?;
+            empty_receives = if received.is_empty() { empty_receives + 1 } else { 0 };
+            let new = self.take_new(received)?;
             if !new.is_empty() {
                 work(self, new).await?;
             }
@@ -167,128 +168,135 @@ impl<'a> QueueReader<'a> {
         Ok(())
     }
 
-    /// Whether nothing more is to be begun.
-    pub fn is_over(&self) -> bool {
-        self.stop.is_requested() || self.state.borrow().halted
+    /// Whether no further work may start.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_requested() || self.state.borrow().is_halted
     }
 
-    /// Messages seen so far, each once.
+    /// Number of messages seen so far, each counted once.
     pub fn seen(&self) -> usize {
         self.state.borrow().seen.len()
     }
 
-    /// Receives no more. What was received is worked on to its end.
+    /// Ends receiving. Received messages are processed to the end.
     pub fn finish_receiving(&self) {
-        self.state.borrow_mut().finished = true;
+        self.state.borrow_mut().is_finished = true;
     }
 
-    /// Receives no more, and begins nothing more.
+    /// Ends receiving, and starts no further work on received messages.
     pub fn halt(&self) {
-        self.state.borrow_mut().halted = true;
+        self.state.borrow_mut().is_halted = true;
     }
 
     async fn receive(&self) -> Result<Vec<Received>> {
-        // From before the call on: rather too early than too late.
-        let hold = i64::try_from(self.hold.as_secs()).unwrap_or(i64::MAX);
-        let visible_again = plus_seconds(self.clock.now(), hold);
+        // Measured before the call, so that the time is too early rather than too late.
+        let timeout = self.visibility_timeout.as_secs();
+        let visible_again = plus_seconds(self.clock.now(), i64::try_from(timeout).unwrap_or(i64::MAX));
         let call = self.sqs.receive_message().queue_url(&self.queue.url).max_number_of_messages(10);
-        // Waiting a second asks all of SQS's servers, and not some.
+        // Long polling: with a wait time, SQS asks all of its servers, and not a sample.
         let call = call.wait_time_seconds(1);
-        let call = call.visibility_timeout(i32::try_from(self.hold.as_secs()).unwrap_or(i32::MAX));
+        let call = call.visibility_timeout(i32::try_from(timeout).unwrap_or(i32::MAX));
         let call = call.message_attribute_names("All");
         let call = call.message_system_attribute_names(MessageSystemAttributeName::All);
         let messages = match call.send().await {
             Ok(output) => output.messages.unwrap_or_default(),
-            // It lends no more: they are with us, or with others.
             Err(error) if error.as_service_error().is_some_and(|error| error.is_over_limit()) => {
-                self.state.borrow_mut().is_limited = true;
+                self.state.borrow_mut().is_over_limit = true;
                 Vec::new()
             }
-            Err(error) => return Err(told("ReceiveMessage")(error)),
+            Err(error) => return Err(aws_error("ReceiveMessage")(error)),
         };
         let received = messages.into_iter().map(|mut message| {
-            let receipt = message.receipt_handle.take().context("a message without a receipt handle")?;
-            let message = QueuedMessage::received(message).context("a message without an id or a body")?;
+            let receipt =
+                message.receipt_handle.take().context("SQS returned a message without a receipt handle")?;
+            let message =
+                QueuedMessage::received(message).context("SQS returned a message without an id or a body")?;
             Ok(Received { message, receipt, visible_again })
         });
         received.collect()
     }
 
-    /// Holds what was seen before: its time is over, and it came again.
-    fn only_new(&self, received: Vec<Received>) -> Result<Vec<Received>> {
-        let (mut new, mut again) = (Vec::new(), Vec::new());
+    /// Returns the messages that were not seen before. Holds the others: their visibility timeout
+    /// had ended.
+    fn take_new(&self, received: Vec<Received>) -> Result<Vec<Received>> {
+        let (mut new, mut repeated) = (Vec::new(), Vec::new());
         {
             let mut state = self.state.borrow_mut();
             for received in received {
-                if state.seen.insert(key(&received.message.message_id)) {
+                if state.seen.insert(message_uuid(&received.message.message_id)) {
                     new.push(received);
                 } else {
-                    again.push(received);
+                    repeated.push(received);
                 }
             }
-            state.again = if new.is_empty() { state.again + again.len() } else { 0 };
-            state.halted |= state.comes_back_too_soon();
+            state.repeats = if new.is_empty() { state.repeats + repeated.len() } else { 0 };
+            state.is_halted |= state.is_repeating();
         }
-        self.hold(again)?;
+        self.hold(repeated)?;
         Ok(new)
     }
 
-    /// Takes a message as one that was not seen: where it is visible again, it comes again.
-    pub fn forget(&self, received: &Received) {
-        self.state.borrow_mut().seen.remove(&key(&received.message.message_id));
+    /// Treats a message as new if it is received again.
+    pub fn mark_unseen(&self, received: &Received) {
+        self.state.borrow_mut().seen.remove(&message_uuid(&received.message.message_id));
     }
 
-    /// Keeps messages to give them back in the end.
+    /// Keeps messages invisible, and releases them at the end.
     pub fn hold(&self, received: impl IntoIterator<Item = Received>) -> Result<()> {
         let mut state = self.state.borrow_mut();
         for Received { receipt, .. } in received {
-            writeln!(state.held, "{receipt}").context("the temporary file for receipt handles")?;
+            writeln!(state.held, "{receipt}").context("temporary file for receipt handles")?;
             state.held_count += 1;
         }
         Ok(())
     }
 
-    async fn finish(self) -> Report {
+    async fn release_all(self) -> ReadReport {
         let state = self.state.into_inner();
-        let is_limited = state.is_limited || state.held_count >= MAX_IN_FLIGHT || state.comes_back_too_soon();
-        let State { seen, held, held_count, error, .. } = state;
-        let unseen = self.queue.visible.saturating_sub(seen.len());
-        let queue = Queue::new(self.sqs.clone(), &self.queue.url);
-        let (still_invisible, unreadable) = match release(&queue, held).await {
-            Ok(failed) => (failed, None),
-            Err(error) => (held_count, Some(error)),
+        let missing = self.queue.visible.saturating_sub(state.seen.len());
+        let is_over_limit = state.is_over_limit || state.held_count >= MAX_INVISIBLE;
+        let limit = match () {
+            () if state.is_repeating() => Some(ReadLimit::VisibilityTimeout),
+            () if self.queue.is_fifo && (is_over_limit || missing > 0) => Some(ReadLimit::FifoGroup),
+            () if is_over_limit => Some(ReadLimit::InvisibleMessages),
+            () => None,
         };
-        Report { seen: seen.len(), unseen, is_limited, still_invisible, error: error.or(unreadable) }
+        let unseen = Unseen { seen: state.seen.len(), missing, invisible: self.queue.invisible, limit };
+        let queue = Queue::new(self.sqs.clone(), &self.queue.url);
+        let (still_invisible, file_error) = match release(&queue, state.held).await {
+            Ok(failed) => (failed, None),
+            Err(error) => (state.held_count, Some(error)),
+        };
+        ReadReport { unseen, still_invisible, error: state.error.or(file_error) }
     }
 }
 
-/// Makes messages visible again, whose receipt handles lie in the file, one a line. Answers for how many it failed.
+/// Makes the messages visible again whose receipt handles are in the file. Returns the number of
+/// failures.
 async fn release(queue: &Queue, held: BufWriter<File>) -> Result<usize> {
-    const FILE: &str = "the temporary file for receipt handles";
+    const FILE: &str = "temporary file for receipt handles";
     let mut file = held.into_inner().map_err(|error| error.into_error()).context(FILE)?;
     file.seek(SeekFrom::Start(0)).context(FILE)?;
     let mut lines = BufReader::new(file).lines();
     let mut failed = 0;
     loop {
-        let receipts =
-            lines.by_ref().take(GIVEN_BACK_AT_ONCE).collect::<Result<Vec<_>, _>>().context(FILE)?;
+        let receipts = lines.by_ref().take(RELEASED_AT_ONCE).collect::<Result<Vec<_>, _>>().context(FILE)?;
         if receipts.is_empty() {
             return Ok(failed);
         }
         let receipts = receipts.into_iter().map(|receipt| (receipt, Duration::ZERO)).collect();
-        failed += queue.delay(receipts, Duration::MAX).await;
+        failed += queue.change_visibility(receipts, Duration::MAX).await;
     }
 }
 
-/// SQS's ids are UUIDs.
-pub fn key(message_id: &str) -> Uuid {
+/// SQS's message ids are UUIDs.
+pub fn message_uuid(message_id: &str) -> Uuid {
     message_id.parse().unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, message_id.as_bytes()))
 }
 
-/// Deletes messages of a queue: ten at a time, in one call. Answers with the indexes of those that could not be deleted.
+/// Deletes messages in batches of ten. Returns the indexes of the messages that could not be
+/// deleted.
 pub async fn delete(sqs: &Client, url: &str, receipts: &[&str]) -> Result<Vec<usize>> {
-    use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
-
     let mut failed = Vec::new();
     for (batch, receipts) in receipts.chunks(MAX_BATCH_ENTRIES).enumerate() {
         let first = batch * MAX_BATCH_ENTRIES;
@@ -298,7 +306,7 @@ pub async fn delete(sqs: &Client, url: &str, receipts: &[&str]) -> Result<Vec<us
         });
         let entries = entries.collect::<Result<Vec<_>, _>>().context("DeleteMessageBatch")?;
         let call = sqs.delete_message_batch().queue_url(url).set_entries(Some(entries));
-        let output = call.send().await.map_err(told("DeleteMessageBatch"))?;
+        let output = call.send().await.map_err(aws_error("DeleteMessageBatch"))?;
         failed.extend(output.failed().iter().filter_map(|entry| entry.id().parse::<usize>().ok()));
     }
     Ok(failed)

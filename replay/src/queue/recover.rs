@@ -1,7 +1,8 @@
-//! Reading back from logs what the triggers could not send.
+//! Finds the events in logs that triggers could not publish. Pure.
 //!
-//! Whatever form the log comes in (lines as Lambda writes them, as text or JSON; what `aws logs tail` or
-//! `filter-log-events` prints; an export): a lost event stands in it whole, under one message. Pure.
+//! The log can have any format: lines as Lambda writes them, as text or JSON, the output of `aws
+//! logs tail` or `aws logs filter-log-events`, or an export. Each event is complete in one log
+//! message with the text [`UNSENT_EVENT`].
 
 pub mod command;
 
@@ -12,117 +13,50 @@ use serde_json::{Deserializer, Value};
 use shared::events::{Data, Event, InvalidEvent};
 use shared::telemetry::UNSENT_EVENT;
 
-/// What was found in logs.
 #[derive(Debug, Default)]
-pub struct Recovered {
-    /// The events for user-events, each once, in the order in which they were found.
+pub struct RecoveredEvents {
+    /// Events for user-events, each once, in the order of the logs.
     pub events: Vec<Event>,
-    /// Those that are found but not sent, by their reason.
-    pub left: BTreeMap<&'static str, usize>,
+    /// Events that are not sent.
+    pub skipped: BTreeMap<SkipReason, usize>,
+    /// Places of events that are not complete: the log and the line number.
+    pub incomplete: Vec<(String, usize)>,
     seen: BTreeSet<(String, String)>,
 }
 
-/// What is said of an event for group-memberships.
-const GROUPS: &str = "for group-memberships, where the user's next token says it anew";
-/// What is said of an event that user-events takes no more.
-const TOO_OLD: &str = "more than 30 days old: user-stats would park it";
-/// What is said of what looks like an event.
-const UNREADABLE: &str = "no event: the log is cut off, or of a newer release";
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SkipReason {
+    /// `user.groups_mapped` goes to group-memberships, and the user's next token publishes it
+    /// again.
+    GroupsMapped,
+    /// user-stats rejects events that are more than 30 days old.
+    TooOld,
+}
 
-impl Recovered {
-    /// Adds what stands in a log, at the time `now`.
-    pub fn read(&mut self, log: &str, now: Timestamp) {
-        // JSON documents, however many and over however many lines, with other text around them; and lines of text.
-        let mut rest = log;
-        while let Some(start) = rest.find(['{', '[']) {
-            let (before, from) = rest.split_at(start);
-            let mut values = Deserializer::from_str(from).into_iter::<Value>();
-            match values.next() {
-                Some(Ok(json)) => {
-                    self.text(before, now);
-                    self.search(&json, now);
-                    rest = from.get(values.byte_offset()..).unwrap_or_default();
-                }
-                // No JSON, such as the name of a stream, or an event within text: on to what follows in this line.
-                _ => {
-                    let end = from.find('\n').map_or(from.len(), |end| end + 1);
-                    let (line, after) = from.split_at(end);
-                    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-                    let whole = format!("{}{line}", before.get(line_start..).unwrap_or_default());
-                    self.text(before.get(..line_start).unwrap_or_default(), now);
-                    self.line(&whole, line, now);
-                    rest = after;
-                }
-            }
-        }
-        self.text(rest, now);
+impl RecoveredEvents {
+    /// Adds the events of the log `name`.
+    pub fn read(&mut self, name: &str, log: &str, now: Timestamp) {
+        LogReader { recovered: self, name, now }.read(log, 1, 1);
     }
 
-    /// A line that has a bracket which begins no JSON; `from` it on there may be some.
-    fn line(&mut self, line: &str, from: &str, now: Timestamp) {
-        if !line.contains(UNSENT_EVENT) {
-            return;
-        }
-        let json = from.match_indices('{').find_map(|(start, _)| {
-            let mut values = Deserializer::from_str(from.get(start..)?).into_iter::<Value>();
-            values.next()?.ok().filter(has_lost_event)
-        });
-        match json {
-            Some(json) => self.search(&json, now),
-            None => self.text(line, now),
-        }
-    }
-
-    /// Lines without JSON, of the form
-    /// `ERROR event not sent error_type="unsent_event" event_type="…" event="{\"specversion\":…}" cause="…"`.
-    fn text(&mut self, text: &str, now: Timestamp) {
-        for line in text.lines().filter(|line| line.contains(UNSENT_EVENT)) {
-            match line.split_once(" event=\"").and_then(|(_, rest)| unescaped(rest)) {
-                Some(event) => self.add(&event, now),
-                None => self.leave(UNREADABLE),
-            }
-        }
-    }
-
-    /// How many lost events could not be read.
-    pub fn unreadable(&self) -> usize {
-        self.left.get(UNREADABLE).copied().unwrap_or_default()
-    }
-
-    /// Looks for the message in JSON, and in strings that are lines themselves.
-    fn search(&mut self, json: &Value, now: Timestamp) {
-        match json {
-            Value::Object(fields) => match fields.get("message").and_then(Value::as_str) {
-                Some(UNSENT_EVENT) => match fields.get("event").and_then(Value::as_str) {
-                    Some(event) => self.add(event, now),
-                    None => self.leave(UNREADABLE),
-                },
-                _ => fields.values().for_each(|value| self.search(value, now)),
-            },
-            Value::Array(values) => values.iter().for_each(|value| self.search(value, now)),
-            Value::String(text) if text.contains(UNSENT_EVENT) => self.read(text, now),
-            _ => {}
-        }
-    }
-
-    fn add(&mut self, body: &str, now: Timestamp) {
-        let Ok(event) = Event::parse(body) else { return self.leave(UNREADABLE) };
-        // The same line may be in two files, and a trigger that Cognito invokes again says some things twice.
+    fn add(&mut self, event: Event, now: Timestamp) {
+        // An event can be in two logs. A trigger that Cognito invokes again publishes some events
+        // twice.
         if !self.seen.insert((event.source.clone(), event.id.clone())) {
             return;
         }
         match (&event.data, event.check_time(now)) {
-            (Data::GroupsMapped(_), _) => self.leave(GROUPS),
-            (_, Err(InvalidEvent::TooOld)) => self.leave(TOO_OLD),
+            (Data::GroupsMapped(_), _) => self.skip(SkipReason::GroupsMapped),
+            (_, Err(InvalidEvent::TooOld)) => self.skip(SkipReason::TooOld),
             _ => self.events.push(event),
         }
     }
 
-    fn leave(&mut self, reason: &'static str) {
-        *self.left.entry(reason).or_default() += 1;
+    fn skip(&mut self, reason: SkipReason) {
+        *self.skipped.entry(reason).or_default() += 1;
     }
 
-    /// How many events there are of each type.
+    /// Number of events of each type.
     pub fn by_type(&self) -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
         for event in &self.events {
@@ -132,17 +66,107 @@ impl Recovered {
     }
 }
 
-fn has_lost_event(json: &Value) -> bool {
+struct LogReader<'a> {
+    recovered: &'a mut RecoveredEvents,
+    name: &'a str,
+    now: Timestamp,
+}
+
+impl LogReader<'_> {
+    /// Reads a mixture of JSON documents, each on one or several lines, and lines of text. `line`
+    /// is the number of the first line. `step` is 1 for a log, and 0 for a string within a JSON
+    /// document, all of which counts as one line.
+    fn read(&mut self, text: &str, line: usize, step: usize) {
+        let (mut rest, mut line) = (text, line);
+        while let Some(start) = rest.find(['{', '[']) {
+            let (before, from) = rest.split_at(start);
+            let line_of_start = line + step * line_breaks(before);
+            let mut values = Deserializer::from_str(from).into_iter::<Value>();
+            let end = match values.next() {
+                Some(Ok(json)) => {
+                    self.read_lines(before, line, step);
+                    self.search(&json, line_of_start);
+                    start + values.byte_offset()
+                }
+                // Not JSON, such as the name of a log stream, or an event within text. Continue
+                // with the next line.
+                _ => {
+                    let end_of_line = from.find('\n').map_or(from.len(), |end| end + 1);
+                    let start_of_line = before.rfind('\n').map_or(0, |at| at + 1);
+                    let (lines, start_of_text) = before.split_at(start_of_line);
+                    let (from_bracket, _) = from.split_at(end_of_line);
+                    self.read_lines(lines, line, step);
+                    self.read_line(&format!("{start_of_text}{from_bracket}"), from_bracket, line_of_start);
+                    start + end_of_line
+                }
+            };
+            let (done, next) = rest.split_at(end);
+            line += step * line_breaks(done);
+            rest = next;
+        }
+        self.read_lines(rest, line, step);
+    }
+
+    /// Reads a line whose first bracket does not start JSON. A later bracket in `from_bracket` may.
+    fn read_line(&mut self, line: &str, from_bracket: &str, number: usize) {
+        if !line.contains(UNSENT_EVENT) {
+            return;
+        }
+        let json = from_bracket.match_indices('{').find_map(|(start, _)| {
+            let mut values = Deserializer::from_str(from_bracket.get(start..)?).into_iter::<Value>();
+            values.next()?.ok().filter(contains_unsent_event)
+        });
+        match json {
+            Some(json) => self.search(&json, number),
+            None => self.read_lines(line, number, 0),
+        }
+    }
+
+    /// Reads lines without JSON, in the format `ERROR unsent event error_type="unsent_event"
+    /// event_type="…" event="{\"specversion\":…}" cause="…"`.
+    fn read_lines(&mut self, text: &str, first: usize, step: usize) {
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| line.contains(UNSENT_EVENT)) {
+            let event = line.split_once(" event=\"").and_then(|(_, rest)| unescape(rest));
+            self.add(event.as_deref(), first + step * index);
+        }
+    }
+
+    /// Searches a JSON document for the log message, also in strings that are log lines themselves.
+    fn search(&mut self, json: &Value, line: usize) {
+        match json {
+            Value::Object(fields) => match fields.get("message").and_then(Value::as_str) {
+                Some(UNSENT_EVENT) => self.add(fields.get("event").and_then(Value::as_str), line),
+                _ => fields.values().for_each(|value| self.search(value, line)),
+            },
+            Value::Array(values) => values.iter().for_each(|value| self.search(value, line)),
+            Value::String(text) if text.contains(UNSENT_EVENT) => self.read(text, line, 0),
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, event: Option<&str>, line: usize) {
+        match event.and_then(|event| Event::parse(event).ok()) {
+            Some(event) => self.recovered.add(event, self.now),
+            None => self.recovered.incomplete.push((self.name.to_owned(), line)),
+        }
+    }
+}
+
+fn line_breaks(text: &str) -> usize {
+    text.bytes().filter(|byte| *byte == b'\n').count()
+}
+
+fn contains_unsent_event(json: &Value) -> bool {
     match json {
-        Value::Object(fields) => fields.values().any(has_lost_event),
-        Value::Array(values) => values.iter().any(has_lost_event),
+        Value::Object(fields) => fields.values().any(contains_unsent_event),
+        Value::Array(values) => values.iter().any(contains_unsent_event),
         Value::String(text) => text.contains(UNSENT_EVENT),
         _ => false,
     }
 }
 
-/// A string as Rust's `Debug` writes it, up to its quotation mark.
-fn unescaped(text: &str) -> Option<String> {
+/// Decodes a string in the format of Rust's `Debug`, up to the closing quotation mark.
+fn unescape(text: &str) -> Option<String> {
     let mut out = String::new();
     let mut chars = text.chars();
     loop {
@@ -208,26 +232,26 @@ mod tests {
         }
     }
 
-    /// What the triggers log, as JSON or as text.
+    /// The log line of a trigger, as JSON or as text.
     fn logged(event: &Event, as_json: bool) -> String {
         let lines = Lines::default();
         let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false);
-        let lose = || shared::telemetry::log_unsent_event(event, &std::io::Error::other("no \"connection\""));
+        let log = || shared::telemetry::log_unsent_event(event, &std::io::Error::other("no \"connection\""));
         if as_json {
-            tracing::subscriber::with_default(subscriber.json().finish(), lose);
+            tracing::subscriber::with_default(subscriber.json().finish(), log);
         } else {
-            tracing::subscriber::with_default(subscriber.finish(), lose);
+            tracing::subscriber::with_default(subscriber.finish(), log);
         }
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
     #[test]
-    fn a_lost_event_is_found_in_every_form_of_log() {
-        let lost = event("Zoë \"Z\" O'Neil\u{200b}\u{7f}");
-        let (line, text) = (logged(&lost, true), logged(&lost, false));
+    fn unsent_event_is_found_in_every_log_format() {
+        let unsent = event("Zoë \"Z\" O'Neil\u{200b}\u{7f}");
+        let (line, text) = (logged(&unsent, true), logged(&unsent, false));
         let others = r#"{"level":"INFO","fields":{"message":"hello"}}"#;
-        let forms = [
+        let logs = [
             format!("{others}\n{line}START RequestId\n"),
             text.clone(),
             format!("2026-03-02T09:00:00.000Z 2026/03/02/[$LATEST]0123 {line}"),
@@ -246,33 +270,53 @@ mod tests {
             ),
             format!("2026-03-02T09:00:00.000Z 2026/03/02/[$LATEST]0123 {text}\nREPORT {{x}} [y"),
         ];
-        for form in forms {
-            let mut recovered = Recovered::default();
-            recovered.read(&form, now());
-            assert_eq!(recovered.events, std::slice::from_ref(&lost), "{form}");
-            assert!(recovered.left.is_empty(), "{form}");
+        for log in logs {
+            let mut recovered = RecoveredEvents::default();
+            recovered.read("log", &log, now());
+            assert_eq!(recovered.events, std::slice::from_ref(&unsent), "{log}");
+            assert!(recovered.skipped.is_empty() && recovered.incomplete.is_empty(), "{log}");
         }
     }
 
     #[test]
-    fn an_event_that_is_found_twice_is_sent_once() {
+    fn event_that_is_found_twice_is_recovered_once() {
         let (ana, ben) = (event("Ana"), event("Ben"));
-        let mut recovered = Recovered::default();
-        for lost in [&ana, &ben, &ana] {
-            recovered.read(&logged(lost, true), now());
+        let mut recovered = RecoveredEvents::default();
+        for event in [&ana, &ben, &ana] {
+            recovered.read("log", &logged(event, true), now());
         }
         assert_eq!(recovered.events, [ana, ben]);
         assert_eq!(recovered.by_type(), [("user.confirmed", 2)].into());
     }
 
     #[test]
-    fn what_user_events_would_not_take_is_left() {
-        let mut recovered = Recovered::default();
-        recovered.read(&logged(&event("Ana"), true), shared::time::plus_seconds(now(), 31 * 24 * 3600));
-        let cut_off = logged(&event("Ben"), true);
-        recovered.read(&cut_off[..cut_off.len() / 2], now());
-        recovered.read("nothing at all", now());
+    fn old_and_incomplete_events_are_skipped() {
+        let mut recovered = RecoveredEvents::default();
+        let later = shared::time::plus_seconds(now(), 31 * 24 * 3600);
+        recovered.read("old.log", &logged(&event("Ana"), true), later);
+        let incomplete = logged(&event("Ben"), true);
+        recovered.read("ben.log", &incomplete[..incomplete.len() / 2], now());
+        recovered.read("other.log", "nothing at all", now());
         assert!(recovered.events.is_empty());
-        assert_eq!(recovered.left, [(TOO_OLD, 1), (UNREADABLE, 1)].into());
+        assert_eq!(recovered.skipped, [(SkipReason::TooOld, 1)].into());
+        assert_eq!(recovered.incomplete, [("ben.log".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn incomplete_event_has_a_line_number() {
+        let (json, text) = (logged(&event("Ana"), true), logged(&event("Ana"), false));
+        let (json, text) = (&json[..json.len() / 2], &text[..text.len() / 2]);
+        let pretty = serde_json::to_string_pretty(&json!({"a": 1, "b": [2]})).unwrap();
+        let exported = json!({"message": format!("x\n{text}")}).to_string();
+        for (log, line) in [
+            (format!("START\n{json}\nEND\n"), 2),
+            (format!("{pretty}\nSTART [x\n{text}"), 8),
+            (format!("START\n\n{text}\n{pretty}"), 3),
+            (format!("START\n{exported}\nEND\n"), 2),
+        ] {
+            let mut recovered = RecoveredEvents::default();
+            recovered.read("log", &log, now());
+            assert_eq!(recovered.incomplete, [("log".to_owned(), line)], "{log}");
+        }
     }
 }

@@ -1,18 +1,21 @@
-//! `replay inspect`
+//! `replay inspect`: options and output.
 
-use std::io::Write;
+use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
 use clap::Args;
-use crate::account::AccountOptions;
-use crate::queue::filter::Filter;
-use crate::queue::inspect::Inspection;
-use crate::queue::description::QueueDescription;
-use crate::interrupt::StopSignal;
+use serde_json::{Value, json};
+use shared::text::printable;
 use shared::time::Clock;
 
-use crate::output;
+use crate::account::AccountOptions;
+use crate::error::Result;
+use crate::interrupt::StopSignal;
+use crate::output::{self, counted, number};
 use crate::progress::Progress;
+use crate::queue::description::QueueDescription;
+use crate::queue::filter::Filter;
+use crate::queue::inspect::{Age, Inspection, inspect};
+use crate::queue::reader::{ReadLimit, Unseen};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,16 +23,19 @@ Examples:
   replay inspect user-events-dlq --error invalid_data --sample 3
   replay inspect user-events-dlq --json | jq .byReason";
 
-/// Count what lies in a dead-letter queue, by type, reason, age and subject, without taking anything out.
+/// Maximum number of rows in a table.
+const MAX_ROWS: usize = 10;
+
+/// Count the messages of a dead-letter queue by type, reason, age and subject.
 ///
-/// Each message is received once, which its receive count tells, and is visible again right after. A queue that has a
-/// dead-letter queue of its own is refused.
+/// Messages stay in the queue. Each message is received once, which increases its receive count,
+/// and then becomes visible again. A queue that has a dead-letter queue of its own is rejected.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Inspect {
-    /// The queue, by name, ARN or URL.
+    /// Queue, by name, ARN or URL.
     queue: String,
-    /// Show so many bodies of each reason, with personal data masked.
+    /// Show this many bodies for each reason, with personal data masked.
     #[arg(long, value_name = "N", default_value_t = 0)]
     sample: usize,
     /// Print one JSON document.
@@ -42,26 +48,166 @@ pub struct Inspect {
 }
 
 impl Inspect {
-    /// Counts.
     pub async fn run(self) -> Result<()> {
         let account = self.account.open().await?;
         let (url, sqs) = (account.queue_url(&self.queue).await?, account.sqs());
-        let queue = QueueDescription::read(&sqs, &url).await.with_context(|| self.queue.clone())?;
+        let queue = QueueDescription::read(&sqs, &url).await.map_err(|error| error.context(&self.queue))?;
         let progress = Progress::new("seen", Some(queue.visible));
         let (clock, stop) = (Clock::system(), StopSignal::on_signals());
         let seen = |count| progress.set(count);
-        let found =
-            Inspection::of_queue((&sqs, &queue), &self.filter, self.sample, &clock, &stop, &seen).await;
+        let inspection = inspect((&sqs, &queue), &self.filter, self.sample, &clock, &stop, &seen).await;
         drop(progress);
-        // An interruption is one, whatever was looked at.
-        let found = found.map_err(|error| match error.is::<crate::interrupt::Interrupted>() {
-            true => error,
-            false => error.context(self.queue.clone()),
-        })?;
+        let inspection = inspection.map_err(|error| error.context(&self.queue))?;
         if self.json {
-            return output::json(&found.json());
+            return output::json(&to_json(&inspection));
         }
-        write!(output::stdout(), "{}", found.text())?;
-        Ok(())
+        output::print(&render(&inspection))
+    }
+}
+
+fn to_json(inspection: &Inspection) -> Value {
+    let ages: BTreeMap<&str, usize> =
+        inspection.by_age.iter().map(|(age, count)| (age_name(*age), *count)).collect();
+    json!({
+        "messages": inspection.messages, "others": inspection.others,
+        "unseen": inspection.unseen.missing, "hidden": inspection.unseen.invisible,
+        "byType": inspection.by_type, "byReason": inspection.by_reason,
+        "byAge": ages, "bySubject": inspection.by_subject,
+        "sentences": inspection.error_messages, "samples": inspection.samples,
+    })
+}
+
+fn age_name(age: Age) -> &'static str {
+    match age {
+        Age::LessThanAnHour => "less than an hour",
+        Age::LessThanADay => "less than a day",
+        Age::LessThanAWeek => "less than a week",
+        Age::AWeekOrMore => "a week or more",
+    }
+}
+
+/// The totals, the tables and the samples.
+pub fn render(inspection: &Inspection) -> String {
+    let mut out = counted(inspection.messages, "message");
+    if inspection.others > 0 {
+        let verb = if inspection.others == 1 { "does" } else { "do" };
+        out += &format!(", {} {verb} not match", number(inspection.others));
+    }
+    out += &format!("\n{}{}", render_unseen(&inspection.unseen), render_tables(inspection));
+    for (reason, samples) in &inspection.samples {
+        out += &format!("\nSamples: {reason}\n");
+        samples.iter().for_each(|body| out += &format!("  {}\n", printable(body)));
+    }
+    out
+}
+
+/// One line for each cause why messages were not seen.
+pub fn render_unseen(unseen: &Unseen) -> String {
+    let mut out = String::new();
+    let missing = counted(unseen.missing, "message");
+    let limit = unseen.limit.map(|limit| match limit {
+        ReadLimit::InvisibleMessages => "SQS returns at most 120,000 at a time",
+        ReadLimit::FifoGroup => "SQS returns at most ten of a group at a time",
+        ReadLimit::VisibilityTimeout => "messages became visible again too soon",
+    });
+    if let Some(limit) = limit {
+        out += &format!("about {missing} not seen: {limit}\n");
+    } else if unseen.missing > 0 {
+        out += &format!(
+            "about {missing} not seen: another consumer received them, or SQS's count is outdated\n"
+        );
+    }
+    if unseen.invisible > 0 {
+        out += &format!(
+            "about {} invisible: another consumer received them, or a killed run (visible again within 15 minutes)\n",
+            counted(unseen.invisible, "message")
+        );
+    }
+    out
+}
+
+/// The counts by type, reason, age and subject.
+pub fn render_tables(inspection: &Inspection) -> String {
+    let ages = inspection.by_age.iter().map(|(age, count)| (age_name(*age).to_owned(), *count)).collect();
+    let tables = [
+        ("By type", &inspection.by_type),
+        ("By reason", &inspection.by_reason),
+        ("By age", &ages),
+        ("By subject", &inspection.by_subject),
+    ];
+    let mut out = String::new();
+    for (title, counts) in tables.into_iter().filter(|(_, counts)| !counts.is_empty()) {
+        out += &format!("\n{title}\n");
+        let mut counts: Vec<(&String, &usize)> = counts.iter().collect();
+        counts.sort_by(|a, b| b.1.cmp(a.1));
+        for (name, count) in counts.iter().take(MAX_ROWS) {
+            out += &format!("{:>7}  {}\n", number(**count), printable(name));
+            if let Some(text) = inspection.error_messages.get(*name).filter(|_| title == "By reason") {
+                out += &format!("         {}\n", printable(text));
+            }
+        }
+        if let Some(more) = counts.len().checked_sub(MAX_ROWS).filter(|more| *more > 0) {
+            out += &format!("         and {} more\n", number(more));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use shared::queues::ERROR_TYPE;
+
+    use super::*;
+    use crate::queue::message::QueuedMessage;
+
+    #[test]
+    fn messages_are_counted_by_type_reason_age_and_subject() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let message = |body: &str, reason: Option<&str>, seconds_ago: i64| {
+            let sent_at = shared::time::minus_seconds(now, seconds_ago).as_millisecond().to_string();
+            let reason =
+                reason.map(|reason| (ERROR_TYPE, json!({"dataType": "String", "stringValue": reason})));
+            let line = json!({
+                "messageId": "1", "attributes": {"SentTimestamp": sent_at}, "body": body,
+                "messageAttributes": reason.into_iter().collect::<BTreeMap<_, _>>(),
+            });
+            serde_json::from_value::<QueuedMessage>(line).unwrap()
+        };
+        let messages = [
+            message(
+                r#"{"type": "order.shipped", "subject": "domain:example.com"}"#,
+                Some("unknown_type"),
+                10,
+            ),
+            message(r#"{"type": "order.shipped", "subject": "ben"}"#, Some("unknown_type"), 4_000),
+            message("{", None, 700_000),
+        ];
+        let mut inspection = Inspection::default();
+        messages.iter().for_each(|message| inspection.add(message, 1, now));
+        let expected = "3 messages\n\nBy type\n      2  order.shipped\n      1  not_an_event\n\n\
+            By reason\n      2  unknown_type\n      1  received_too_often\n\n\
+            By age\n      1  a week or more\n      1  less than a day\n      1  less than an hour\n\n\
+            By subject\n      1  domain:example.com\n      1  masked (not a sub or a domain)\n\n\
+            Samples: received_too_often\n  not JSON, 1 byte\n\n\
+            Samples: unknown_type\n  {\"subject\":\"domain:example.com\",\"type\":\"order.shipped\"}\n";
+        assert_eq!(render(&inspection), expected);
+    }
+
+    #[test]
+    fn unseen_messages_are_explained() {
+        assert_eq!(render_unseen(&Unseen { seen: 3, ..Unseen::default() }), "");
+        let unseen = Unseen { seen: 2, missing: 1, invisible: 2, limit: None };
+        assert_eq!(
+            render_unseen(&unseen),
+            "about 1 message not seen: another consumer received them, or SQS's count is outdated\n\
+             about 2 messages invisible: another consumer received them, or a killed run (visible again within 15 \
+             minutes)\n"
+        );
+        let unseen = Unseen { seen: 10, missing: 4_120, invisible: 0, limit: Some(ReadLimit::FifoGroup) };
+        assert_eq!(
+            render_unseen(&unseen),
+            "about 4,120 messages not seen: SQS returns at most ten of a group at a time\n"
+        );
     }
 }

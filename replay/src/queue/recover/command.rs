@@ -1,38 +1,42 @@
-//! `replay recover`
+//! `replay recover`: options and output.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Context;
 use clap::Args;
-use crate::queue::description::with_advice;
-use crate::queue::recover::Recovered;
-use crate::queue::redrive::send_patiently;
 use shared::queues::{Message, batches};
 use shared::telemetry::chain;
 use shared::time::Clock;
 
-use crate::error::InvalidInput;
+use crate::aws_error::with_advice;
+use crate::error::{CommandError, Result};
 use crate::options::ChangeOptions;
-use crate::output;
+use crate::output::{self, counted, number};
+use crate::queue::recover::{RecoveredEvents, SkipReason};
+use crate::queue::sending::send_with_retries;
 
 const EXAMPLES: &str = "\
 Examples:
-  replay recover --log lost.log
-  aws logs tail /aws/lambda/cognito-user-events-pre-sign-up --since 1d | replay recover --log - --yes";
+  replay recover --log unsent.log
+  replay recover --log unsent.log --yes
+  aws logs tail /aws/lambda/cognito-user-events-pre-sign-up | replay recover --log -";
 
-/// Find the events in logs that triggers could not send, and send them to user-events.
+/// Maximum number of incomplete events that are shown.
+const MAX_INCOMPLETE: usize = 10;
+
+/// Find the events in logs that triggers could not publish, and send them to user-events.
 ///
-/// Takes the log of the triggers in any form: lines as Lambda writes them, what `aws logs tail` or `aws logs
-/// filter-log-events` prints, an export. Shows what it found, and sends it with --yes. Sending again does no harm: each
-/// event counts once.
+/// Reads logs of triggers in any format: lines as Lambda writes them, the output of `aws logs tail`
+/// or `aws logs filter-log-events`, or an export. You can run the command several times: each event
+/// counts once.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Recover {
-    /// A file with logs; - for standard input.
+    /// Log files, or - for standard input.
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     log: Vec<PathBuf>,
-    /// The queue user-events, by name or URL. [default: USER_EVENTS_QUEUE_URL]
+    /// Queue user-events, by name, ARN or URL. [default: USER_EVENTS_QUEUE_URL]
     #[arg(long, value_name = "NAME")]
     queue: Option<String>,
     #[command(flatten)]
@@ -40,36 +44,36 @@ pub struct Recover {
 }
 
 impl Recover {
-    /// Finds them, and sends them.
     pub async fn run(self) -> Result<()> {
-        let mut found = Recovered::default();
+        let mut recovered = RecoveredEvents::default();
         for path in &self.log {
-            found.read(&read(path)?, Clock::system().now());
+            recovered.read(&name(path), &read(path)?, Clock::system().now());
         }
-        for (event_type, count) in found.by_type() {
-            writeln!(output::stdout(), "{count:>7}  {event_type}")?;
-        }
-        for (reason, count) in &found.left {
-            writeln!(output::stdout(), "{count:>7}  left: {reason}")?;
-        }
-        if found.events.is_empty() {
-            output::not_done("No lost events to send.")?;
+        output::print(&render(&recovered))?;
+        let count = recovered.events.len();
+        if count == 0 {
+            output::not_done("No events to send.")?;
         } else if self.change.yes {
-            self.send(&found).await?;
+            self.send(&recovered).await?;
         } else {
-            output::not_done("Nothing was sent. With --yes it is.")?;
+            let events = counted(count, "event");
+            output::not_done(&format!("Dry run: nothing was sent. Add --yes to send {events}."))?;
         }
-        match found.unreadable() {
+        match recovered.incomplete.len() {
             0 => Ok(()),
-            count => bail!("{count} lost events could not be read from the log"),
+            count => Err(CommandError::failed(format!(
+                "{} could not be read. Look for a complete log",
+                counted(count, "unsent event")
+            ))),
         }
     }
 
-    async fn send(&self, found: &Recovered) -> Result<()> {
-        let user_events = self.change.open().await?.user_events(self.queue.as_deref()).await?.without_retries();
-        let (count, mut accepted, mut reason) = (found.events.len(), 0, None);
-        for batch in batches(found.events.iter().map(Message::from).collect()) {
-            match send_patiently(&user_events, batch).await {
+    async fn send(&self, recovered: &RecoveredEvents) -> Result<()> {
+        let user_events =
+            self.change.open().await?.user_events(self.queue.as_deref()).await?.without_retries();
+        let (count, mut accepted, mut reason) = (recovered.events.len(), 0, None);
+        for batch in batches(recovered.events.iter().map(Message::from).collect()) {
+            match send_with_retries(&user_events, batch).await {
                 Ok(sent) => {
                     accepted += sent.accepted.len();
                     reason = sent.refused.into_values().next().or(reason);
@@ -81,26 +85,58 @@ impl Recover {
             }
         }
         if accepted < count {
-            let reason = with_advice(&reason.unwrap_or_default());
-            bail!(
-                "{} of {count} events were not sent: {reason}. Run it again, each event counts once",
-                count - accepted
-            );
+            return Err(CommandError::failed(format!(
+                "{} of {} were not sent: {}. Run the command again: each event counts once",
+                number(count - accepted),
+                counted(count, "event"),
+                with_advice(&reason.unwrap_or_default())
+            )));
         }
-        output::done(&format!("Sent: {accepted}."))
+        output::done(&format!("{} sent.", counted(accepted, "event")))
     }
 }
 
+fn render(recovered: &RecoveredEvents) -> String {
+    let mut text = String::new();
+    for (event_type, count) in recovered.by_type() {
+        text += &format!("{:>7}  {event_type}\n", number(count));
+    }
+    for (reason, count) in &recovered.skipped {
+        let reason = match reason {
+            SkipReason::GroupsMapped => "user.groups_mapped, which the user's next token publishes again",
+            SkipReason::TooOld => "more than 30 days old, which user-stats rejects",
+        };
+        text += &format!("{:>7}  skipped: {reason}\n", number(*count));
+    }
+    for (log, line) in recovered.incomplete.iter().take(MAX_INCOMPLETE) {
+        text += &format!(
+            "skipped: {log}: line {line} is not a complete event (truncated log, or written by a newer release)\n"
+        );
+    }
+    if let Some(more) = recovered.incomplete.len().checked_sub(MAX_INCOMPLETE).filter(|more| *more > 0) {
+        text += &format!("and {} more\n", number(more));
+    }
+    text
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn name(path: &Path) -> String {
+    if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
 fn read(path: &Path) -> Result<String> {
-    let name = path.display();
+    let name = name(path);
     let mut bytes = Vec::new();
-    let read = match path.as_os_str() == "-" {
+    let read = match is_stdin(path) {
         true => std::io::stdin().read_to_end(&mut bytes),
         false => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
     };
-    read.with_context(|| name.to_string())?;
-    match String::from_utf8(bytes).ok().filter(|log| !log.contains('\0')) {
-        Some(log) => Ok(log),
-        None => InvalidInput::err(format!("{name}: is no text in UTF-8; unpack it first, or convert it")),
-    }
+    read.with_context(|| name.clone())?;
+    let log = String::from_utf8(bytes).ok().filter(|log| !log.contains('\0'));
+    log.ok_or_else(|| {
+        CommandError::invalid_input(format!("{name}: not UTF-8 text. Unpack or convert it first"))
+    })
 }

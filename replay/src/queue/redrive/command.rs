@@ -1,18 +1,20 @@
-//! `replay redrive`
+//! `replay redrive`: options and output.
 
-use std::io::Write;
-
-use anyhow::{Result, bail};
 use clap::Args;
-use crate::queue::filter::Filter;
-use crate::queue::redrive::{Method, Redriven, Route, RedriveOptions};
-use shared::text::plural;
-use crate::interrupt::{Interrupted, StopSignal};
 use shared::time::Clock;
 
+use crate::error::{CommandError, Result};
+use crate::interrupt::StopSignal;
 use crate::options::ChangeOptions;
-use crate::output;
+use crate::output::{self, counted, number};
 use crate::progress::Progress;
+use crate::queue::filter::Filter;
+use crate::queue::inspect::command::{render_tables, render_unseen};
+use crate::queue::redrive::copy::move_one_by_one;
+use crate::queue::redrive::move_task::run_move_task;
+use crate::queue::redrive::plan::{Method, OneByOneReason, Plan};
+use crate::queue::redrive::summary::RedriveSummary;
+use crate::queue::redrive::{RedriveOptions, Route};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,34 +23,35 @@ Examples:
   replay redrive --from user-events-dlq --error unknown_type --newer-than 2d --rate 100 --yes
   replay redrive --from user-events-dlq --to user-events-copy --type order.placed --max 1 --yes";
 
-/// Bring dead letters back to their queue, all or some of them.
+/// Move dead letters back to their queue, all or some of them.
 ///
-/// Shows what would go, and how; with --yes it goes. Attributes, message group and trace header stay with a
-/// message; the reason (error.type, error.message) is taken off. A message is deleted only once SQS has accepted its copy,
-/// entry by entry: wherever it is cut off, run it again. Where all messages are meant as they are, SQS moves them by itself
+/// A dry run shows which messages would move, and how. A message keeps its attributes, message
+/// group and trace header. Its reason (error.type, error.message) is removed. Each message is
+/// deleted only after SQS has accepted its copy, so you can run the command again wherever it
+/// stopped. If all messages would move unchanged, SQS moves them in a move task
 /// (StartMessageMoveTask).
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Redrive {
-    /// The dead-letter queue, by name, ARN or URL.
+    /// Dead-letter queue, by name, ARN or URL.
     #[arg(long, value_name = "QUEUE")]
     from: String,
-    /// Where to. [default: the queue whose dead letters these are]
+    /// Destination queue. [default: the queue whose dead-letter queue is --from]
     #[arg(long, value_name = "QUEUE")]
     to: Option<String>,
     #[command(flatten)]
     filter: Filter,
-    /// At most so many messages.
-    #[arg(long, value_name = "N", help_heading = "Which messages")]
+    /// Move at most this many messages.
+    #[arg(long, value_name = "N", help_heading = "Message selection")]
     max: Option<usize>,
-    /// At most so many messages a second. [default: as many as SQS takes]
+    /// Maximum number of messages per second. [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// FIFO queues: send the old deduplication ids, and not fresh ones. SQS swallows a message whose id it has seen in the
-    /// last five minutes.
+    /// Send the old deduplication ids to a FIFO queue, and not new ones. SQS drops a message whose
+    /// id it has seen in the last five minutes.
     #[arg(long)]
     keep_deduplication_ids: bool,
-    /// Copy and delete entry by entry, also where SQS could move all by itself.
+    /// Copy and delete messages one by one, and never use a move task.
     #[arg(long)]
     by_entry: bool,
     #[command(flatten)]
@@ -56,7 +59,6 @@ pub struct Redrive {
 }
 
 impl Redrive {
-    /// Shows the plan, and carries it out.
     pub async fn run(self) -> Result<()> {
         let account = self.change.open().await?;
         let from = account.queue_url(&self.from).await?;
@@ -65,67 +67,145 @@ impl Redrive {
             None => None,
         };
         let route = Route::new(account.sqs(), &from, to.as_deref()).await?;
-        let terms = RedriveOptions {
+        let options = RedriveOptions {
             filter: self.filter,
             max: self.max,
-            planned: None,
             rate: self.rate,
             keep_deduplication_ids: self.keep_deduplication_ids,
-            by_entry: self.by_entry,
+            one_by_one: self.by_entry,
         };
         let (clock, stop) = (Clock::system(), StopSignal::on_signals());
-        let looking = Progress::new("seen", Some(route.from.visible));
-        let plan = route.plan(&terms, &clock, &stop, &|seen| looking.set(seen)).await?;
-        drop(looking);
+        let progress = Progress::new("seen", Some(route.from.visible));
+        let plan = Plan::read(&route, &options, &clock, &stop, &|seen| progress.set(seen)).await?;
+        drop(progress);
         if stop.is_requested() {
-            return Err(Interrupted("nothing was sent".to_owned()).into());
+            return Err(CommandError::interrupted("nothing was sent"));
         }
-        write!(output::stdout(), "{}", plan.text(&route))?;
-        if plan.goes.messages == 0 {
-            output::not_done("\nNothing to send.")?;
-            if self.change.yes && plan.has_unseen {
-                bail!("not all could be seen; run it again when the others are visible");
+        output::print(&render_plan(&plan, &route, self.change.yes))?;
+        if plan.to_move.messages == 0 {
+            output::not_done("\nNothing to move.")?;
+            if self.change.yes && !plan.unseen.is_empty() {
+                return Err(CommandError::failed(
+                    "not all messages were seen. Run the command again when the others are visible",
+                ));
             }
             return Ok(());
         }
         if !self.change.yes {
-            return output::not_done("\nNothing was sent. With --yes it is.");
+            let messages = counted(plan.to_move.messages, "message");
+            return output::not_done(&format!("\nDry run: nothing was sent. Add --yes to move {messages}."));
         }
-        let planned = plan.planned(&route);
-        let count = terms.max.unwrap_or(usize::MAX).min(planned.goes);
-        let moving = Progress::new("moved", Some(count));
-        if plan.method == Method::MoveTask {
-            let moved = route.by_move_task(terms.rate, &stop, &|moved, of| moving.set_of(moved, of)).await?;
-            drop(moving);
-            let moved = format!("{} moved, by SQS's count", plural(moved, "message"));
-            return if stop.is_requested() {
-                Err(Interrupted(format!("the task was cancelled, {moved}")).into())
-            } else {
-                output::done_ignoring_broken_pipe(&format!("\n{moved}."))
-            };
+        let planned = plan.counts(&route);
+        let progress = Progress::new("moved", Some(options.max.unwrap_or(usize::MAX).min(planned.to_move)));
+        match plan.method {
+            Method::MoveTask => {
+                let polled = |moved, total| progress.set_of(moved, total);
+                let moved = run_move_task(&route, options.rate, &stop, &polled).await?;
+                drop(progress);
+                report_move_task(moved, &stop)
+            }
+            Method::OneByOne(_) => {
+                let done = |moved| progress.set(moved);
+                let summary = move_one_by_one(&route, &options, Some(planned), &clock, &stop, &done).await;
+                drop(progress);
+                report(summary, &stop)
+            }
         }
-        let terms = RedriveOptions { planned: Some(planned), ..terms };
-        let redriven = route.by_entry(&terms, &clock, &stop, &|moved| moving.set(moved)).await;
-        drop(moving);
-        tell(&redriven, &stop)
     }
 }
 
-fn tell(redriven: &Redriven, stop: &StopSignal) -> Result<()> {
-    let text = redriven.text();
-    if let Some(error) = &redriven.error {
-        write!(output::stdout(), "\n{text}")?;
-        bail!(
-            "not all was moved: {}; run it again when that is mended",
-            shared::telemetry::chain(error.as_ref())
+fn render_plan(plan: &Plan, route: &Route, will_move: bool) -> String {
+    let mut text = format!("from  {}\nto    {}\n", route.from.arn, route.to.arn);
+    match plan.method {
+        Method::MoveTask => text += "how   moved by SQS in a move task\n",
+        Method::OneByOne(reason) => {
+            text += &format!("how   copied and deleted one by one: {}\n", explain(reason));
+        }
+    }
+    let verb = if will_move { "will" } else { "would" };
+    text += &format!("\n{} {verb} move", counted(plan.to_move.messages, "message"));
+    if plan.to_stay.messages > 0 {
+        text += &format!(", {} {verb} stay", number(plan.to_stay.messages));
+    }
+    text += &format!("\n{}", render_unseen(&plan.unseen));
+    let rejected = plan.rejected_again();
+    if rejected > 0 {
+        text += &format!(
+            "{} of these {verb} become dead letters again. Correct them in a file (see `replay help save`)\n",
+            number(rejected)
         );
     }
-    if redriven.is_complete() && !stop.is_requested() {
+    if plan.to_move.messages > 0 || plan.to_stay.messages == 0 {
+        return text + &render_tables(&plan.to_move);
+    }
+    text + "\nMessages that stay\n" + &render_tables(&plan.to_stay)
+}
+
+fn explain(reason: OneByOneReason) -> &'static str {
+    match reason {
+        OneByOneReason::Requested => "--by-entry",
+        OneByOneReason::Filter => "only some messages match",
+        OneByOneReason::Max => "--max",
+        OneByOneReason::Rate => "a move task moves at most 500 messages a second",
+        OneByOneReason::KeepDeduplicationIds => "--keep-deduplication-ids",
+        OneByOneReason::Reasons => "the reasons of dead letters must be removed",
+        OneByOneReason::Unseen => "not all messages were seen",
+        OneByOneReason::NotADeadLetterQueue => {
+            "no queue uses --from as its dead-letter queue, or your role may not list such queues"
+        }
+    }
+}
+
+fn report_move_task(moved: usize, stop: &StopSignal) -> Result<()> {
+    let moved = format!("{} moved, according to SQS", counted(moved, "message"));
+    if stop.is_requested() {
+        return Err(CommandError::interrupted(format!("the move task was canceled, {moved}")));
+    }
+    output::done_ignoring_broken_pipe(&format!("\n{moved}."))
+}
+
+fn report(summary: RedriveSummary, stop: &StopSignal) -> Result<()> {
+    let text = render_summary(&summary);
+    if summary.is_complete() && !stop.is_requested() {
         return output::done_ignoring_broken_pipe(&format!("\n{}", text.trim_end()));
     }
-    write!(output::stdout(), "\n{text}")?;
-    if stop.is_requested() {
-        return Err(Interrupted("run it again to move the rest".to_owned()).into());
+    output::print(&format!("\n{text}"))?;
+    if let Some(error) = summary.error {
+        let cause = shared::telemetry::chain(error.as_ref());
+        return Err(CommandError::failed(format!(
+            "not all messages were moved: {cause}. Correct this, then run the command again"
+        )));
     }
-    bail!("not all was moved: run it again");
+    if stop.is_requested() {
+        return Err(CommandError::interrupted("run the command again to move the rest"));
+    }
+    Err(CommandError::failed("not all messages were moved. Run the command again"))
+}
+
+/// One line for each result that an operator needs to know.
+fn render_summary(summary: &RedriveSummary) -> String {
+    let stayed = match summary.stayed {
+        _ if summary.is_stopped_early => ", the others stayed".to_owned(),
+        0 => String::new(),
+        stayed => format!(", {} stayed", number(stayed)),
+    };
+    let mut text = format!("{} moved{stayed}\n", counted(summary.moved, "message"));
+    let mut line = |count: usize, what: &str| {
+        if count > 0 {
+            text += &format!("{} {what}\n", number(count));
+        }
+    };
+    line(
+        summary.in_both,
+        "sent, but perhaps not deleted. The next run sends those that are still there again",
+    );
+    line(summary.in_doubt, "in doubt: still there, and perhaps sent. The next run sends them again");
+    for (code, count) in &summary.rejected {
+        line(*count, &format!("stayed, rejected by SQS: {code}"));
+    }
+    for (reason, count) in &summary.not_sent {
+        line(*count, &format!("stayed, not sent: {reason}"));
+    }
+    line(summary.still_invisible, "of those that stayed are invisible for up to 15 minutes");
+    text + &render_unseen(&summary.unseen)
 }

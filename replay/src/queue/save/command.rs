@@ -1,45 +1,45 @@
-//! `replay save`
+//! `replay save`: options and output.
 
-use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
 use clap::Args;
-use crate::queue::filter::Filter;
-use crate::queue::inspect::Inspection;
-use crate::queue::description::QueueDescription;
-use shared::text::plural;
-use crate::queue::save::{Saved, Target, save};
-use crate::interrupt::{Interrupted, StopSignal};
 use shared::time::Clock;
 
-use crate::error::InvalidInput;
+use crate::error::{CommandError, Result, is_broken_pipe};
+use crate::interrupt::StopSignal;
 use crate::options::ChangeOptions;
-use crate::output;
+use crate::output::{self, counted, number};
 use crate::progress::Progress;
+use crate::queue::description::QueueDescription;
+use crate::queue::filter::Filter;
+use crate::queue::inspect::command::{render, render_unseen};
+use crate::queue::inspect::inspect;
+use crate::queue::save::target::SaveTarget;
+use crate::queue::save::{SaveSummary, save};
 
 const EXAMPLES: &str = "\
 Examples:
   replay save user-events-dlq --out letters.ndjson
   replay save user-events-dlq --error invalid_data --out letters.ndjson --delete --yes
   replay save user-events-dlq --out - | jq -c .body
-Then edit the file, and:
+Then edit the file and send it:
   replay send letters.ndjson --to user-events --yes";
 
-/// Write the messages of a queue to a file, whole, a line for each.
+/// Save the messages of a queue to a file, one message per line.
 ///
-/// The lines have the shape of a record of Lambda's SQS event: messageId, attributes (SentTimestamp, MessageGroupId and
-/// others), messageAttributes (with the reason, error.type), body. They hold personal data. The messages stay in the queue;
-/// with --delete and --yes each is deleted once its line is on the disk.
+/// A line has the format of a record of Lambda's SQS event: messageId, attributes (SentTimestamp,
+/// MessageGroupId and others), messageAttributes (with the reason, error.type) and body. The file
+/// contains personal data. Messages stay in the queue, so --yes is not needed. With --delete and
+/// --yes, each message is deleted once its line is on the disk.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Save {
-    /// The queue, by name, ARN or URL.
+    /// Queue, by name, ARN or URL.
     queue: String,
-    /// The file; - for standard output.
+    /// File to write, or - for standard output.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Go on with a file of an earlier run: what it has is not written again.
+    /// Continue the file of an earlier run. Messages that it contains are not written again.
     #[arg(long)]
     resume: bool,
     /// Delete each message from the queue once its line is on the disk.
@@ -52,85 +52,100 @@ pub struct Save {
 }
 
 impl Save {
-    /// Saves them.
     pub async fn run(self) -> Result<()> {
         let account = self.change.open().await?;
         let (url, sqs) = (account.queue_url(&self.queue).await?, account.sqs());
-        let queue = QueueDescription::read(&sqs, &url).await.with_context(|| self.queue.clone())?;
-        queue.refuse_source_queue()?;
+        let queue = QueueDescription::read(&sqs, &url).await.map_err(|error| error.context(&self.queue))?;
+        queue.reject_source_queue()?;
         let is_stdout = self.out.as_os_str() == "-";
         if is_stdout && (self.delete || self.resume) {
-            return InvalidInput::err("--out -: goes without --delete and --resume, which want a file");
+            return Err(CommandError::invalid_input("--out -: --delete and --resume need a file"));
         }
         let (clock, stop) = (Clock::system(), StopSignal::on_signals());
         if self.delete && !self.change.yes {
-            let looking = Progress::new("seen", Some(queue.visible));
-            let seen = |count| looking.set(count);
-            let found = Inspection::of_queue((&sqs, &queue), &self.filter, 0, &clock, &stop, &seen).await;
-            drop(looking);
-            write!(output::stdout(), "{}", found?.text())?;
-            return output::not_done(
-                "\nNothing was saved or deleted. With --yes each of these is saved, and then deleted from the queue.",
+            let progress = Progress::new("seen", Some(queue.visible));
+            let seen = |count| progress.set(count);
+            let inspection = inspect((&sqs, &queue), &self.filter, 0, &clock, &stop, &seen).await;
+            drop(progress);
+            let inspection = inspection?;
+            output::print(&render(&inspection))?;
+            let selected = counted(inspection.messages, "message");
+            return output::not_done(&format!(
+                "\nDry run: nothing was saved or deleted. Add --yes to save and delete {selected}."
+            ));
+        }
+        let file = self.out.display();
+        let target = match (is_stdout, self.resume) {
+            (true, _) => Ok(SaveTarget::stdout()),
+            (false, true) => SaveTarget::resume(&self.out),
+            (false, false) => SaveTarget::create(&self.out),
+        };
+        let target = target.map_err(|error| error.context(file))?;
+        if target.is_stream() && self.delete {
+            return Err(CommandError::invalid_input(format!(
+                "--delete: {} is not a file",
+                self.out.display()
+            )));
+        }
+        let mut text = String::new();
+        if let Some(moved_to) = &target.incomplete_line {
+            text += &format!(
+                "The last line of the file was incomplete. It was moved to {}\n",
+                moved_to.display()
             );
         }
-        let name = || self.out.display().to_string();
-        let target = match (is_stdout, self.resume) {
-            (true, _) => Ok(Target::stdout()),
-            (false, true) => Target::resume(&self.out),
-            (false, false) => Target::create(&self.out),
-        };
-        let target = target.with_context(name)?;
-        let (before, cut_off) = (target.before, target.cut_off.clone());
-        if target.is_fleeting() && self.delete {
-            return InvalidInput::err(format!("--delete: {} is no file", name()));
-        }
+        let saved_before = target.saved_before;
         let progress = Progress::new("saved", Some(queue.visible));
-        let filter = &self.filter;
-        let shown = |count| progress.set(count);
-        let saved = save((&sqs, &queue), (target, self.delete), filter, &clock, &stop, &shown).await;
+        let done = |count| progress.set(count);
+        let summary = save((&sqs, &queue), (target, self.delete), &self.filter, &clock, &stop, &done).await;
         drop(progress);
-        // Standard output has the messages.
-        let mut text = String::new();
-        if let Some(beside) = cut_off {
-            text += &format!("the last line of the file was cut off; it lies in {}\n", beside.display());
-        }
-        text += &told(&saved, before);
+        text += &render_summary(&summary, saved_before);
         if is_stdout {
+            // Standard output contains the messages.
+            use std::io::Write;
             write!(std::io::stderr(), "{text}")?;
         } else {
-            write!(output::stdout(), "{text}")?;
+            output::print(&text)?;
         }
-        if let Some(error) = saved.error {
-            if is_stdout && output::is_broken_pipe(&error) {
-                return Err(error);
-            }
-            let cause = shared::telemetry::chain(error.as_ref());
-            bail!("not all was saved: {cause}; when that is mended, go on with --resume");
-        }
-        if stop.is_requested() {
-            return Err(Interrupted("go on with --resume".to_owned()).into());
-        }
-        if !saved.unseen_text.is_empty() {
-            bail!("not all could be seen: go on with --resume when the others are visible");
-        }
-        Ok(())
+        result(summary, is_stdout, &stop)
     }
 }
 
-fn told(saved: &Saved, before: usize) -> String {
-    let mut text = format!("{} saved\n", plural(saved.saved, "message"));
+fn result(summary: SaveSummary, is_stdout: bool, stop: &StopSignal) -> Result<()> {
+    if let Some(error) = summary.error {
+        if is_stdout && is_broken_pipe(&error) {
+            return Err(error.into());
+        }
+        let cause = shared::telemetry::chain(error.as_ref());
+        return Err(CommandError::failed(format!(
+            "not all messages were saved: {cause}. Correct this, then run the command again with --resume"
+        )));
+    }
+    if stop.is_requested() {
+        return Err(CommandError::interrupted("run the command again with --resume"));
+    }
+    if !summary.unseen.is_empty() {
+        return Err(CommandError::failed(
+            "not all messages were seen. Run the command again with --resume when the others are visible",
+        ));
+    }
+    Ok(())
+}
+
+fn render_summary(summary: &SaveSummary, saved_before: usize) -> String {
+    let mut text = format!("{} saved\n", counted(summary.saved, "message"));
     let mut line = |count: usize, what: &str| {
         if count > 0 {
-            text += &format!("{count} {what}\n");
+            text += &format!("{} {what}\n", number(count));
         }
     };
-    line(before, "were in the file before");
-    line(saved.others, "were not meant, and stayed");
-    line(saved.deleted, "deleted from the queue");
+    line(saved_before, "already in the file");
+    line(summary.others, "not selected, still in the queue");
+    line(summary.deleted, "deleted from the queue");
     line(
-        saved.undeleted,
-        "saved, and perhaps not deleted from the queue; a rerun with --resume --delete deletes them",
+        summary.undeleted,
+        "saved, but perhaps not deleted from the queue: run again with --resume --delete",
     );
-    line(saved.still_invisible, "are invisible in the queue for up to 15 minutes");
-    text + &saved.unseen_text
+    line(summary.still_invisible, "invisible in the queue for up to 15 minutes");
+    text + &render_unseen(&summary.unseen)
 }

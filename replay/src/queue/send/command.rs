@@ -1,50 +1,52 @@
-//! `replay send`
+//! `replay send`: options and output.
 
-use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
 use clap::Args;
-use crate::queue::description::QueueDescription;
-use shared::text::{plural, printable};
-use crate::queue::send::{Checkpoint, Delivery, Rules, check, send};
-use crate::interrupt::{Interrupted, StopSignal};
+use shared::events::InvalidEvent;
+use shared::text::printable;
 use shared::time::Clock;
 
-use crate::error::InvalidInput;
+use crate::error::{CommandError, Result};
+use crate::interrupt::StopSignal;
 use crate::options::ChangeOptions;
-use crate::output;
+use crate::output::{self, counted, number};
 use crate::progress::Progress;
+use crate::queue::description::QueueDescription;
+use crate::queue::send::check::{CheckedFile, LineError, LineRules, check};
+use crate::queue::send::checkpoint::SendCheckpoint;
+use crate::queue::send::{SendSummary, send};
 
 const EXAMPLES: &str = "\
 Examples:
   replay send letters.ndjson --to user-events
   replay send letters.ndjson --to user-events --rate 100 --yes";
 
-/// Lines that are told of, where they cannot be sent.
-const LINES_TOLD: usize = 10;
+/// Maximum number of invalid lines that are shown.
+const MAX_INVALID_LINES: usize = 10;
 
 /// Send the messages of a file that `replay save` wrote, edited or not.
 ///
-/// The whole file is checked before anything is sent: each line is a message that SQS takes, and each body an event that
-/// user-stats takes (events/schema/event.json, not older than 30 days). Attributes, message group and trace header are sent
-/// too, the reason (error.type, error.message) is not. FILE.checkpoint tells which lines were sent: run it again wherever it
-/// was cut off, and where lines were refused and are mended now.
+/// The whole file is checked before anything is sent: SQS must accept each message, and user-stats
+/// must accept each body (events/schema/event.json, not older than 30 days). Attributes, message
+/// group and trace header are sent, but the reason (error.type, error.message) is not.
+/// FILE.checkpoint records which messages were sent. Run the command again after an interruption,
+/// or after you corrected lines that were rejected: it sends the rest.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Send {
-    /// The file.
+    /// File to send.
     file: PathBuf,
-    /// The queue, by name, ARN or URL.
+    /// Destination queue, by name, ARN or URL.
     #[arg(long, value_name = "QUEUE")]
     to: String,
-    /// Send bodies that are no events, too.
+    /// Accept bodies that are not events.
     #[arg(long)]
     any_body: bool,
-    /// At most so many messages; the next run goes on with the rest.
+    /// Send at most this many messages. The next run sends the rest.
     #[arg(long, value_name = "N")]
     max: Option<usize>,
-    /// At most so many messages a second. [default: as many as SQS takes]
+    /// Maximum number of messages per second. [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     #[command(flatten)]
@@ -52,91 +54,104 @@ pub struct Send {
 }
 
 impl Send {
-    /// Checks the file, and sends it.
     pub async fn run(self) -> Result<()> {
         let account = self.change.open().await?;
         let (url, sqs) = (account.queue_url(&self.to).await?, account.sqs());
-        let queue = QueueDescription::read(&sqs, &url).await.context("--to")?;
+        let queue = QueueDescription::read(&sqs, &url).await.map_err(|error| error.context("--to"))?;
         let clock = Clock::system();
-        let name = self.file.display().to_string();
-        let rules = Rules { any_body: self.any_body, is_fifo: queue.is_fifo };
-        let checked = match check(&self.file, rules, &clock) {
-            Ok(checked) => checked,
-            Err(error) => return InvalidInput::err(format!("{name}: {error}")),
-        };
-        for (line, reason) in checked.invalid.iter().take(LINES_TOLD) {
-            writeln!(output::stdout(), "{name}: line {line}: {}", printable(reason))?;
-        }
-        if let Some(more) = checked.invalid.len().checked_sub(LINES_TOLD).filter(|more| *more > 0) {
-            writeln!(output::stdout(), "and {more} more")?;
-        }
-        if !checked.invalid.is_empty() {
-            let lines = plural(checked.invalid.len(), "line");
-            let is_no_event =
-                |(_, reason): &(usize, String)| reason.starts_with("body: the body is not JSON");
-            let hint = match checked.invalid.iter().all(is_no_event) {
-                true => " (--any-body sends bodies that are no events)",
-                false => "",
-            };
-            return InvalidInput::err(format!("{name}: nothing was sent: {lines} cannot be sent{hint}"));
-        }
-        let checkpoint = match Checkpoint::open(&self.file, &queue, self.change.yes, &clock) {
-            Ok(checkpoint) => checkpoint,
-            Err(error) => return InvalidInput::err(shared::telemetry::chain(error.as_ref())),
-        };
-        writeln!(output::stdout(), "{} to {}", plural(checked.messages, "message"), queue.name())?;
-        for (event_type, count) in &checked.by_type {
-            writeln!(output::stdout(), "{count:>7}  {event_type}")?;
-        }
-        let (before, in_doubt) = (checkpoint.accepted(&checked), checkpoint.in_doubt(&checked));
-        if before > 0 {
-            writeln!(output::stdout(), "{before} were sent before, says {}", checkpoint.path().display())?;
-        }
-        if in_doubt > 0 {
-            writeln!(
-                output::stdout(),
-                "{in_doubt} were under way when it was cut off; they are sent again, and may come twice"
-            )?;
-        }
-        let left = checked.messages - before;
-        let left = self.max.map_or(left, |max| max.min(left));
-        if left == 0 {
-            let again = if before > 0 { " Without the checkpoint, all of it is sent again." } else { "" };
-            return output::not_done(&format!("Nothing to send.{again}"));
+        let rules = LineRules { any_body: self.any_body, is_fifo: queue.is_fifo };
+        let file = check(&self.file, rules, &clock)
+            .map_err(|error| error.context(self.file.display()).into_invalid_input())?;
+        self.reject_invalid_lines(&file)?;
+        let checkpoint = SendCheckpoint::open(&self.file, &queue, !self.change.yes, &clock)
+            .map_err(CommandError::into_invalid_input)?;
+        output::print(&render_plan(&file, &queue, &checkpoint))?;
+        let sent_before = checkpoint.accepted(&file.keys);
+        let pending = file.messages - sent_before;
+        let pending = self.max.map_or(pending, |max| max.min(pending));
+        if pending == 0 {
+            let hint = if sent_before > 0 { " To send the file again, remove the checkpoint." } else { "" };
+            return output::not_done(&format!("Nothing to send.{hint}"));
         }
         if !self.change.yes {
-            return output::not_done("Nothing was sent. With --yes it is.");
+            let messages = counted(pending, "message");
+            return output::not_done(&format!("Dry run: nothing was sent. Add --yes to send {messages}."));
         }
-        let (progress, stop) = (Progress::new("sent", Some(left)), StopSignal::on_signals());
-        let shown = |count| progress.set(count);
-        let delivery =
-            send((&sqs, &queue), (checked, checkpoint), (self.max, self.rate), &stop, &shown).await;
+        let (progress, stop) = (Progress::new("sent", Some(pending)), StopSignal::on_signals());
+        let done = |count| progress.set(count);
+        let summary = send((&sqs, &queue), (file, checkpoint), (self.max, self.rate), &stop, &done).await;
         drop(progress);
-        tell(&delivery, left, &stop)
+        report(summary, pending, &stop)
+    }
+
+    fn reject_invalid_lines(&self, file: &CheckedFile) -> Result<()> {
+        let name = self.file.display();
+        if file.invalid.is_empty() {
+            return Ok(());
+        }
+        let mut text = String::new();
+        for (line, error) in file.invalid.iter().take(MAX_INVALID_LINES) {
+            text += &format!("{name}: line {line}: {}\n", printable(&error.to_string()));
+        }
+        if let Some(more) = file.invalid.len().checked_sub(MAX_INVALID_LINES).filter(|more| *more > 0) {
+            text += &format!("and {} more\n", number(more));
+        }
+        output::print(&text)?;
+        let lines = counted(file.invalid.len(), "line");
+        let is_not_json = |(_, error): &(usize, LineError)| {
+            matches!(error, LineError::InvalidEvent(InvalidEvent::NotJson(_)))
+        };
+        let next_step = match file.invalid.iter().all(is_not_json) {
+            true => "Pass --any-body to send bodies that are not events",
+            false => "Correct them and run the command again",
+        };
+        Err(CommandError::invalid_input(format!(
+            "{name}: nothing was sent, because {lines} cannot be sent. {next_step}"
+        )))
     }
 }
 
-fn tell(delivery: &Delivery, left: usize, stop: &StopSignal) -> Result<()> {
-    let Delivery { sent, in_doubt, refused, error } = delivery;
-    for (reason, count) in refused {
-        writeln!(output::stdout(), "{count} refused by SQS: {reason}")?;
+fn render_plan(file: &CheckedFile, queue: &QueueDescription, checkpoint: &SendCheckpoint) -> String {
+    let mut text = format!("{} to {}\n", counted(file.messages, "message"), queue.name());
+    for (event_type, count) in &file.by_type {
+        text += &format!("{:>7}  {event_type}\n", number(*count));
     }
-    if *in_doubt > 0 {
-        writeln!(
-            output::stdout(),
-            "{in_doubt} in doubt: SQS did not say whether it took them; they are sent again"
-        )?;
+    let (sent_before, in_doubt) = (checkpoint.accepted(&file.keys), checkpoint.in_doubt(&file.keys));
+    if sent_before > 0 {
+        let checkpoint = checkpoint.path().display();
+        text += &format!("{} already sent, according to {checkpoint}\n", number(sent_before));
     }
-    if *sent == left {
-        return output::done_ignoring_broken_pipe(&format!("{} sent.", plural(*sent, "message")));
+    if in_doubt > 0 {
+        let count = number(in_doubt);
+        text += &format!(
+            "{count} in progress when the last run stopped: sent again, perhaps for the second time\n"
+        );
     }
-    let sent = format!("{sent} of {left} were sent");
-    if let Some(error) = error {
+    text
+}
+
+fn report(summary: SendSummary, pending: usize, stop: &StopSignal) -> Result<()> {
+    let mut text = String::new();
+    for (code, count) in &summary.rejected {
+        text += &format!("{} rejected by SQS: {code}\n", number(*count));
+    }
+    if summary.in_doubt > 0 {
+        let count = number(summary.in_doubt);
+        text += &format!("{count} in doubt: SQS did not answer. The next run sends them again\n");
+    }
+    output::print(&text)?;
+    if summary.sent == pending {
+        return output::done_ignoring_broken_pipe(&format!("{} sent.", counted(summary.sent, "message")));
+    }
+    let sent = format!("{} of {} sent", number(summary.sent), counted(pending, "message"));
+    if let Some(error) = summary.error {
         let cause = shared::telemetry::chain(error.as_ref());
-        bail!("{sent}: {cause}; when that is mended, run it again for the rest");
+        return Err(CommandError::failed(format!(
+            "{sent}: {cause}. Correct this, then run the command again to send the rest"
+        )));
     }
     if stop.is_requested() {
-        return Err(Interrupted(format!("{sent}; run it again for the rest")).into());
+        return Err(CommandError::interrupted(format!("{sent}. Run the command again to send the rest")));
     }
-    bail!("{sent}; run it again for the rest");
+    Err(CommandError::failed(format!("{sent}. Run the command again to send the rest")))
 }

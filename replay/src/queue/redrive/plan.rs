@@ -1,0 +1,145 @@
+//! Which messages would move, and how.
+
+use std::cell::RefCell;
+
+use aws_sdk_sqs::Client;
+use shared::time::Clock;
+
+use crate::error::{CommandError, Result};
+use crate::interrupt::StopSignal;
+use crate::output::counted;
+use crate::queue::description::QueueDescription;
+use crate::queue::inspect::Inspection;
+use crate::queue::reader::{QueueReader, Received, Unseen};
+use crate::queue::redrive::copy::{PlannedCounts, VISIBILITY_TIMEOUT};
+use crate::queue::redrive::move_task::MAX_RATE;
+use crate::queue::redrive::{RedriveOptions, Route};
+
+/// Reasons of messages that every worker rejects.
+const PERMANENT_REASONS: [&str; 5] = ["invalid_data", "not_cloudevents", "not_json", "too_large", "too_old"];
+
+#[derive(Debug)]
+pub struct Plan {
+    pub to_move: Inspection,
+    pub to_stay: Inspection,
+    pub unseen: Unseen,
+    pub method: Method,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// SQS moves all messages (StartMessageMoveTask).
+    MoveTask,
+    /// Messages are copied and deleted one by one.
+    OneByOne(OneByOneReason),
+}
+
+/// Why SQS cannot move the messages in a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OneByOneReason {
+    /// The option `--by-entry`.
+    Requested,
+    /// A filter selects messages. A task moves all.
+    Filter,
+    /// The option `--max`.
+    Max,
+    /// A rate above SQS's limit.
+    Rate,
+    /// The option `--keep-deduplication-ids`.
+    KeepDeduplicationIds,
+    /// Workers dead-lettered messages. A task would keep their reasons.
+    Reasons,
+    /// Not all messages were seen.
+    Unseen,
+    /// No queue uses `from` as its dead-letter queue, or the operator may not list such queues.
+    NotADeadLetterQueue,
+}
+
+#[derive(Default)]
+struct Seen {
+    to_move: Inspection,
+    to_stay: Inspection,
+    has_reasons: bool,
+}
+
+impl Plan {
+    /// Receives every message, and makes all of them visible again.
+    pub async fn read(
+        route: &Route,
+        options: &RedriveOptions,
+        clock: &Clock,
+        stop: &StopSignal,
+        progress: &dyn Fn(usize),
+    ) -> Result<Self> {
+        let seen = RefCell::new(Seen::default());
+        let count = async |reader: &QueueReader<'_>, received: Vec<Received>| {
+            let mut seen = seen.borrow_mut();
+            for Received { message, .. } in &received {
+                seen.has_reasons |= message.has_reason();
+                let has_room = options.max.is_none_or(|max| seen.to_move.messages < max);
+                if has_room && options.filter.matches(message, clock) {
+                    seen.to_move.add(message, 0, clock.now());
+                } else {
+                    seen.to_stay.add(message, 0, clock.now());
+                }
+            }
+            progress(seen.to_move.messages + seen.to_stay.messages);
+            reader.hold(received)
+        };
+        let queue: (&Client, &QueueDescription) = (&route.sqs, &route.from);
+        let reader = QueueReader::new(queue, VISIBILITY_TIMEOUT, clock, stop)?;
+        let report = reader.for_each_batch(count).await;
+        if let Some(error) = report.error {
+            return Err(error.context("nothing was sent").into());
+        }
+        if report.still_invisible > 0 {
+            return Err(CommandError::failed(format!(
+                "nothing was sent, and {} stay invisible for up to 15 minutes. Check that your role may change the \
+                 visibility of messages",
+                counted(report.still_invisible, "message")
+            )));
+        }
+        let Seen { to_move, to_stay, has_reasons } = seen.into_inner();
+        let method = match one_by_one_reason(route, options, has_reasons, &report.unseen) {
+            Some(reason) => Method::OneByOne(reason),
+            None => Method::MoveTask,
+        };
+        Ok(Self { to_move, to_stay, unseen: report.unseen, method })
+    }
+
+    /// Number of messages to move that workers would dead-letter again.
+    pub fn rejected_again(&self) -> usize {
+        let by_reason = self.to_move.by_reason.iter();
+        by_reason
+            .filter(|(reason, _)| PERMANENT_REASONS.contains(&reason.as_str()))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// Counts of the messages that were seen. If others were not, SQS's count of visible messages,
+    /// if it is higher.
+    pub fn counts(&self, route: &Route) -> PlannedCounts {
+        let visible = if self.unseen.is_empty() { 0 } else { route.from.visible };
+        let seen = self.to_move.messages + self.to_stay.messages;
+        PlannedCounts { to_move: self.to_move.messages.max(visible), seen: seen.max(visible) }
+    }
+}
+
+fn one_by_one_reason(
+    route: &Route,
+    options: &RedriveOptions,
+    has_reasons: bool,
+    unseen: &Unseen,
+) -> Option<OneByOneReason> {
+    let conditions = [
+        (options.one_by_one, OneByOneReason::Requested),
+        (!options.filter.is_empty(), OneByOneReason::Filter),
+        (options.max.is_some(), OneByOneReason::Max),
+        (options.rate.is_some_and(|rate| rate > MAX_RATE), OneByOneReason::Rate),
+        (options.keep_deduplication_ids, OneByOneReason::KeepDeduplicationIds),
+        (has_reasons, OneByOneReason::Reasons),
+        (!unseen.is_empty(), OneByOneReason::Unseen),
+        (!route.is_dead_letter_queue, OneByOneReason::NotADeadLetterQueue),
+    ];
+    conditions.into_iter().find(|(applies, _)| *applies).map(|(_, reason)| reason)
+}

@@ -1,0 +1,99 @@
+//! Checks a whole file before anything is sent.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use jiff::Timestamp;
+use shared::events::{Event, InvalidEvent};
+use shared::time::Clock;
+
+use crate::error::{CommandError, Result};
+use crate::queue::message::{NOT_AN_EVENT, QueuedMessage, Unsendable};
+use crate::queue::message_file::{InvalidLine, Lines, parse_line};
+use crate::queue::redact;
+use crate::queue::send::message_key::{MessageKey, MessageKeys};
+
+#[derive(Debug)]
+pub struct CheckedFile {
+    /// Number of messages.
+    pub messages: usize,
+    pub by_type: BTreeMap<String, usize>,
+    /// Lines that cannot be sent, by line number, with the reason.
+    pub invalid: Vec<(usize, LineError)>,
+    /// Key of each message.
+    pub keys: Vec<MessageKey>,
+    /// The open file, so that the checked file is the one that is sent.
+    pub file: File,
+}
+
+/// Requirements for a line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LineRules {
+    /// Accepts any body. Otherwise each body must be an event that user-stats accepts now: valid
+    /// for events/schema/event.json, and not older than 30 days.
+    pub any_body: bool,
+    /// Each message needs a group, because the queue is a FIFO queue.
+    pub is_fifo: bool,
+}
+
+/// Why a line cannot be sent. The text quotes nothing of the line.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    #[error(transparent)]
+    InvalidLine(#[from] InvalidLine),
+    #[error(transparent)]
+    Unsendable(#[from] Unsendable),
+    #[error("attributes.MessageGroupId: missing, but a FIFO queue needs it")]
+    NoGroup,
+    #[error("body: {0}")]
+    InvalidEvent(#[from] InvalidEvent),
+}
+
+/// Reads a whole file.
+pub fn check(path: &Path, rules: LineRules, clock: &Clock) -> Result<CheckedFile> {
+    let file = File::open(path)?;
+    // The file is read twice, which is not possible with a pipe.
+    if !file.metadata()?.is_file() {
+        return Err(CommandError::invalid_input("not a file"));
+    }
+    let (mut messages, mut by_type, mut invalid) = (0, BTreeMap::new(), Vec::new());
+    let (mut message_keys, mut keys) = (MessageKeys::default(), Vec::new());
+    let now = clock.now();
+    let mut lines = Lines::new(file.try_clone()?);
+    while let Some((number, line)) = lines.next()? {
+        let message = match parse_message(&line, rules) {
+            Ok(Some(message)) => message,
+            Ok(None) => continue,
+            Err(error) => {
+                invalid.push((number, error));
+                continue;
+            }
+        };
+        if !rules.any_body
+            && let Err(error) = check_event(&message.body, now)
+        {
+            invalid.push((number, error.into()));
+        }
+        let json = message.json();
+        let event_type = json.get("type").and_then(|name| name.as_str()).map_or(NOT_AN_EVENT, redact::code);
+        *by_type.entry(event_type.to_owned()).or_default() += 1;
+        messages += 1;
+        keys.push(message_keys.next(&message));
+    }
+    Ok(CheckedFile { messages, by_type, invalid, keys, file })
+}
+
+fn check_event(body: &str, now: Timestamp) -> Result<(), InvalidEvent> {
+    Event::parse(body)?.check_time(now)
+}
+
+/// The message of a line if SQS accepts it. `None` for an empty line.
+fn parse_message(line: &[u8], rules: LineRules) -> Result<Option<QueuedMessage>, LineError> {
+    let Some(message) = parse_line(line)? else { return Ok(None) };
+    message.to_message(None)?;
+    if rules.is_fifo && message.group_id().is_none() {
+        return Err(LineError::NoGroup);
+    }
+    Ok(Some(message))
+}
