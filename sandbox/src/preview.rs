@@ -139,6 +139,6 @@ mod tests {
             assert!(mail.contains("Shop &#38; Sons") && !mail.contains("Shop & Sons"), "{file}: escaped");
         }
         let wrong = write(folder.path(), &Variables::new()).unwrap_err().to_string();
-        assert_eq!(wrong, "PRODUCT_NAME: is required and not set");
+        assert_eq!(wrong, "PRODUCT_NAME: is required but not set");
     }
 }

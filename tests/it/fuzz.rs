@@ -1,9 +1,9 @@
-//! The five handlers over mutated fixtures: whatever comes, a trigger answers or refuses with one of its sentences,
-//! and changes nothing but `response`.
+//! The five triggers with mutated fixtures. For any event, a trigger answers or refuses with one of its
+//! constant sentences, and changes only `response`.
 //!
-//! The suite runs 2,048 cases for each handler. For more: `PROPTEST_CASES=28000 cargo test --release -p tests --test
-//! it fuzz` runs eight times that for each of the five: more than a million events, of which some are no
-//! JSON any more.
+//! The suite runs 2,048 cases for each trigger. To run more, use `PROPTEST_CASES=28000 cargo test
+//! --release -p tests --test it fuzz`. It runs eight times as many cases for each trigger, more than a
+//! million events in total. Some mutations break the JSON.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,11 +13,12 @@ use proptest::test_runner::{TestCaseError, TestRunner};
 use sandbox::aws::SandboxAccount;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use shared::function_id::FunctionId;
 use tests::fixtures;
 use triggers::{TriggerError, TriggerEvent};
 
-/// An account's table and queue grow with what the triggers write: it is replaced after this many cases.
-const CASES_OF_AN_ACCOUNT: usize = 250;
+/// Cases after which the account is replaced, because its table and queues grow.
+const CASES_PER_ACCOUNT: usize = 250;
 
 const GROUP_RULES: &str = r#"[
     {"attribute": "custom:department", "equals": "Engineering", "group": "Developer", "precedence": 2,
@@ -25,25 +26,25 @@ const GROUP_RULES: &str = r#"[
     {"attribute": "custom:roles", "contains": "admin", "group": "Admin", "privileged": true, "provider": "Corporate",
      "role_arn": null}]"#;
 
-/// Sentences that a person may read.
+/// The sentences that a user may read.
 const SENTENCES: [&str; 3] = [
-    "Sign-up is not possible with this e-mail address",
+    "Sign-up is not possible with this email address",
     "Sign-in is not possible, please contact support",
     "Something went wrong, please try again",
 ];
 
-/// What happens to an event.
+/// A change of an event. Places are numbered in document order.
 #[derive(Clone, Debug)]
 enum Mutation {
-    /// The value at a place becomes another one.
+    /// Replaces the value at a place.
     Replace(usize, Value),
-    /// A place goes.
+    /// Removes a place.
     Remove(usize),
-    /// A field comes to the object at a place, or an item to the list.
+    /// Adds a field to the object at a place, or an item to the list.
     Insert(usize, String, Value),
-    /// The text at a place gets something in its middle.
+    /// Inserts text in the middle of the text at a place.
     Splice(usize, String),
-    /// Some bytes of the document become another text.
+    /// Replaces some bytes of the document.
     Bytes(usize, usize, &'static str),
 }
 
@@ -159,7 +160,7 @@ fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
     prop::collection::vec(one, 1..6)
 }
 
-/// The pointers of all places in a document.
+/// The JSON pointers of all places in a document.
 fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     found.push(at.to_owned());
     let escape = |name: &str| name.replace('~', "~0").replace('/', "~1");
@@ -218,7 +219,7 @@ fn mutated(mut event: Value, mutations: &[Mutation]) -> String {
     json
 }
 
-/// The five triggers on an account.
+/// The five triggers on one account.
 struct Triggers {
     _account: SandboxAccount,
     pre_sign_up: triggers::pre_sign_up::Deps,
@@ -248,18 +249,16 @@ impl Triggers {
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
-        let function = |name| account.function(name, &variables);
+        let function = |id| account.function(id, &variables);
         Self {
-            pre_sign_up: triggers::pre_sign_up::Deps::new(&function("pre-sign-up")).unwrap(),
-            post_confirmation: triggers::post_confirmation::Deps::new(&function("post-confirmation"))
+            pre_sign_up: triggers::pre_sign_up::Deps::new(&function(FunctionId::PreSignUp)).unwrap(),
+            post_confirmation: triggers::post_confirmation::Deps::new(&function(FunctionId::PostConfirmation))
                 .unwrap(),
-            pre_authentication: triggers::pre_authentication::Deps::new(&function("pre-authentication"))
+            pre_authentication: triggers::pre_authentication::Deps::new(&function(FunctionId::PreAuthentication))
                 .unwrap(),
-            pre_token_generation: triggers::pre_token_generation::Deps::new(&function(
-                "pre-token-generation",
-            ))
+            pre_token_generation: triggers::pre_token_generation::Deps::new(&function(FunctionId::PreTokenGeneration))
             .unwrap(),
-            custom_message: triggers::custom_message::Deps::new(&function("custom-message")).unwrap(),
+            custom_message: triggers::custom_message::Deps::new(&function(FunctionId::CustomMessage)).unwrap(),
             _account: account,
         }
     }
@@ -279,7 +278,7 @@ impl Triggers {
     }
 }
 
-/// An object's fields in their order, as they are written; none where it is no object.
+/// The fields of an object with their JSON text, in order. Empty for other JSON.
 fn fields(json: &str) -> Vec<(String, String)> {
     struct Fields(Vec<(String, String)>);
 
@@ -309,7 +308,7 @@ fn fields(json: &str) -> Vec<(String, String)> {
     serde_json::from_str::<Fields>(json).map(|fields| fields.0).unwrap_or_default()
 }
 
-/// What must hold of an answer, whatever the event.
+/// Checks the answer to any event.
 fn check(
     function: &str,
     sent: &str,
@@ -327,7 +326,7 @@ fn check(
     let but_response =
         |json: &str| fields(json).into_iter().filter(|(name, _)| name != "response").collect::<Vec<_>>();
     prop_assert_eq!(but_response(&answer), but_response(sent));
-    // White space around the document is no part of it.
+    // White space around the document is not part of it.
     if answer == sent.trim() {
         return Ok(());
     }
@@ -337,7 +336,7 @@ fn check(
     prop_assert!(response.is_object());
     match function {
         "pre-sign-up" => {
-            // Nothing is verified that is not there.
+            // An attribute that the user does not have is not verified.
             let email = sent["request"]["userAttributes"]["email"].as_str().unwrap_or_default();
             let is_trusted = email.to_lowercase().trim_end_matches('.').ends_with("@example.org");
             prop_assert!(response["autoVerifyEmail"] != true || is_trusted || !email.is_ascii(), "{}", email);
@@ -361,7 +360,7 @@ fn check(
     Ok(())
 }
 
-/// An override keeps every group that no rule manages, and gives none but what the rules may give.
+/// An override keeps every group without a rule, and adds only groups of the rules.
 fn check_groups(sent: &Value, response: &Value) -> Result<(), TestCaseError> {
     let groups = |value: &Value| -> BTreeSet<String> {
         value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -382,7 +381,7 @@ fn check_groups(sent: &Value, response: &Value) -> Result<(), TestCaseError> {
     let (after, managed) = (groups(after), BTreeSet::from(["Developer".to_owned(), "Admin".to_owned()]));
     prop_assert!(before.difference(&managed).all(|group| after.contains(group)));
     prop_assert!(after.difference(&before).all(|group| managed.contains(group)));
-    // The rules, worked out anew: Developer exactly where the department says so.
+    // Independent of the code under test: Developer if and only if the department is Engineering.
     let attributes = &sent["request"]["userAttributes"];
     prop_assert_eq!(after.contains("Developer"), attributes["custom:department"] == "Engineering");
     if after.contains("Admin") {
@@ -396,7 +395,7 @@ fn check_groups(sent: &Value, response: &Value) -> Result<(), TestCaseError> {
 }
 
 fn fuzz(function: &str) {
-    let _silence = tests::log::silence();
+    let _silence = tests::log::disable();
     let events: Vec<Value> = fixtures::all()
         .iter()
         .filter(|name| name.starts_with(&format!("{function}/")))
@@ -409,11 +408,11 @@ fn fuzz(function: &str) {
     let cases = (prop::sample::select(events), mutations());
     let result = TestRunner::new(config).run(&cases, |(event, mutations)| {
         let sent = mutated(event, &mutations);
-        // What is no JSON never gets to a trigger.
+        // Lambda passes only JSON to a trigger.
         let Ok(event) = TriggerEvent::from_json(&sent) else { return Ok(()) };
         let (triggers, count) = &mut *state.borrow_mut();
         *count += 1;
-        if *count % CASES_OF_AN_ACCOUNT == 0 {
+        if *count % CASES_PER_ACCOUNT == 0 {
             *triggers = runtime.block_on(Triggers::start());
         }
         check(function, &sent, runtime.block_on(triggers.handle(function, event)))
@@ -449,9 +448,9 @@ fn custom_message_survives_mutated_events() {
     fuzz("custom-message");
 }
 
-/// The mutations themselves do something, or the fuzzing would prove nothing.
+/// Proves that the mutations change the event.
 #[test]
-fn mutations_change_the_event_where_they_say() {
+fn mutations_change_the_named_place() {
     let event = json!({"request": {"userAttributes": {"email": "ana@example.com"}}, "version": "1"});
     let place = 3; // "", /request, /request/userAttributes, /request/userAttributes/email, /version
     let after = |mutation: Mutation| mutated(event.clone(), &[mutation]);

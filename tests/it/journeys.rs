@@ -1,7 +1,8 @@
-//! The journeys in `events/journeys/`, with sums that were worked out by hand.
+//! The journeys in `events/journeys/`. The expected sums are calculated by hand.
 
-use sandbox::journey::format::{self as journey, Journey, Variables};
-use sandbox::journey::player::{self as local, Outcome};
+use sandbox::journey::format::{Journey, Variables, read as read_journey, read_variables};
+use sandbox::journey::outcome::Outcome;
+use sandbox::journey::player;
 use serde_json::{Value, json};
 use tests::fixtures;
 
@@ -16,16 +17,16 @@ const ALL: [&str; 5] = [
 ];
 
 fn read(name: &str) -> Journey {
-    journey::read(&fixtures::folder().join(format!("journeys/{name}.json"))).unwrap()
+    read_journey(&fixtures::folder().join(format!("journeys/{name}.json"))).unwrap()
 }
 
 fn defaults() -> Variables {
-    journey::read_variables(&fixtures::folder().join("environment.json")).unwrap()
+    read_variables(&fixtures::folder().join("environment.json")).unwrap()
 }
 
 async fn play(name: &str) -> Outcome {
     tests::log::watch();
-    local::play(&read(name), &defaults()).await.unwrap()
+    player::play(&read(name), &defaults()).await.unwrap()
 }
 
 fn outcome_of<'a>(outcome: &'a Outcome, step: &str) -> &'a str {
@@ -37,7 +38,7 @@ fn picked(stats: &Value, names: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn all_journeys_are_tested() {
+fn journeys_are_all_tested() {
     let files = std::fs::read_dir(fixtures::folder().join("journeys")).unwrap();
     let mut names: Vec<String> =
         files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
@@ -46,17 +47,17 @@ fn all_journeys_are_tested() {
 }
 
 #[tokio::test]
-async fn from_sign_up_to_first_purchase() {
+async fn first_purchase_is_counted_and_shown() {
     let outcome = play("sign-up-to-first-purchase").await;
     let ana = &outcome.users[ANA];
     let names =
         ["orders", "spent", "activities", "signIns", "tokenRefreshes", "unreadNotifications", "messages"];
-    // One order of 49.90; one activity; one sign-in, one refresh; a notification created and read; one mail.
+    // One order of 49.90, one activity, one sign-in, one refresh, a notification that was read, one email.
     let expected =
         [json!(1), json!({"EUR": "49.90"}), json!(1), json!(1), json!(1), json!(0), json!({"sign_up": 1})];
     assert_eq!(picked(ana, &names), expected);
     assert_eq!(ana["recent"].as_array().unwrap().len(), 4);
-    // The confirmation, the activity, order and notification four seconds apart in one, the reading.
+    // The confirmation, the activity, the order with its notification 4 s later, and the read notification.
     assert_eq!(outcome.invalidations.len(), 4);
     assert!(outcome.invalidations.iter().all(|call| call.items == [format!("#user:{ANA}")]));
     assert_eq!(outcome.skipped, [("coalesced".to_owned(), 1)].into());
@@ -65,7 +66,7 @@ async fn from_sign_up_to_first_purchase() {
 }
 
 #[tokio::test]
-async fn a_denied_domain() {
+async fn denied_domain_is_refused_and_counted() {
     let outcome = play("denied-domain").await;
     let refused = outcome.steps.iter().filter(|step| step.outcome.starts_with("refused")).count();
     assert_eq!(refused, 5);
@@ -82,7 +83,7 @@ async fn a_denied_domain() {
 }
 
 #[tokio::test]
-async fn a_user_banned_while_signed_in() {
+async fn suspended_user_is_refused_on_refresh_and_sign_in() {
     let outcome = play("suspended-while-signed-in").await;
     for step in
         ["His refresh is refused", "So is a new sign-in", "and one through managed login", "He tries again"]
@@ -97,11 +98,11 @@ async fn a_user_banned_while_signed_in() {
 }
 
 #[tokio::test]
-async fn a_burst_of_orders_delivered_twice_counts_as_if_delivered_once() {
+async fn duplicate_delivery_of_a_burst_of_orders_counts_once() {
     let mut once = read("burst-of-orders");
     assert_eq!(once.deliveries, 2);
     once.deliveries = 1;
-    let (once, twice) = (local::play(&once, &defaults()).await.unwrap(), play("burst-of-orders").await);
+    let (once, twice) = (player::play(&once, &defaults()).await.unwrap(), play("burst-of-orders").await);
     assert_eq!(once.users, twice.users);
     assert_eq!(once.invalidations, twice.invalidations);
     let carla = twice.users.values().next().unwrap();
@@ -115,29 +116,29 @@ async fn a_burst_of_orders_delivered_twice_counts_as_if_delivered_once() {
 }
 
 #[tokio::test]
-async fn an_idle_user_s_orders_cost_no_invalidation() {
+async fn orders_of_an_inactive_user_need_no_invalidation() {
     let outcome = play("inactive-users-orders").await;
     let dora = outcome.users.values().next().unwrap();
-    // Three times 9.99, one of them cancelled.
+    // Three orders of 9.99, one of them cancelled.
     assert_eq!(dora["spent"], json!({"EUR": "19.98"}));
-    assert_eq!(outcome.skipped, [("idle".to_owned(), 2)].into());
-    // The confirmation, the order while she was there, the cancellation after she came back.
+    assert_eq!(outcome.skipped, [("inactive".to_owned(), 2)].into());
+    // The confirmation, the order while she was active, the cancellation after she signed in again.
     assert_eq!(outcome.invalidations.len(), 3);
 }
 
 #[tokio::test]
-async fn journeys_played_together_put_their_users_together() {
+async fn outcomes_of_several_journeys_are_added_up() {
     let journeys: Vec<Journey> = ALL.iter().map(|name| read(name)).collect();
-    let outcome = local::play_all(&journeys, &defaults()).await.unwrap();
+    let outcome = player::play_all(&journeys, &defaults()).await.unwrap();
     let spent: Vec<String> = outcome.users.values().map(|user| user["spent"]["EUR"].to_string()).collect();
     assert_eq!(spent, ["null", "\"1025.30\"", "\"49.90\"", "\"19.98\""], "Ben, Carla, Ana, Dora");
 }
 
 #[tokio::test]
-async fn every_fixture_is_a_journey_of_one_step() {
+async fn fixtures_are_journeys_of_one_step() {
     for name in fixtures::all() {
-        let journey = journey::read(&fixtures::folder().join(&name).with_extension("json")).unwrap();
-        let outcome = local::play(&journey, &defaults()).await.unwrap();
+        let journey = read_journey(&fixtures::folder().join(&name).with_extension("json")).unwrap();
+        let outcome = player::play(&journey, &defaults()).await.unwrap();
         let expected = if name == "pre-sign-up/denied-domain" { "refused" } else { "" };
         assert!(outcome.steps[0].outcome.starts_with(expected), "{name}");
         let answered =

@@ -1,7 +1,7 @@
-//! All integration tests, in one binary: each further one would link the SDK again.
+//! All integration tests in one binary, because each additional binary would link the SDK again.
 //!
-//! A trigger's test hands a fixture to the very function that Lambda runs and looks at the response, the items
-//! and the messages. A worker's test delivers every message twice.
+//! A trigger test passes a fixture to the function that Lambda calls, and checks the response, the
+//! items and the messages. A worker test delivers every message twice.
 
 #![allow(
     clippy::expect_used,

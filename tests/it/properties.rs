@@ -1,4 +1,4 @@
-//! Properties of the planner and of the domain policy, over whatever input.
+//! Properties of the invalidation planner and of the domain policy, for any input.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,7 +11,7 @@ use triggers::pre_sign_up::Policy;
 use shared::email_domain::Domain;
 use triggers::pre_sign_up::policy::SignUp;
 use workers::cache_invalidation::items::Target;
-use workers::cache_invalidation::planner::{Change, Known, Limits, MAX_ITEMS, plan};
+use workers::cache_invalidation::planner::{CacheMarks, Change, Limits, MAX_ITEMS, plan};
 
 const NOW: i64 = 1_772_442_000;
 
@@ -34,20 +34,20 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     })
 }
 
-/// The changes, sent so many seconds ago.
+/// The changes with `sent_at` moved `age` seconds back.
 fn aged(changes: &[Change], age: i64) -> Vec<Change> {
     changes.iter().map(|change| Change { sent_at: at(-age), ..change.clone() }).collect()
 }
 
-fn known() -> impl Strategy<Value = Known> {
+fn marks() -> impl Strategy<Value = CacheMarks> {
     let mark = || (-400..5_i64).prop_map(|second| CacheMark { last_invalidated_at: at(second) });
     let users =
         prop::collection::hash_map((0..60_u16).prop_map(|user| format!("user-{user}")), mark(), 0..40);
     (users, prop::option::of(mark()))
-        .prop_map(|(users, collapse): (HashMap<_, _>, _)| Known { users, collapse })
+        .prop_map(|(users, purge_all): (HashMap<_, _>, _)| CacheMarks { users, purge_all })
 }
 
-/// Local parts and domains in strange company.
+/// Addresses with unusual local parts and domains.
 fn addresses() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "ana",
@@ -95,50 +95,50 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
-    fn each_message_is_skipped_or_waits_or_is_in_exactly_one_call(
-        changes in changes(), known in known(), by_tag in any::<bool>(), collapse_above in 1..80_u32, age in 0..2_000_i64,
+    fn messages_are_skipped_or_deferred_or_in_exactly_one_call(
+        changes in changes(), marks in marks(), by_tag in any::<bool>(), purge_all_threshold in 1..80_u32, age in 0..2_000_i64,
     ) {
         let target = if by_tag { Target::Tag } else { Target::Path };
-        let limits = Limits { target, collapse_above, max_staleness_seconds: 300, max_cache_lifetime_seconds: 1800 };
-        let plan = plan(&aged(&changes, age), &known, &limits, at(0));
+        let limits = Limits { target, purge_all_threshold, purge_all_threshold_halving_seconds: 300, max_cache_lifetime_seconds: 1800 };
+        let plan = plan(&aged(&changes, age), &marks, &limits, at(0));
 
         let skipped = plan.skipped.iter().map(|(message, _)| *message);
         let called = plan.calls.iter().flat_map(|call| call.messages.iter().copied());
-        let waiting = plan.waiting.iter().flat_map(|waiting| waiting.messages.iter().copied());
-        let mut messages: Vec<usize> = skipped.chain(called).chain(waiting).collect();
+        let deferred = plan.deferred.iter().flat_map(|deferred| deferred.messages.iter().copied());
+        let mut messages: Vec<usize> = skipped.chain(called).chain(deferred).collect();
         messages.sort_unstable();
         prop_assert_eq!(messages, (0..changes.len()).collect::<Vec<_>>());
 
         let items: Vec<&String> = plan.calls.iter().flat_map(|call| &call.items).collect();
-        prop_assert_eq!(items.iter().collect::<BTreeSet<_>>().len(), items.len(), "nothing is paid twice");
+        prop_assert_eq!(items.iter().collect::<BTreeSet<_>>().len(), items.len(), "no item is charged twice");
         prop_assert!(plan.calls.iter().all(|call| (1..=MAX_ITEMS).contains(&call.items.len())));
-        let collapses = plan.calls.iter().filter(|call| call.collapse).count();
-        let soon = known.collapse.as_ref().is_some_and(|mark| mark.last_invalidated_at > at(-300));
-        prop_assert!(collapses == 0 || (plan.calls.len() == 1 && !soon));
-        prop_assert!(plan.waiting.is_none_or(|waiting| soon && waiting.until > at(0) && plan.calls.is_empty()));
+        let purges = plan.calls.iter().filter(|call| call.is_purge_all).count();
+        let soon = marks.purge_all.as_ref().is_some_and(|mark| mark.last_invalidated_at > at(-300));
+        prop_assert!(purges == 0 || (plan.calls.len() == 1 && !soon));
+        prop_assert!(plan.deferred.is_none_or(|deferred| soon && deferred.until > at(0) && plan.calls.is_empty()));
     }
 
     #[test]
-    fn what_is_not_skipped_is_evicted(changes in changes(), known in known(), by_tag in any::<bool>()) {
+    fn changes_that_are_not_skipped_are_invalidated(changes in changes(), marks in marks(), by_tag in any::<bool>()) {
         let target = if by_tag { Target::Tag } else { Target::Path };
         let limits =
-            Limits { target, collapse_above: 3000, max_staleness_seconds: 300, max_cache_lifetime_seconds: 1800 };
-        let plan = plan(&changes, &known, &limits, at(0));
+            Limits { target, purge_all_threshold: 3000, purge_all_threshold_halving_seconds: 300, max_cache_lifetime_seconds: 1800 };
+        let plan = plan(&changes, &marks, &limits, at(0));
         let skipped: BTreeSet<usize> = plan.skipped.iter().map(|(message, _)| *message).collect();
         let items: BTreeSet<&String> = plan.calls.iter().flat_map(|call| &call.items).collect();
         for change in &changes {
             if skipped.contains(&change.message) {
-                let user = known.users.get(&change.sub).filter(|_| by_tag);
-                let evicted = user.into_iter().chain(&known.collapse).any(|mark| change.changed_at <= mark.last_invalidated_at);
+                let user = marks.users.get(&change.sub).filter(|_| by_tag);
+                let evicted = user.into_iter().chain(&marks.purge_all).any(|mark| change.changed_at <= mark.last_invalidated_at);
                 prop_assert!(evicted || change.changed_at < at(-1800));
             } else {
-                prop_assert!(target.of_user(&change.sub, &change.views).iter().all(|item| items.contains(item)));
+                prop_assert!(target.items_for_user(&change.sub, &change.views).iter().all(|item| items.contains(item)));
             }
         }
     }
 
     #[test]
-    fn an_allowed_address_ends_in_a_domain_of_the_list(address in addresses()) {
+    fn allowed_address_has_a_domain_of_the_list(address in addresses()) {
         let policy = Policy::from_environment(
             &[("ALLOWED_EMAIL_DOMAINS", "example.com,*.example.com"), ("BLOCKED_EMAIL_DOMAINS", "evil.example.com")]
                 .into_iter()
@@ -157,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn an_address_reads_the_same_however_it_is_spelt(local in "[a-z]{1,8}", domain in "[a-z]{1,8}\\.(com|test)") {
+    fn spellings_of_an_address_have_the_same_domain(local in "[a-z]{1,8}", domain in "[a-z]{1,8}\\.(com|test)") {
         let plain = Domain::of_address(&format!("{local}@{domain}"));
         prop_assert!(plain.is_ok());
         for spelling in [domain.to_uppercase(), format!("{domain}."), domain.replace('.', "。")] {

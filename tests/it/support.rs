@@ -1,4 +1,4 @@
-//! An account with functions to call.
+//! An account in memory, and the functions on it.
 
 use std::collections::BTreeMap;
 
@@ -6,76 +6,73 @@ use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use sandbox::aws::{SandboxAccount, QueuePair, TABLE};
-use sandbox::journey::player;
+use sandbox::functions::invoke_trigger;
 use serde_json::{Value, json};
+use shared::function_id::FunctionId;
 use shared::store::{Item, Store, keys};
 use triggers::{TriggerError, TriggerEvent};
 use workers::{BatchError, cache_invalidation, group_membership, user_stats};
 
-/// Ana of the fixtures.
+/// Sub of the user Ana in the fixtures.
 pub const ANA: &str = "7d8ca528-4931-4254-9273-ea5ee853f271";
 
-pub struct Rig {
+/// An account in memory, with helpers that invoke the functions and read the results.
+pub struct TestStack {
     pub account: SandboxAccount,
 }
 
 pub type Variables<'a> = &'a [(&'a str, &'a str)];
 
-/// An account at nine o'clock.
-pub async fn rig() -> Rig {
+/// A new account, at 09:00.
+pub async fn test_stack() -> TestStack {
     tests::log::watch();
-    Rig { account: SandboxAccount::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap() }
+    TestStack { account: SandboxAccount::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap() }
 }
 
 fn owned(variables: Variables<'_>) -> BTreeMap<String, String> {
     variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-impl Rig {
-    /// Invokes a trigger.
+impl TestStack {
     pub async fn invoke(
         &self,
         function: &str,
         variables: Variables<'_>,
         event: TriggerEvent,
     ) -> Result<Value, TriggerError> {
-        let answer = player::invoke(&self.account, function, &owned(variables), event).await.unwrap();
+        let function = FunctionId::from_name(function).unwrap_or_else(|| panic!("no function {function}"));
+        let answer = invoke_trigger(&self.account, function, &owned(variables), event).await.unwrap();
         answer.map(|event| serde_json::to_value(&event).unwrap())
     }
 
-    /// What a trigger makes of `response`.
+    /// The `response` of a trigger that answers.
     pub async fn response(&self, function: &str, variables: Variables<'_>, event: TriggerEvent) -> Value {
         self.invoke(function, variables, event).await.expect("an answer")["response"].clone()
     }
 
-    /// user-stats, for batches.
     pub fn user_stats(&self, variables: Variables<'_>) -> UserStats {
-        UserStats(user_stats::Deps::new(&self.account.function("user-stats", &owned(variables))).unwrap())
+        UserStats(user_stats::Deps::new(&self.account.function(FunctionId::UserStats, &owned(variables))).unwrap())
     }
 
-    /// cache-invalidation, for batches.
     pub fn cache_invalidation(&self, variables: Variables<'_>) -> CacheInvalidation {
-        let function = self.account.function("cache-invalidation", &owned(variables));
+        let function = self.account.function(FunctionId::CacheInvalidation, &owned(variables));
         CacheInvalidation(cache_invalidation::Deps::new(&function).unwrap())
     }
 
-    /// group-membership, for batches.
     pub fn group_membership(&self, variables: Variables<'_>) -> GroupMembership {
-        let function = self.account.function("group-membership", &owned(variables));
+        let function = self.account.function(FunctionId::GroupMembership, &owned(variables));
         GroupMembership(group_membership::Deps::new(&function).unwrap())
     }
 
-    /// The table.
     pub fn store(&self) -> Store {
         Store::new(self.account.dynamodb(), TABLE)
     }
 
-    /// Puts a PROFILE of one attribute into the table, as by hand.
+    /// Puts a PROFILE item with one attribute.
     pub async fn put_profile(&self, sub: &str, name: &str, value: Value) {
         self.put(&format!("USER#{sub}"), "PROFILE", json!({name: value})).await;
     }
 
-    /// Puts an item into the table, as by hand.
     pub async fn put(&self, partition: &str, sort: &str, attributes: Value) {
         let mut item: Item = serde_dynamo::to_item(attributes).unwrap();
         let key = [(keys::PK, partition), (keys::SK, sort)];
@@ -84,28 +81,28 @@ impl Rig {
         client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
     }
 
-    /// An item, without its keys; null where there is none.
+    /// An item without its keys, or null.
     pub async fn item(&self, partition: &str, sort: &str) -> Value {
         let mut items = self.account.items().await.unwrap();
         items.remove(&(partition.to_owned(), sort.to_owned())).unwrap_or_default()
     }
 
-    /// The bodies of the messages in user-events, taken out.
+    /// Removes the messages from user-events and returns their bodies.
     pub async fn sent(&self) -> Vec<Value> {
         self.take(&self.account.user_events.url).await.into_iter().map(|(body, _)| body).collect()
     }
 
-    /// The bodies of the messages in cache-invalidations, taken out.
+    /// Removes the messages from cache-invalidations and returns their bodies.
     pub async fn notices(&self) -> Vec<Value> {
         self.take(&self.account.cache_invalidations.url).await.into_iter().map(|(body, _)| body).collect()
     }
 
-    /// The messages of a dead-letter queue, taken out: body and `error.type`.
+    /// Removes the messages from a dead-letter queue. Returns each body and `error.type`.
     pub async fn dead_letters(&self, queues: &QueuePair) -> Vec<(Value, String)> {
         self.take(&queues.dead_letter_url).await
     }
 
-    /// The messages of a queue, taken out, in the order of their bodies.
+    /// Removes the messages from a queue. Returns each body and `error.type`, sorted by body.
     pub async fn take(&self, url: &str) -> Vec<(Value, String)> {
         let sqs = self.account.sqs();
         let mut taken = Vec::new();
@@ -141,24 +138,24 @@ impl Rig {
 pub struct UserStats(user_stats::Deps);
 
 impl UserStats {
-    /// Handles a batch, which may fail as a whole.
+    /// Handles a batch that may fail as a whole.
     pub async fn try_handle(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
         user_stats::handle(&self.0, event.clone(), Timestamp::MAX).await.map(failed)
     }
 
-    /// Handles a batch; answers the ids of the messages that must come again.
+    /// Handles a batch. Returns the ids of the messages that SQS redelivers.
     pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
         self.try_handle(event).await.unwrap()
     }
 
-    /// Handles a batch twice, as SQS may deliver it.
+    /// Handles a batch twice, because SQS may deliver it twice.
     pub async fn handle_twice(&self, event: &SqsEvent) {
         for _ in 0..2 {
             assert_eq!(self.handle(event).await, [] as [&str; 0]);
         }
     }
 
-    /// Handles a batch that must be done by `deadline`.
+    /// Handles a batch with a deadline.
     pub async fn handle_until(&self, event: &SqsEvent, deadline: Timestamp) -> Vec<String> {
         failed(user_stats::handle(&self.0, event.clone(), deadline).await.unwrap())
     }
@@ -167,12 +164,12 @@ impl UserStats {
 pub struct CacheInvalidation(cache_invalidation::Deps);
 
 impl CacheInvalidation {
-    /// Handles a batch, which may fail as a whole.
+    /// Handles a batch that may fail as a whole.
     pub async fn try_handle(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
         cache_invalidation::handle(&self.0, event.clone(), Timestamp::MAX).await.map(failed)
     }
 
-    /// Handles a batch; answers the ids of the messages that must come again.
+    /// Handles a batch. Returns the ids of the messages that SQS redelivers.
     pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
         self.try_handle(event).await.unwrap()
     }
@@ -181,17 +178,17 @@ impl CacheInvalidation {
 pub struct GroupMembership(group_membership::Deps);
 
 impl GroupMembership {
-    /// Handles a batch, which may fail as a whole.
+    /// Handles a batch that may fail as a whole.
     pub async fn try_handle(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
         group_membership::handle(&self.0, event.clone(), Timestamp::MAX).await.map(failed)
     }
 
-    /// Handles a batch; answers the ids of the messages that must come again.
+    /// Handles a batch. Returns the ids of the messages that SQS redelivers.
     pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
         self.try_handle(event).await.unwrap()
     }
 
-    /// Handles a batch that must be done by `deadline`.
+    /// Handles a batch with a deadline.
     pub async fn handle_until(&self, event: &SqsEvent, deadline: Timestamp) -> Vec<String> {
         failed(group_membership::handle(&self.0, event.clone(), deadline).await.unwrap())
     }
@@ -201,7 +198,7 @@ fn failed(response: aws_lambda_events::sqs::SqsBatchResponse) -> Vec<String> {
     response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect()
 }
 
-/// An SQS event with these bodies; the message ids are `m0`, `m1`, …
+/// An SQS event with these bodies. The message ids are `m0`, `m1`, …
 pub fn batch(bodies: &[Value]) -> SqsEvent {
     let records = bodies.iter().enumerate().map(|(index, body)| {
         let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
@@ -217,7 +214,7 @@ pub fn batch(bodies: &[Value]) -> SqsEvent {
     serde_json::from_value(json!({"Records": records.collect::<Vec<_>>()})).unwrap()
 }
 
-/// A message body of the type `event_type`, dated nine o'clock.
+/// An event of 09:00 as a message body.
 pub fn event(event_type: &str, id: &str, sub: &str, data: Value) -> Value {
     json!({
         "specversion": "1.0", "id": id, "source": "/shop", "type": event_type, "subject": sub,
@@ -225,7 +222,6 @@ pub fn event(event_type: &str, id: &str, sub: &str, data: Value) -> Value {
     })
 }
 
-/// An order in euros.
 pub fn order(id: &str, sub: &str, amount: &str) -> Value {
     event(
         "order.placed",

@@ -1,4 +1,4 @@
-//! Whom the functions trust, over TLS on loopback.
+//! The certificate authorities that the functions trust, over TLS on loopback.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,24 +17,24 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
-use shared::aws::trust::{AMAZON_ROOTS, TrustFallback, trusting};
+use shared::aws::trust::{AMAZON_ROOTS, TrustFallback, client_trusting};
 use workers::cache_invalidation::distribution::Distribution;
 
-/// An AWS whose certificate is of another authority than Amazon.
+/// An AWS whose certificate is from another authority than Amazon.
 struct Service {
     aws: Aws,
-    /// Trusts that authority.
+    /// A client that trusts that authority.
     knowing: SharedHttpClient,
 }
 
 async fn service() -> Service {
     let folder = tempfile::tempdir().unwrap();
     let Authority { acceptor, trusted } = Authority::create(folder.path()).unwrap();
-    let knowing = trusting(&std::fs::read(trusted.authority).unwrap());
+    let knowing = client_trusting(&std::fs::read(trusted.authority).unwrap());
     Service { aws: Aws::start(Some(acceptor)).await, knowing }
 }
 
-/// A client that notes how often it is used.
+/// A client that counts its uses.
 #[derive(Clone, Debug)]
 struct Counted(SharedHttpClient, Arc<AtomicUsize>);
 
@@ -59,19 +59,19 @@ impl HttpClient for Counted {
     }
 }
 
-/// Sends a message by `first`, or else by `otherwise`, with two attempts, and tells what went wrong.
+/// Sends a message with the client `first`, then with the fallback, in two attempts.
 struct Sender {
     first: Counted,
-    otherwise: Counted,
+    fallback: Counted,
     client: Client,
 }
 
 impl Sender {
-    fn new(url: &str, first: SharedHttpClient, otherwise: SharedHttpClient) -> Self {
-        let (first, otherwise) = (Counted::new(first), Counted::new(otherwise));
+    fn new(url: &str, first: SharedHttpClient, fallback: SharedHttpClient) -> Self {
+        let (first, fallback) = (Counted::new(first), Counted::new(fallback));
         let both = TrustFallback::new(
             SharedHttpClient::new(first.clone()),
-            SharedHttpClient::new(otherwise.clone()),
+            SharedHttpClient::new(fallback.clone()),
         );
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(shared::aws::behavior_version())
@@ -82,7 +82,7 @@ impl Sender {
             .retry_config(
                 RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1)),
             );
-        Self { first, otherwise, client: Client::from_conf(config.build()) }
+        Self { first, fallback, client: Client::from_conf(config.build()) }
     }
 
     async fn send(&self) -> Result<(), String> {
@@ -91,27 +91,27 @@ impl Sender {
         sent.map(|_| ()).map_err(|error| shared::aws::cause(&error))
     }
 
-    /// How often each client was used.
+    /// Uses of each client.
     fn uses(&self) -> (usize, usize) {
-        (self.first.uses(), self.otherwise.uses())
+        (self.first.uses(), self.fallback.uses())
     }
 }
 
 #[tokio::test]
-async fn a_service_of_another_authority_is_reached_by_those_of_the_system_from_then_on() {
+async fn unknown_authority_switches_to_the_systems_authorities() {
     let Service { aws, knowing } = service().await;
-    let sender = Sender::new(&aws.url(), trusting(AMAZON_ROOTS), knowing);
+    let sender = Sender::new(&aws.url(), client_trusting(AMAZON_ROOTS), knowing);
     for _ in 0..3 {
         sender.send().await.unwrap();
     }
     assert_eq!(sender.uses(), (1, 3));
-    assert_eq!(aws.take_calls().by_operation["SendMessage"], 3, "each message arrived once");
+    assert_eq!(aws.take_calls().by_operation["SendMessage"], 3, "SQS accepted each message once");
 }
 
 #[tokio::test]
-async fn a_service_of_a_known_authority_needs_no_other() {
+async fn known_authority_needs_no_fallback() {
     let Service { aws, knowing } = service().await;
-    let sender = Sender::new(&aws.url(), knowing, trusting(AMAZON_ROOTS));
+    let sender = Sender::new(&aws.url(), knowing, client_trusting(AMAZON_ROOTS));
     for _ in 0..3 {
         sender.send().await.unwrap();
     }
@@ -119,24 +119,24 @@ async fn a_service_of_a_known_authority_needs_no_other() {
 }
 
 #[tokio::test]
-async fn a_service_of_nobody_we_trust_is_refused_each_time() {
+async fn untrusted_authority_is_refused_each_time() {
     let Service { aws, .. } = service().await;
-    let sender = Sender::new(&aws.url(), trusting(AMAZON_ROOTS), trusting(AMAZON_ROOTS));
+    let sender = Sender::new(&aws.url(), client_trusting(AMAZON_ROOTS), client_trusting(AMAZON_ROOTS));
     for _ in 0..2 {
         let error = sender.send().await.unwrap_err();
         assert!(error.contains("UnknownIssuer"), "{error}");
     }
     assert_eq!(sender.uses(), (1, 3));
-    assert_eq!(aws.take_calls().count(), 0, "nothing was sent to it");
+    assert_eq!(aws.take_calls().count(), 0, "no request was sent to it");
 }
 
 #[tokio::test]
-async fn what_fails_for_another_reason_is_not_tried_with_others() {
+async fn other_failures_do_not_use_the_fallback() {
     let Service { aws, knowing } = service().await;
     // The certificate is for 127.0.0.1.
     let wrong_name = aws.url().replace("127.0.0.1", "localhost");
     for (url, reason) in [(wrong_name.as_str(), "not valid for name"), ("https://127.0.0.1:1", "refused")] {
-        let sender = Sender::new(url, knowing.clone(), trusting(AMAZON_ROOTS));
+        let sender = Sender::new(url, knowing.clone(), client_trusting(AMAZON_ROOTS));
         let error = sender.send().await.unwrap_err();
         assert!(error.contains(reason), "{url}: {error}");
         assert_eq!(sender.uses(), (2, 0), "{url}");
@@ -144,15 +144,15 @@ async fn what_fails_for_another_reason_is_not_tried_with_others() {
     assert_eq!(aws.take_calls().count(), 0);
 }
 
-/// It has one attempt, so that nothing is paid for twice.
+/// CreateInvalidation has one attempt, so that no item is charged twice.
 #[tokio::test]
-async fn an_invalidation_is_made_once_though_cloudfront_has_another_authority() {
+async fn invalidation_with_an_unknown_authority_is_made_once() {
     let Service { aws, knowing } = service().await;
     let config = aws_sdk_cloudfront::Config::builder()
         .behavior_version(shared::aws::behavior_version())
         .credentials_provider(Credentials::for_tests())
         .endpoint_url(aws.url())
-        .http_client(TrustFallback::new(trusting(AMAZON_ROOTS), knowing))
+        .http_client(TrustFallback::new(client_trusting(AMAZON_ROOTS), knowing))
         .region(Region::from_static("us-east-1"));
     let client = aws_sdk_cloudfront::Client::from_conf(config.build());
     let distribution = Distribution::new(client, "E2EXAMPLE1ABCD".to_owned());
@@ -160,10 +160,10 @@ async fn an_invalidation_is_made_once_though_cloudfront_has_another_authority() 
     assert_eq!(aws.take_calls().by_operation["CreateInvalidation"], 1);
 }
 
-/// A root that the system trusts was once vouched for by another authority, and the server still sends that certificate. It has
-/// expired, which is what a client finds that does not know the root itself.
+/// Another authority once cross-signed a root that the system trusts. The server still sends that
+/// certificate, which has expired. A client that does not know the root sees only the expired one.
 #[tokio::test]
-async fn a_chain_with_an_expired_certificate_above_a_root_of_the_system_is_good() {
+async fn expired_cross_signature_above_a_trusted_root_is_accepted() {
     let authority = |name: &str| {
         let mut parameters = CertificateParams::new([]).unwrap();
         parameters.distinguished_name.push(DnType::CommonName, name);
@@ -180,15 +180,15 @@ async fn a_chain_with_an_expired_certificate_above_a_root_of_the_system_is_good(
     let chain = vec![server.der().clone(), expired.der().clone()];
     let aws = Aws::start(Some(acceptor(chain, key.into()).unwrap())).await;
 
-    let knowing = trusting(root.pem().as_bytes());
-    let sender = Sender::new(&aws.url(), trusting(AMAZON_ROOTS), knowing);
+    let knowing = client_trusting(root.pem().as_bytes());
+    let sender = Sender::new(&aws.url(), client_trusting(AMAZON_ROOTS), knowing);
     sender.send().await.unwrap();
     assert_eq!(sender.uses(), (1, 1));
 }
 
 /// Amazon Trust Services: <https://www.amazontrust.com/repository/>.
 #[test]
-fn the_roots_are_those_that_amazon_publishes() {
+fn roots_are_those_that_amazon_publishes() {
     let published = [
         "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e", // Amazon Root CA 1
         "1ba5b2aa8c65401a82960118f80bec4f62304d83cec4713a19c39c011ea46db4", // Amazon Root CA 2

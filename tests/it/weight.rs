@@ -1,16 +1,17 @@
-//! What the Lambda binaries are made of: few dependencies, one HTTP stack, one TLS stack. `tests/weight/check` weighs them.
+//! The dependencies of the Lambda binaries: few packages, one HTTP stack, one TLS stack. `cargo xtask
+//! weight` checks their size.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// Packages whose binaries go to Lambda, with the names of all packages that they are made of, their own included. A new name
-/// needs a reason.
+/// The deployed packages, with the names of all packages that they link. Each new name needs a reason.
 const ACCEPTED: [(&str, &str); 2] = [
     ("triggers", include_str!("../weight/triggers.txt")),
     ("workers", include_str!("../weight/workers.txt")),
 ];
 
-/// What no Lambda binary may link: a second HTTP stack, a second TLS stack, and what tests and operators use.
+/// Packages that a Lambda binary must not link: a second HTTP or TLS stack, and tools of tests and
+/// operators.
 const REFUSED: [&str; 17] = [
     "curl",
     "isahc",
@@ -31,10 +32,10 @@ const REFUSED: [&str; 17] = [
     "winterbaume-dynamodb",
 ];
 
-/// What may be there once.
+/// Packages that may be linked in one version only.
 const ONCE: [&str; 7] = ["aws-lc-rs", "h2", "hyper", "hyper-rustls", "rustls", "tokio", "tokio-rustls"];
 
-/// The packages that a package links, as `name vversion`, without what only runs while it is built.
+/// The packages that a package links, as `name vversion`, without build dependencies.
 fn linked(package: &str) -> BTreeSet<String> {
     let cargo = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--offline", "--package", package])
@@ -46,7 +47,7 @@ fn linked(package: &str) -> BTreeSet<String> {
     packages(&String::from_utf8(cargo.stdout).unwrap())
 }
 
-/// `name vversion` of each line; behind it may stand a path, or that the package was listed before.
+/// `name vversion` of each line. A path or `(*)` may follow.
 fn packages(tree: &str) -> BTreeSet<String> {
     let package = |line: &str| {
         let mut words = line.split_whitespace();
@@ -68,7 +69,7 @@ fn packages_are_counted_once() {
 }
 
 #[test]
-fn a_lambda_binary_has_one_http_stack_and_one_tls_stack_and_nothing_of_the_tests() {
+fn lambda_binaries_link_one_http_stack_and_one_tls_stack() {
     for (package, _) in ACCEPTED {
         let linked = linked(package);
         let refused: Vec<&String> = linked.iter().filter(|linked| REFUSED.contains(&name(linked))).collect();
@@ -82,7 +83,7 @@ fn a_lambda_binary_has_one_http_stack_and_one_tls_stack_and_nothing_of_the_tests
 }
 
 #[test]
-fn a_lambda_binary_is_made_of_the_packages_that_were_accepted() {
+fn lambda_binaries_link_only_accepted_packages() {
     for (package, accepted) in ACCEPTED {
         let linked: Vec<String> = linked(package).iter().map(|linked| name(linked).to_owned()).collect();
         let accepted: Vec<&str> = accepted.lines().collect();

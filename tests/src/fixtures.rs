@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use triggers::TriggerEvent;
 
-/// The folder `events`.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../events")
 }
@@ -21,23 +20,22 @@ pub fn json(name: &str) -> Value {
     serde_json::from_str(&text(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// A trigger's event, changed by `change`.
+/// The event of a trigger, after `change`.
 pub fn event_with(name: &str, change: impl FnOnce(&mut Value)) -> TriggerEvent {
     let mut event = json(name);
     change(&mut event);
     TriggerEvent::from_json(&event.to_string()).expect("an event")
 }
 
-/// A trigger's event.
 pub fn event(name: &str) -> TriggerEvent {
     event_with(name, |_| ())
 }
 
-/// Every fixture below `events/`, as `folder/case`, but for journeys and schemas.
+/// Every fixture in the functions' folders of `events/`, as `function/case`.
 pub fn all() -> Vec<String> {
     let mut names = Vec::new();
-    for function in sandbox::journey::format::FUNCTIONS {
-        for file in std::fs::read_dir(folder().join(function)).expect("a folder for each function") {
+    for function in shared::function_id::FunctionId::ALL {
+        for file in std::fs::read_dir(folder().join(function.name())).expect("a folder for each function") {
             let path = file.expect("a file").path();
             let case = path.file_stem().and_then(|case| case.to_str()).expect("a name");
             names.push(format!("{function}/{case}"));

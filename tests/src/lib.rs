@@ -1,8 +1,8 @@
 //! Test support.
 //!
 //! - [`fixtures`]: the files in `events/`
-//! - [`lambda`]: a Lambda service on loopback, to run the binaries as Lambda does
-//! - [`log`]: what is logged, watched for what must not be
+//! - [`lambda`]: a Lambda service on loopback that runs the binaries
+//! - [`log`]: a watcher for personal data in the log
 //! - [`sqs`]: queues with groups, FIFO order, move tasks and partial failures
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "test support may fail loudly")]

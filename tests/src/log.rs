@@ -1,8 +1,8 @@
-//! What the code under test logs, and what must not stand there: e-mail addresses, names, codes, tokens and what
-//! clients say. The one line that may hold an address is that of a lost event, and even that holds no code.
+//! Watches the log of the code under test for email addresses, names, codes, tokens and client
+//! metadata. Only the line of an unsent event may contain an email address. It must not contain a code.
 //!
-//! [`watch`] puts a subscriber under everything that a test binary logs. A test in whose thread something
-//! personal is logged fails at that line.
+//! [`watch`] installs a subscriber for the whole test binary. A test fails at the line that logs
+//! personal data in its thread.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -16,14 +16,14 @@ use tracing::subscriber::{DefaultGuard, NoSubscriber};
 
 use crate::fixtures;
 
-/// Texts of the fixtures that belong to people. Shorter ones stand in a log by chance.
-const SHORTEST: usize = 6;
+/// Length in bytes from which on a text of the fixtures is searched. Shorter texts occur by chance.
+const MIN_LENGTH: usize = 6;
 
 thread_local! {
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Watches the log of this process at the level DEBUG, the most that an operator is offered.
+/// Watches the log of this process at DEBUG, the most verbose level that the template offers.
 pub fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -32,22 +32,22 @@ pub fn watch() {
     });
 }
 
-/// Logs nothing in this thread until the answer is dropped: for tests of many thousand cases.
-pub fn silence() -> DefaultGuard {
+/// Disables the log of this thread until the guard is dropped, for tests with thousands of cases.
+pub fn disable() -> DefaultGuard {
     tracing::subscriber::set_default(NoSubscriber::new())
 }
 
-/// The lines that this thread has logged since it last asked.
-pub fn taken() -> Vec<String> {
+/// The lines that this thread has logged since the last call.
+pub fn take_lines() -> Vec<String> {
     LINES.take()
 }
 
-/// Writes lines to the list of their thread, and panics over what is personal.
+/// Collects the lines of each thread. Panics at personal data.
 struct Watcher;
 
 impl Write for Watcher {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // What comes before the last line stayed in the subscriber's buffer over a panic, and was seen then.
+        // After a panic, the subscriber's buffer still has earlier lines. They were checked before.
         let text = String::from_utf8_lossy(bytes);
         let line = text.trim_end().lines().last().unwrap_or_default().to_owned();
         let found = personal(&line);
@@ -63,36 +63,36 @@ impl Write for Watcher {
     }
 }
 
-/// What stands in a line of a log and must not.
+/// The personal data in a log line, if there is any.
 pub fn personal(line: &str) -> Option<String> {
     let Texts { codes, people } = &*TEXTS;
     let forbidden = |texts: &BTreeSet<String>| texts.iter().find(|text| line.contains(*text)).cloned();
-    // Every JSON Web Token begins like this.
+    // Every JSON Web Token begins with this.
     let token = || line.contains("eyJ").then(|| "a token".to_owned());
     let found = forbidden(codes).or_else(token);
-    if found.is_some() || is_lost_event(line) {
+    if found.is_some() || is_unsent_event(line) {
         return found;
     }
-    forbidden(people).or_else(|| has_address(line).then(|| "an e-mail address".to_owned()))
+    forbidden(people).or_else(|| has_address(line).then(|| "an email address".to_owned()))
 }
 
-fn is_lost_event(line: &str) -> bool {
+fn is_unsent_event(line: &str) -> bool {
     let line: Value = serde_json::from_str(line).unwrap_or_default();
     line.pointer("/fields/message").is_some_and(|message| message == UNSENT_EVENT)
 }
 
-/// Whether an `@` stands between two characters of a word.
+/// Whether an `@` is between two characters of a word.
 fn has_address(line: &str) -> bool {
     let chars: Vec<char> = line.chars().collect();
     let is_of_word = |c: char| c.is_alphanumeric() || "_-+.'~".contains(c);
     chars.windows(3).any(|three| three[1] == '@' && is_of_word(three[0]) && is_of_word(three[2]))
 }
 
-/// What the fixtures hold.
+/// Values of the fixtures that must not be logged.
 struct Texts {
     /// Placeholders of codes and links.
     codes: BTreeSet<String>,
-    /// Attributes of people, and what clients say of themselves.
+    /// Attributes of people, and client metadata.
     people: BTreeSet<String>,
 }
 
@@ -106,7 +106,7 @@ static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
                 Value::Object(fields) => fields.into_values().collect(),
                 value => vec![value],
             };
-            let found = found.iter().filter_map(Value::as_str).filter(|text| text.len() >= SHORTEST);
+            let found = found.iter().filter_map(Value::as_str).filter(|text| text.len() >= MIN_LENGTH);
             into(&mut texts).extend(found.map(str::to_owned));
         };
         for place in ["codeParameter", "linkParameter"] {

@@ -1,5 +1,5 @@
-//! SQS in memory, with what winterbaume leaves out: message groups, trace headers, FIFO queues, move tasks, partial
-//! failures. Requests are those of the SDK; what is not asked for here is not there.
+//! SQS in memory, for `replay`. It has what winterbaume's SQS lacks: message groups, trace headers,
+//! FIFO queues, move tasks and partial failures. It answers only the operations that `replay` uses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use sandbox::aws::Answer;
-use sandbox::aws::http_client::AwsBackend;
+use sandbox::aws::AwsBackend;
 use serde_json::{Map, Value, json};
 use shared::time::Clock;
 use winterbaume_core::{MockRequest, MockResponse};
 
 const ACCOUNT: &str = "123456789012";
 const MAX_IN_FLIGHT: usize = 120_000;
-/// SQS: a FIFO queue swallows a deduplication id for five minutes.
+/// SQS: a FIFO queue drops messages with the same deduplication id for five minutes.
 const DEDUPLICATION_MILLIS: i64 = 300_000;
 
-/// The account's queues. Clones are the same account.
+/// The queues of an account. Clones share them.
 #[derive(Clone)]
 pub struct Sqs(Arc<Account>);
 
@@ -37,7 +37,7 @@ struct Queue {
     next: u64,
     messages: HashMap<u64, Message>,
     visible: BTreeSet<u64>,
-    /// By the millisecond at which they become visible again.
+    /// Invisible messages by the millisecond at which they become visible.
     invisible: BTreeSet<(i64, u64)>,
     deduplicated: HashMap<String, i64>,
 }
@@ -45,12 +45,12 @@ struct Queue {
 #[derive(Clone)]
 struct Message {
     id: String,
-    /// MessageBody, MessageAttributes and others, as they were sent.
+    /// The entry as it was sent: MessageBody, MessageAttributes and so on.
     sent: Map<String, Value>,
     sent_at: i64,
     receives: u64,
     visible_at: i64,
-    /// Of the latest receive.
+    /// Receipt handle of the latest receive.
     receipt: String,
 }
 
@@ -63,16 +63,14 @@ struct Task {
     at_once: usize,
 }
 
-/// A message that lies in a queue, for a test to look at.
+/// A message in a queue, for assertions.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Lying {
-    /// Its id.
+pub struct StoredMessage {
     pub id: String,
-    /// MessageBody, MessageAttributes, MessageSystemAttributes, MessageGroupId, MessageDeduplicationId, as they were sent.
+    /// The entry as it was sent: MessageBody, MessageAttributes, MessageSystemAttributes,
+    /// MessageGroupId, MessageDeduplicationId.
     pub sent: Value,
-    /// How often it was received.
     pub receives: u64,
-    /// Whether it is visible.
     pub is_visible: bool,
 }
 
@@ -82,7 +80,7 @@ impl std::fmt::Debug for Sqs {
     }
 }
 
-/// What a request is refused with.
+/// The error of a refused request.
 type Refusal = (&'static str, String);
 
 fn refusal<T>(code: &'static str, message: impl Into<String>) -> Result<T, Refusal> {
@@ -90,7 +88,7 @@ fn refusal<T>(code: &'static str, message: impl Into<String>) -> Result<T, Refus
 }
 
 impl Sqs {
-    /// An account without queues, on this clock.
+    /// An account without queues.
     pub fn new(clock: Clock) -> Self {
         Self(Arc::new(Account {
             clock,
@@ -103,28 +101,28 @@ impl Sqs {
         }))
     }
 
-    /// A queue, and its dead-letter queue, to which messages go after so many receives.
+    /// Creates a queue, with its dead-letter queue and maxReceiveCount.
     pub fn create(&self, name: &str, dead_letters: Option<(&str, u64)>) {
         let dead_letters = dead_letters.map(|(name, receives)| (name.to_owned(), receives));
         self.queues().insert(name.to_owned(), Queue { dead_letters, ..Queue::default() });
     }
 
-    /// The URL of a queue. Only its end counts.
+    /// The URL of a queue. Only the part after the last slash counts.
     pub fn url(name: &str) -> String {
         format!("https://sqs.eu-central-1.amazonaws.com/{ACCOUNT}/{name}")
     }
 
-    /// From now on every `count`th entry of SendMessageBatch is refused; 0: none.
+    /// Refuses every `count`th entry of SendMessageBatch from now on. 0 refuses none.
     pub fn refuse_every_send(&self, count: usize) {
         self.0.refuse_every[0].store(count, Relaxed);
     }
 
-    /// From now on every `count`th entry of DeleteMessageBatch is refused; 0: none.
+    /// Refuses every `count`th entry of DeleteMessageBatch from now on. 0 refuses none.
     pub fn refuse_every_deletion(&self, count: usize) {
         self.0.refuse_every[1].store(count, Relaxed);
     }
 
-    /// The next `times` requests of an operation are performed, and their answers lost.
+    /// Performs the next `times` requests of an operation, but loses their responses.
     pub fn lose_reply_of(&self, operation: &str, times: usize) {
         self.lost_replies().push((operation.to_owned(), times));
     }
@@ -139,15 +137,15 @@ impl Sqs {
         lost.map(|(_, times)| *times -= 1).is_some()
     }
 
-    /// The next `times` lists of move tasks leave the latest task out.
+    /// Omits the latest task from the next `times` lists of move tasks.
     pub fn list_tasks_late(&self, times: usize) {
         self.0.late_lists.store(times, Relaxed);
     }
 
-    /// Takes all that is visible out of a queue.
-    pub fn take_all(&self, name: &str) -> Vec<Lying> {
-        let visible: Vec<Lying> =
-            self.lying_in(name).into_iter().filter(|message| message.is_visible).collect();
+    /// Removes all visible messages from a queue.
+    pub fn take_all(&self, name: &str) -> Vec<StoredMessage> {
+        let visible: Vec<StoredMessage> =
+            self.messages_in(name).into_iter().filter(|message| message.is_visible).collect();
         let _ = self.with(name, |queue| Ok(queue.take_visible(visible.len())));
         visible
     }
@@ -157,8 +155,8 @@ impl Sqs {
         every > 0 && self.0.entries[which].fetch_add(1, Relaxed) % every == every - 1
     }
 
-    /// What lies in a queue, in the order in which it was sent.
-    pub fn lying_in(&self, name: &str) -> Vec<Lying> {
+    /// The messages in a queue, in the order of sending.
+    pub fn messages_in(&self, name: &str) -> Vec<StoredMessage> {
         let now = self.now();
         let mut queues = self.queues();
         let queue = queues.get_mut(name).expect("a queue");
@@ -167,7 +165,7 @@ impl Sqs {
         keys.sort_unstable();
         let lying = keys.iter().map(|key| {
             let message = &queue.messages[key];
-            Lying {
+            StoredMessage {
                 id: message.id.clone(),
                 sent: Value::Object(message.sent.clone()),
                 receives: message.receives,
@@ -177,7 +175,7 @@ impl Sqs {
         lying.collect()
     }
 
-    /// Makes everything visible, as it is when all visibility time-outs are over.
+    /// Makes all messages visible, as after their visibility timeouts.
     pub fn make_visible(&self) {
         self.queues().values_mut().for_each(|queue| queue.come_back(i64::MAX));
     }
@@ -194,7 +192,6 @@ impl Sqs {
         self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers one request.
     pub fn handle(&self, operation: &str, input: &Value) -> MockResponse {
         let text = |name: &str| input[name].as_str().unwrap_or_default();
         let queue = text("QueueUrl").rsplit('/').next().unwrap_or_default();
@@ -290,7 +287,7 @@ impl Sqs {
         })
     }
 
-    /// Answers for each entry by itself.
+    /// The result of each entry of a batch.
     fn batch(
         &self,
         input: &Value,
@@ -354,7 +351,7 @@ impl Sqs {
         Ok(json!({"TaskHandle": (tasks.len() - 1).to_string()}))
     }
 
-    /// A running task moves as many as it may in a second, each time that it is looked at.
+    /// Each call moves as many messages as a running task may move per second.
     fn list_tasks(&self, source: &str) -> Result<Value, Refusal> {
         let name = |arn: &str| arn.rsplit(':').next().unwrap_or_default().to_owned();
         let mut tasks = self.tasks();
@@ -483,7 +480,7 @@ impl Queue {
         received
     }
 
-    /// Messages that were received too often, with the queue they go to: instead of being handed out once more.
+    /// Removes the messages whose receives are used up. Returns them with their dead-letter queue.
     fn take_dead(&mut self) -> Vec<(String, Message)> {
         let Some((target, most)) = self.dead_letters.clone() else { return Vec::new() };
         let dead: Vec<u64> =
@@ -507,7 +504,7 @@ impl Queue {
     }
 
     fn delete(&mut self, receipt: &str) -> Result<(), Refusal> {
-        // What is gone is deleted: SQS says so, too.
+        // SQS reports success for a message that does not exist.
         let Some(key) = self.find(receipt) else { return Ok(()) };
         self.visible.remove(&key);
         if let Some(message) = self.messages.remove(&key) {

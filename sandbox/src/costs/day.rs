@@ -10,7 +10,7 @@ use shared::store::CacheMark;
 use shared::store::commit::MAX_EVENTS;
 use shared::time::plus_seconds;
 use workers::cache_invalidation::items::Target;
-use workers::cache_invalidation::planner::{Change, Known, Limits, Waiting, plan};
+use workers::cache_invalidation::planner::{CacheMarks, Change, Deferred, Limits, plan};
 use workers::user_stats::inactive::InactiveUserRule;
 
 use super::assumptions::write_units;
@@ -85,13 +85,13 @@ impl Cost {
 
 /// A change of a user's data, or a new token, at a second of the day.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct DayEvent {
+pub(super) struct DayEvent {
     second: i64,
     user: u32,
     is_token: bool,
 }
 
-fn day(model: &Model) -> Vec<DayEvent> {
+pub(super) fn day(model: &Model) -> Vec<DayEvent> {
     let mut random = fastrand::Rng::with_seed(1);
     let mut day = Vec::new();
     for user in 0..model.users {
@@ -118,15 +118,15 @@ fn day(model: &Model) -> Vec<DayEvent> {
 }
 
 /// Runs a day through the rules of the workers.
-fn run(day: &[DayEvent], skip_inactive: bool, purge_all: bool) -> Cost {
+pub(super) fn run(day: &[DayEvent], skip_inactive: bool, purge_all: bool) -> Cost {
     let limits = Limits {
         target: Target::Tag,
-        collapse_above: if purge_all { PURGE_ALL_THRESHOLD } else { u32::MAX },
-        max_staleness_seconds: 300,
+        purge_all_threshold: if purge_all { PURGE_ALL_THRESHOLD } else { u32::MAX },
+        purge_all_threshold_halving_seconds: 300,
         max_cache_lifetime_seconds: INACTIVE.max_cache_lifetime_seconds,
     };
     let at = |second| plus_seconds(Timestamp::UNIX_EPOCH, second);
-    let (mut tokens, mut known, mut cost) = (HashMap::new(), Known::default(), Cost::default());
+    let (mut tokens, mut marks, mut cost) = (HashMap::new(), CacheMarks::default(), Cost::default());
     let views = BTreeSet::from([View::Dashboard]);
     // Changes that wait for the next purge.
     let (mut waiting, mut waiting_until): (Vec<Change>, _) = (Vec::new(), None);
@@ -160,19 +160,19 @@ fn run(day: &[DayEvent], skip_inactive: bool, purge_all: bool) -> Cost {
         for batch in changes.chunks_mut(MAX_BATCH) {
             batch.iter_mut().enumerate().for_each(|(index, change)| change.message = index);
             let mark = CacheMark { last_invalidated_at: plus_seconds(now, -1) };
-            let plan = plan(batch, &known, &limits, now);
-            if let Some(Waiting { messages, until }) = plan.waiting {
+            let plan = plan(batch, &marks, &limits, now);
+            if let Some(Deferred { messages, until }) = plan.deferred {
                 waiting.extend(messages.into_iter().map(|index| batch[index].clone()));
                 waiting_until = Some(until);
             }
             for call in plan.calls {
                 cost.calls += 1;
                 cost.items += call.items.len() as u64;
-                cost.purges += u64::from(call.collapse);
-                if call.collapse {
-                    known.collapse = Some(mark.clone());
+                cost.purges += u64::from(call.is_purge_all);
+                if call.is_purge_all {
+                    marks.purge_all = Some(mark.clone());
                 } else {
-                    known.users.extend(call.subs.into_iter().map(|sub| (sub, mark.clone())));
+                    marks.users.extend(call.subs.into_iter().map(|sub| (sub, mark.clone())));
                 }
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Users are active evenly through the day. The job changes its users evenly while it runs.
 
-use workers::cache_invalidation::planner::{COLLAPSE_INTERVAL_SECONDS, MAX_ITEMS};
+use workers::cache_invalidation::planner::{PURGE_ALL_INTERVAL_SECONDS, MAX_ITEMS};
 
 use super::assumptions::{
     CLOUDFRONT_CALLS_PER_SECOND, CLOUDFRONT_ITEMS_PER_SECOND, MONTHLY_ITEM_BUDGET, TRIGGERS_PER_SIGN_IN,
@@ -157,7 +157,7 @@ fn wanted(phase: &Phase, policy: Policy) -> Invalidations {
         Policy::ShortLifetimes => Invalidations::default(),
         _ if policy.purges_all() && users > f64::from(PURGE_ALL_THRESHOLD) => {
             // One at once, one in every interval, and one at the end for the changes that wait.
-            let intervals = (phase.seconds / COLLAPSE_INTERVAL_SECONDS as f64).ceil();
+            let intervals = (phase.seconds / PURGE_ALL_INTERVAL_SECONDS as f64).ceil();
             let purges = (intervals + 1.0).min(windows.ceil());
             Invalidations { planned: purges, calls: purges, purges, items: purges }
         }

@@ -1,5 +1,8 @@
-//! An AWS for schedules: winterbaume's DynamoDB, one request at a time; models of SQS and CloudFront of our own; and below
-//! the SDK the faults. Its time is the runtime's, which passes when everybody waits.
+//! The AWS of the schedules: winterbaume's DynamoDB, small models of SQS and CloudFront, and faults
+//! below the SDK. It follows the runtime's paused time, which advances when all tasks wait.
+//!
+//! The models of SQS and CloudFront are not those of the sandbox: winterbaume's SQS follows the
+//! machine's clock, and its CloudFront ignores the caller reference.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -10,31 +13,31 @@ use std::time::Duration;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use jiff::{SignedDuration, Timestamp};
 use sandbox::aws::TABLE;
-use sandbox::aws::http_client::{Answer, AwsBackend, elements, error_response};
+use sandbox::aws::call_log::xml_elements;
+use sandbox::aws::sdk_client::error_response;
+use sandbox::aws::{Answer, AwsBackend};
 use serde_json::{Value, json};
 use shared::time::{Clock, plus, plus_seconds};
 use tokio::time::Instant;
 use winterbaume_core::{MockRequest, MockResponse, MockService};
 use winterbaume_dynamodb::DynamoDbService;
 
-use super::schedule::{Fault, Plant};
+use super::schedule::{Fault, PlantedBug};
 
-/// The queue of all events.
 pub const USER_EVENTS: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/user-events";
-/// The queue of invalidations.
 pub const CACHE_INVALIDATIONS: &str =
     "https://sqs.eu-central-1.amazonaws.com/000000000000/cache-invalidations";
-/// What is behind a queue for messages that failed.
+/// The dead-letter queue of a queue.
 pub fn dead_letters(queue: &str) -> String {
     format!("{queue}-dlq")
 }
 
-/// What stands for the events in an erasure's commit.
+/// Stands for the sort keys of the events in the commit of an erasure.
 pub const ERASED: &str = "erased";
-/// Two of each kind: who makes requests.
+/// Two user-stats and two cache-invalidation workers.
 pub const WORKERS: usize = 4;
 
-/// The schedule's time: that of the runtime.
+/// The runtime's paused time, as a timestamp.
 #[derive(Clone, Copy, Debug)]
 pub struct Time {
     start: Timestamp,
@@ -42,125 +45,91 @@ pub struct Time {
 }
 
 impl Time {
-    /// Begins at `start`, in a runtime whose time is paused.
     pub fn starting_at(start: Timestamp) -> Self {
         Self { start, zero: Instant::now() }
     }
 
-    /// The current time.
     pub fn now(self) -> Timestamp {
         plus(self.start, SignedDuration::try_from(self.zero.elapsed()).unwrap())
     }
 
-    /// Waits until `time`.
     pub async fn pass_until(self, time: Timestamp) {
         let left = Duration::try_from(time.duration_since(self.now())).unwrap_or_default();
         tokio::time::sleep(left).await;
     }
 
-    /// A clock that is wrong by some milliseconds.
-    pub fn clock(self, wrong_by: i16) -> Clock {
-        Clock::from_fn(move || plus(self.now(), SignedDuration::from_millis(wrong_by.into())))
+    /// A clock with an offset.
+    pub fn clock(self, offset_millis: i16) -> Clock {
+        Clock::from_fn(move || plus(self.now(), SignedDuration::from_millis(offset_millis.into())))
     }
 }
 
 /// A message in a queue.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// SQS's id.
     pub id: String,
-    /// The body.
     pub body: String,
-    /// The attribute `error.type`, where it has one.
+    /// The message attribute `error.type`.
     pub error_type: Option<String>,
-    /// How often it was received.
+    /// Receive count.
     pub receives: u32,
-    /// The handle of the latest receive. Earlier ones are good for nothing.
+    /// Receipt handle of the latest receive. Earlier handles are invalid.
     pub receipt: String,
-    /// When it was sent.
     pub sent_at: Timestamp,
-    /// When it can be received.
     pub visible_at: Timestamp,
 }
 
-/// Something that happened, in its order.
+/// An entry of the history that the oracle checks.
 #[derive(Clone, Debug)]
-pub enum Happened {
-    /// A transaction of events was committed: the sort keys, and when.
+pub enum HistoryEntry {
+    /// A transaction was committed.
     Commit {
-        /// The partition.
         partition: String,
         /// The sort keys of the events.
         events: Vec<String>,
-        /// When.
         at: Timestamp,
     },
-    /// SQS took a notice for cache-invalidation.
-    Notice {
-        /// When the pages changed, as the notice has it.
-        changed_at: Timestamp,
-    },
-    /// CloudFront evicted entries.
-    Invalidation {
-        /// The items.
-        items: Vec<String>,
-        /// When.
-        at: Timestamp,
-    },
-    /// A worker was done with a message about this user, and SQS deleted it.
-    Done {
-        /// Who.
-        sub: String,
-        /// When.
-        at: Timestamp,
-    },
-    /// A worker counted this, with that reason.
-    Counted {
-        /// The metric.
-        metric: &'static str,
-        /// The reason.
-        reason: String,
-        /// When.
-        at: Timestamp,
-    },
+    /// SQS accepted a notice for cache-invalidation.
+    Notice { changed_at: Timestamp },
+    /// CloudFront accepted an invalidation.
+    Invalidation { items: Vec<String>, at: Timestamp },
+    /// A worker processed a message about this user, and SQS deleted it.
+    Done { sub: String, at: Timestamp },
+    /// A worker counted a metric.
+    Counted { metric: &'static str, reason: String, at: Timestamp },
 }
 
-/// What the schedule's AWS holds.
 pub struct State {
-    /// The time of everything.
     pub time: Time,
-    /// Messages by queue.
+    /// Messages by queue URL.
     pub queues: BTreeMap<String, Vec<Message>>,
-    /// What happened, in order.
-    pub happened: Vec<Happened>,
-    /// Items that CloudFront has charged for.
+    pub history: Vec<HistoryEntry>,
+    /// Invalidation items that CloudFront charged.
     pub charged: u64,
-    /// Invalidations by caller reference: CloudFront answers with the one it has.
+    /// Invalidations by caller reference. CloudFront returns the existing one.
     references: BTreeMap<String, (Vec<String>, Timestamp)>,
-    /// What the next requests meet; empty: nothing.
+    /// Faults of the next requests.
     faults: VecDeque<Option<Fault>>,
-    /// How many requests of each worker were served.
+    /// Number of answered requests of each worker.
     pub served: [usize; WORKERS],
-    /// STATS as they were before the last commit, by partition; `None` where there were none.
+    /// STATS before the last commit, by partition. `None`: the item did not exist.
     before: BTreeMap<String, Option<Value>>,
-    /// Whether each worker has committed since it got its batch.
+    /// Whether each worker has committed in its current batch.
     pub has_committed: [bool; WORKERS],
-    /// Requests that AWS is still at work on, though nobody waits for them.
+    /// Number of requests that AWS still performs after the worker gave up.
     pub late: usize,
-    /// For what is drawn about a request.
     seed: u64,
     next_id: u64,
-    plant: Plant,
+    bug: PlantedBug,
 }
 
-/// The schedule's AWS.
 #[derive(Clone)]
 pub struct FaultyAws {
-    /// Whose requests come this way.
+    /// Index of the worker whose requests this handles.
     worker: usize,
     state: Arc<Mutex<State>>,
     dynamodb: Arc<DynamoDbService>,
-    one_at_a_time: Arc<tokio::sync::Mutex<()>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl fmt::Debug for FaultyAws {
@@ -170,12 +139,12 @@ impl fmt::Debug for FaultyAws {
 }
 
 impl FaultyAws {
-    /// An empty AWS with the table, whose requests meet these faults in turn.
-    pub async fn start(time: Time, faults: Vec<Option<Fault>>, seed: u64, plant: Plant) -> Self {
+    /// An AWS with an empty table. The requests meet the faults in order.
+    pub async fn start(time: Time, faults: Vec<Option<Fault>>, seed: u64, bug: PlantedBug) -> Self {
         let state = State {
             time,
             queues: BTreeMap::new(),
-            happened: Vec::new(),
+            history: Vec::new(),
             charged: 0,
             references: BTreeMap::new(),
             faults: faults.into(),
@@ -185,13 +154,13 @@ impl FaultyAws {
             late: 0,
             seed,
             next_id: 0,
-            plant,
+            bug,
         };
         let aws = Self {
             worker: 0,
             state: Arc::new(Mutex::new(state)),
             dynamodb: Arc::new(DynamoDbService::new()),
-            one_at_a_time: Arc::default(),
+            turn: Arc::default(),
         };
         let key = |name: &str, kind: &str| json!({"AttributeName": name, "KeyType": kind});
         let attribute = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
@@ -205,12 +174,11 @@ impl FaultyAws {
         aws
     }
 
-    /// The same AWS, for the requests of another worker.
+    /// The same AWS, for another worker.
     pub fn for_worker(&self, worker: usize) -> Self {
         Self { worker, ..self.clone() }
     }
 
-    /// What it holds.
     pub fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -235,7 +203,7 @@ impl FaultyAws {
                 let is_erasure = operation == "PutItem" && body["Item"].get("erasedAt").is_some();
                 if is_erasure && response.status == 200 {
                     let partition = body["Item"]["PK"]["S"].as_str().unwrap_or_default().to_owned();
-                    self.note_commit(partition, vec![ERASED.to_owned()]);
+                    self.record_commit(partition, vec![ERASED.to_owned()]);
                 }
                 response
             }
@@ -244,8 +212,8 @@ impl FaultyAws {
 
     async fn transact(&self, mut request: MockRequest, mut body: Value) -> MockResponse {
         let (partition, events) = committed(&body);
-        if self.state().plant == Plant::NoMarkerCondition {
-            // The bug: events are put whether they are there or not.
+        if self.state().bug == PlantedBug::NoConditionOnMarkers {
+            // The bug: events are put even if they exist.
             for item in body["TransactItems"].as_array_mut().into_iter().flatten() {
                 if let Some(put) = item.get_mut("Put").and_then(Value::as_object_mut) {
                     put.remove("ConditionExpression");
@@ -260,13 +228,13 @@ impl FaultyAws {
         let response = self.dynamodb.handle(request).await;
         if response.status == 200 {
             self.state().before.insert(partition.clone(), before.get("Item").cloned());
-            self.note_commit(partition, events);
+            self.record_commit(partition, events);
         }
         response
     }
 
-    /// A read that is not consistent, of an item that was just changed.
-    fn made_stale(&self, response: &MockResponse) -> MockResponse {
+    /// The response of an eventually consistent read that misses the last commit.
+    fn stale_answer(&self, response: &MockResponse) -> MockResponse {
         let mut answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let state = self.state();
         if let Some(items) = answer.pointer_mut(&format!("/Responses/{TABLE}")).and_then(Value::as_array_mut)
@@ -283,15 +251,15 @@ impl FaultyAws {
         MockResponse::json(200, answer.to_string())
     }
 
-    fn note_commit(&self, partition: String, events: Vec<String>) {
+    fn record_commit(&self, partition: String, events: Vec<String>) {
         let mut state = self.state();
         state.has_committed[self.worker] = true;
         let at = state.time.now();
-        state.happened.push(Happened::Commit { partition, events, at });
+        state.history.push(HistoryEntry::Commit { partition, events, at });
     }
 
-    /// The bug: what a commit will change is told before it is made, and not after it.
-    fn tell_too_early(&self, body: &Value) {
+    /// The bug: the notice is published before the commit.
+    fn publish_notice_too_early(&self, body: &Value) {
         let (partition, _) = committed(body);
         if let Some(sub) = partition.strip_prefix("USER#") {
             let mut state = self.state();
@@ -305,22 +273,24 @@ impl FaultyAws {
         }
     }
 
-    /// The planted bug's own doing, where it concerns this request: its answer.
+    /// Applies the planted bug to a request. Returns a response if the bug answers it.
     async fn planted(&self, operation: &str, request: &mut MockRequest) -> Option<MockResponse> {
-        let (plant, has_committed) = {
+        let (bug, has_committed) = {
             let state = self.state();
-            (state.plant, state.has_committed[self.worker])
+            (state.bug, state.has_committed[self.worker])
         };
         let mut body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let is_notice = operation == "SendMessageBatch" && body["QueueUrl"] == CACHE_INVALIDATIONS;
-        match plant {
-            Plant::NoticeBeforeCommit if matches!(operation, "TransactWriteItems" | "PutItem") => {
-                self.tell_too_early(&body);
+        match bug {
+            PlantedBug::NoticeBeforeCommit if matches!(operation, "TransactWriteItems" | "PutItem") => {
+                self.publish_notice_too_early(&body);
                 tokio::time::sleep(Duration::from_millis(40)).await;
             }
-            Plant::NoticeBeforeCommit if is_notice => return Some(swallowed(&body)),
-            Plant::NoNoticeOfDuplicates if is_notice && !has_committed => return Some(swallowed(&body)),
-            Plant::MarkOfLater if operation == "BatchWriteItem" => {
+            PlantedBug::NoticeBeforeCommit if is_notice => return Some(accepted_and_dropped(&body)),
+            PlantedBug::NoNoticeForDuplicates if is_notice && !has_committed => {
+                return Some(accepted_and_dropped(&body));
+            }
+            PlantedBug::MarkInTheFuture if operation == "BatchWriteItem" => {
                 for put in body["RequestItems"][TABLE].as_array_mut().into_iter().flatten() {
                     let Some(mark) = put.pointer_mut("/PutRequest/Item/lastInvalidatedAt/N") else {
                         continue;
@@ -331,14 +301,16 @@ impl FaultyAws {
                 }
                 request.body = body.to_string().into();
             }
-            Plant::StaleReReads if operation == "BatchGetItem" => {
+            PlantedBug::NoConsistentReads if operation == "BatchGetItem" => {
                 body["RequestItems"][TABLE]["ConsistentRead"] = json!(false);
                 request.body = body.to_string().into();
             }
-            Plant::ForgetsBooking if operation == "UpdateItem" && is_month(&body) => {
+            PlantedBug::NotBookedInLedger if operation == "UpdateItem" && is_month(&body) => {
                 return Some(MockResponse::json(200, "{}".to_owned()));
             }
-            Plant::ForgetsClaim if operation == "UpdateItem" && body["Key"]["SK"]["S"] == "COLLAPSE" => {
+            PlantedBug::ClaimNotKept
+                if operation == "UpdateItem" && body["Key"]["SK"]["S"] == "PURGE_ALL" =>
+            {
                 return Some(MockResponse::json(200, "{}".to_owned()));
             }
             _ => {}
@@ -351,10 +323,11 @@ fn is_month(body: &Value) -> bool {
     body["Key"]["SK"]["S"].as_str().is_some_and(|sort_key| sort_key.starts_with("MONTH#"))
 }
 
-/// What SQS answers, where it has taken nothing.
-fn swallowed(body: &Value) -> MockResponse {
+/// The response of SQS for a batch that is dropped.
+fn accepted_and_dropped(body: &Value) -> MockResponse {
     let entries = body["Entries"].as_array().cloned().unwrap_or_default();
-    let successful: Vec<Value> = entries.iter().map(|entry| sent(&entry["Id"], "swallowed")).collect();
+    let successful: Vec<Value> =
+        entries.iter().map(|entry| sent(&entry["Id"], "accepted_and_dropped")).collect();
     MockResponse::json(200, json!({"Successful": successful}).to_string())
 }
 
@@ -364,7 +337,7 @@ impl AwsBackend for FaultyAws {
         let (fault, before, after, late) = {
             let mut state = self.state();
             let mut random = state.random(&operation, &request.body);
-            let mut millis = |most| Duration::from_millis(random.u64(0..most));
+            let mut millis = |maximum| Duration::from_millis(random.u64(0..maximum));
             let (before, after, late) = (millis(30), millis(15), millis(2_800));
             (state.faults.pop_front().flatten(), before, after, late)
         };
@@ -384,12 +357,12 @@ impl AwsBackend for FaultyAws {
             Some(Fault::Dropped) => return Err(ConnectorError::io("connection refused".into())),
             Some(Fault::Hangs) => std::future::pending().await,
             Some(Fault::Unavailable) => return Ok(answer(unavailable(is_xml))),
-            Some(Fault::Partly) => return Ok(answer(self.partly(&operation, request).await)),
+            Some(Fault::Partial) => return Ok(answer(self.partial_answer(&operation, request).await)),
         };
         if let Some(code) = refusal {
             return Ok(answer(error_response(code, is_xml)));
         }
-        // What has reached AWS is done, also where the worker dies or gives up meanwhile.
+        // AWS performs a request that it received, even if the worker crashes or gives up.
         let (aws, is_late) = (self.clone(), fault == Some(Fault::Late));
         let may_be_stale = operation == "BatchGetItem"
             && !String::from_utf8_lossy(&request.body).contains("\"ConsistentRead\":true");
@@ -398,7 +371,7 @@ impl AwsBackend for FaultyAws {
             if is_late {
                 tokio::time::sleep(late).await;
             }
-            let _turn = aws.one_at_a_time.lock().await;
+            let _turn = aws.turn.lock().await;
             let response = aws.perform(&operation, request).await;
             aws.state().late -= usize::from(is_late);
             response
@@ -412,7 +385,7 @@ impl AwsBackend for FaultyAws {
         match fault {
             Some(Fault::ReplyLost) => Err(ConnectorError::io("connection closed".into())),
             Some(Fault::UnavailableAfter) => Ok(answer(unavailable(is_xml))),
-            Some(Fault::Stale) if may_be_stale => Ok(answer(self.made_stale(&response))),
+            Some(Fault::Stale) if may_be_stale => Ok(answer(self.stale_answer(&response))),
             _ => Ok(answer(response)),
         }
     }
@@ -423,11 +396,11 @@ fn unavailable(is_xml: bool) -> MockResponse {
 }
 
 impl FaultyAws {
-    /// The half of a request that AWS does, where it may do a half, or nothing of it; else a conflict or a failure.
-    async fn partly(&self, operation: &str, request: MockRequest) -> MockResponse {
+    /// Performs half of a batch or none of it. Other operations fail with a conflict or an error.
+    async fn partial_answer(&self, operation: &str, request: MockRequest) -> MockResponse {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let mut random = self.state().random("partly", &request.body);
-        // Of one, one is done, or none.
+        let mut random = self.state().random("partial", &request.body);
+        // At least one entry, or none.
         let half = |count: usize, random: &mut fastrand::Rng| match random.u8(0..4) {
             0 => 0,
             _ => count.div_ceil(2),
@@ -444,7 +417,7 @@ impl FaultyAws {
                 if !now.is_empty() {
                     let mut part = body.clone();
                     part["RequestItems"][TABLE]["Keys"] = json!(now);
-                    let read = self.part_of(&request, &part).await;
+                    let read = self.answer_part_of(&request, &part).await;
                     answer["Responses"] = read["Responses"].clone();
                 }
                 if !later.is_empty() {
@@ -456,7 +429,7 @@ impl FaultyAws {
                 let writes = body["RequestItems"][TABLE].as_array().cloned().unwrap_or_default();
                 let (now, later) = writes.split_at(half(writes.len(), &mut random));
                 if !now.is_empty() {
-                    self.part_of(&request, &json!({"RequestItems": {TABLE: now}})).await;
+                    self.answer_part_of(&request, &json!({"RequestItems": {TABLE: now}})).await;
                 }
                 let left = if later.is_empty() { json!({}) } else { json!({TABLE: later}) };
                 MockResponse::json(200, json!({"UnprocessedItems": left}).to_string())
@@ -485,18 +458,18 @@ impl FaultyAws {
         }
     }
 
-    async fn part_of(&self, request: &MockRequest, body: &Value) -> Value {
+    async fn answer_part_of(&self, request: &MockRequest, body: &Value) -> Value {
         let mut request = request.clone();
         request.body = body.to_string().into();
-        let _turn = self.one_at_a_time.lock().await;
+        let _turn = self.turn.lock().await;
         let answer = self.dynamodb.handle(request).await;
         serde_json::from_slice(&answer.body).unwrap_or_default()
     }
 }
 
 impl State {
-    /// What is drawn about a request follows from the request, so that a schedule with less in it goes much the same
-    /// way. Times and ids in it change from run to run; its length hardly does.
+    /// Random numbers that follow from the request, so that a shrunk schedule takes nearly the same
+    /// course. The length is hashed instead of the body, because times and ids differ between runs.
     fn random(&self, operation: &str, body: &[u8]) -> fastrand::Rng {
         let mut hasher = std::hash::DefaultHasher::new();
         (self.seed, operation, body.len() / 64).hash(&mut hasher);
@@ -508,14 +481,13 @@ impl State {
         self.next_id
     }
 
-    /// Puts a message into a queue.
     pub fn put(&mut self, queue: &str, body: String, error_type: Option<String>) -> String {
         let id = format!("m{}", self.next_id());
         if queue == CACHE_INVALIDATIONS {
             let notice: Value = serde_json::from_str(&body).unwrap_or_default();
             let changed_at = notice.pointer("/data/changed_at").and_then(Value::as_str);
             if let Some(changed_at) = changed_at.and_then(|time| time.parse().ok()) {
-                self.happened.push(Happened::Notice { changed_at });
+                self.history.push(HistoryEntry::Notice { changed_at });
             }
         }
         let now = self.time.now();
@@ -532,19 +504,18 @@ impl State {
         id
     }
 
-    /// The messages of a queue.
     pub fn queue(&mut self, queue: &str) -> &mut Vec<Message> {
         self.queues.entry(queue.to_owned()).or_default()
     }
 
-    /// What is visible in a queue, at most `size` messages. What was received more than `most_receives` times goes to
+    /// Receives up to `size` visible messages. A message with more than `max_receives` receives goes to
     /// the dead-letter queue.
     pub fn receive(
         &mut self,
         queue: &str,
         size: usize,
         visibility_seconds: i64,
-        most_receives: u32,
+        max_receives: u32,
     ) -> Vec<Message> {
         let now = self.time.now();
         let receipt = format!("r{}", self.next_id());
@@ -556,7 +527,7 @@ impl State {
             message.receives += 1;
             message.receipt = format!("{receipt}-{}", message.id);
             message.visible_at = plus_seconds(now, visibility_seconds);
-            if message.receives > most_receives {
+            if message.receives > max_receives {
                 dead.push(message.clone());
             } else {
                 received.push(message.clone());
@@ -569,29 +540,28 @@ impl State {
         received
     }
 
-    /// No more faults.
-    pub fn heal(&mut self) {
+    pub fn stop_faults(&mut self) {
         self.faults.clear();
     }
 
-    /// Takes down what a worker counts, where it matters for what must hold.
-    pub fn note_metric(&mut self, line: &str) {
+    /// Adds the metrics that the oracle needs to the history.
+    pub fn record_metric(&mut self, line: &str) {
         let line: Value = serde_json::from_str(line).unwrap_or_default();
         let at = self.time.now();
         for metric in ["BudgetExhausted", "InvalidationsSkipped", "InvalidationsSkippedInactive"] {
             if line.get(metric).is_some() {
                 let reason = line["reason"].as_str().unwrap_or_default().to_owned();
-                self.happened.push(Happened::Counted { metric, reason, at });
+                self.history.push(HistoryEntry::Counted { metric, reason, at });
             }
         }
     }
 
-    /// SendMessageBatch, of all entries or of the first few.
-    fn send(&mut self, body: &Value, most: Option<usize>) -> MockResponse {
+    /// SendMessageBatch. Accepts only the first `limit` entries.
+    fn send(&mut self, body: &Value, limit: Option<usize>) -> MockResponse {
         let queue = body["QueueUrl"].as_str().unwrap_or_default().to_owned();
         let (mut successful, mut failed) = (Vec::new(), Vec::new());
         for (index, entry) in body["Entries"].as_array().into_iter().flatten().enumerate() {
-            if most.is_some_and(|most| index >= most) {
+            if limit.is_some_and(|limit| index >= limit) {
                 failed.push(json!({"Id": entry["Id"], "Code": "InternalError", "SenderFault": false}));
                 continue;
             }
@@ -603,8 +573,8 @@ impl State {
         MockResponse::json(200, json!({"Successful": successful, "Failed": failed}).to_string())
     }
 
-    /// ChangeMessageVisibilityBatch, of all entries or of the first few.
-    fn change_visibility(&mut self, body: &Value, most: Option<usize>) -> MockResponse {
+    /// ChangeMessageVisibilityBatch. Accepts only the first `limit` entries.
+    fn change_visibility(&mut self, body: &Value, limit: Option<usize>) -> MockResponse {
         let queue = body["QueueUrl"].as_str().unwrap_or_default().to_owned();
         let now = self.time.now();
         let (mut successful, mut failed) = (Vec::new(), Vec::new());
@@ -612,7 +582,7 @@ impl State {
             let seconds = entry["VisibilityTimeout"].as_i64().unwrap_or_default();
             let receipt = entry["ReceiptHandle"].as_str().unwrap_or_default();
             let message = self.queue(&queue).iter_mut().find(|message| message.receipt == receipt);
-            match message.filter(|_| most.is_none_or(|most| index < most)) {
+            match message.filter(|_| limit.is_none_or(|limit| index < limit)) {
                 Some(message) => {
                     message.visible_at = plus_seconds(now, seconds);
                     successful.push(json!({"Id": entry["Id"]}));
@@ -628,14 +598,14 @@ impl State {
     }
 
     fn invalidate(&mut self, xml: &str) -> MockResponse {
-        let (items, reference) = (elements(xml, "Path"), elements(xml, "CallerReference").remove(0));
+        let (items, reference) = (xml_elements(xml, "Path"), xml_elements(xml, "CallerReference").remove(0));
         let now = self.time.now();
         let created_at = match self.references.get(&reference) {
             Some((known, at)) if *known == items => *at,
             Some(_) => return error_response("InvalidArgument", true),
             None => {
                 self.charged += items.len() as u64;
-                self.happened.push(Happened::Invalidation { items: items.clone(), at: now });
+                self.history.push(HistoryEntry::Invalidation { items: items.clone(), at: now });
                 self.references.insert(reference.clone(), (items.clone(), now));
                 now
             }
@@ -655,13 +625,13 @@ fn sent(id: &Value, message_id: &str) -> Value {
     json!({"Id": id, "MessageId": message_id, "MD5OfMessageBody": "00000000000000000000000000000000"})
 }
 
-/// Partition and event keys of a transaction.
+/// The partition of a transaction, and the sort keys of its events.
 fn committed(body: &Value) -> (String, Vec<String>) {
     let items = || body["TransactItems"].as_array().into_iter().flatten();
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     let events = items().filter_map(|item| item.get("Put")).map(|put| text(put.pointer("/Item/SK/S")));
     let partition = items().next().map(|item| text(item.pointer("/Put/Item/PK/S")));
-    // An erasure is a PutItem by itself.
+    // An erasure is a single PutItem.
     (partition.unwrap_or_else(|| text(body.pointer("/Item/PK/S"))), events.collect())
 }
 
@@ -670,7 +640,6 @@ fn operation(request: &MockRequest) -> String {
     target.and_then(|target| target.rsplit('.').next()).unwrap_or("CreateInvalidation").to_owned()
 }
 
-/// A request of DynamoDB's.
 fn request_of(operation: &str, body: &Value) -> MockRequest {
     let mut headers = http::HeaderMap::new();
     headers.insert("x-amz-target", format!("DynamoDB_20120810.{operation}").parse().unwrap());

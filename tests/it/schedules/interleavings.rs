@@ -1,5 +1,5 @@
-//! "Idle users cost nothing", proved: a change and a token that is told late, by two workers at once, in every order in
-//! which their requests can be served.
+//! Proof of the rule for inactive users: two workers process a change and a late token event, in every
+//! order in which their requests can be served.
 
 use std::pin::Pin;
 use std::task::Poll;
@@ -9,14 +9,14 @@ use serde_json::json;
 use shared::time::{minus_seconds, plus_seconds};
 use workers::user_stats;
 
-use super::aws::{FaultyAws, Happened, Message, Time, USER_EVENTS, WORKERS};
+use super::aws::{FaultyAws, HistoryEntry, Message, Time, USER_EVENTS, WORKERS};
 use super::play::{CACHE_LIFETIME_SECONDS, START, TOKEN_VALIDITY_SECONDS, environment, function, sqs_event};
-use super::schedule::{Plant, Settings};
+use super::schedule::{PlantedBug, Settings};
 
-/// A worker has at most so many requests here: read, commit in vain, read, commit, send.
+/// Maximum number of requests of a worker: read, failed commit, read, commit, send.
 const REQUESTS: u32 = 5;
 
-/// Every order of the requests of two workers: which of them is served next.
+/// Every order of the requests of two workers, as the index of the worker that is served next.
 fn orders() -> impl Iterator<Item = Vec<usize>> {
     let length = 2 * REQUESTS;
     (0..1_u32 << length)
@@ -25,46 +25,47 @@ fn orders() -> impl Iterator<Item = Vec<usize>> {
 }
 
 #[test]
-fn in_every_order_of_a_change_and_a_late_token_a_page_that_can_live_is_evicted() {
-    let _silence = tests::log::silence();
+fn cached_page_is_evicted_in_every_order_of_a_change_and_a_late_token() {
+    let _silence = tests::log::disable();
     assert_eq!(orders().count(), 252);
-    // Around the moment from which on an entry of the token can live at the commit, and around the commit.
+    // Ages of the token around the commit, and around the age from which on its pages have expired.
     let oldest = TOKEN_VALIDITY_SECONDS + CACHE_LIFETIME_SECONDS;
-    let (mut sent, mut spared) = (0, 0);
+    let (mut sent, mut not_published) = (0, 0);
     for seconds_ago in [0, 1, 3_000, oldest - 60, oldest - 1, oldest + 10, oldest + 7_200] {
         for order in orders() {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
             let Played { committed_at, notices } = runtime.unwrap().block_on(play(&order, seconds_ago));
-            // A notice from before the commit, or dated before it, evicts nothing of the page.
-            let is_told = notices.iter().any(|changed_at| *changed_at >= committed_at);
+            // A notice that is published or dated before the commit does not evict the page.
+            let is_published = notices.iter().any(|changed_at| *changed_at >= committed_at);
             let issued_at = minus_seconds(START.parse().unwrap(), seconds_ago);
             let lives = plus_seconds(issued_at, oldest) >= committed_at;
-            assert!(!lives || is_told, "a token of {seconds_ago} s ago, in the order {order:?}: {notices:?}");
-            sent += usize::from(is_told);
-            spared += usize::from(!is_told);
+            assert!(
+                !lives || is_published,
+                "a token of {seconds_ago} s ago, in the order {order:?}: {notices:?}"
+            );
+            sent += usize::from(is_published);
+            not_published += usize::from(!is_published);
         }
     }
-    assert!(sent >= 5 * 252 && spared > 0, "{sent} sent, {spared} spared");
+    assert!(sent >= 5 * 252 && not_published > 0, "{sent} sent, {not_published} not_published");
 }
 
-/// What came of a change and a late token.
 struct Played {
-    /// When the change was committed.
     committed_at: Timestamp,
-    /// What was told after that: when the page changed.
+    /// `changed_at` of each notice after that.
     notices: Vec<Timestamp>,
 }
 
 async fn play(order: &[usize], seconds_ago: i64) -> Played {
     let time = Time::starting_at(START.parse().unwrap());
-    let aws = FaultyAws::start(time, Vec::new(), 0, Plant::Nothing).await;
+    let aws = FaultyAws::start(time, Vec::new(), 0, PlantedBug::None).await;
     let settings = Settings {
-        skip_idle: true,
+        skip_inactive: true,
         by_path: false,
-        collapse_above: 3_000,
+        purge_all_threshold: 3_000,
         budget: None,
-        collapse_when_spent: false,
+        purge_all_when_spent: false,
         clocks: [0; WORKERS],
     };
     let mut workers = Vec::new();
@@ -74,7 +75,7 @@ async fn play(order: &[usize], seconds_ago: i64) -> Played {
             function("user-stats", USER_EVENTS, &environment, &aws.for_worker(worker), time.clock(0)).await;
         workers.push(user_stats::Deps::new(&function).unwrap());
     }
-    // A token of the day before is known: without the late one, the user is idle.
+    // The last known token is from the day before: without the late token, the user is inactive.
     let event = |id: &str, event_type: &str, seconds_ago: i64, data: serde_json::Value| {
         let at = minus_seconds(time.now(), seconds_ago);
         let body = json!({
@@ -102,7 +103,7 @@ async fn play(order: &[usize], seconds_ago: i64) -> Played {
         Some(Box::pin(user_stats::handle(&workers[0], change, deadline))),
         Some(Box::pin(user_stats::handle(&workers[1], token, deadline))),
     ];
-    // One request of the worker whose turn it is; what is left when all turns are over, in the end.
+    // One request of the worker whose turn it is. The remaining requests follow after all turns.
     let rest = [0, 1].into_iter().cycle().take(2 * REQUESTS as usize * 4);
     for worker in order.iter().copied().chain(rest) {
         let before = aws.state().served[worker];
@@ -115,20 +116,20 @@ async fn play(order: &[usize], seconds_ago: i64) -> Played {
                     assert!(response.unwrap().batch_item_failures.is_empty());
                     running[worker] = None;
                 }
-                // A pause between attempts passes; what the service does, it does.
+                // Lets a backoff between attempts pass.
                 Poll::Pending => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
             }
         }
     }
     assert!(running.iter().all(Option::is_none), "both are done");
 
-    let happened = aws.state().happened.clone();
-    let is_change = |happened: &Happened| matches!(happened, Happened::Commit { events, .. } if events.iter().any(|key| key.contains("#change")));
-    assert_eq!(happened.iter().filter(|happened| is_change(happened)).count(), 1, "committed once");
-    let mut since = happened.into_iter().skip_while(|happened| !is_change(happened));
-    let Some(Happened::Commit { at: committed_at, .. }) = since.next() else { unreachable!() };
-    let notices = since.filter_map(|happened| match happened {
-        Happened::Notice { changed_at, .. } => Some(changed_at),
+    let history = aws.state().history.clone();
+    let is_change = |history: &HistoryEntry| matches!(history, HistoryEntry::Commit { events, .. } if events.iter().any(|key| key.contains("#change")));
+    assert_eq!(history.iter().filter(|history| is_change(history)).count(), 1, "committed once");
+    let mut since = history.into_iter().skip_while(|history| !is_change(history));
+    let Some(HistoryEntry::Commit { at: committed_at, .. }) = since.next() else { unreachable!() };
+    let notices = since.filter_map(|history| match history {
+        HistoryEntry::Notice { changed_at, .. } => Some(changed_at),
         _ => None,
     });
     Played { committed_at, notices: notices.collect() }

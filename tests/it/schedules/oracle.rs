@@ -1,33 +1,33 @@
-//! What must hold at the end, whatever happened: the plain fold over the distinct valid events.
+//! The expected result of a schedule, calculated from the distinct valid events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use shared::events::{Data, Event, View};
-use shared::statistics::{DomainStats, UserStats, changed_views};
+use shared::statistics::{DomainStats, Statistics, UserStats, changed_views};
 use shared::store::keys::{self, Partition};
 use shared::time::plus_seconds;
-use workers::cache_invalidation::planner::COLLAPSE_INTERVAL_SECONDS;
+use workers::cache_invalidation::planner::PURGE_ALL_INTERVAL_SECONDS;
 
-use super::aws::{CACHE_INVALIDATIONS, ERASED, Happened, USER_EVENTS, dead_letters};
+use super::aws::{CACHE_INVALIDATIONS, ERASED, HistoryEntry, USER_EVENTS, dead_letters};
 use super::play::{CACHE_LIFETIME_SECONDS, TOKEN_VALIDITY_SECONDS, World};
 use super::schedule::{Schedule, Settings, bodies};
 
-/// Attributes of STATS that are no part of the fold.
-const BESIDE_THE_FOLD: [&str; 4] = ["version", "lastChangedAt", "lastSkippedAt", "expiresAt"];
+/// Attributes of STATS that do not follow from the events.
+const METADATA: [&str; 4] = ["version", "lastChangedAt", "lastSkippedAt", "expiresAt"];
 
-/// Fails with a sentence where something is not as it must be.
+/// Returns a sentence about the first difference from the expected result.
 pub async fn check(schedule: &Schedule, world: &World) -> Result<(), String> {
     let events = distinct_events(schedule);
     let items = table(world).await;
-    let happened = world.aws.state().happened.clone();
+    let history = world.aws.state().history.clone();
     check_store(&events, &items)?;
-    check_bookkeeping(&events, &items, &happened)?;
+    check_metadata(&events, &items, &history)?;
     check_dead_letters(schedule, world)?;
-    check_caches(&schedule.settings, &events, &happened)?;
-    check_marks(&items, &happened)?;
-    check_ledger(&schedule.settings, world.aws.state().charged, &items, &happened)
+    check_caches(&schedule.settings, &events, &history)?;
+    check_marks(&items, &history)?;
+    check_ledger(&schedule.settings, world.aws.state().charged, &items, &history)
 }
 
 type Items = BTreeMap<(String, String), Map<String, Value>>;
@@ -38,12 +38,12 @@ type Events = BTreeMap<Partition, BTreeMap<String, Event>>;
 fn distinct_events(schedule: &Schedule) -> Events {
     let mut events = Events::new();
     for (spec, body) in schedule.specs.iter().zip(bodies(&schedule.specs)) {
-        if spec.parked_as().is_some() {
+        if spec.dead_letter_code().is_some() {
             continue;
         }
         let event = Event::parse(&body).unwrap();
         if let Some(partition) = Partition::of(&event) {
-            events.entry(partition).or_default().insert(keys::event(&event.source, &event.id), event);
+            events.entry(partition).or_default().insert(event.key(), event);
         }
     }
     events
@@ -78,7 +78,7 @@ fn is_erased(events: &BTreeMap<String, Event>) -> bool {
     events.values().any(|event| matches!(event.data, Data::Deleted(_)))
 }
 
-/// Statistics, stored events and profiles are those of the events; nothing else is there.
+/// The table has the statistics, stored events and profiles of the events, and no other items.
 fn check_store(events: &Events, items: &Items) -> Result<(), String> {
     let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
     for (partition, events) in events {
@@ -94,22 +94,22 @@ fn check_store(events: &Events, items: &Items) -> Result<(), String> {
             continue;
         }
         let mut found = stats.clone();
-        found.retain(|name, _| !BESIDE_THE_FOLD.contains(&name.as_str()));
-        let folded = match partition {
+        found.retain(|name, _| !METADATA.contains(&name.as_str()));
+        let statistics = match partition {
             Partition::User(_) => {
-                let mut folded = UserStats::default();
-                events.values().for_each(|event| folded.apply(event));
-                serde_json::to_value(folded)
+                let mut statistics = UserStats::default();
+                events.values().for_each(|event| statistics.apply(event));
+                serde_json::to_value(statistics)
             }
             Partition::Domain { .. } => {
-                let mut folded = DomainStats::default();
-                events.values().for_each(|event| folded.apply(event));
-                serde_json::to_value(folded)
+                let mut statistics = DomainStats::default();
+                events.values().for_each(|event| statistics.apply(event));
+                serde_json::to_value(statistics)
             }
         };
-        let folded = folded.unwrap();
-        if Value::Object(found.clone()) != folded {
-            return Err(format!("{key} has {}, not {folded}", Value::Object(found)));
+        let statistics = statistics.unwrap();
+        if Value::Object(found.clone()) != statistics {
+            return Err(format!("{key} has {}, not {statistics}", Value::Object(found)));
         }
         for (sort_key, event) in events {
             expected.insert((key.clone(), sort_key.clone()));
@@ -143,11 +143,11 @@ fn check_store(events: &Events, items: &Items) -> Result<(), String> {
     Ok(())
 }
 
-/// What could never succeed is in the dead-letter queue with its reason, and nothing else is.
+/// The dead-letter queue has the permanently invalid messages with their reasons, and no others.
 fn check_dead_letters(schedule: &Schedule, world: &World) -> Result<(), String> {
     let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
     for (spec, body) in schedule.specs.iter().zip(bodies(&schedule.specs)) {
-        if let Some(reason) = spec.parked_as() {
+        if let Some(reason) = spec.dead_letter_code() {
             expected.insert((body, reason.to_owned()));
         }
     }
@@ -164,15 +164,15 @@ fn check_dead_letters(schedule: &Schedule, world: &World) -> Result<(), String> 
     }
 }
 
-/// The version counts the commits, and the times are those of the last one that changed a page.
-fn check_bookkeeping(events: &Events, items: &Items, happened: &[Happened]) -> Result<(), String> {
+/// The version is the number of commits. The times are those of the last commit that changed a view.
+fn check_metadata(events: &Events, items: &Items, history: &[HistoryEntry]) -> Result<(), String> {
     for (partition, events) in events {
         let key = partition.key();
         let stats = &items[&(key.clone(), keys::STATS.to_owned())];
-        let commits: Vec<(&Vec<String>, Timestamp)> = happened
+        let commits: Vec<(&Vec<String>, Timestamp)> = history
             .iter()
-            .filter_map(|happened| match happened {
-                Happened::Commit { partition, events, at } if *partition == key => Some((events, *at)),
+            .filter_map(|history| match history {
+                HistoryEntry::Commit { partition, events, at } if *partition == key => Some((events, *at)),
                 _ => None,
             })
             .collect();
@@ -191,7 +191,7 @@ fn check_bookkeeping(events: &Events, items: &Items, happened: &[Happened]) -> R
         };
         let last = commits.iter().rev().find(|(keys, _)| changes(keys)).map(|(_, at)| at.as_millisecond());
         let time = |name: &str| stats.get(name).and_then(Value::as_i64);
-        // The time is taken before the call, by a clock that is wrong by half a second; no earlier commit's is later.
+        // The time is read before the call, from a clock that is off by up to half a second.
         let is_near = |(noted, committed): (i64, i64)| (-7_500..=1_500).contains(&(noted - committed));
         let is_right = match (time("lastChangedAt"), last) {
             (None, None) => true,
@@ -205,10 +205,11 @@ fn check_bookkeeping(events: &Events, items: &Items, happened: &[Happened]) -> R
     Ok(())
 }
 
-/// Whoever could hold a page that a commit made stale was evicted after it, or the page has expired.
-fn check_caches(settings: &Settings, events: &Events, happened: &[Happened]) -> Result<(), String> {
-    for (index, commit) in happened.iter().enumerate() {
-        let Happened::Commit { partition, events: sort_keys, at } = commit else { continue };
+/// After each commit that changes a view, the pages that could show the old state are evicted or have
+/// expired.
+fn check_caches(settings: &Settings, events: &Events, history: &[HistoryEntry]) -> Result<(), String> {
+    for (index, commit) in history.iter().enumerate() {
+        let HistoryEntry::Commit { partition, events: sort_keys, at } = commit else { continue };
         let Some(sub) = partition.strip_prefix("USER#") else { continue };
         let of_user = &events[&Partition::User(sub.to_owned())];
         let erased = sort_keys.iter().any(|key| key == ERASED);
@@ -217,29 +218,29 @@ fn check_caches(settings: &Settings, events: &Events, happened: &[Happened]) -> 
             true => View::ALL.into(),
             false => data().flat_map(changed_views).copied().collect(),
         };
-        let after = &happened[index..];
+        let after = &history[index..];
         let evicted = |view: &View| {
             let own = match settings.by_path {
                 true => format!("/users/{sub}/{}", view.name()),
                 false => format!("#user:{sub}"),
             };
             after.iter().any(|later| {
-                matches!(later, Happened::Invalidation { items, .. }
+                matches!(later, HistoryEntry::Invalidation { items, .. }
                     if items.iter().any(|item| *item == own || item == "#users" || item == "/users/*"))
             })
         };
         if views.iter().all(evicted) {
             continue;
         }
-        let everyone = erased || data().any(|data| matches!(data, Data::Suspended(_)));
-        let lives_until = match (settings.skips_idle(), everyone) {
+        let all_users = erased || data().any(|data| matches!(data, Data::Suspended(_)));
+        let lives_until = match (settings.skips_inactive(), all_users) {
             (false, _) | (true, true) => Some(plus_seconds(*at, lifetime_seconds(settings))),
             (true, false) => last_entry_of(of_user, *at),
         };
         let Some(lives_until) = lives_until else { continue };
-        // Left to expire: because it had expired by the time that somebody looked, or because the budget was spent.
+        // Without an invalidation, the pages had expired before the worker looked, or the budget was spent.
         let counted = after.iter().filter_map(|later| match later {
-            Happened::Counted { metric, reason, at } => {
+            HistoryEntry::Counted { metric, reason, at } => {
                 let is_reason = match *metric {
                     "InvalidationsSkipped" => reason == "expired" && *at >= lives_until,
                     "InvalidationsSkippedInactive" => *at >= lives_until,
@@ -249,33 +250,33 @@ fn check_caches(settings: &Settings, events: &Events, happened: &[Happened]) -> 
             }
             _ => None,
         });
-        // In a delivery of this user's messages: of others it says nothing.
+        // The metric counts only if it is from a delivery of this user's messages.
         let is_of_user = |counted_at: Timestamp| {
             after.iter().any(|later| {
-                matches!(later, Happened::Done { sub: of, at }
+                matches!(later, HistoryEntry::Done { sub: of, at }
                     if of == sub && (counted_at..=plus_seconds(counted_at, 60)).contains(at))
             })
         };
         if !counted.into_iter().any(is_of_user) {
-            return Err(format!("{sub} can see a page from before the commit {index} at {at}: {happened:?}"));
+            return Err(format!("{sub} can see a page from before the commit {index} at {at}: {history:?}"));
         }
     }
     Ok(())
 }
 
 fn lifetime_seconds(settings: &Settings) -> i64 {
-    if settings.skip_idle { CACHE_LIFETIME_SECONDS } else { 31_536_000 }
+    if settings.skip_inactive { CACHE_LIFETIME_SECONDS } else { 31_536_000 }
 }
 
-/// A mark never says that pages are evicted which are not: it is earlier than the latest invalidation.
-fn check_marks(items: &Items, happened: &[Happened]) -> Result<(), String> {
+/// Each mark is earlier than the latest invalidation. A later mark would skip a needed invalidation.
+fn check_marks(items: &Items, history: &[HistoryEntry]) -> Result<(), String> {
     for ((partition, sort), item) in items {
         let Some(mark) = item.get("lastInvalidatedAt").and_then(Value::as_i64) else { continue };
         let own = partition.strip_prefix("USER#").map(|sub| format!("#user:{sub}"));
-        let last = happened
+        let last = history
             .iter()
-            .filter_map(|happened| match happened {
-                Happened::Invalidation { items, at } => Some((items, at.as_millisecond())),
+            .filter_map(|history| match history {
+                HistoryEntry::Invalidation { items, at } => Some((items, at.as_millisecond())),
                 _ => None,
             })
             .filter(|(items, _)| match &own {
@@ -291,7 +292,8 @@ fn check_marks(items: &Items, happened: &[Happened]) -> Result<(), String> {
     Ok(())
 }
 
-/// Until when an entry can live that one of the user's tokens filled before the commit at the time `at`.
+/// End of the lifetime of the last page that one of the user's tokens could fill before the commit at
+/// the time `at`.
 fn last_entry_of(events: &BTreeMap<String, Event>, at: Timestamp) -> Option<Timestamp> {
     let tokens =
         events.values().filter(|event| matches!(event.data, Data::SignedIn(_) | Data::TokenRefreshed(_)));
@@ -300,12 +302,13 @@ fn last_entry_of(events: &BTreeMap<String, Event>, at: Timestamp) -> Option<Time
     filled.map(|filled| plus_seconds(filled, CACHE_LIFETIME_SECONDS)).filter(|until| *until > at).max()
 }
 
-/// The ledger never counts too little, the budget is kept, and everybody's entries are evicted once in five minutes.
+/// The ledger books at least the charged items, the budget is kept, and two purges are at least five
+/// minutes apart.
 fn check_ledger(
     settings: &Settings,
     charged: u64,
     items: &Items,
-    happened: &[Happened],
+    history: &[HistoryEntry],
 ) -> Result<(), String> {
     let months = items
         .iter()
@@ -315,21 +318,20 @@ fn check_ledger(
         return Err(format!("{booked} items booked, {charged} charged"));
     }
     let calls = || {
-        happened.iter().filter_map(|happened| match happened {
-            Happened::Invalidation { items, at } => Some((items, *at)),
+        history.iter().filter_map(|history| match history {
+            HistoryEntry::Invalidation { items, at } => Some((items, *at)),
             _ => None,
         })
     };
-    let is_collapse = |items: &[String]| items.iter().any(|item| item == "#users" || item == "/users/*");
-    let single: usize = calls().filter(|(items, _)| !is_collapse(items)).map(|(items, _)| items.len()).sum();
+    let purges_all = |items: &[String]| items.iter().any(|item| item == "#users" || item == "/users/*");
+    let single: usize = calls().filter(|(items, _)| !purges_all(items)).map(|(items, _)| items.len()).sum();
     if settings.budget.is_some_and(|budget| single as u64 > budget) {
         return Err(format!("{single} items for a budget of {:?}", settings.budget));
     }
-    let collapses: Vec<Timestamp> =
-        calls().filter(|(items, _)| is_collapse(items)).map(|(_, at)| at).collect();
-    // From the claim to CloudFront it takes some calls.
-    match collapses.windows(2).find(|pair| plus_seconds(pair[0], COLLAPSE_INTERVAL_SECONDS - 25) > pair[1]) {
-        Some(pair) => Err(format!("everybody was evicted twice in five minutes: {pair:?}")),
+    let purges: Vec<Timestamp> = calls().filter(|(items, _)| purges_all(items)).map(|(_, at)| at).collect();
+    // There are several calls between the claim and the invalidation.
+    match purges.windows(2).find(|pair| plus_seconds(pair[0], PURGE_ALL_INTERVAL_SECONDS - 25) > pair[1]) {
+        Some(pair) => Err(format!("two purges within five minutes: {pair:?}")),
         None => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
-//! Plays a schedule: hands messages to workers that may die, while everything fails; then lets everything heal, and
-//! drains the queues.
+//! Plays a schedule: delivers messages to workers that may crash, with faults below the SDK. Then
+//! stops the faults and drains the queues.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -16,31 +16,30 @@ use shared::telemetry::Metrics;
 use shared::time::{Clock, plus_seconds};
 use workers::{BatchError, cache_invalidation, user_stats};
 
-use super::aws::{CACHE_INVALIDATIONS, FaultyAws, Happened, Message, Time, USER_EVENTS, dead_letters};
-use super::schedule::{Plant, Round, Schedule, Settings, bodies};
+use super::aws::{CACHE_INVALIDATIONS, FaultyAws, HistoryEntry, Message, Time, USER_EVENTS, dead_letters};
+use super::schedule::{PlantedBug, Round, Schedule, Settings, bodies};
 
-/// When every schedule starts.
+/// Start of every schedule.
 pub const START: &str = "2026-03-02T09:00:00Z";
-/// The queues' own visibility time-out.
+/// Visibility timeout of the queues.
 const VISIBILITY_SECONDS: i64 = 180;
-/// A schedule that is not at rest by then never is.
+/// If the queues are not empty after this many rounds, a message is redelivered forever.
 const MAX_ROUNDS: usize = 300;
 
-/// MAX_CACHE_LIFETIME_SECONDS where idle users are skipped. Else entries live longer than any schedule takes.
+/// MAX_CACHE_LIFETIME_SECONDS if inactive users are skipped. Otherwise pages live longer than any
+/// schedule.
 pub const CACHE_LIFETIME_SECONDS: i64 = 1_800;
 /// TOKEN_VALIDITY_MINUTES, in seconds.
 pub const TOKEN_VALIDITY_SECONDS: i64 = 3_600;
 
-/// The workers on their AWS, two of each kind.
+/// Two workers of each kind, and their AWS.
 pub struct World {
-    /// What they work on.
     pub aws: FaultyAws,
     user_stats: [user_stats::Deps; 2],
     cache_invalidation: [cache_invalidation::Deps; 2],
-    plant: Plant,
+    bug: PlantedBug,
 }
 
-/// Which worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Worker {
     UserStats(usize),
@@ -48,7 +47,7 @@ enum Worker {
 }
 
 impl Worker {
-    /// Its number among all of them.
+    /// Index among all four workers.
     fn number(self) -> usize {
         match self {
             Self::UserStats(index) => index,
@@ -63,7 +62,7 @@ impl Worker {
         }
     }
 
-    /// As in the template.
+    /// maxReceiveCount in template.yaml.
     fn max_receives(self) -> u32 {
         match self {
             Self::UserStats(_) => 5,
@@ -72,21 +71,20 @@ impl Worker {
     }
 }
 
-/// How one delivery goes.
 #[derive(Clone, Copy, Default)]
 struct Delivery {
-    /// After how many polls the worker dies.
+    /// Number of polls after which the worker crashes.
     crash: Option<u8>,
-    /// The worker's time-out.
+    /// Timeout of the worker.
     seconds: u8,
-    /// Whether SQS delivers once more what was done.
+    /// Whether SQS redelivers the processed messages.
     again: bool,
 }
 
-/// Plays a schedule to its end; fails where the queues do not come to rest.
-pub async fn play(schedule: &Schedule, plant: Plant) -> Result<World, String> {
+/// Plays a schedule. Fails if the queues do not drain.
+pub async fn play(schedule: &Schedule, bug: PlantedBug) -> Result<World, String> {
     fastrand::seed(schedule.seed);
-    let world = World::new(schedule, plant).await;
+    let world = World::new(schedule, bug).await;
     for body in bodies(&schedule.specs) {
         world.aws.state().put(USER_EVENTS, body, None);
     }
@@ -94,9 +92,9 @@ pub async fn play(schedule: &Schedule, plant: Plant) -> Result<World, String> {
         tokio::time::sleep(Duration::from_secs(round.seconds.into())).await;
         world.round(round).await?;
     }
-    world.aws.state().heal();
-    world.bring_back();
-    // What AWS is still at work on.
+    world.aws.state().stop_faults();
+    world.redrive_messages_without_reason();
+    // AWS may still perform requests that were given up.
     while world.aws.state().late > 0 {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -105,11 +103,11 @@ pub async fn play(schedule: &Schedule, plant: Plant) -> Result<World, String> {
 }
 
 impl World {
-    async fn new(schedule: &Schedule, plant: Plant) -> Self {
+    async fn new(schedule: &Schedule, bug: PlantedBug) -> Self {
         let time = Time::starting_at(START.parse().unwrap());
-        let aws = FaultyAws::start(time, schedule.faults.clone(), schedule.seed, plant).await;
+        let aws = FaultyAws::start(time, schedule.faults.clone(), schedule.seed, bug).await;
         let mut environment = environment(&schedule.settings);
-        if plant == Plant::TokensLiveLonger {
+        if bug == PlantedBug::TokenValidityTooShort {
             environment.insert("TOKEN_VALIDITY_MINUTES".to_owned(), "10".to_owned());
         }
         let function = async |name, worker: Worker| {
@@ -128,11 +126,11 @@ impl World {
             user_stats: [user_stats(0).await, user_stats(1).await],
             cache_invalidation: [cache_invalidation(0).await, cache_invalidation(1).await],
             aws,
-            plant,
+            bug,
         }
     }
 
-    /// All four workers get a batch; the notices may come while user-stats is at work.
+    /// Delivers a batch to each worker. The notices may arrive while user-stats runs.
     async fn round(&self, round: &Round) -> Result<(), String> {
         let delivery = |worker: usize| Delivery {
             crash: round.crashes[worker],
@@ -168,8 +166,8 @@ impl World {
         self.aws.state().receive(worker.queue(), size, VISIBILITY_SECONDS, worker.max_receives())
     }
 
-    /// Runs a worker on a batch, and does what its response says. It dies after some polls, or answers. Says how many
-    /// messages it reported as failed.
+    /// Delivers a batch to a worker, and applies its response unless it crashes. Returns the number of
+    /// messages that it reported as failed.
     async fn deliver(
         &self,
         worker: Worker,
@@ -190,11 +188,11 @@ impl World {
                 Box::pin(cache_invalidation::handle(&self.cache_invalidation[index], event, deadline))
             }
         };
-        let response = Mortal { handling, polls_left: delivery.crash }.await;
+        let response = CrashingWorker { handling, polls_left: delivery.crash }.await;
         if self.now() > deadline {
             return Err(format!("{worker:?} took longer than {} s", delivery.seconds));
         }
-        // A worker that died deletes nothing, nor does one that fails as a whole.
+        // SQS deletes nothing if the worker crashed.
         let response = match response {
             None => return Ok(0),
             Some(Err(error)) => return Err(format!("{worker:?}: {error}")),
@@ -203,13 +201,13 @@ impl World {
         let mut failed: Vec<String> =
             response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect();
         let count = failed.len();
-        if self.plant == Plant::ForgetsFailure && !failed.is_empty() {
+        if self.bug == PlantedBug::FailureNotReported && !failed.is_empty() {
             failed.remove(0);
         }
         let done: Vec<&Message> = messages.iter().filter(|message| !failed.contains(&message.id)).collect();
         let mut state = self.aws.state();
         let now = state.time.now();
-        // With a handle that is not the latest, SQS deletes nothing.
+        // SQS deletes a message only with its latest receipt handle.
         let is_done = |message: &Message| done.iter().any(|done| done.receipt == message.receipt);
         if delivery.again {
             let queue = state.queue(worker.queue()).iter_mut();
@@ -219,15 +217,16 @@ impl World {
                 let event: Value = serde_json::from_str(&message.body).ok()?;
                 Some(event["subject"].as_str()?.to_owned())
             });
-            let done = subs.map(|sub| Happened::Done { sub, at: now });
-            state.happened.extend(done);
+            let done = subs.map(|sub| HistoryEntry::Done { sub, at: now });
+            state.history.extend(done);
             state.queue(worker.queue()).retain(|message| !is_done(message));
         }
         Ok(count)
     }
 
-    /// Brings back what SQS moved away after too many receives, as an operator would once nothing fails any more.
-    fn bring_back(&self) {
+    /// Moves the messages back that SQS dead-lettered after too many receives, as an operator does after
+    /// an outage.
+    fn redrive_messages_without_reason(&self) {
         let mut state = self.aws.state();
         for queue in [USER_EVENTS, CACHE_INVALIDATIONS] {
             state.queue(queue).iter_mut().for_each(|message| message.receives = 0);
@@ -240,11 +239,12 @@ impl World {
         }
     }
 
-    /// Delivers everything until the queues are empty. Nothing fails any more, but for what waits for CloudFront.
+    /// Delivers messages until the queues are empty. Messages may fail only if they wait for the next
+    /// purge.
     async fn drain(&self, settings: &Settings) -> Result<(), String> {
         let delivery = Delivery { seconds: 60, ..Delivery::default() };
-        let may_wait =
-            settings.collapse_above < 3_000 || (settings.collapse_when_spent && settings.budget.is_some());
+        let may_wait = settings.purge_all_threshold < 3_000
+            || (settings.purge_all_when_spent && settings.budget.is_some());
         for _ in 0..MAX_ROUNDS {
             let next = {
                 let mut state = self.aws.state();
@@ -258,11 +258,11 @@ impl World {
             for worker in [Worker::UserStats(0), Worker::CacheInvalidation(1)] {
                 let failed = self.deliver(worker, self.receive(worker, 10), delivery).await?;
                 if failed > 0 && !(may_wait && matches!(worker, Worker::CacheInvalidation(_))) {
-                    return Err(format!("{failed} messages failed though nothing else does: {worker:?}"));
+                    return Err(format!("{failed} messages failed without a fault: {worker:?}"));
                 }
             }
         }
-        Err("the queues do not come to rest".to_owned())
+        Err("the queues did not drain".to_owned())
     }
 
     fn now(&self) -> Timestamp {
@@ -270,7 +270,7 @@ impl World {
     }
 }
 
-/// What a worker is built from.
+/// The context of a worker.
 pub async fn function(
     name: &'static str,
     queue: &str,
@@ -283,25 +283,25 @@ pub async fn function(
     FunctionContext {
         environment: environment.clone().into_iter().chain(own).collect(),
         aws: shared::aws::worker_settings(sdk_config(aws.clone())),
-        metrics: Metrics::new(name, clock.clone(), move |line| counted.state().note_metric(line)),
+        metrics: Metrics::new(name, clock.clone(), move |line| counted.state().record_metric(line)),
         clock,
     }
 }
 
-/// The workers' variables.
+/// The environment variables of the workers.
 pub fn environment(settings: &Settings) -> BTreeMap<String, String> {
-    let Settings { skip_idle, by_path, collapse_above, budget, collapse_when_spent, .. } = settings;
-    let lifetime = if *skip_idle { CACHE_LIFETIME_SECONDS } else { 31_536_000 };
+    let Settings { skip_inactive, by_path, purge_all_threshold, budget, purge_all_when_spent, .. } = settings;
+    let lifetime = if *skip_inactive { CACHE_LIFETIME_SECONDS } else { 31_536_000 };
     [
         ("TABLE_NAME", TABLE.to_owned()),
         ("USER_EVENTS_QUEUE_URL", USER_EVENTS.to_owned()),
         ("CACHE_INVALIDATIONS_QUEUE_URL", CACHE_INVALIDATIONS.to_owned()),
         ("DISTRIBUTION_ID", "E1EXAMPLE".to_owned()),
-        ("SKIP_INACTIVE_USERS", skip_idle.to_string()),
+        ("SKIP_INACTIVE_USERS", skip_inactive.to_string()),
         ("INVALIDATION_TARGET", if *by_path { "path" } else { "tag" }.to_owned()),
-        ("PURGE_ALL_THRESHOLD", collapse_above.to_string()),
+        ("PURGE_ALL_THRESHOLD", purge_all_threshold.to_string()),
         ("MONTHLY_ITEM_BUDGET", budget.unwrap_or_default().to_string()),
-        ("ON_BUDGET_EXHAUSTED", if *collapse_when_spent { "collapse" } else { "expire" }.to_owned()),
+        ("ON_BUDGET_EXHAUSTED", if *purge_all_when_spent { "purge_all" } else { "expire" }.to_owned()),
         ("MAX_CACHE_LIFETIME_SECONDS", lifetime.to_string()),
         ("TOKEN_VALIDITY_MINUTES", (TOKEN_VALIDITY_SECONDS / 60).to_string()),
         ("ALLOW_ERASURE_EVENTS", "true".to_owned()),
@@ -312,13 +312,13 @@ pub fn environment(settings: &Settings) -> BTreeMap<String, String> {
 
 type Handling<'a> = Pin<Box<dyn Future<Output = Result<SqsBatchResponse, BatchError>> + 'a>>;
 
-/// A worker that dies after some polls: at whatever it awaits then.
-struct Mortal<'a> {
+/// A worker that crashes after a number of polls, at whatever it awaits then.
+struct CrashingWorker<'a> {
     handling: Handling<'a>,
     polls_left: Option<u8>,
 }
 
-impl Future for Mortal<'_> {
+impl Future for CrashingWorker<'_> {
     type Output = Option<Result<SqsBatchResponse, BatchError>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -1,65 +1,64 @@
-//! What a schedule is made of: events, who delivers them when, what fails, where a worker dies.
+//! A schedule: the messages, their deliveries, the faults, and the crashes of the workers.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::aws::WORKERS;
 
-/// What a request meets.
+/// The fault of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// AWS has no room now.
+    /// The service throttles.
     Throttled,
     /// CloudFront has too many invalidations in progress.
     NoRoom,
-    /// AWS fails, and does nothing.
+    /// The service fails with a known code, and does nothing.
     Failed,
-    /// AWS fails with a code that is in no list.
+    /// The service fails with an unknown code, and does nothing.
     Unavailable,
-    /// AWS does it, and fails with a code that is in no list.
+    /// The service performs the request, then fails with an unknown code.
     UnavailableAfter,
-    /// AWS does not allow it.
+    /// The service denies access.
     Denied,
-    /// A read that need not be consistent answers with what was there before the last commit.
+    /// An eventually consistent read returns the state before the last commit.
     Stale,
-    /// The request gets nowhere.
+    /// The connection is refused.
     Dropped,
-    /// No answer comes, and nothing is done.
+    /// The service never answers and does nothing.
     Hangs,
-    /// It is done, and the answer lost.
+    /// The service performs the request. The response is lost.
     ReplyLost,
-    /// No answer comes, and it is done up to three seconds later.
+    /// The service never answers, and performs the request up to three seconds later.
     Late,
-    /// A batch is done in part, or nothing of it; a transaction is cancelled.
-    Partly,
+    /// The service performs part of a batch, or none of it. It cancels a transaction.
+    Partial,
 }
 
-/// A bug that is planted below the workers, to see whether it is found.
+/// A bug that is planted below the workers, to prove that the schedules find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plant {
-    /// None.
-    Nothing,
-    /// Events are put without the condition that they are not there.
-    NoMarkerCondition,
-    /// The notice goes out before the commit, and not after it.
+pub enum PlantedBug {
+    None,
+    /// Stored events are put without the condition that they do not exist.
+    NoConditionOnMarkers,
+    /// The notice is published before the commit instead of after it.
     NoticeBeforeCommit,
     /// One failed message is not reported.
-    ForgetsFailure,
-    /// No notice is sent by a worker that finds only duplicates.
-    NoNoticeOfDuplicates,
-    /// Pages count as evicted up to a second later than they are.
-    MarkOfLater,
-    /// user-stats takes tokens to live ten minutes, and they live an hour.
-    TokensLiveLonger,
-    /// No read is consistent.
-    StaleReReads,
-    /// Items are not booked in the ledger.
-    ForgetsBooking,
-    /// A collapse is claimed, and the claim not kept.
-    ForgetsClaim,
+    FailureNotReported,
+    /// A worker that finds only duplicates publishes no notice.
+    NoNoticeForDuplicates,
+    /// The mark of an invalidation is a second later than the invalidation.
+    MarkInTheFuture,
+    /// user-stats believes that tokens are valid for 10 minutes instead of an hour.
+    TokenValidityTooShort,
+    /// All reads are eventually consistent.
+    NoConsistentReads,
+    /// Invalidation items are not booked in the ledger.
+    NotBookedInLedger,
+    /// The claim of a purge is not stored.
+    ClaimNotKept,
 }
 
-/// What an event is, up to its user, number and time.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Order,
@@ -81,82 +80,77 @@ pub enum Kind {
     WrongQueue,
 }
 
-/// One message to deliver.
+/// One message.
 #[derive(Clone, Debug)]
-pub struct Spec {
-    /// What it says.
+pub struct MessageSpec {
     pub kind: Kind,
-    /// Of which user.
     pub user: u8,
-    /// The same number is the same event.
+    /// Messages with the same kind, user and number are the same event.
     pub number: u8,
-    /// How long before the start it happened; negative for what is dated ahead.
+    /// Time of the event, in seconds before the start. Negative: in the future.
     pub seconds_ago: i32,
 }
 
-/// One thing that happens while everything fails.
+/// One round of deliveries while faults happen.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
-    /// How many messages user-stats gets in each of its workers.
+    /// Batch sizes of the two user-stats workers.
     pub sizes: [usize; 2],
-    /// Whether both workers get the same messages.
+    /// Whether both user-stats workers get the same messages.
     pub same: bool,
-    /// How many notices cache-invalidation gets in each of its workers.
+    /// Batch sizes of the two cache-invalidation workers.
     pub notices: [usize; 2],
-    /// Whether both workers get the same notices.
+    /// Whether both cache-invalidation workers get the same notices.
     pub same_notices: bool,
-    /// How long after user-stats has begun they ask for them, in milliseconds.
+    /// When the cache-invalidation workers receive, in milliseconds after user-stats.
     pub notices_after: [u16; 2],
-    /// The workers' time-out.
+    /// Timeout of the workers, in seconds.
     pub worker_seconds: u8,
-    /// After how many polls each worker dies.
+    /// Number of polls after which each worker crashes.
     pub crashes: [Option<u8>; 4],
-    /// Whether what was done is delivered once more.
+    /// Whether SQS redelivers the processed messages.
     pub again: bool,
-    /// How long after the round before it.
+    /// Seconds since the round before.
     pub seconds: u16,
 }
 
-/// How the workers are set up.
+/// Configuration of the workers.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Whether users without a live token cost nothing, and entries expire.
-    pub skip_idle: bool,
-    /// Whether entries are found by path, and not by tag.
+    /// SKIP_INACTIVE_USERS, with cached pages that expire.
+    pub skip_inactive: bool,
+    /// INVALIDATION_TARGET is `path` instead of `tag`.
     pub by_path: bool,
     /// PURGE_ALL_THRESHOLD.
-    pub collapse_above: u32,
-    /// MONTHLY_ITEM_BUDGET, where there is one.
+    pub purge_all_threshold: u32,
+    /// MONTHLY_ITEM_BUDGET.
     pub budget: Option<u64>,
-    /// Whether all entries are evicted when it is spent, and not left to expire.
-    pub collapse_when_spent: bool,
-    /// By how many milliseconds the workers' clocks are wrong. No two differ by a second.
+    /// ON_BUDGET_EXHAUSTED is `purge_all` instead of `expire`.
+    pub purge_all_when_spent: bool,
+    /// Offsets of the workers' clocks in milliseconds. No two differ by a second.
     pub clocks: [i16; WORKERS],
 }
 
 impl Settings {
-    /// Whether idle users are skipped: only where the token is in the cache key, which comes with tags.
-    pub fn skips_idle(&self) -> bool {
-        self.skip_idle && !self.by_path
+    /// Inactive users are skipped only with tags, because then the cache key contains the token.
+    pub fn skips_inactive(&self) -> bool {
+        self.skip_inactive && !self.by_path
     }
 }
 
-/// A schedule.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// For what is drawn beside all this.
+    /// Seed for backoffs and durations.
     pub seed: u64,
-    /// How the workers are set up.
     pub settings: Settings,
-    /// The messages, in the order in which they are sent.
-    pub specs: Vec<Spec>,
-    /// What the requests meet, in their order.
+    /// The messages, in the order of sending.
+    pub specs: Vec<MessageSpec>,
+    /// The faults of the requests, in order.
     pub faults: Vec<Option<Fault>>,
-    /// What happens.
     pub rounds: Vec<Round>,
 }
 
-/// Any schedule.
+/// All schedules, for proptest.
 pub fn schedules() -> impl Strategy<Value = Schedule> {
     let kind = prop_oneof![
         6 => Just(Kind::Order),
@@ -176,7 +170,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         ]),
     ];
     let seconds = prop_oneof![3 => 0..180_i32, 3 => 0..12_000_i32, 1 => -700..0_i32];
-    let spec = (kind, 0..3_u8, 0..5_u8, seconds).prop_map(|(kind, user, number, seconds_ago)| Spec {
+    let spec = (kind, 0..3_u8, 0..5_u8, seconds).prop_map(|(kind, user, number, seconds_ago)| MessageSpec {
         kind,
         user,
         number,
@@ -197,9 +191,9 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         Fault::ReplyLost,
         Fault::Late,
         Fault::Late,
-        Fault::Partly,
-        Fault::Partly,
-        Fault::Partly,
+        Fault::Partial,
+        Fault::Partial,
+        Fault::Partial,
     ]);
     let crash = || prop_oneof![2 => Just(None), 1 => (0..60_u8).prop_map(Some)];
     let later = || prop_oneof![Just(0), 0..300_u16, 0..15_000_u16];
@@ -233,19 +227,25 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
                 }
             },
         );
-    let wrong = || -450..450_i16;
-    let settings =
-        (
-            any::<bool>(),
-            prop::bool::weighted(0.2),
-            prop_oneof![3 => Just(3_000), 1 => 1..4_u32],
-            prop::option::weighted(0.2, 1..6_u64),
-            any::<bool>(),
-            prop_oneof![Just([0; WORKERS]), [wrong(), wrong(), wrong(), wrong()]],
-        )
-            .prop_map(|(skip_idle, by_path, collapse_above, budget, collapse_when_spent, clocks)| {
-                Settings { skip_idle, by_path, collapse_above, budget, collapse_when_spent, clocks }
-            });
+    let offset = || -450..450_i16;
+    let settings = (
+        any::<bool>(),
+        prop::bool::weighted(0.2),
+        prop_oneof![3 => Just(3_000), 1 => 1..4_u32],
+        prop::option::weighted(0.2, 1..6_u64),
+        any::<bool>(),
+        prop_oneof![Just([0; WORKERS]), [offset(), offset(), offset(), offset()]],
+    )
+        .prop_map(
+            |(skip_inactive, by_path, purge_all_threshold, budget, purge_all_when_spent, clocks)| Settings {
+                skip_inactive,
+                by_path,
+                purge_all_threshold,
+                budget,
+                purge_all_when_spent,
+                clocks,
+            },
+        );
     (
         any::<u64>(),
         settings,
@@ -262,20 +262,18 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         })
 }
 
-impl Spec {
-    /// The sub of the user.
+impl MessageSpec {
     pub fn sub(&self) -> String {
         format!("user-{}", self.user)
     }
 
-    /// When it happened, where everything starts at nine o'clock.
+    /// Time of the event.
     pub fn time(&self) -> jiff::Timestamp {
         let start: jiff::Timestamp = super::play::START.parse().unwrap();
         shared::time::minus_seconds(start, self.seconds_ago.into())
     }
 
-    /// The message's body. Of two specs of the same kind, user and number, the first one's time counts: an event
-    /// never changes.
+    /// The message's body. [`bodies`] gives two specs of the same event the same body.
     pub fn body(&self) -> String {
         let Self { kind, user, number, .. } = self;
         let id = format!("{kind:?}-{number}");
@@ -285,7 +283,7 @@ impl Spec {
             Kind::Cancellation => ("order.cancelled", order),
             Kind::Activity => ("activity.recorded", json!({"description": id})),
             Kind::Notification => ("notification.created", json!({"notification_id": id})),
-            // Said once only: its id follows from pool and sub.
+            // Happens once per user: the id follows from pool and sub.
             Kind::Confirmed => {
                 ("user.confirmed", json!({"username": self.sub(), "email": "ana@example.com"}))
             }
@@ -303,7 +301,7 @@ impl Spec {
             Kind::Suspended => ("user.suspended", json!({})),
             Kind::Deleted => ("user.deleted", json!({})),
             Kind::NotJson => return format!("not JSON {user} {number}"),
-            Kind::UnknownType => ("thing.happened", json!({})),
+            Kind::UnknownType => ("thing.history", json!({})),
             Kind::WrongQueue => {
                 ("user.data_changed", json!({"views": ["orders"], "changed_at": "2026-03-02T08:59:00Z"}))
             }
@@ -323,8 +321,8 @@ impl Spec {
         event.to_string()
     }
 
-    /// The word with which it is parked, where it can never succeed.
-    pub fn parked_as(&self) -> Option<&'static str> {
+    /// The code with which the message is dead-lettered, if it is permanently invalid.
+    pub fn dead_letter_code(&self) -> Option<&'static str> {
         match self.kind {
             Kind::NotJson => Some("not_json"),
             Kind::UnknownType => Some("unknown_type"),
@@ -335,10 +333,11 @@ impl Spec {
     }
 }
 
-/// The bodies of a schedule: where two specs are the same event, both are the first one's body.
-pub fn bodies(specs: &[Spec]) -> Vec<String> {
+/// The bodies of a schedule's messages. Two specs of the same event both get the body of the first,
+/// because an event never changes.
+pub fn bodies(specs: &[MessageSpec]) -> Vec<String> {
     let mut first: std::collections::HashMap<String, String> = std::collections::HashMap::new();
-    let key = |spec: &Spec, body: &str| {
+    let key = |spec: &MessageSpec, body: &str| {
         let id =
             serde_json::from_str::<Value>(body).ok().and_then(|event| Some(event["id"].as_str()?.to_owned()));
         id.unwrap_or_else(|| format!("{:?}", (spec.kind, spec.user, spec.number)))
