@@ -67,15 +67,9 @@ impl Step {
         match self {
             Self::Fmt => run(Cargo(&["fmt", "--all", "--check"])),
             Self::Lock => lock(),
-            Self::Clippy => run(Cargo(&[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--locked",
-                "--",
-                "-D",
-                "warnings",
-            ])),
+            Self::Clippy => {
+                run(Cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+            }
             Self::Rustdoc => run(Tool::cargo(&["doc", "--workspace", "--no-deps", "--locked", "--quiet"])
                 .env("RUSTDOCFLAGS", "-D warnings")),
             Self::Test => run(Tool::cargo(&["test", "--workspace", "--locked"]).env("INSTA_UPDATE", "no")),

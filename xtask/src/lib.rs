@@ -12,6 +12,7 @@ pub mod command;
 pub mod permissions;
 pub mod schema;
 pub mod template;
+pub mod weight;
 
 /// The root of this repository, where the workspace's manifest is.
 pub fn repository_root() -> PathBuf {
@@ -22,4 +23,16 @@ pub fn repository_root() -> PathBuf {
 #[expect(clippy::disallowed_methods, reason = "tasks pass the environment on to other programs")]
 fn environment_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// The current time in RFC 3339.
+#[expect(clippy::disallowed_methods, reason = "a task runs on the machine's clock")]
+fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
+
+/// The current time in milliseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "a task runs on the machine's clock")]
+fn unix_milliseconds() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }

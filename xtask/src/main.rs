@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Parser;
 use xtask::ci::Step;
+use xtask::weight::Weight;
 
 /// Contributors' tasks.
 #[derive(Debug, Parser)]
@@ -17,6 +18,7 @@ enum Task {
     Schema,
     /// Write docs/permissions.md, each role's permissions, from template.yaml.
     Permissions,
+    Weight(Weight),
 }
 
 fn main() -> Result<()> {
@@ -24,5 +26,6 @@ fn main() -> Result<()> {
         Task::Ci { steps } => xtask::ci::ci(&steps),
         Task::Schema => xtask::schema::write(),
         Task::Permissions => xtask::permissions::write(),
+        Task::Weight(weight) => weight.run(),
     }
 }
