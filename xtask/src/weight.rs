@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn cells_show_changes_beyond_the_tolerance() {
-        assert_eq!(cell(Some(103), Some(100), 0.03), "103");
+        assert_eq!(cell(Some(102), Some(100), 0.03), "102");
         assert_eq!(cell(Some(110), Some(100), 0.03), "110 (+10.0 %)");
         assert_eq!(cell(Some(7), None, 0.03), "7 (no committed figure)");
         assert_eq!(cell(None, Some(7), 0.03), "–");
