@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tests::fixtures::{self, event_with};
 use triggers::TriggerEvent;
 
-use crate::support::rig;
+use crate::support::test_stack;
 
 /// Each trigger and one of its fixtures.
 const FIXTURES: [(&str, &str); 5] = [
@@ -26,31 +26,31 @@ const FIXTURES: [(&str, &str); 5] = [
 
 #[tokio::test]
 async fn unknown_trigger_source_passes_through_unchanged() {
-    let rig = rig().await;
+    let stack = test_stack().await;
     for (function, fixture) in FIXTURES {
         let mut event = fixtures::json(fixture);
         event["triggerSource"] = "Something_New".into();
-        let answer = rig.invoke(function, &[], TriggerEvent::from_json(&event.to_string()).unwrap()).await;
+        let answer = stack.invoke(function, &[], TriggerEvent::from_json(&event.to_string()).unwrap()).await;
         assert_eq!(answer, Ok(event), "{function}");
     }
-    assert_eq!(rig.account.calls.operations(), [] as [&str; 0]);
+    assert_eq!(stack.account.calls.operations(), [] as [&str; 0]);
 }
 
 #[tokio::test]
 async fn new_trigger_source_bypasses_neither_suspension_nor_domain_policy() {
-    let rig = rig().await;
+    let stack = test_stack().await;
     let with_source =
         |fixture: &str, source: &str| event_with(fixture, |event| event["triggerSource"] = source.into());
     let suspended = || with_source("pre-token-generation/authentication", "TokenGeneration_New");
-    assert!(rig.invoke("pre-token-generation", &[], suspended()).await.is_ok());
-    pre_authentication::suspend(&rig, None).await;
-    let answer = rig.invoke("pre-token-generation", &[], suspended()).await;
+    assert!(stack.invoke("pre-token-generation", &[], suspended()).await.is_ok());
+    pre_authentication::suspend(&stack, None).await;
+    let answer = stack.invoke("pre-token-generation", &[], suspended()).await;
     assert_eq!(answer, Err(triggers::sign_in::DENIED));
     let suspended = with_source("pre-authentication/authentication", "PreAuthentication_New");
-    let answer = rig.invoke("pre-authentication", &[], suspended).await;
+    let answer = stack.invoke("pre-authentication", &[], suspended).await;
     assert_eq!(answer, Err(triggers::sign_in::DENIED));
 
-    let sent: Vec<Value> = rig.sent().await.into_iter().map(|event| event["data"]["flow"].clone()).collect();
+    let sent: Vec<Value> = stack.sent().await.into_iter().map(|event| event["data"]["flow"].clone()).collect();
     assert_eq!(sent.iter().filter(|flow| **flow == "other").count(), 2, "{sent:?}");
 
     let variables = [
@@ -59,22 +59,22 @@ async fn new_trigger_source_bypasses_neither_suspension_nor_domain_policy() {
         ("TRUSTED_DOMAINS_SKIP_VERIFICATION", "true"),
     ];
     let denied = with_source("pre-sign-up/denied-domain", "PreSignUp_New");
-    assert!(rig.invoke("pre-sign-up", &variables, denied).await.is_err());
+    assert!(stack.invoke("pre-sign-up", &variables, denied).await.is_err());
     let allowed = with_source("pre-sign-up/sign-up", "PreSignUp_New");
-    let response = rig.response("pre-sign-up", &variables, allowed).await;
+    let response = stack.response("pre-sign-up", &variables, allowed).await;
     assert_eq!(response["autoConfirmUser"], false, "an unknown source skips no verification");
 }
 
 #[tokio::test]
 async fn every_fixture_gets_an_answer_in_which_only_response_changes() {
-    let rig = rig().await;
+    let stack = test_stack().await;
     for name in fixtures::all() {
         let function = name.split('/').next().unwrap();
         if FIXTURES.iter().all(|(trigger, _)| *trigger != function) {
             continue;
         }
         let sent = fixtures::json(&name);
-        let mut answer = rig
+        let mut answer = stack
             .invoke(function, &[], fixtures::event(&name))
             .await
             .unwrap_or_else(|e| panic!("{name}: {e:?}"));
@@ -104,7 +104,7 @@ async fn unexpected_values_cause_no_panic_and_are_not_quoted() {
         json!({"response": null}),
         json!({"response": "text"}),
     ];
-    let rig = rig().await;
+    let stack = test_stack().await;
     for (function, fixture) in FIXTURES {
         for change in &changes {
             let event = event_with(fixture, |event| {
@@ -113,7 +113,7 @@ async fn unexpected_values_cause_no_panic_and_are_not_quoted() {
                 }
             });
             // A denial is one of a few constant sentences. A panic would fail the test.
-            if let Err(error) = rig.invoke(function, &[], event).await {
+            if let Err(error) = stack.invoke(function, &[], event).await {
                 assert!(error.message.starts_with("Sign-"), "{function} {change}: {error:?}");
             }
         }

@@ -10,7 +10,7 @@ use tests::{fixtures, log};
 use triggers::sign_in::DENIED;
 
 use super::FIXTURES;
-use crate::support::{ANA, rig};
+use crate::support::{ANA, test_stack};
 
 /// Limit for one invocation without the cold start. Cognito waits five seconds.
 const LIMIT: Duration = Duration::from_millis(2_500);
@@ -38,13 +38,13 @@ const GROUP_RULES: &str =
 async fn every_trigger_answers_in_time_when_aws_fails() {
     for ((function, fixture), failing, fault, on_store_error) in cases() {
         let case = format!("{function}, {failing:?} {fault:?}, {on_store_error}");
-        let rig = rig().await;
+        let stack = test_stack().await;
         for operation in failing {
-            rig.account.faults.inject(operation, fault.clone(), 100);
+            stack.account.faults.inject(operation, fault.clone(), 100);
         }
         let variables = [("ON_STORE_ERROR", on_store_error), ("GROUP_RULES", GROUP_RULES)];
         let begun = tokio::time::Instant::now();
-        let answer = rig.invoke(function, &variables, fixtures::event(fixture)).await;
+        let answer = stack.invoke(function, &variables, fixtures::event(fixture)).await;
         assert!(begun.elapsed() < LIMIT, "{case}: {:?}", begun.elapsed());
 
         let reads_the_table = matches!(function, "pre-authentication" | "pre-token-generation");
@@ -55,7 +55,7 @@ async fn every_trigger_answers_in_time_when_aws_fails() {
             let unchanged = reads_the_table && failing != QUEUE;
             assert!(!unchanged || answer == fixtures::json(fixture), "{case}: no group is added");
         }
-        let (unsent, counted) = (unsent_events(), rig.account.count("UnsentEvents"));
+        let (unsent, counted) = (unsent_events(), stack.account.count("UnsentEvents"));
         assert_eq!(unsent.len() as u64, counted, "{case}: each unsent event is logged and counted");
         assert_eq!(unsent.is_empty(), failing == TABLE, "{case}");
     }
@@ -78,34 +78,34 @@ fn cases() -> impl Iterator<Item = Case> {
 
 /// The unsent events that this thread has logged. Each must be a valid event.
 fn unsent_events() -> Vec<Event> {
-    let lines: Vec<Value> = log::taken().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = log::take_lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let unsent = lines.iter().filter(|line| line["fields"]["message"] == UNSENT_EVENT);
     unsent.map(|line| Event::parse(line["fields"]["event"].as_str().unwrap()).unwrap()).collect()
 }
 
 #[tokio::test]
 async fn unsent_event_in_the_log_is_complete() {
-    let rig = rig().await;
-    rig.account.faults.inject("SendMessage", Fault::Refused, 100);
-    log::taken();
-    rig.response("post-confirmation", &[], fixtures::event("post-confirmation/confirm-sign-up")).await;
+    let stack = test_stack().await;
+    stack.account.faults.inject("SendMessage", Fault::Refused, 100);
+    log::take_lines();
+    stack.response("post-confirmation", &[], fixtures::event("post-confirmation/confirm-sign-up")).await;
     let unsent = unsent_events();
-    rig.account.faults.clear();
-    rig.user_stats(&[]).handle_twice(&crate::support::batch(&[unsent[0].to_json().into()])).await;
-    let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
+    stack.account.faults.clear();
+    stack.user_stats(&[]).handle_twice(&crate::support::batch(&[unsent[0].to_json().into()])).await;
+    let profile = stack.item(&format!("USER#{ANA}"), "PROFILE").await;
     assert_eq!(profile["email"], "ana@example.com");
-    assert!(rig.item(&format!("USER#{ANA}"), "STATS").await["confirmedAt"].is_number());
+    assert!(stack.item(&format!("USER#{ANA}"), "STATS").await["confirmedAt"].is_number());
 }
 
 #[tokio::test]
 async fn profile_that_the_trigger_could_not_write_is_written_by_user_stats() {
-    let rig = rig().await;
-    rig.account.faults.inject("UpdateItem", Fault::Refused, 100);
-    rig.response("post-confirmation", &[], fixtures::event("post-confirmation/confirm-sign-up")).await;
-    assert_eq!(rig.account.count("ProfileWriteFailures"), 1);
-    rig.account.faults.clear();
-    let sent = rig.sent().await;
-    rig.user_stats(&[]).handle_twice(&crate::support::batch(&sent)).await;
-    let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
+    let stack = test_stack().await;
+    stack.account.faults.inject("UpdateItem", Fault::Refused, 100);
+    stack.response("post-confirmation", &[], fixtures::event("post-confirmation/confirm-sign-up")).await;
+    assert_eq!(stack.account.count("ProfileWriteFailures"), 1);
+    stack.account.faults.clear();
+    let sent = stack.sent().await;
+    stack.user_stats(&[]).handle_twice(&crate::support::batch(&sent)).await;
+    let profile = stack.item(&format!("USER#{ANA}"), "PROFILE").await;
     assert_eq!((&profile["email"], &profile["isBanned"]), (&json!("ana@example.com"), &json!(false)));
 }

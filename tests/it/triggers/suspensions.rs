@@ -7,7 +7,7 @@ use shared::time::{minus_seconds, plus_seconds};
 use tests::fixtures::{event, event_with};
 use triggers::sign_in::DENIED;
 
-use crate::support::{ANA, Rig, batch, rig};
+use crate::support::{ANA, TestStack, batch, test_stack};
 
 /// Every invocation with which Cognito asks about a user. It does not invoke pre-authentication on
 /// a refresh, or on a first sign-in through an identity provider.
@@ -52,13 +52,13 @@ const MAY_SIGN_IN: [(UserState, bool, bool); 9] = [
     (StoreDown, false, true),
 ];
 
-async fn set_up(rig: &Rig, state: UserState) {
-    let now = rig.account.time.now();
+async fn set_up(stack: &TestStack, state: UserState) {
+    let now = stack.account.time.now();
     let write = async |ago: i64, until: Option<i64>| {
         let at = minus_seconds(now, ago);
         let until = until.map(|seconds| plus_seconds(now, seconds));
         let suspension = Suspension { reason: "spam".into(), until, by: "support".into(), at };
-        assert!(rig.store().write_suspension(ANA, &suspension).await.unwrap());
+        assert!(stack.store().write_suspension(ANA, &suspension).await.unwrap());
     };
     match state {
         NotSuspended => {}
@@ -74,9 +74,9 @@ async fn set_up(rig: &Rig, state: UserState) {
             write(5, Some(-5)).await;
             write(2, None).await;
         }
-        OnlyFlag => rig.put_profile(ANA, "isBanned", true.into()).await,
-        UnreadableSuspension => rig.put_profile(ANA, "suspension", "for ever".into()).await,
-        StoreDown => rig.account.faults.inject("GetItem", Fault::Error("InternalServerError"), 100),
+        OnlyFlag => stack.put_profile(ANA, "isBanned", true.into()).await,
+        UnreadableSuspension => stack.put_profile(ANA, "suspension", "for ever".into()).await,
+        StoreDown => stack.account.faults.inject("GetItem", Fault::Error("InternalServerError"), 100),
     }
 }
 
@@ -86,18 +86,18 @@ async fn suspension_denies_every_way_to_a_token_and_on_store_error_decides_if_th
         for (function, fixture) in INVOCATIONS {
             for (setting, may_sign_in) in [("deny", with_deny), ("allow", with_allow)] {
                 let case = format!("{state:?} on {function} {fixture}, {setting}");
-                let rig = rig().await;
-                set_up(&rig, state).await;
+                let stack = test_stack().await;
+                set_up(&stack, state).await;
                 let of_ana = event_with(&format!("{function}/{fixture}"), |event| {
                     event["request"]["userAttributes"]["sub"] = ANA.into();
                 });
-                let answer = rig.invoke(function, &[("ON_STORE_ERROR", setting)], of_ana).await;
+                let answer = stack.invoke(function, &[("ON_STORE_ERROR", setting)], of_ana).await;
                 match answer {
                     Ok(_) => assert!(may_sign_in, "{case}"),
                     Err(error) => assert_eq!((may_sign_in, error), (false, DENIED), "{case}"),
                 }
                 // The events contain the denial, but not the administrator's reason.
-                let sent = rig.sent().await;
+                let sent = stack.sent().await;
                 let denied = sent.iter().any(|event| event["data"]["outcome"] == "denied");
                 assert_eq!(denied, !may_sign_in, "{case}");
                 assert!(sent.iter().all(|event| !event.to_string().contains("spam")), "{case}");
@@ -108,15 +108,15 @@ async fn suspension_denies_every_way_to_a_token_and_on_store_error_decides_if_th
 
 #[tokio::test]
 async fn forged_event_neither_suspends_nor_reinstates() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
-    let sign_in = || rig.invoke("pre-authentication", &[], event("pre-authentication/authentication"));
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    let sign_in = || stack.invoke("pre-authentication", &[], event("pre-authentication/authentication"));
     let forged =
         |event_type: &str, data: Value| batch(&[crate::support::event(event_type, event_type, ANA, data)]);
     user_stats.handle_twice(&forged("user.suspended", json!({"reason": "forged"}))).await;
     assert!(sign_in().await.is_ok());
 
-    set_up(&rig, SuspendedWithoutEnd).await;
+    set_up(&stack, SuspendedWithoutEnd).await;
     user_stats.handle_twice(&forged("user.reinstated", json!({"until": "2026-03-02T08:00:00Z"}))).await;
     user_stats.handle_twice(&forged("user.deleted", json!({}))).await;
     user_stats.handle_twice(&forged("user.confirmed", json!({"username": ANA, "isBanned": false}))).await;
