@@ -78,7 +78,8 @@ fn cases() -> impl Iterator<Item = Case> {
 
 /// The unsent events that this thread has logged. Each must be a valid event.
 fn unsent_events() -> Vec<Event> {
-    let lines: Vec<Value> = log::take_lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> =
+        log::take_lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let unsent = lines.iter().filter(|line| line["fields"]["message"] == UNSENT_EVENT);
     unsent.map(|line| Event::parse(line["fields"]["event"].as_str().unwrap()).unwrap()).collect()
 }

@@ -25,7 +25,8 @@ async fn allowed_sign_up_is_published_by_domain() {
 async fn reason_of_a_denied_sign_up_is_published_but_hidden_from_the_user() {
     let stack = test_stack().await;
     let variables = [("ALLOWED_EMAIL_DOMAINS", "example.com")];
-    let error = stack.invoke("pre-sign-up", &variables, event("pre-sign-up/denied-domain")).await.unwrap_err();
+    let error =
+        stack.invoke("pre-sign-up", &variables, event("pre-sign-up/denied-domain")).await.unwrap_err();
     assert_eq!(error.message, "Sign-up is not possible with this email address");
     let sent = stack.sent().await;
     assert_eq!(sent[0]["subject"], "domain:other", "users cannot fill the table with domains");
