@@ -30,7 +30,7 @@ Every command is a dry run unless you pass --yes. docs/replay.md describes all c
 
 /// Manage the queues, users and statistics of a deployed stack.
 #[derive(Debug, Parser)]
-#[command(name = "replay", version, after_help = EXIT_CODES)]
+#[command(name = "replay", bin_name = "replay", version, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

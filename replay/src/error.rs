@@ -63,7 +63,7 @@ impl CommandError {
         })
     }
 
-    /// Whether the reader of a pipe has closed it, for example `head`.
+    /// Returns `true` if the reader of a pipe, for example `head`, has closed it.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Failed(error) if is_broken_pipe(error))
     }
@@ -98,7 +98,7 @@ macro_rules! impl_from {
 
 impl_from!(std::io::Error, serde_json::Error, StoreError, SuspensionError);
 
-/// Whether a cause of the error is that the reader of a pipe has closed it.
+/// Returns `true` if a cause of the error is a closed pipe.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
     causes.any(|error| error.kind() == ErrorKind::BrokenPipe)

@@ -168,7 +168,7 @@ impl<'a> QueueReader<'a> {
         Ok(())
     }
 
-    /// Whether no further work may start.
+    /// Returns `true` if no further work may start.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_requested() || self.state.borrow().is_halted
     }

@@ -40,13 +40,13 @@ fn mask(name: &str, json: Value) -> Value {
     }
 }
 
-/// Whether a key has the format of a field name.
+/// Returns `true` if a key has the format of a field name.
 fn is_name(text: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.len() <= 32 && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(is_part)
 }
 
-/// Whether a string has the format of the field `name`.
+/// Returns `true` if a string has the format of the field `name`.
 fn has_format(name: &str, text: &str) -> bool {
     let is_made_of = |others: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c));
     let has_digit = text.contains(|c: char| c.is_ascii_digit());

@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use sandbox::aws::sdk_config;
-use replay::queue::description::QueueDescription;
-use replay::queue::send::{Checkpoint, Rules, check, send};
 use replay::interrupt::StopSignal;
+use replay::queue::description::QueueDescription;
+use replay::queue::send::check::{LineRules, check};
+use replay::queue::send::checkpoint::SendCheckpoint;
+use replay::queue::send::send;
+use sandbox::aws::sdk_config;
 use serde_json::{Value, json};
 use shared::time::Clock;
 use tests::sqs::Sqs;
 
-use super::support::{ANA, Queues, order};
+use super::redrive::{YieldingSqs, drop_after};
+use super::support::{ANA, CommandRun, Queues, command, order, run};
 
 struct Letters {
     queues: Queues,
@@ -37,12 +40,12 @@ impl Letters {
         self.path("letters.ndjson").to_str().unwrap().to_owned()
     }
 
-    async fn save(&self, options: &[&str]) -> super::support::Ran {
+    async fn save(&self, options: &[&str]) -> CommandRun {
         let file = self.file();
         self.queues.replay(&[&["save", "user-events-dlq", "--out", &file], options].concat()).await
     }
 
-    async fn send(&self, options: &[&str]) -> super::support::Ran {
+    async fn send(&self, options: &[&str]) -> CommandRun {
         let file = self.file();
         self.queues.replay(&[&["send", &file, "--to", "user-events"], options].concat()).await
     }
@@ -54,12 +57,12 @@ impl Letters {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_saved_queue_is_sent_whole() {
+async fn saved_messages_are_sent_with_all_attributes() {
     let letters = letters().await;
     let ran = letters.save(&[]).await;
-    assert_eq!((ran.code, ran.shown.as_str()), (0, "12 messages saved\n"), "{ran:?}");
-    let lying = letters.queues.sqs.lying_in("user-events-dlq");
-    assert!(lying.len() == 12 && lying.iter().all(|message| message.is_visible), "they stay");
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "12 messages saved\n"), "{ran:?}");
+    let lying = letters.queues.sqs.messages_in("user-events-dlq");
+    assert!(lying.len() == 12 && lying.iter().all(|message| message.is_visible), "they stay in the queue");
     let lines = letters.lines();
     assert_eq!(lines.len(), 12);
     let line = lines.iter().find(|line| line["body"]["id"] == "order-0").unwrap();
@@ -70,17 +73,20 @@ async fn a_saved_queue_is_sent_whole() {
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = Path::new(&letters.file()).metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o077, 0, "it holds personal data");
+        assert_eq!(mode & 0o077, 0, "the file contains personal data");
     }
 
     let ran = letters.send(&[]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    let expected = "12 messages to user-events\n     12  order.placed\nNothing was sent. With --yes it is.\n";
-    assert_eq!(ran.shown, expected);
+    insta::assert_snapshot!(ran.stdout, @r"
+    12 messages to user-events
+         12  order.placed
+    Dry run: nothing was sent. Add --yes to send 12 messages.
+    ");
     assert_eq!(letters.queues.bodies("user-events").len(), 0);
     let ran = letters.send(&["--yes"]).await;
-    assert!(ran.code == 0 && ran.shown.ends_with("12 messages sent.\n"), "{ran:?}");
-    let sent = letters.queues.sqs.lying_in("user-events");
+    assert!(ran.code == 0 && ran.stdout.ends_with("12 messages sent.\n"), "{ran:?}");
+    let sent = letters.queues.sqs.messages_in("user-events");
     let mut bodies: Vec<&Value> = sent.iter().map(|message| &message.sent["MessageBody"]).collect();
     let mut expected: Vec<&Value> = lying.iter().map(|message| &message.sent["MessageBody"]).collect();
     bodies.sort_by_key(|body| body.as_str());
@@ -94,29 +100,45 @@ async fn a_saved_queue_is_sent_whole() {
     }
     let ran = letters.send(&["--yes"]).await;
     assert!(
-        ran.code == 0 && ran.shown.contains("12 were sent before"),
-        "not twice without saying so: {ran:?}"
+        ran.code == 0 && ran.stdout.contains("12 already sent, according to "),
+        "the second run says so: {ran:?}"
     );
     assert_eq!(letters.queues.bodies("user-events").len(), 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_taken_out_lies_in_the_file_first() {
+async fn message_is_deleted_only_after_it_is_in_the_file() {
     let letters = letters().await;
     let ran = letters.save(&["--delete"]).await;
-    assert!(
-        ran.code == 0 && ran.shown.starts_with("12 messages\n") && ran.shown.contains("Nothing was saved"),
-        "{ran:?}"
-    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    insta::assert_snapshot!(ran.stdout, @r"
+    12 messages
+
+    By type
+         12  order.placed
+
+    By reason
+          6  invalid_data
+             sentence about the reason
+          6  received_too_often
+
+    By age
+         12  less than an hour
+
+    By subject
+         12  7d8ca528-4931-4254-9273-ea5ee853f271
+
+    Dry run: nothing was saved or deleted. Add --yes to save and delete 12 messages.
+    ");
     assert!(!Path::new(&letters.file()).exists());
 
     letters.queues.sqs.refuse_every_deletion(6);
     let command = ["--error", "invalid_data", "--delete", "--yes"];
     let ran = letters.save(&command).await;
-    assert!(ran.code == 1 && ran.errors.contains("go on with --resume"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stderr.contains("run the command again with --resume"), "{ran:?}");
     letters.queues.sqs.refuse_every_deletion(0);
     let ran = letters.save(&command).await;
-    assert!(ran.code == 2 && ran.errors.contains("is there already; with --resume"), "{ran:?}");
+    assert!(ran.code == 2 && ran.stderr.contains("the file exists. Pass --resume"), "{ran:?}");
     let ran = letters.save(&[&command[..], &["--resume"]].concat()).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let lines = letters.lines();
@@ -124,12 +146,12 @@ async fn what_is_taken_out_lies_in_the_file_first() {
     assert!(
         lines.iter().all(|line| line["messageAttributes"]["error.type"]["stringValue"] == "invalid_data")
     );
-    let left = letters.queues.sqs.lying_in("user-events-dlq");
-    assert!(left.len() == 6 && left.iter().all(|message| message.is_visible), "the others stay");
+    let left = letters.queues.sqs.messages_in("user-events-dlq");
+    assert!(left.len() == 6 && left.iter().all(|message| message.is_visible), "the others stay in the queue");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_was_cut_off_is_gone_on_with() {
+async fn incomplete_file_is_rejected_and_can_be_resumed() {
     let letters = letters().await;
     assert_eq!(letters.save(&[]).await.code, 0);
     let whole = std::fs::read_to_string(letters.file()).unwrap();
@@ -138,20 +160,20 @@ async fn a_file_that_was_cut_off_is_gone_on_with() {
     assert!(
         ran.code == 2
             && ran
-                .shown
-                .ends_with("letters.ndjson: line 12: is no whole message; each line is one (jq -c)\n"),
+                .stdout
+                .ends_with("letters.ndjson: line 12: incomplete JSON. Write one message per line (jq -c)\n"),
         "{ran:?}"
     );
-    assert!(ran.errors.contains("nothing was sent: 1 line cannot be sent"), "{ran:?}");
+    assert!(ran.stderr.contains("nothing was sent, because 1 line cannot be sent"), "{ran:?}");
     let ran = letters.save(&["--resume"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.shown.contains("the last line of the file was cut off; it lies in"), "{ran:?}");
-    assert!(ran.shown.contains("1 message saved\n11 were in the file before\n"), "{ran:?}");
+    assert!(ran.stdout.contains("The last line of the file was incomplete. It was moved to"), "{ran:?}");
+    assert!(ran.stdout.contains("1 message saved\n11 already in the file\n"), "{ran:?}");
     assert_eq!(letters.lines().len(), 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_whole_file_is_checked_before_anything_is_sent() {
+async fn whole_file_is_checked_before_anything_is_sent() {
     let letters = letters().await;
     assert_eq!(letters.save(&[]).await.code, 0);
     let mut lines = letters.lines();
@@ -166,9 +188,9 @@ async fn the_whole_file_is_checked_before_anything_is_sent() {
     write(&lines);
     let ran = letters.send(&["--yes"]).await;
     assert_eq!(ran.code, 2, "{ran:?}");
-    let told: Vec<&str> = ran.shown.lines().map(|line| line.split_once(": ").unwrap().1).collect();
+    let problems: Vec<&str> = ran.stdout.lines().map(|line| line.split_once(": ").unwrap().1).collect();
     assert_eq!(
-        told,
+        problems,
         [
             "line 4: body: invalid data: data.amount: expected a string",
             "line 6: body: the body is not JSON: line 1, column 1",
@@ -176,16 +198,16 @@ async fn the_whole_file_is_checked_before_anything_is_sent() {
             "line 10: attributes.MessageGroupId: expected 1 to 128 ASCII letters, digits or punctuation",
         ]
     );
-    assert!(!ran.shown.contains('@') && letters.queues.bodies("user-events").is_empty());
+    assert!(!ran.stdout.contains('@') && letters.queues.bodies("user-events").is_empty());
     lines.truncate(9);
     write(&lines);
     let ran = letters.send(&["--any-body", "--yes"]).await;
-    assert!(ran.code == 0 && ran.shown.ends_with("9 messages sent.\n"), "{ran:?}");
-    assert!(ran.shown.contains("      1  not_an_event\n"), "{ran:?}");
+    assert!(ran.code == 0 && ran.stdout.ends_with("9 messages sent.\n"), "{ran:?}");
+    assert!(ran.stdout.contains("      1  not_an_event\n"), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_another_tool_is_one_line() {
+async fn file_of_another_tool_is_rejected_with_one_line() {
     let letters = letters().await;
     for text in [
         "",
@@ -196,25 +218,25 @@ async fn a_file_of_another_tool_is_one_line() {
     ] {
         std::fs::write(letters.file(), text).unwrap();
         let ran = letters.send(&["--yes"]).await;
-        let (code, told) = if text.is_empty() { (0, "") } else { (2, "line 1: ") };
-        assert!(ran.code == code && ran.shown.contains(told), "{text}: {ran:?}");
-        assert!(ran.errors.lines().count() <= 1, "{ran:?}");
+        let (code, expected) = if text.is_empty() { (0, "") } else { (2, "line 1: ") };
+        assert!(ran.code == code && ran.stdout.contains(expected), "{text}: {ran:?}");
+        assert!(ran.stderr.lines().count() <= 1, "{ran:?}");
     }
     std::fs::write(letters.file(), "x\n").unwrap();
     let ran = letters.save(&["--resume"]).await;
-    assert!(ran.code == 2 && ran.errors.contains("line 1: is no JSON"), "{ran:?}");
-    assert_eq!(std::fs::read_to_string(letters.file()).unwrap(), "x\n", "nothing is done to it");
+    assert!(ran.code == 2 && ran.stderr.contains("line 1: invalid JSON"), "{ran:?}");
+    assert_eq!(std::fs::read_to_string(letters.file()).unwrap(), "x\n", "the file is unchanged");
     let ran = letters.queues.replay(&["send", "/no/such/file", "--to", "user-events"]).await;
-    assert!(ran.code == 2 && ran.errors.starts_with("replay: /no/such/file: No such file"), "{ran:?}");
+    assert!(ran.code == 2 && ran.stderr.starts_with("replay: /no/such/file: No such file"), "{ran:?}");
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_loses_nothing() {
+async fn full_disk_loses_no_message() {
     let letters = letters().await;
     let ran = letters.queues.replay(&["save", "user-events-dlq", "--out", "/dev/full"]).await;
-    assert!(ran.code == 1 && ran.errors.contains("No space left on device"), "{ran:?}");
-    let lying = letters.queues.sqs.lying_in("user-events-dlq");
+    assert!(ran.code == 1 && ran.stderr.contains("No space left on device"), "{ran:?}");
+    let lying = letters.queues.sqs.messages_in("user-events-dlq");
     assert!(lying.len() == 12 && lying.iter().all(|message| message.is_visible), "{ran:?}");
     let delete = ["save", "user-events-dlq", "--out", "/dev/full", "--delete", "--yes"];
     assert_eq!(letters.queues.replay(&delete).await.code, 2);
@@ -226,33 +248,33 @@ async fn a_full_disk_loses_nothing() {
     let ran = letters.send(&["--yes"]).await;
     assert!(
         ran.code != 0 && letters.queues.bodies("user-events").is_empty(),
-        "nothing without a checkpoint: {ran:?}"
+        "nothing is sent without a checkpoint: {ran:?}"
     );
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_fills_up_half_way_loses_nothing() {
+async fn disk_that_fills_up_loses_no_message() {
     let letters = letters().await;
     for number in 0..12 {
         let body = json!({"number": number, "text": "x".repeat(4_000)});
         letters.queues.dead_letter("user-events-dlq", &body.to_string(), None);
     }
-    // No file grows beyond 20 KB (or 40: shells differ), as on a disk that is full.
+    // A limit of 20 KB (or 40, as shells differ) for each file has the effect of a full disk.
     let full = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("sh");
-        let replay = super::support::command(&letters.queues.endpoint, arguments);
-        command.args(["-c", "trap '' XFSZ; ulimit -f 40; exec \"$0\" \"$@\""]);
-        command.arg(replay.get_program()).args(replay.get_args());
-        command.env_clear();
-        command.envs(replay.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command
+        let mut shell = std::process::Command::new("sh");
+        let replay = command(&letters.queues.endpoint, arguments);
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 40; exec \"$0\" \"$@\""]);
+        shell.arg(replay.get_program()).args(replay.get_args());
+        shell.env_clear();
+        shell.envs(replay.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell
     };
     let file = letters.file();
     let save = ["save", "user-events-dlq", "--out", &file, "--delete", "--yes"];
-    let ran = super::support::run(full(&save)).await;
-    assert!(ran.code == 1 && ran.errors.contains("File too large"), "{ran:?}");
-    let left = letters.queues.sqs.lying_in("user-events-dlq");
+    let ran = run(full(&save)).await;
+    assert!(ran.code == 1 && ran.stderr.contains("File too large"), "{ran:?}");
+    let left = letters.queues.sqs.messages_in("user-events-dlq");
     assert!(left.iter().all(|message| message.is_visible), "{ran:?}");
     let whole = std::fs::read_to_string(&file).unwrap().lines().filter(|line| line.ends_with("}")).count();
     assert!(left.len() + whole >= 24 && !left.is_empty(), "{} and {whole}", left.len());
@@ -266,48 +288,51 @@ async fn a_disk_that_fills_up_half_way_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_refused_is_sent_by_the_next_run_alone() {
+async fn next_run_sends_only_rejected_edited_and_new_messages() {
     let letters = letters().await;
     assert_eq!(letters.save(&[]).await.code, 0);
     letters.queues.sqs.refuse_every_send(4);
     let ran = letters.send(&["--yes"]).await;
-    assert!(ran.code == 1 && ran.shown.contains("3 refused by SQS: InternalError"), "{ran:?}");
-    assert!(ran.errors.contains("9 of 12 were sent; run it again"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stdout.contains("3 rejected by SQS: InternalError"), "{ran:?}");
+    assert!(ran.stderr.contains("9 of 12 messages sent. Run the command again"), "{ran:?}");
     letters.queues.sqs.refuse_every_send(0);
     let ran = letters.send(&["--yes"]).await;
-    assert!(ran.code == 0 && ran.shown.ends_with("3 messages sent.\n"), "{ran:?}");
+    assert!(ran.code == 0 && ran.stdout.ends_with("3 messages sent.\n"), "{ran:?}");
     let mut bodies = letters.queues.bodies("user-events");
     bodies.sort();
     bodies.dedup();
     assert_eq!((bodies.len(), letters.queues.bodies("user-events").len()), (12, 12));
 
     let ran = letters.queues.replay(&["send", &letters.file(), "--to", "user-events-dlq"]).await;
-    assert!(ran.code == 2 && ran.errors.contains("remove the checkpoint to send them to another"), "{ran:?}");
-    // Lines that are mended, or new, are sent; the others are known.
+    assert!(
+        ran.code == 2 && ran.stderr.contains("To send them to another queue too, remove the checkpoint"),
+        "{ran:?}"
+    );
+    // Edited and new lines are sent. The others were sent before.
     let mut lines = letters.lines();
     lines[2]["body"]["data"]["amount"] = json!("5.00");
     lines.push(lines[3].clone());
     let text: Vec<String> = lines.iter().map(Value::to_string).collect();
     std::fs::write(letters.file(), text.join("\n")).unwrap();
     let ran = letters.send(&["--max", "1", "--yes"]).await;
-    assert!(ran.code == 0 && ran.shown.ends_with("1 message sent.\n"), "{ran:?}");
+    assert!(ran.code == 0 && ran.stdout.ends_with("1 message sent.\n"), "{ran:?}");
     let ran = letters.send(&["--yes"]).await;
-    assert!(ran.shown.contains("12 were sent before") && ran.shown.ends_with("1 message sent.\n"), "{ran:?}");
+    assert!(ran.stdout.contains("12 already sent") && ran.stdout.ends_with("1 message sent.\n"), "{ran:?}");
     assert_eq!(letters.queues.bodies("user-events").len(), 14);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reply_that_is_lost_is_told_and_only_then_sent_again() {
+async fn message_in_doubt_is_sent_again_by_the_next_run_only() {
     let letters = letters().await;
     assert_eq!(letters.save(&[]).await.code, 0);
     letters.queues.sqs.lose_reply_of("SendMessageBatch", 1);
     let ran = letters.send(&["--yes"]).await;
-    assert!(ran.code == 1 && ran.shown.contains(" in doubt: SQS did not say"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stdout.contains(" in doubt: SQS did not answer"), "{ran:?}");
     let in_doubt = letters.queues.bodies("user-events").len() + 12 - 12;
-    assert!(in_doubt <= 12, "nothing was sent again: {in_doubt}");
+    assert!(in_doubt <= 12, "nothing is sent twice: {in_doubt}");
     let ran = letters.send(&["--yes"]).await;
     assert!(
-        ran.code == 0 && ran.shown.contains("were under way when it was cut off; they are sent again"),
+        ran.code == 0 && ran.stdout.contains("in progress when the last run stopped: sent again"),
         "{ran:?}"
     );
     let mut bodies = letters.queues.bodies("user-events");
@@ -317,14 +342,14 @@ async fn a_reply_that_is_lost_is_told_and_only_then_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_checkpoint_of_something_else_is_left_alone() {
+async fn other_file_in_place_of_the_checkpoint_is_not_changed() {
     let letters = letters().await;
     assert_eq!(letters.save(&[]).await.code, 0);
     let checkpoint = letters.path("letters.ndjson.checkpoint");
     for text in ["my notes", "{}\n", "{\"queue\":7}\n"] {
         std::fs::write(&checkpoint, text).unwrap();
         let ran = letters.send(&["--yes"]).await;
-        assert!(ran.code == 2 && ran.errors.contains("is no checkpoint of replay send"), "{ran:?}");
+        assert!(ran.code == 2 && ran.stderr.contains("not a checkpoint of replay send"), "{ran:?}");
         assert_eq!(std::fs::read_to_string(&checkpoint).unwrap(), text);
     }
     assert!(letters.queues.bodies("user-events").is_empty());
@@ -332,67 +357,66 @@ async fn a_checkpoint_of_something_else_is_left_alone() {
     let held = std::fs::File::create(&checkpoint).unwrap();
     held.lock().unwrap();
     let ran = letters.send(&["--yes"]).await;
-    assert!(ran.code == 2 && ran.errors.contains("another replay is at work on it"), "{ran:?}");
+    assert!(ran.code == 2 && ran.stderr.contains("another replay process uses this file"), "{ran:?}");
 }
 
 #[tokio::test]
-async fn wherever_a_delivery_is_cut_off_the_next_one_ends_it() {
+async fn next_run_sends_the_rest_wherever_a_run_was_dropped() {
     const MESSAGES: usize = 257;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("letters.ndjson");
     let clock = Clock::system();
     let lines = (0..MESSAGES).map(|n| json!({"messageId": n.to_string(), "body": n.to_string()}).to_string());
     std::fs::write(&path, lines.collect::<Vec<_>>().join("\n")).unwrap();
-    let rules = Rules { any_body: true, is_fifo: false };
-    let (mut cuts, mut duplicates) = (0, 0);
-    for most in 0.. {
+    let rules = LineRules { any_body: true, is_fifo: false };
+    let (mut drops, mut duplicates) = (0, 0);
+    for max_waits in 0.. {
         let _ = std::fs::remove_file(folder.path().join("letters.ndjson.checkpoint"));
         let sqs = Sqs::new(clock.clone());
         sqs.create("queue", None);
         sqs.refuse_every_send(5);
-        let slow = super::redrive::Slow::new(&sqs);
-        let config = shared::aws::worker_settings(sdk_config(slow));
+        let config = shared::aws::worker_settings(sdk_config(YieldingSqs::new(&sqs)));
         let client = aws_sdk_sqs::Client::new(&config);
         let queue = QueueDescription::read(&client, &Sqs::url("queue")).await.unwrap();
-        let deliver = async || {
-            let checked = check(&path, rules, &clock).unwrap();
-            let checkpoint = Checkpoint::open(&path, &queue, true, &clock).unwrap();
-            let in_doubt = checkpoint.in_doubt(&checked);
+        let send_file = async || {
+            let file = check(&path, rules, &clock).unwrap();
+            let checkpoint = SendCheckpoint::open(&path, &queue, false, &clock).unwrap();
+            let in_doubt = checkpoint.in_doubt(&file.keys);
             let stop = StopSignal::default();
-            let delivery = send((&client, &queue), (checked, checkpoint), (None, None), &stop, &|_| {}).await;
-            assert!(delivery.error.is_none());
-            (delivery.refused.is_empty(), in_doubt)
+            let summary = send((&client, &queue), (file, checkpoint), (None, None), &stop, &|_| {}).await;
+            assert!(summary.error.is_none());
+            (summary.rejected.is_empty(), in_doubt)
         };
-        let cut_off = super::redrive::cut_off_after(most, deliver()).await.is_none();
-        let mut told = 0;
+        let was_dropped = drop_after(max_waits, send_file()).await.is_none();
+        let mut announced = 0;
         loop {
-            let (is_complete, in_doubt) = deliver().await;
-            told += in_doubt;
+            let (is_complete, in_doubt) = send_file().await;
+            announced += in_doubt;
             if is_complete {
                 break;
             }
         }
         let mut arrived: Vec<Value> =
-            sqs.lying_in("queue").into_iter().map(|message| message.sent["MessageBody"].clone()).collect();
+            sqs.messages_in("queue").into_iter().map(|message| message.sent["MessageBody"].clone()).collect();
         let all = arrived.len();
         arrived.sort_by_key(|body| body.as_str().map(str::to_owned));
         arrived.dedup();
-        assert_eq!(arrived.len(), MESSAGES, "cut off after {most}");
-        assert!(all - MESSAGES <= told, "cut off after {most}: twice without saying so");
+        assert_eq!(arrived.len(), MESSAGES, "dropped after {max_waits}");
+        assert!(all - MESSAGES <= announced, "dropped after {max_waits}: a duplicate without notice");
         duplicates += all - MESSAGES;
-        cuts += usize::from(cut_off);
-        if !cut_off {
+        drops += usize::from(was_dropped);
+        if !was_dropped {
             break;
         }
     }
-    assert!(cuts > 20, "{cuts}");
+    assert!(drops > 20, "{drops}");
     println!(
-        "cut off at {cuts} places, {MESSAGES} messages each: none lost, {duplicates} duplicates, all announced"
+        "dropped at {drops} points, {MESSAGES} messages each: none lost, {duplicates} duplicates, all announced"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fifo_queue_gets_the_lines_in_their_order() {
+async fn fifo_queue_receives_the_lines_in_order() {
     let letters = letters().await;
     let bodies: Vec<String> = (0..12).map(|n| format!("{{\"n\":{n}}}")).collect();
     for body in &bodies {
@@ -409,5 +433,5 @@ async fn a_fifo_queue_gets_the_lines_in_their_order() {
     assert_eq!(queues.replay(&send).await.code, 0);
     assert_eq!(queues.bodies("orders.fifo"), bodies);
     let ran = queues.replay(&["send", &file, "--to", "user-events", "--any-body"]).await;
-    assert!(ran.code == 2 && ran.errors.contains("to another queue"), "{ran:?}");
+    assert!(ran.code == 2 && ran.stderr.contains("to another queue"), "{ran:?}");
 }

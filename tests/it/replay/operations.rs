@@ -1,51 +1,52 @@
-//! The story of docs/operations.md, played as it stands on the page.
+//! Runs the commands of the section "A bad deployment" in docs/operations.md, and compares their
+//! output.
 
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use sandbox::aws::{SandboxAccount, Fault, TABLE, sdk_config};
+use sandbox::aws::{Fault, SandboxAccount, TABLE, sdk_config};
 use serde_json::{Value, json};
 use shared::events::Event;
-use shared::statistics::UserStats;
+use shared::statistics::{Statistics, UserStats};
 use shared::time::{Clock, minus_seconds};
 use tests::sqs::Sqs;
 use workers::user_stats;
 
-use super::support::{ANA, Both, command, run, send};
+use super::support::{ANA, SqsAndSandbox, command, run, send};
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
 
-/// A command of the page, and what it prints there.
-struct Shown {
+/// A command on the page, and its output there.
+struct Sample {
     command: String,
     output: String,
 }
 
-/// What stands in the blocks of a section.
-fn commands(heading: &str) -> Vec<Shown> {
+/// The samples in the `console` blocks of a section.
+fn samples(heading: &str) -> Vec<Sample> {
     let section = PAGE.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
-    let mut commands: Vec<Shown> = Vec::new();
+    let mut samples: Vec<Sample> = Vec::new();
     for block in section.split("```console\n").skip(1) {
         for line in block.split("```").next().unwrap().lines() {
             if let Some(command) = line.strip_prefix("$ ") {
-                commands.push(Shown { command: command.to_owned(), output: String::new() });
+                samples.push(Sample { command: command.to_owned(), output: String::new() });
             } else {
-                commands.last_mut().unwrap().output += &format!("{line}\n");
+                samples.last_mut().unwrap().output += &format!("{line}\n");
             }
         }
     }
-    commands
+    samples
 }
 
-/// Dates and times differ from run to run.
+/// Replaces dates and times, which differ from run to run.
 fn without_times(text: &str) -> String {
     let is_date = |word: &str| word.len() >= 10 && word.starts_with("20") && word.as_bytes()[4] == b'-';
     let words = text.split(' ').map(|word| if is_date(word) { "<time>" } else { word });
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Lambda's part: hands out batches until the queue is empty.
+/// Passes batches to the worker until the queue is empty, as Lambda does.
 async fn deliver(sqs: &Sqs, worker: &user_stats::Deps) {
     let client = aws_sdk_sqs::Client::new(&shared::aws::worker_settings(sdk_config(sqs.clone())));
     let url = Sqs::url("user-events");
@@ -90,8 +91,8 @@ async fn deliver(sqs: &Sqs, worker: &user_stats::Deps) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_story_of_a_bad_deployment_is_true() {
-    // Minutes of the day before, so that all of it lies on one day.
+async fn commands_of_the_page_print_what_the_page_shows() {
+    // All events are on the day before, so that the page shows one day.
     let now = Clock::system().now();
     let midnight = minus_seconds(now, now.as_second() % 86_400);
     let time = |minute: i64| minus_seconds(midnight, 7 * 3_600 - minute * 60).to_string();
@@ -102,10 +103,10 @@ async fn the_story_of_a_bad_deployment_is_true() {
         sqs.create(&dead_letters, None);
         sqs.create(name, Some((&dead_letters, 5)));
     }
-    let both = Both { sqs: sqs.clone(), others: account.http_client().clone() };
-    let endpoint = format!("http://{}", tests::lambda::serve_aws(both.clone()).await);
-    let mut function = account.function("user-stats", &Default::default());
-    function.aws = shared::aws::worker_settings(sdk_config(both));
+    let aws = SqsAndSandbox { sqs: sqs.clone(), sandbox: account.backend().clone() };
+    let endpoint = format!("http://{}", tests::lambda::serve_aws(aws.clone()).await);
+    let mut function = account.function(shared::function_id::FunctionId::UserStats, &Default::default());
+    function.aws = shared::aws::worker_settings(sdk_config(aws));
     let worker = user_stats::Deps::new(&function).unwrap();
 
     let event = |event_type: &str, id: &str, minute: i64, data: Value| {
@@ -129,32 +130,36 @@ async fn the_story_of_a_bad_deployment_is_true() {
         expected.apply(&Event::parse(&body).unwrap());
     }
 
-    // That Friday.
+    // The bad deployment: the role of user-stats cannot write to the table.
     account.faults.inject("*", Fault::Error("AccessDeniedException"), usize::MAX);
     bodies.iter().for_each(|body| send(&sqs, "user-events", body, None));
     deliver(&sqs, &worker).await;
 
     let folder = tempfile::tempdir().unwrap();
-    let commands = commands("A bad deployment");
-    assert!(commands.len() > 8);
-    for Shown { command: line, output } in commands {
-        let shown = match line.split(' ').next().unwrap() {
-            // The role is mended.
+    let samples = samples("A bad deployment");
+    assert!(samples.len() > 8);
+    for Sample { command: line, output } in samples {
+        let printed = match line.split(' ').next().unwrap() {
+            // Deploys the corrected role.
             "sam" => {
                 account.faults.clear();
                 String::new()
             }
             _ => in_shell(&line, &endpoint, folder.path()).await,
         };
-        assert_eq!(without_times(&shown), without_times(&output), "$ {line}");
+        assert_eq!(without_times(&printed), without_times(&output), "$ {line}");
         deliver(&sqs, &worker).await;
     }
     let stored = account.users().await.unwrap().remove(ANA).unwrap();
-    assert_eq!(serde_json::from_value::<UserStats>(stored).unwrap(), expected, "as if nothing had happened");
-    assert!(sqs.lying_in("user-events-dlq").is_empty());
+    assert_eq!(
+        serde_json::from_value::<UserStats>(stored).unwrap(),
+        expected,
+        "the same as without the bad deployment"
+    );
+    assert!(sqs.messages_in("user-events-dlq").is_empty());
 }
 
-/// Runs a line of the page in a shell, where `replay` is the one that was built.
+/// Runs a line of the page in a shell that finds the built `replay`.
 async fn in_shell(line: &str, endpoint: &str, folder: &Path) -> String {
     let replay = command(endpoint, &[]);
     let binary = Path::new(replay.get_program()).parent().unwrap().to_owned();
@@ -163,6 +168,6 @@ async fn in_shell(line: &str, endpoint: &str, folder: &Path) -> String {
     shell.envs(replay.get_envs().filter_map(|(name, value)| Some((name, value?))));
     shell.env("PATH", format!("{}:/usr/bin:/bin", binary.display())).env("TABLE_NAME", TABLE);
     let ran = run(shell).await;
-    assert_eq!(ran.code, 0, "$ {line}\n{}{}", ran.shown, ran.errors);
-    ran.shown
+    assert_eq!(ran.code, 0, "$ {line}\n{}{}", ran.stdout, ran.stderr);
+    ran.stdout
 }

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Poll;
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use sandbox::aws::http_client::AwsBackend;
-use sandbox::aws::{Answer, sdk_config};
-use replay::queue::filter::Filter;
-use replay::queue::inspect::Inspection;
-use replay::queue::redrive::{Redriven, Route, RedriveOptions};
 use replay::interrupt::StopSignal;
+use replay::queue::description::QueueDescription;
+use replay::queue::filter::Filter;
+use replay::queue::inspect::inspect;
+use replay::queue::redrive::copy::move_one_by_one;
+use replay::queue::redrive::summary::RedriveSummary;
+use replay::queue::redrive::{RedriveOptions, Route};
+use sandbox::aws::{Answer, AwsBackend, sdk_config};
 use serde_json::{Value, json};
 use shared::time::Clock;
 use tests::sqs::Sqs;
@@ -22,7 +24,8 @@ use super::support::{ANA, Queues, order, send};
 
 const TIME: &str = "2026-03-02T08:00:00Z";
 
-/// Four dead letters: two parked ones, two that were received too often.
+/// Four dead letters. Workers dead-lettered two of them, and SQS moved the other two after too many
+/// receives.
 async fn dead_letters() -> Queues {
     let queues = Queues::start().await;
     queues.dead_letter("user-events-dlq", &order("1", TIME), Some("unknown_type"));
@@ -33,31 +36,108 @@ async fn dead_letters() -> Queues {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redrive_shows_its_plan_and_changes_nothing_without_yes() {
+async fn dry_run_shows_the_plan_and_changes_nothing() {
     let queues = dead_letters().await;
     let before = queues.bodies("user-events-dlq");
     let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--error", "received_too_often"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    let expected = "from  arn:aws:sqs:eu-central-1:123456789012:user-events-dlq\n\
-        to    arn:aws:sqs:eu-central-1:123456789012:user-events\n\
-        how   copied and deleted entry by entry: not all are meant\n\n\
-        2 messages go, 2 stay\n\nBy type\n      1  not_an_event\n      1  order.placed\n";
-    assert!(ran.shown.starts_with(expected), "{}", ran.shown);
-    assert!(ran.shown.ends_with("Nothing was sent. With --yes it is.\n"), "{}", ran.shown);
+    insta::assert_snapshot!(ran.stdout, @r"
+    from  arn:aws:sqs:eu-central-1:123456789012:user-events-dlq
+    to    arn:aws:sqs:eu-central-1:123456789012:user-events
+    how   copied and deleted one by one: only some messages match
+
+    2 messages would move, 2 would stay
+
+    By type
+          1  not_an_event
+          1  order.placed
+
+    By reason
+          2  received_too_often
+
+    By age
+          2  less than an hour
+
+    By subject
+          1  7d8ca528-4931-4254-9273-ea5ee853f271
+
+    Dry run: nothing was sent. Add --yes to move 2 messages.
+    ");
     assert_eq!((queues.bodies("user-events-dlq"), queues.bodies("user-events").len()), (before, 0));
-    let lying = queues.sqs.lying_in("user-events-dlq");
-    assert!(lying.iter().all(|message| message.is_visible), "all were given back");
+    let lying = queues.sqs.messages_in("user-events-dlq");
+    assert!(lying.iter().all(|message| message.is_visible), "all are visible again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_redriven_keeps_all_but_its_reason() {
+async fn dry_run_counts_messages_that_workers_would_reject_again() {
+    let queues = dead_letters().await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dlq"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    insta::assert_snapshot!(ran.stdout, @r"
+    from  arn:aws:sqs:eu-central-1:123456789012:user-events-dlq
+    to    arn:aws:sqs:eu-central-1:123456789012:user-events
+    how   copied and deleted one by one: the reasons of dead letters must be removed
+
+    4 messages would move
+    1 of these would become dead letters again. Correct them in a file (see `replay help save`)
+
+    By type
+          3  order.placed
+          1  not_an_event
+
+    By reason
+          2  received_too_often
+          1  invalid_data
+             sentence about the reason
+          1  unknown_type
+             sentence about the reason
+
+    By age
+          4  less than an hour
+
+    By subject
+          3  7d8ca528-4931-4254-9273-ea5ee853f271
+
+    Dry run: nothing was sent. Add --yes to move 4 messages.
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inspection_shows_counts_and_masked_samples() {
+    let queues = dead_letters().await;
+    let ran =
+        queues.replay(&["inspect", "user-events-dlq", "--error", "unknown_type", "--sample", "1"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    insta::assert_snapshot!(ran.stdout, @r#"
+    1 message matches, 3 do not
+
+    By type
+          1  order.placed
+
+    By reason
+          1  unknown_type
+             sentence about the reason
+
+    By age
+          1  less than an hour
+
+    By subject
+          1  7d8ca528-4931-4254-9273-ea5ee853f271
+
+    Samples: unknown_type
+      {"data":{"amount":"4.90","currency":"EUR","order_id":"1"},"id":"order-1","source":"/shop","specversion":"1.0","subject":"7d8ca528-4931-4254-9273-ea5ee853f271","time":"2026-03-02T08:00:00Z","type":"order.placed"}
+    "#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redriven_message_keeps_everything_except_its_reason() {
     let queues = dead_letters().await;
     let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.shown.contains("how   copied and deleted entry by entry: the reasons of parked"), "{ran:?}");
-    assert!(ran.shown.ends_with("\n4 messages moved\n"), "{ran:?}");
+    assert!(ran.stdout.contains("\n4 messages will move\n"), "{ran:?}");
+    assert!(ran.stdout.ends_with("\n4 messages moved\n"), "{ran:?}");
     assert_eq!(queues.bodies("user-events-dlq"), Vec::<String>::new());
-    let moved = queues.sqs.lying_in("user-events");
+    let moved = queues.sqs.messages_in("user-events");
     assert_eq!(moved.len(), 4);
     for message in moved {
         let sent = message.sent;
@@ -70,11 +150,11 @@ async fn what_is_redriven_keeps_all_but_its_reason() {
         assert_eq!(sent.get("MessageDeduplicationId"), None);
     }
     let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
-    assert!(ran.code == 0 && ran.shown.ends_with("Nothing to send.\n"), "{ran:?}");
+    assert!(ran.code == 0 && ran.stdout.ends_with("Nothing to move.\n"), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn filters_choose_and_the_rest_stays() {
+async fn filters_select_messages_and_the_others_stay() {
     for (options, expected) in [
         (&["--type", "order.placed"][..], 3),
         (&["--type", "order.placed", "--error", "invalid_data"], 1),
@@ -90,14 +170,14 @@ async fn filters_choose_and_the_rest_stays() {
             queues.replay(&[&["redrive", "--from", "user-events-dlq", "--yes"], options].concat()).await;
         assert_eq!(ran.code, 0, "{ran:?}");
         assert_eq!(queues.bodies("user-events").len(), expected, "{options:?}");
-        let stayed = queues.sqs.lying_in("user-events-dlq");
+        let stayed = queues.sqs.messages_in("user-events-dlq");
         assert_eq!(stayed.len(), 4 - expected, "{options:?}");
         assert!(stayed.iter().all(|message| message.is_visible), "{options:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nothing_was_parked_sqs_moves_all_by_itself() {
+async fn sqs_moves_messages_without_reasons_in_a_move_task() {
     let queues = Queues::start().await;
     for number in 0..25 {
         queues.dead_letter("user-events-dlq", &order(&number.to_string(), TIME), None);
@@ -105,23 +185,21 @@ async fn where_nothing_was_parked_sqs_moves_all_by_itself() {
     let command = ["redrive", "--from", "user-events-dlq", "--to", "user-events", "--rate", "10", "--yes"];
     let ran = queues.replay(&command).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.shown.contains("how   SQS moves them by itself (a move task)"), "{ran:?}");
-    assert!(ran.shown.ends_with("\n25 messages moved, by SQS's count.\n"), "{ran:?}");
-    assert!(ran.errors.starts_with("moved 10 of 25, "), "its counts are followed: {ran:?}");
+    assert!(ran.stdout.contains("how   moved by SQS in a move task\n"), "{ran:?}");
+    assert!(ran.stdout.ends_with("\n25 messages moved, according to SQS.\n"), "{ran:?}");
+    assert!(ran.stderr.starts_with("moved 10 of 25, "), "SQS's counts are shown: {ran:?}");
     assert_eq!((queues.bodies("user-events-dlq").len(), queues.bodies("user-events").len()), (0, 25));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_sqs_refuses_stays_and_is_told() {
+async fn message_that_sqs_rejects_stays_and_is_reported() {
     let queues = dead_letters().await;
     queues.sqs.refuse_every_send(2);
     let command = ["redrive", "--from", "user-events-dlq", "--yes"];
     let ran = queues.replay(&command).await;
-    assert!(ran.code == 1 && ran.errors.ends_with("replay: not all was moved: run it again\n"), "{ran:?}");
-    assert!(
-        ran.shown.ends_with("2 messages moved\n2 stayed, because SQS refused them: InternalError\n"),
-        "{ran:?}"
-    );
+    let error = "replay: not all messages were moved. Run the command again\n";
+    assert!(ran.code == 1 && ran.stderr.ends_with(error), "{ran:?}");
+    assert!(ran.stdout.ends_with("2 messages moved\n2 stayed, rejected by SQS: InternalError\n"), "{ran:?}");
     assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (2, 2));
     queues.sqs.refuse_every_send(0);
     assert_eq!(queues.replay(&command).await.code, 0);
@@ -129,27 +207,25 @@ async fn what_sqs_refuses_stays_and_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_could_not_be_deleted_is_told_to_be_in_both() {
+async fn message_that_is_not_deleted_is_reported() {
     let queues = dead_letters().await;
     queues.sqs.refuse_every_deletion(4);
     let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
     assert!(
         ran.code == 1
-            && ran
-                .shown
-                .contains("\n3 messages moved, the others are where they were\n1 sent, and perhaps not"),
+            && ran.stdout.contains("\n3 messages moved, the others stayed\n1 sent, but perhaps not deleted"),
         "{ran:?}"
     );
     assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (4, 1));
-    assert!(queues.sqs.lying_in("user-events-dlq").iter().all(|message| message.is_visible));
+    assert!(queues.sqs.messages_in("user-events-dlq").iter().all(|message| message.is_visible));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fifo_queue_keeps_its_order_and_takes_what_it_has_seen_before() {
+async fn fifo_queue_keeps_its_order_and_accepts_messages_again() {
     let queues = Queues::start().await;
     let bodies: Vec<String> = (0..23).map(|number| format!("{{\"number\":{number}}}")).collect();
     for body in &bodies {
-        // It was in the queue a moment ago: SQS has its deduplication id.
+        // SQS has just seen the deduplication id.
         queues.dead_letter("orders.fifo", body, None);
         queues.dead_letter("orders-dlq.fifo", body, Some("unknown_type"));
     }
@@ -164,8 +240,8 @@ async fn a_fifo_queue_keeps_its_order_and_takes_what_it_has_seen_before() {
     queues.sqs.refuse_every_send(5);
     let ran = queues.replay(&[&command[..], &["--by-entry"]].concat()).await;
     assert!(
-        ran.code == 1 && ran.shown.contains("\n4 messages moved, the others are"),
-        "nothing overtakes it: {ran:?}"
+        ran.code == 1 && ran.stdout.contains("\n4 messages moved, the others stayed"),
+        "no message overtakes the rejected one: {ran:?}"
     );
     queues.sqs.refuse_every_send(0);
     assert_eq!(queues.replay(&[&command[..], &["--by-entry"]].concat()).await.code, 0);
@@ -175,97 +251,101 @@ async fn a_fifo_queue_keeps_its_order_and_takes_what_it_has_seen_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_go_well_is_refused_in_one_line() {
+async fn impossible_redrive_is_rejected_with_one_line() {
     let queues = dead_letters().await;
     for (options, code, expected) in [
         (&["--from", "user-events-dlq", "--to", "orders.fifo"][..], 2, "is a FIFO queue"),
-        (&["--from", "user-events-dlq", "--to", "user-events-dlq"], 2, "is the same queue"),
-        (&["--from", "user-events"], 2, "did you mean its dead-letter queue, user-events-dlq?"),
+        (&["--from", "user-events-dlq", "--to", "user-events-dlq"], 2, "the same queue as --from"),
+        (&["--from", "user-events"], 2, "Did you mean its dead-letter queue, user-events-dlq?"),
         (&["--from", "no-such-queue"], 1, "no such queue in this account and region"),
         (&["--from", "user-events-dlq", "--to", "no-such-queue"], 1, "no-such-queue"),
         (&["--from", "user-events-dlq", "--rate", "0"], 2, "--rate"),
         (&["--from", "user-events-dlq", "--older-than", "soon"], 2, "expected a duration"),
     ] {
         let ran = queues.replay(&[&["redrive", "--yes"], options].concat()).await;
-        assert!(ran.code == code && ran.errors.contains(expected), "{options:?}: {ran:?}");
-        assert!(code == 2 || ran.errors.lines().count() == 1, "{ran:?}");
+        assert!(ran.code == code && ran.stderr.contains(expected), "{options:?}: {ran:?}");
+        assert!(code == 2 || ran.stderr.lines().count() == 1, "{ran:?}");
     }
     queues.sqs.create("unnamed-dlq", None);
     let ran = queues.replay(&["redrive", "--from", "unnamed-dlq"]).await;
-    assert!(ran.code == 2 && ran.errors.contains("say where to"), "{ran:?}");
+    assert!(
+        ran.code == 2 && ran.stderr.contains("no queue uses unnamed-dlq as a dead-letter queue. Pass --to"),
+        "{ran:?}"
+    );
     assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (0, 4));
 }
 
-/// Waits before each request and before each answer, so that a run can be cut off at both; some longer than others, so
-/// that requests which are under way together are not at the same point.
+/// Yields before each request and before each answer, so that a run can be dropped at both points.
+/// The number of yields varies, so that concurrent requests are at different points.
 #[derive(Clone, Debug)]
-pub struct Slow(Sqs, Arc<AtomicUsize>);
+pub struct YieldingSqs(Sqs, Arc<AtomicUsize>);
 
-impl Slow {
+impl YieldingSqs {
     pub fn new(sqs: &Sqs) -> Self {
         Self(sqs.clone(), Arc::default())
     }
 }
 
-impl AwsBackend for Slow {
+impl AwsBackend for YieldingSqs {
     async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
-        let waits = 1 + self.1.fetch_add(1, Relaxed) * 3 % 7;
-        for _ in 0..waits {
+        let yields = 1 + self.1.fetch_add(1, Relaxed) * 3 % 7;
+        for _ in 0..yields {
             tokio::task::yield_now().await;
         }
         let answer = self.0.answer(request).await;
-        for _ in 0..waits {
+        for _ in 0..yields {
             tokio::task::yield_now().await;
         }
         answer
     }
 }
 
-/// Runs `work` until it has waited `most` times, and drops it there. `None` where it was cut off.
-pub async fn cut_off_after<T>(most: usize, work: impl Future<Output = T>) -> Option<T> {
+/// Runs `work`, and drops it after it has waited `max_waits` times. Returns `None` if it was
+/// dropped.
+pub async fn drop_after<T>(max_waits: usize, work: impl Future<Output = T>) -> Option<T> {
     let waits = Arc::new(AtomicUsize::new(0));
     let mut work = pin!(work);
     poll_fn(move |context| match work.as_mut().poll(context) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if waits.fetch_add(1, Relaxed) == most => Poll::Ready(None),
+        Poll::Pending if waits.fetch_add(1, Relaxed) == max_waits => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
     })
     .await
 }
 
-/// A run as the command line makes it, with no process around it.
-async fn redrive(sqs: &Sqs) -> Redriven {
-    let config = shared::aws::worker_settings(sdk_config(Slow::new(sqs)));
+/// Moves messages one by one, without a process of its own.
+async fn redrive(sqs: &Sqs) -> RedriveSummary {
+    let config = shared::aws::worker_settings(sdk_config(YieldingSqs::new(sqs)));
     let client = aws_sdk_sqs::Client::new(&config);
     let route = Route::new(client, &Sqs::url("dlq"), Some(&Sqs::url("queue"))).await.unwrap();
-    let terms = RedriveOptions { by_entry: true, ..RedriveOptions::default() };
-    route.by_entry(&terms, &Clock::system(), &StopSignal::default(), &|_| {}).await
+    let (options, stop) = (RedriveOptions::default(), StopSignal::default());
+    move_one_by_one(&route, &options, None, &Clock::system(), &stop, &|_| {}).await
 }
 
 #[tokio::test]
-async fn wherever_a_redrive_is_cut_off_a_rerun_brings_everything() {
+async fn rerun_moves_all_messages_wherever_a_redrive_was_dropped() {
     const MESSAGES: usize = 97;
-    let (mut cuts, mut duplicates, mut most_duplicates) = (0, 0, 0);
-    for most in 0.. {
+    let (mut drops, mut duplicates, mut most_duplicates) = (0, 0, 0);
+    for max_waits in 0.. {
         let sqs = Sqs::new(Clock::system());
         sqs.create("dlq", None);
         sqs.create("queue", Some(("dlq", 5)));
         let bodies: Vec<String> = (0..MESSAGES).map(|number| number.to_string()).collect();
         bodies.iter().for_each(|body| send(&sqs, "dlq", body, Some("unknown_type")));
         let in_queue = |name: &str| -> Vec<String> {
-            let lying = sqs.lying_in(name);
+            let lying = sqs.messages_in(name);
             lying.iter().map(|message| message.sent["MessageBody"].as_str().unwrap().to_owned()).collect()
         };
         sqs.refuse_every_send(3);
         sqs.refuse_every_deletion(7);
-        let cut_off = cut_off_after(most, redrive(&sqs)).await.is_none();
+        let was_dropped = drop_after(max_waits, redrive(&sqs)).await.is_none();
         let anywhere = [in_queue("dlq"), in_queue("queue")].concat();
         assert!(
             bodies.iter().all(|body| anywhere.contains(body)),
-            "cut off after {most}: a message is in neither"
+            "dropped after {max_waits}: a message is in neither queue"
         );
 
-        // Somebody runs it again until it says that it is done.
+        // The operator runs the command again until it is complete.
         for _ in 0..MESSAGES {
             sqs.make_visible();
             if redrive(&sqs).await.is_complete() {
@@ -273,30 +353,30 @@ async fn wherever_a_redrive_is_cut_off_a_rerun_brings_everything() {
             }
         }
         let (left, arrived) = (in_queue("dlq"), in_queue("queue"));
-        assert_eq!(left, Vec::<String>::new(), "cut off after {most}");
+        assert_eq!(left, Vec::<String>::new(), "dropped after {max_waits}");
         assert!(
             bodies.iter().all(|body| arrived.contains(body)),
-            "cut off after {most}: a message is missing"
+            "dropped after {max_waits}: a message is missing"
         );
         duplicates += arrived.len() - MESSAGES;
         most_duplicates = most_duplicates.max(arrived.len() - MESSAGES);
-        cuts += usize::from(cut_off);
-        if !cut_off {
+        drops += usize::from(was_dropped);
+        if !was_dropped {
             break;
         }
     }
-    assert!(cuts > 40, "{cuts}");
+    assert!(drops > 40, "{drops}");
     println!(
-        "cut off at {cuts} places, {MESSAGES} messages each: none lost, {duplicates} duplicates in all, at most \
+        "dropped at {drops} points, {MESSAGES} messages each: none lost, {duplicates} duplicates in all, at most \
          {most_duplicates} in a run"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_inspection_gives_everything_back() {
+async fn interrupted_inspection_makes_all_messages_visible_again() {
     let queues = dead_letters().await;
     let ran = queues.replay(&["inspect", "user-events-dlq", "--json"]).await;
-    let shown: Value = serde_json::from_str(&ran.shown).unwrap();
+    let shown: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(
         (&shown["messages"], &shown["byReason"]),
         (&json!(4), &json!({"unknown_type": 1, "invalid_data": 1, "received_too_often": 2}))
@@ -304,23 +384,23 @@ async fn an_interrupted_inspection_gives_everything_back() {
     let config = shared::aws::worker_settings(sdk_config(queues.sqs.clone()));
     let sqs = aws_sdk_sqs::Client::new(&config);
     let url = Sqs::url("user-events-dlq");
-    let queue = replay::queue::description::QueueDescription::read(&sqs, &url).await.unwrap();
+    let queue = QueueDescription::read(&sqs, &url).await.unwrap();
     let stop = StopSignal::default();
-    let asked = stop.clone();
-    let ask = move |_| asked.ask();
+    let requested = stop.clone();
+    let request = move |_| requested.request();
     let clock = Clock::system();
-    let interrupted = Inspection::of_queue((&sqs, &queue), &Filter::default(), 0, &clock, &stop, &ask).await;
+    let interrupted = inspect((&sqs, &queue), &Filter::default(), 0, &clock, &stop, &request).await;
     assert!(interrupted.unwrap_err().to_string().starts_with("interrupted: 4 messages were seen"));
-    assert!(queues.sqs.lying_in("user-events-dlq").iter().all(|message| message.is_visible));
+    assert!(queues.sqs.messages_in("user-events-dlq").iter().all(|message| message.is_visible));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reply_that_is_lost_is_told_and_nothing_is_lost() {
+async fn lost_reply_is_reported_and_no_message_is_lost() {
     let queues = dead_letters().await;
     queues.sqs.lose_reply_of("SendMessageBatch", 1);
     let command = ["redrive", "--from", "user-events-dlq", "--yes"];
     let ran = queues.replay(&command).await;
-    assert!(ran.code == 1 && ran.shown.contains("4 in doubt: still there, and perhaps sent"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stdout.contains("4 in doubt: still there, and perhaps sent"), "{ran:?}");
     assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (4, 4), "once");
     let ran = queues.replay(&command).await;
     assert!(ran.code == 0 && queues.bodies("user-events-dlq").is_empty(), "{ran:?}");
@@ -328,37 +408,34 @@ async fn a_reply_that_is_lost_is_told_and_nothing_is_lost() {
     let queues = dead_letters().await;
     queues.sqs.lose_reply_of("DeleteMessageBatch", 9);
     let ran = queues.replay(&command).await;
-    assert!(ran.code == 1 && ran.shown.contains("4 sent, and perhaps not deleted"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stdout.contains("4 sent, but perhaps not deleted"), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_seen_is_not_taken_for_nothing() {
+async fn invisible_messages_are_reported() {
     let queues = dead_letters().await;
-    // Somebody has received two of them.
+    // Another consumer has received two of them.
     let input =
         json!({"QueueUrl": Sqs::url("user-events-dlq"), "MaxNumberOfMessages": 2, "VisibilityTimeout": 600});
     assert_eq!(queues.sqs.handle("ReceiveMessage", &input).status, 200);
     let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
-    assert!(ran.code == 1 && ran.shown.contains("and about 2 that are invisible now"), "{ran:?}");
-    assert!(ran.shown.contains("\n2 messages moved\n"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stdout.contains("about 2 messages invisible: "), "{ran:?}");
+    assert!(ran.stdout.contains("\n2 messages moved\n"), "{ran:?}");
     let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
-    assert!(ran.code == 1 && ran.errors.contains("not all could be seen"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stderr.contains("not all messages were seen"), "{ran:?}");
     let ran = queues.replay(&["inspect", "user-events-dlq"]).await;
-    assert!(
-        ran.code == 0 && ran.shown.starts_with("0 messages\nand about 2 that are invisible now"),
-        "{ran:?}"
-    );
+    assert!(ran.code == 0 && ran.stdout.starts_with("0 messages\nabout 2 messages invisible: "), "{ran:?}");
     queues.sqs.make_visible();
     let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
     assert_eq!((ran.code, queues.bodies("user-events").len()), (0, 4), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redrive_ends_also_where_all_of_it_comes_back_at_once() {
+async fn redrive_ends_even_if_a_worker_dead_letters_all_messages_again() {
     let queues = dead_letters().await;
     let (sqs, stop) = (queues.sqs.clone(), StopSignal::default());
     let stopped = stop.clone();
-    // A worker that is still broken parks whatever comes.
+    // A worker that is still broken dead-letters every message.
     let worker = tokio::spawn(async move {
         while !stopped.is_requested() {
             for message in sqs.take_all("user-events") {
@@ -372,13 +449,13 @@ async fn a_redrive_ends_also_where_all_of_it_comes_back_at_once() {
         }
     });
     let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--by-entry", "--yes"]).await;
-    stop.ask();
+    stop.request();
     worker.await.unwrap();
-    assert!(ran.code == 0 && ran.shown.contains("\n4 messages moved"), "{ran:?}");
+    assert!(ran.code == 0 && ran.stdout.contains("\n4 messages moved"), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_move_task_of_an_earlier_day_is_not_taken_for_this_one() {
+async fn earlier_move_task_is_not_mistaken_for_the_new_one() {
     let queues = Queues::start().await;
     let command = ["redrive", "--from", "user-events-dlq", "--yes"];
     for round in 1..=2 {
@@ -391,14 +468,14 @@ async fn a_move_task_of_an_earlier_day_is_not_taken_for_this_one() {
             queues.sqs.lose_reply_of("StartMessageMoveTask", 1);
         }
         let ran = queues.replay(&command).await;
-        assert!(ran.code == 0 && ran.shown.ends_with("\n3 messages moved, by SQS's count.\n"), "{ran:?}");
+        assert!(ran.code == 0 && ran.stdout.ends_with("\n3 messages moved, according to SQS.\n"), "{ran:?}");
         assert_eq!(queues.bodies("user-events").len(), round * 3);
     }
 }
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interruption_says_where_things_are() {
+async fn interruption_reports_the_number_of_moved_messages() {
     for (signal, with_task) in [("INT", false), ("TERM", false), ("HUP", false), ("INT", true)] {
         let queues = Queues::start().await;
         for number in 0..200 {
@@ -418,32 +495,32 @@ async fn an_interruption_says_where_things_are() {
         let kill = ["-s", signal, &child.id().to_string()].map(str::to_owned);
         assert!(std::process::Command::new("kill").args(kill).status().unwrap().success());
         let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
-        let (shown, errors) =
+        let (stdout, stderr) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.code(), Some(130), "{signal}: {shown}{errors}");
-        assert!(errors.lines().last().unwrap().starts_with("replay: interrupted: "), "{errors}");
-        let (moved, left) = (queues.bodies("user-events").len(), queues.sqs.lying_in("user-events-dlq"));
+        assert_eq!(output.status.code(), Some(130), "{signal}: {stdout}{stderr}");
+        assert!(stderr.lines().last().unwrap().starts_with("replay: interrupted: "), "{stderr}");
+        let (moved, left) = (queues.bodies("user-events").len(), queues.sqs.messages_in("user-events-dlq"));
         assert_eq!(moved + left.len(), 200, "{signal}");
         assert!(left.iter().all(|message| message.is_visible), "{signal}");
-        let told = if with_task { &errors } else { &shown };
-        assert!(told.contains(&format!("{moved} messages moved")), "{signal}: {moved}: {shown}{errors}");
+        let report = if with_task { &stderr } else { &stdout };
+        assert!(report.contains(&format!("{moved} messages moved")), "{signal}: {moved}: {stdout}{stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_deduplication_id_is_not_sent_to_be_swallowed() {
+async fn recent_deduplication_id_is_not_sent() {
     let queues = Queues::start().await;
     for body in ["{\"a\":1}", "{\"b\":2}"] {
         queues.dead_letter("orders-dlq.fifo", body, None);
     }
     let command = ["redrive", "--from", "orders-dlq.fifo", "--keep-deduplication-ids", "--yes"];
     let ran = queues.replay(&command).await;
-    assert!(ran.code == 1 && ran.shown.contains("sent less than five minutes ago"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stdout.contains("sent less than five minutes ago"), "{ran:?}");
     assert_eq!((queues.bodies("orders.fifo").len(), queues.bodies("orders-dlq.fifo").len()), (0, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_that_is_meant_goes_however_slowly() {
+async fn all_selected_messages_move_at_a_low_rate() {
     let queues = Queues::start().await;
     for number in 0..300 {
         let reason = if number % 3 == 0 { None } else { Some("unknown_type") };
@@ -452,6 +529,6 @@ async fn all_that_is_meant_goes_however_slowly() {
     let command =
         ["redrive", "--from", "user-events-dlq", "--error", "unknown_type", "--rate", "300", "--yes"];
     let ran = queues.replay(&command).await;
-    assert!(ran.code == 0 && ran.shown.ends_with("\n200 messages moved, 100 stayed\n"), "{ran:?}");
+    assert!(ran.code == 0 && ran.stdout.ends_with("\n200 messages moved, 100 stayed\n"), "{ran:?}");
     assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (200, 100));
 }

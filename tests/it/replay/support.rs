@@ -1,27 +1,28 @@
-//! `replay` as it is typed, against an AWS on loopback.
+//! Runs the binary `replay` against an AWS on loopback.
 
 use std::process::{Command, Output};
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use sandbox::aws::Answer;
-use sandbox::aws::http_client::{AwsBackend, SandboxHttpClient};
+use sandbox::aws::backend::SandboxBackend;
+use sandbox::aws::{Answer, AwsBackend};
 use serde_json::json;
 use shared::time::Clock;
 use tests::sqs::Sqs;
 use winterbaume_core::MockRequest;
 
-/// Whom most messages are about.
+/// Sub of the user that most messages are about.
 pub const ANA: &str = "7d8ca528-4931-4254-9273-ea5ee853f271";
 
-/// What a run wrote, and its exit code.
+/// The result of a run.
 #[derive(Debug)]
-pub struct Ran {
+pub struct CommandRun {
     pub code: i32,
-    pub shown: String,
-    pub errors: String,
+    pub stdout: String,
+    pub stderr: String,
 }
 
-/// A command with the credentials of the account at `endpoint`, and nothing of the shell's.
+/// `replay` with credentials for the account at `endpoint`, and without the environment of the
+/// shell.
 pub fn command(endpoint: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_replay-under-test"));
     command
@@ -35,18 +36,18 @@ pub fn command(endpoint: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it.
-pub async fn run(mut command: Command) -> Ran {
+pub async fn run(mut command: Command) -> CommandRun {
     let run = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let Output { status, stdout, stderr } = run;
-    Ran {
+    CommandRun {
         code: status.code().unwrap_or_default(),
-        shown: String::from_utf8(stdout).unwrap(),
-        errors: String::from_utf8(stderr).unwrap(),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
     }
 }
 
-/// An account of queues alone: user-events with its dead-letter queue, and a FIFO pair.
+/// An account that has only queues: user-events with its dead-letter queue, and a FIFO queue with
+/// its own.
 pub struct Queues {
     pub sqs: Sqs,
     pub endpoint: String,
@@ -64,30 +65,31 @@ impl Queues {
         Self { sqs, endpoint }
     }
 
-    pub async fn replay(&self, arguments: &[&str]) -> Ran {
+    pub async fn replay(&self, arguments: &[&str]) -> CommandRun {
         run(command(&self.endpoint, arguments)).await
     }
 
     /// The bodies in a queue, in the order in which they were sent.
     pub fn bodies(&self, queue: &str) -> Vec<String> {
-        let lying = self.sqs.lying_in(queue);
+        let lying = self.sqs.messages_in(queue);
         lying.iter().map(|message| message.sent["MessageBody"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Sends a dead letter, with its reason where it has one.
+    /// Sends a dead letter, with a reason if there is one.
     pub fn dead_letter(&self, queue: &str, body: &str, reason: Option<&str>) {
         send(&self.sqs, queue, body, reason);
     }
 }
 
-/// Sends a message with an attribute, a group and a trace, and with a reason where it has one.
+/// Sends a message with attributes, a message group and a trace header, and with a reason if there
+/// is one.
 pub fn send(sqs: &Sqs, queue: &str, body: &str, reason: Option<&str>) {
     let string = |value: &str| json!({"DataType": "String", "StringValue": value});
     let mut attributes =
         json!({"tenant": string("blue"), "thumbnail": {"DataType": "Binary", "BinaryValue": "AP8="}});
     if let Some(reason) = reason {
         attributes["error.type"] = string(reason);
-        attributes["error.message"] = string("what to do about it");
+        attributes["error.message"] = string("sentence about the reason");
     }
     let mut input = json!({
         "QueueUrl": Sqs::url(queue), "MessageBody": body, "MessageAttributes": attributes, "MessageGroupId": ANA,
@@ -100,7 +102,7 @@ pub fn send(sqs: &Sqs, queue: &str, body: &str, reason: Option<&str>) {
     assert_eq!(sqs.handle("SendMessage", &input).status, 200);
 }
 
-/// An order of Ana's, as a body.
+/// The body of an `order.placed` event of Ana.
 pub fn order(id: &str, time: &str) -> String {
     let event = json!({
         "specversion": "1.0", "id": format!("order-{id}"), "source": "/shop", "type": "order.placed", "subject": ANA,
@@ -109,20 +111,20 @@ pub fn order(id: &str, time: &str) -> String {
     event.to_string()
 }
 
-/// An account whose queues are those of [`Sqs`], and everything else the embedded one's.
+/// An account whose queues are those of [`Sqs`]. The sandbox account serves the rest.
 #[derive(Clone, Debug)]
-pub struct Both {
+pub struct SqsAndSandbox {
     pub sqs: Sqs,
-    pub others: SandboxHttpClient,
+    pub sandbox: SandboxBackend,
 }
 
-impl AwsBackend for Both {
+impl AwsBackend for SqsAndSandbox {
     async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
         let target = request.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
         if target.is_some_and(|target| target.starts_with("AmazonSQS.")) {
             self.sqs.answer(request).await
         } else {
-            self.others.answer(request).await
+            self.sandbox.answer(request).await
         }
     }
 }

@@ -90,8 +90,9 @@ fn age_name(age: Age) -> &'static str {
 pub fn render(inspection: &Inspection) -> String {
     let mut out = counted(inspection.messages, "message");
     if inspection.others > 0 {
-        let verb = if inspection.others == 1 { "does" } else { "do" };
-        out += &format!(", {} {verb} not match", number(inspection.others));
+        let (verb, other_verb) =
+            (agree(inspection.messages, "match", "matches"), agree(inspection.others, "do", "does"));
+        out += &format!(" {verb}, {} {other_verb} not", number(inspection.others));
     }
     out += &format!("\n{}{}", render_unseen(&inspection.unseen), render_tables(inspection));
     for (reason, samples) in &inspection.samples {
@@ -99,6 +100,10 @@ pub fn render(inspection: &Inspection) -> String {
         samples.iter().for_each(|body| out += &format!("  {}\n", printable(body)));
     }
     out
+}
+
+fn agree(count: usize, plural: &'static str, singular: &'static str) -> &'static str {
+    if count == 1 { singular } else { plural }
 }
 
 /// One line for each cause why messages were not seen.

@@ -29,7 +29,7 @@ pub struct RedriveSummary {
 }
 
 impl RedriveSummary {
-    /// Whether all selected messages were moved.
+    /// Returns `true` if all selected messages were moved.
     pub fn is_complete(&self) -> bool {
         let has_failures = !self.rejected.is_empty() || !self.not_sent.is_empty();
         let has_doubts = self.in_both > 0 || self.in_doubt > 0;

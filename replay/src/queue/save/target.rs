@@ -98,7 +98,7 @@ impl SaveTarget {
         })
     }
 
-    /// Whether the target is a pipe or a device, which may not keep what is written.
+    /// Returns `true` for a pipe or a device, which may not keep what is written.
     pub fn is_stream(&self) -> bool {
         self.file.is_none()
     }
@@ -134,7 +134,7 @@ impl SaveTarget {
     }
 }
 
-/// Whether a line is the beginning of a line of `replay save`, and not the line of another tool.
+/// Returns `true` for the beginning of a line of `replay save`, not for a line of another tool.
 fn is_incomplete(line: &[u8]) -> bool {
     let is_eof = |text| serde_json::from_str::<serde_json::Value>(text).is_err_and(|error| error.is_eof());
     let has_our_start = line.starts_with(b"{\"messageId\":\"") || b"{\"messageId\":\"".starts_with(line);
