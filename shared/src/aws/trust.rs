@@ -39,7 +39,7 @@ pub const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 ///
 /// If `SSL_CERT_FILE` or `SSL_CERT_DIR` is set, it trusts only the CAs in that file or directory.
 pub fn http_client(environment: &Environment) -> SharedHttpClient {
-    // Reads the two variables itself.
+    // The default trust store reads the two variables itself.
     let system = client(TrustStore::default());
     if ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| environment.optional(name).is_some()) {
         return system;
