@@ -1,90 +1,99 @@
-//! Batches as no queue should send them: nothing is lost, nothing is stuck for ever.
+//! Malformed batches. No message is lost, and none blocks the others.
 
 use aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
 
-use crate::support::{ANA, Rig, order, rig};
+use crate::support::{ANA, TestStack, order, test_stack};
 
 const WORKERS: [&str; 3] = ["user-stats", "cache-invalidation", "group-membership"];
 
-/// Hands a batch to a worker: the ids of what must come again, or that all of it must.
-async fn handle(rig: &Rig, worker: &str, records: Value) -> Result<Vec<String>, String> {
+/// Gives a batch to a worker. Returns the ids of the failed messages, or the error that fails the
+/// whole batch.
+async fn handle(stack: &TestStack, worker: &str, records: Value) -> Result<Vec<String>, String> {
     let event: SqsEvent = serde_json::from_value(json!({ "Records": records })).unwrap();
     let response = match worker {
-        "user-stats" => rig.user_stats(&[]).try_handle(&event).await,
-        "cache-invalidation" => rig.cache_invalidation(&[]).try_handle(&event).await,
-        _ => rig.group_membership(&[]).try_handle(&event).await,
+        "user-stats" => stack.user_stats(&[]).try_handle(&event).await,
+        "cache-invalidation" => stack.cache_invalidation(&[]).try_handle(&event).await,
+        _ => stack.group_membership(&[]).try_handle(&event).await,
     };
     response.map_err(|error| error.to_string())
 }
 
-async fn parked(rig: &Rig, worker: &str) -> Vec<String> {
+async fn dead_letter_reasons(stack: &TestStack, worker: &str) -> Vec<String> {
     let queues = match worker {
-        "user-stats" => &rig.account.user_events,
-        "cache-invalidation" => &rig.account.cache_invalidations,
-        _ => &rig.account.group_memberships,
+        "user-stats" => &stack.account.user_events,
+        "cache-invalidation" => &stack.account.cache_invalidations,
+        _ => &stack.account.group_memberships,
     };
-    rig.dead_letters(queues).await.into_iter().map(|(_, reason)| reason).collect()
+    stack.dead_letters(queues).await.into_iter().map(|(_, reason)| reason).collect()
 }
 
 #[tokio::test]
-async fn an_empty_batch_is_done() {
-    let rig = rig().await;
+async fn empty_batch_succeeds() {
+    let stack = test_stack().await;
     for worker in WORKERS {
-        assert_eq!(handle(&rig, worker, json!([])).await, Ok(vec![]), "{worker}");
+        assert_eq!(handle(&stack, worker, json!([])).await, Ok(vec![]), "{worker}");
     }
 }
 
 #[tokio::test]
-async fn a_record_without_a_body_comes_again_until_sqs_parks_it() {
-    let rig = rig().await;
+async fn record_without_a_body_fails_until_sqs_moves_it_to_the_dead_letter_queue() {
+    let stack = test_stack().await;
     for worker in WORKERS {
         let records = json!([{"messageId": "m"}, {"messageId": "n", "body": ""}]);
-        assert_eq!(handle(&rig, worker, records).await, Ok(vec!["m".into(), "n".into()]), "{worker}");
-        assert_eq!(parked(&rig, worker).await, [] as [&str; 0], "SQS takes no empty body: {worker}");
+        assert_eq!(handle(&stack, worker, records).await, Ok(vec!["m".into(), "n".into()]), "{worker}");
+        assert_eq!(
+            dead_letter_reasons(&stack, worker).await,
+            [] as [&str; 0],
+            "SQS accepts no empty body: {worker}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_record_without_attributes_is_a_record() {
-    let rig = rig().await;
+async fn record_without_attributes_is_handled() {
+    let stack = test_stack().await;
     let records = json!([{"messageId": "m", "body": order("1", ANA, "1.00").to_string()}]);
-    assert_eq!(handle(&rig, "user-stats", records).await, Ok(vec![]));
-    assert_eq!(rig.item(&format!("USER#{ANA}"), "STATS").await["orders"], 1);
+    assert_eq!(handle(&stack, "user-stats", records).await, Ok(vec![]));
+    assert_eq!(stack.item(&format!("USER#{ANA}"), "STATS").await["orders"], 1);
     for worker in WORKERS {
         let records = json!([{"messageId": "m", "body": "not JSON"}]);
-        assert_eq!(handle(&rig, worker, records).await, Ok(vec![]), "{worker}");
-        assert_eq!(parked(&rig, worker).await, ["not_json"], "{worker}");
+        assert_eq!(handle(&stack, worker, records).await, Ok(vec![]), "{worker}");
+        assert_eq!(dead_letter_reasons(&stack, worker).await, ["not_json"], "{worker}");
     }
 }
 
 #[tokio::test]
-async fn a_record_without_an_id_fails_the_whole_batch_where_it_must_come_again() {
-    let rig = rig().await;
+async fn failed_record_without_an_id_fails_the_whole_batch() {
+    let stack = test_stack().await;
     for worker in WORKERS {
         let records = json!([{"body": ""}, {"messageId": "m", "body": "not JSON"}]);
-        let failed = handle(&rig, worker, records).await;
+        let failed = handle(&stack, worker, records).await;
         assert!(failed.is_err_and(|error| error.contains("no messageId")), "{worker}");
         let records = json!([{"body": "not JSON"}]);
-        assert_eq!(handle(&rig, worker, records).await, Ok(vec![]), "what is done needs no id: {worker}");
+        assert_eq!(
+            handle(&stack, worker, records).await,
+            Ok(vec![]),
+            "a message that succeeds needs no id: {worker}"
+        );
     }
 }
 
 #[tokio::test]
-async fn the_same_message_twice_in_a_batch_is_done_once_or_comes_again_once() {
-    let rig = rig().await;
+async fn message_that_is_in_a_batch_twice_counts_once_or_fails_once() {
+    let stack = test_stack().await;
     let record = json!({"messageId": "m", "body": order("1", ANA, "1.00").to_string()});
-    assert_eq!(handle(&rig, "user-stats", json!([record, record])).await, Ok(vec![]));
-    assert_eq!(rig.item(&format!("USER#{ANA}"), "STATS").await["orders"], 1);
-    rig.account.faults.inject("*", sandbox::aws::Fault::Error("AccessDeniedException"), 100);
+    assert_eq!(handle(&stack, "user-stats", json!([record, record])).await, Ok(vec![]));
+    assert_eq!(stack.item(&format!("USER#{ANA}"), "STATS").await["orders"], 1);
+    stack.account.faults.inject("*", sandbox::aws::Fault::Error("AccessDeniedException"), 100);
     let record = json!({"messageId": "m", "body": order("2", ANA, "1.00").to_string()});
-    let failed = handle(&rig, "user-stats", json!([record, record])).await;
-    assert_eq!(failed, Ok(vec!["m".into()]), "an id stands in a response once");
+    let failed = handle(&stack, "user-stats", json!([record, record])).await;
+    assert_eq!(failed, Ok(vec!["m".into()]), "an id is in the response once");
 }
 
 #[tokio::test]
-async fn what_is_of_another_queue_or_too_large_or_full_of_attributes_blocks_nobody() {
-    let rig = rig().await;
+async fn foreign_large_and_full_messages_do_not_block_others() {
+    let stack = test_stack().await;
     let attribute =
         json!({"dataType": "String", "stringValue": "x", "stringListValues": [], "binaryListValues": []});
     let ten: serde_json::Map<String, Value> =
@@ -95,7 +104,7 @@ async fn what_is_of_another_queue_or_too_large_or_full_of_attributes_blocks_nobo
         {"messageId": "large", "body": "x".repeat(1024 * 1024)},
         {"messageId": "good", "body": order("2", ANA, "1.00").to_string()},
     ]);
-    let failed = handle(&rig, "user-stats", records).await;
-    assert_eq!(failed, Ok(vec!["full".into(), "large".into()]), "SQS parks them in its own time");
-    assert_eq!(rig.item(&format!("USER#{ANA}"), "STATS").await["orders"], 2);
+    let failed = handle(&stack, "user-stats", records).await;
+    assert_eq!(failed, Ok(vec!["full".into(), "large".into()]), "SQS moves them after too many receives");
+    assert_eq!(stack.item(&format!("USER#{ANA}"), "STATS").await["orders"], 2);
 }

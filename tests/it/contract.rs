@@ -1,4 +1,5 @@
-//! aws_lambda_events as the judge: fixtures and responses parse with its types, where it has them.
+//! Fixtures and responses parse as the types of the crate `aws_lambda_events`, if it has a type for
+//! them.
 
 use aws_lambda_events::cognito::{
     CognitoEventUserPoolsCustomMessage, CognitoEventUserPoolsPostConfirmation,
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use shared::events::Event;
 use tests::fixtures;
 
-use crate::support::{Variables, rig};
+use crate::support::{Variables, test_stack};
 
 const VARIABLES: Variables<'static> = &[
     ("EMAIL_THROUGH_SES", "true"),
@@ -27,13 +28,13 @@ fn parses<T: DeserializeOwned>(name: &str, event: &Value) {
     }
 }
 
-fn judge(name: &str, event: &Value) {
+fn check(name: &str, event: &Value) {
     match name.split('/').next().unwrap() {
         "pre-sign-up" => parses::<CognitoEventUserPoolsPreSignup>(name, event),
         "post-confirmation" => parses::<CognitoEventUserPoolsPostConfirmation>(name, event),
         "pre-authentication" => parses::<CognitoEventUserPoolsPreAuthentication>(name, event),
         "custom-message" => parses::<CognitoEventUserPoolsCustomMessage>(name, event),
-        // The crate knows no client credentials, the one source that is new in version 3.
+        // The crate has no type for client credentials, the one source that is new in version 3.
         "pre-token-generation" if name.ends_with("client-credentials") => {}
         "pre-token-generation" if event["version"] == "1" => {
             parses::<CognitoEventUserPoolsPreTokenGen>(name, event)
@@ -45,19 +46,19 @@ fn judge(name: &str, event: &Value) {
 
 #[tokio::test]
 async fn every_fixture_and_every_response_parses() {
-    let rig = rig().await;
+    let stack = test_stack().await;
     for name in fixtures::all() {
         let event = fixtures::json(&name);
-        judge(&name, &event);
+        check(&name, &event);
         let function = name.split('/').next().unwrap().to_owned();
         if event.get("triggerSource").is_some() {
-            judge(&name, &rig.invoke(&function, VARIABLES, fixtures::event(&name)).await.unwrap());
+            check(&name, &stack.invoke(&function, VARIABLES, fixtures::event(&name)).await.unwrap());
         }
     }
 }
 
 #[test]
-fn there_is_a_fixture_for_every_trigger_source() {
+fn every_trigger_source_has_a_fixture() {
     let sources: std::collections::BTreeSet<String> = fixtures::all()
         .iter()
         .filter_map(|name| Some(fixtures::json(name).get("triggerSource")?.as_str()?.to_owned()))
@@ -87,10 +88,10 @@ fn there_is_a_fixture_for_every_trigger_source() {
 }
 
 #[tokio::test]
-async fn the_bodies_of_worker_fixtures_are_what_they_seem() {
-    let rig = rig().await;
-    let (user_stats, cache_invalidation) = (rig.user_stats(&[]), rig.cache_invalidation(&[]));
-    let group_membership = rig.group_membership(&[]);
+async fn workers_handle_the_bodies_of_their_fixtures() {
+    let stack = test_stack().await;
+    let (user_stats, cache_invalidation) = (stack.user_stats(&[]), stack.cache_invalidation(&[]));
+    let group_membership = stack.group_membership(&[]);
     for name in fixtures::all().iter().filter(|name| fixtures::json(name).get("Records").is_some()) {
         let event: SqsEvent = serde_json::from_value(fixtures::json(name)).unwrap();
         let valid = event.records.iter().filter(|r| Event::parse(r.body.as_deref().unwrap()).is_ok()).count();
@@ -102,12 +103,12 @@ async fn the_bodies_of_worker_fixtures_are_what_they_seem() {
         };
         assert_eq!(failed, [] as [&str; 0], "{name}");
     }
-    let letters = rig.dead_letters(&rig.account.group_memberships).await;
+    let letters = stack.dead_letters(&stack.account.group_memberships).await;
     let reasons: Vec<String> = letters.into_iter().map(|(_, reason)| reason).collect();
-    assert_eq!(reasons, ["unknown_group"; 2], "two add, and there is no user pool here");
-    let parked = rig.dead_letters(&rig.account.user_events).await;
-    assert_eq!(parked.len(), 2, "poison.json holds two");
-    let users = rig.account.users().await.unwrap();
+    assert_eq!(reasons, ["unknown_group"; 2], "two messages add a group, but the user pool does not exist");
+    let letters = stack.dead_letters(&stack.account.user_events).await;
+    assert_eq!(letters.len(), 2, "poison.json has two");
+    let users = stack.account.users().await.unwrap();
     let spent: Vec<Value> = users.values().map(|user| user["spent"].clone()).collect();
     assert_eq!(spent, [json!({"EUR": "15.50"}), json!({"EUR": "7.25"})]);
 }

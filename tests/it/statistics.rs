@@ -1,14 +1,14 @@
-//! The fold, in whatever order events come.
+//! Property tests of the statistics: the order of events does not matter.
 
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 use shared::events::{Event, Spent};
-use shared::statistics::{DomainStats, MAX_RECENT, UserStats};
+use shared::statistics::{DomainStats, MAX_RECENT, Statistics, UserStats};
 
 use crate::support::{ANA, event};
 
-/// An event of some type at some time, with some content.
+/// Up to 30 events of random types, times and contents.
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let one = (0..15_u8, 0..40_i64, 1..100_000_u32, prop::sample::select(vec!["EUR", "JPY", "USD"]));
     prop::collection::vec(one, 0..30).prop_map(|choices| {
@@ -39,7 +39,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
-fn fold(events: &[Event]) -> UserStats {
+fn statistics_of(events: &[Event]) -> UserStats {
     let mut stats = UserStats::default();
     for event in events {
         stats.apply(event);
@@ -51,36 +51,36 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
-    fn the_fold_is_the_same_in_every_order(events in events(), seed in any::<u64>()) {
+    fn statistics_are_the_same_in_every_order(events in events(), seed in any::<u64>()) {
         let mut shuffled = events.clone();
         let mut state = seed | 1;
         for i in (1..shuffled.len()).rev() {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             shuffled.swap(i, usize::try_from(state >> 33).unwrap() % (i + 1));
         }
-        prop_assert_eq!(fold(&events), fold(&shuffled));
+        prop_assert_eq!(statistics_of(&events), statistics_of(&shuffled));
     }
 
     #[test]
-    fn a_fold_can_be_stored_and_continued_at_any_point(events in events(), at in any::<prop::sample::Index>()) {
+    fn statistics_can_be_stored_and_continued_at_any_point(events in events(), at in any::<prop::sample::Index>()) {
         let (before, after) = events.split_at(at.index(events.len() + 1));
-        let stored = serde_json::to_string(&fold(before)).unwrap();
+        let stored = serde_json::to_string(&statistics_of(before)).unwrap();
         let mut stats: UserStats = serde_json::from_str(&stored).unwrap();
         for event in after {
             stats.apply(event);
         }
-        prop_assert_eq!(stats, fold(&events));
+        prop_assert_eq!(stats, statistics_of(&events));
     }
 
     #[test]
-    fn saying_a_confirmation_again_changes_nothing(events in events()) {
+    fn repeated_confirmation_changes_nothing(events in events()) {
         let confirmed: Vec<Event> = events.iter().filter(|e| e.data.event_type() == "user.confirmed").cloned().collect();
-        prop_assert_eq!(fold(&events), fold(&[events, confirmed].concat()));
+        prop_assert_eq!(statistics_of(&events), statistics_of(&[events, confirmed].concat()));
     }
 
     #[test]
-    fn the_counts_are_those_of_the_events(events in events()) {
-        let stats = fold(&events);
+    fn counts_match_the_events(events in events()) {
+        let stats = statistics_of(&events);
         let count = |event_type: &str| events.iter().filter(|event| event.data.event_type() == event_type).count();
         prop_assert_eq!(stats.orders as usize, count("order.placed"));
         prop_assert_eq!(stats.sign_ins as usize, count("user.signed_in"));
@@ -91,7 +91,7 @@ proptest! {
 }
 
 #[test]
-fn sign_ups_add_up() {
+fn sign_ups_are_counted_by_outcome() {
     let mut stats = DomainStats::default();
     for (id, outcome) in [("1", "allowed"), ("2", "denied"), ("3", "auto_confirmed")] {
         let data = json!({"outcome": outcome, "reason": "x", "channel": "self"});

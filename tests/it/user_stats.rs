@@ -1,27 +1,27 @@
-//! user-stats. Every batch is delivered twice, unless a test says otherwise.
+//! Tests of user-stats. They deliver every batch twice, unless the test is about one delivery.
 
 use sandbox::aws::Fault;
 use serde_json::{Value, json};
-use shared::store::keys;
 
-use crate::support::{ANA, batch, event, order, rig};
+use crate::support::{ANA, batch, event, order, test_stack};
 
 const BEN: &str = "0b6f4c1e-58d2-4b7a-9a36-1f2e3d4c5b6a";
 
-async fn ana(rig: &crate::support::Rig) -> Value {
-    rig.item(&format!("USER#{ANA}"), "STATS").await
+async fn ana(stack: &crate::support::TestStack) -> Value {
+    stack.item(&format!("USER#{ANA}"), "STATS").await
 }
 
 #[tokio::test]
 async fn duplicate_delivery_counts_once() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     let events = batch(&[order("1", ANA, "12.50"), order("2", BEN, "7.25"), order("1", ANA, "12.50")]);
     user_stats.handle_twice(&events).await;
-    let users = rig.account.users().await.unwrap();
+    let users = stack.account.users().await.unwrap();
     assert_eq!((&users[ANA]["orders"], &users[ANA]["spent"]["EUR"]), (&json!(1), &json!("12.50")));
     assert_eq!((&users[BEN]["orders"], &users[BEN]["spent"]["EUR"]), (&json!(1), &json!("7.25")));
-    let stored = rig.item(&format!("USER#{ANA}"), &keys::event("/shop", "order-1-placed")).await;
+    let stored =
+        stack.item(&format!("USER#{ANA}"), &shared::events::event_key("/shop", "order-1-placed")).await;
     assert_eq!(stored["type"], "order.placed");
     assert_eq!(
         serde_json::from_str::<Value>(stored["event"].as_str().unwrap()).unwrap(),
@@ -31,38 +31,38 @@ async fn duplicate_delivery_counts_once() {
 }
 
 #[tokio::test]
-async fn a_retry_with_a_new_time_is_the_same_event() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+async fn retry_with_a_new_time_is_the_same_event() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     let mut later = order("1", ANA, "12.50");
     later["time"] = json!("2026-03-02T09:05:00Z");
     user_stats.handle_twice(&batch(&[order("1", ANA, "12.50")])).await;
     user_stats.handle_twice(&batch(&[later])).await;
-    assert_eq!(ana(&rig).await["orders"], 1);
+    assert_eq!(ana(&stack).await["orders"], 1);
 }
 
 #[tokio::test]
-async fn a_thousand_events_of_a_hundred_users_take_few_calls() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+async fn thousand_events_of_a_hundred_users_take_few_calls() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     let events: Vec<Value> =
         (0..1000).map(|i| order(&i.to_string(), &format!("user-{}", i % 100), "1.00")).collect();
-    rig.account.faults.forget_calls();
+    stack.account.calls.clear_operations();
     assert_eq!(user_stats.handle(&batch(&events)).await, [] as [&str; 0]);
-    let calls = rig.account.faults.calls().len();
-    assert!(calls <= 150, "0.15 calls for an event: {calls} calls");
-    let users = rig.account.users().await.unwrap();
+    let calls = stack.account.calls.operations().len();
+    assert!(calls <= 150, "more than 0.15 calls per event: {calls} calls");
+    let users = stack.account.users().await.unwrap();
     assert_eq!(users.len(), 100);
     assert!(users.values().all(|user| user["spent"]["EUR"] == "10.00" && user["version"] == 1));
 }
 
 #[tokio::test]
-async fn more_events_than_a_transaction_takes_go_in_several() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+async fn events_beyond_one_transaction_are_committed_in_several() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     let events: Vec<Value> = (0..250).map(|i| order(&i.to_string(), ANA, "0.10")).collect();
     user_stats.handle_twice(&batch(&events)).await;
-    let stats = ana(&rig).await;
+    let stats = ana(&stack).await;
     assert_eq!(
         (&stats["orders"], &stats["spent"]["EUR"], &stats["version"]),
         (&json!(250), &json!("25.00"), &json!(3))
@@ -70,9 +70,9 @@ async fn more_events_than_a_transaction_takes_go_in_several() {
 }
 
 #[tokio::test]
-async fn what_can_never_succeed_is_parked_with_its_reason_and_the_rest_is_counted() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+async fn permanently_invalid_messages_go_to_the_dead_letter_queue_and_the_rest_counts() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     let with = |id: &str, change: fn(&mut Value)| {
         let mut body = order(id, ANA, "5.00");
         change(&mut body);
@@ -96,8 +96,8 @@ async fn what_can_never_succeed_is_parked_with_its_reason_and_the_rest_is_counte
         order("8", ANA, "5.00"),
     ];
     assert_eq!(user_stats.handle(&batch(&bodies)).await, [] as [&str; 0]);
-    let parked = rig.dead_letters(&rig.account.user_events).await;
-    let mut reasons: Vec<&str> = parked.iter().map(|(_, error_type)| error_type.as_str()).collect();
+    let letters = stack.dead_letters(&stack.account.user_events).await;
+    let mut reasons: Vec<&str> = letters.iter().map(|(_, error_type)| error_type.as_str()).collect();
     reasons.sort_unstable();
     let expected = [
         "erasure_not_allowed",
@@ -111,14 +111,14 @@ async fn what_can_never_succeed_is_parked_with_its_reason_and_the_rest_is_counte
         "wrong_queue",
     ];
     assert_eq!(reasons, expected);
-    assert_eq!(ana(&rig).await["orders"], 1);
+    assert_eq!(ana(&stack).await["orders"], 1);
 }
 
 #[tokio::test]
-async fn what_cannot_be_parked_is_reported_as_failed() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
-    rig.account.faults.inject("SendMessageBatch", Fault::Error("AccessDenied"), 100);
+async fn message_that_cannot_be_dead_lettered_is_reported_as_failed() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    stack.account.faults.inject("SendMessageBatch", Fault::Error("AccessDenied"), 100);
     let failed = user_stats.handle(&batch(&[json!("not JSON")])).await;
     assert_eq!(failed, ["m0"]);
     let mut ten_attributes = serde_json::to_value(batch(&[json!("not JSON")])).unwrap();
@@ -126,121 +126,121 @@ async fn what_cannot_be_parked_is_reported_as_failed() {
         ten_attributes["Records"][0]["messageAttributes"][format!("a{i}")] =
             json!({"dataType": "String", "stringValue": "x"});
     }
-    rig.account.faults.clear();
+    stack.account.faults.clear();
     assert_eq!(user_stats.handle(&serde_json::from_value(ten_attributes).unwrap()).await, ["m0"]);
 }
 
 #[tokio::test]
-async fn a_lost_reply_counts_once() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
-    rig.account.faults.inject("TransactWriteItems", Fault::ReplyLost, 1);
+async fn event_counts_once_if_the_reply_to_its_commit_is_lost() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    stack.account.faults.inject("TransactWriteItems", Fault::ReplyLost, 1);
     user_stats.handle_twice(&batch(&[order("1", ANA, "5.00")])).await;
-    assert_eq!(ana(&rig).await["orders"], 1);
+    assert_eq!(ana(&stack).await["orders"], 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_table_fails_the_messages_and_nothing_is_lost() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+async fn messages_fail_while_the_table_fails_and_count_once_afterwards() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     for operation in ["BatchGetItem", "TransactWriteItems"] {
-        rig.account.faults.inject(operation, Fault::Refused, 100);
+        stack.account.faults.inject(operation, Fault::Refused, 100);
         let failed = user_stats.handle(&batch(&[order("1", ANA, "5.00"), order("2", BEN, "5.00")])).await;
         assert_eq!(failed, ["m0", "m1"], "{operation}");
-        rig.account.faults.clear();
+        stack.account.faults.clear();
     }
     user_stats.handle_twice(&batch(&[order("1", ANA, "5.00"), order("2", BEN, "5.00")])).await;
-    assert_eq!(ana(&rig).await["orders"], 1);
+    assert_eq!(ana(&stack).await["orders"], 1);
 }
 
 #[tokio::test]
-async fn near_the_deadline_no_user_is_taken_up() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
-    let soon = shared::time::plus_seconds(rig.account.time.now(), 4);
+async fn no_commit_starts_close_to_the_deadline() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    let soon = shared::time::plus_seconds(stack.account.time.now(), 4);
     assert_eq!(user_stats.handle_until(&batch(&[order("1", ANA, "5.00")]), soon).await, ["m0"]);
-    assert_eq!(ana(&rig).await, Value::Null);
+    assert_eq!(ana(&stack).await, Value::Null);
 }
 
 #[tokio::test]
-async fn a_stale_read_is_noticed_and_the_statistics_are_read_again() {
-    let rig = rig().await;
-    let (first, second) = (rig.user_stats(&[]), rig.user_stats(&[]));
+async fn stale_statistics_are_read_again() {
+    let stack = test_stack().await;
+    let (first, second) = (stack.user_stats(&[]), stack.user_stats(&[]));
     let (one, two) = (batch(&[order("1", ANA, "1.00")]), batch(&[order("2", ANA, "2.00")]));
     // Both read the statistics before either commits.
     let (a, b) = tokio::join!(first.handle(&one), second.handle(&two));
     assert_eq!((a.len(), b.len()), (0, 0));
-    let stats = ana(&rig).await;
+    let stats = ana(&stack).await;
     assert_eq!((&stats["spent"]["EUR"], &stats["version"]), (&json!("3.00"), &json!(2)));
 }
 
 #[tokio::test]
 async fn attributes_of_a_newer_release_stay() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     user_stats.handle_twice(&batch(&[order("1", ANA, "1.00")])).await;
-    let client = rig.account.dynamodb();
+    let client = stack.account.dynamodb();
     let string = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-    let call =
-        client.update_item().table_name(sandbox::aws::TABLE).update_expression("SET streak = :streak");
+    let call = client.update_item().table_name(sandbox::aws::TABLE).update_expression("SET streak = :streak");
     let call = call.key("PK", string(&format!("USER#{ANA}"))).key("SK", string("STATS"));
     call.expression_attribute_values(":streak", string("7 days")).send().await.unwrap();
     user_stats.handle_twice(&batch(&[order("2", ANA, "1.00")])).await;
-    let stats = ana(&rig).await;
+    let stats = ana(&stack).await;
     assert_eq!((&stats["streak"], &stats["orders"]), (&json!("7 days"), &json!(2)));
 }
 
 #[tokio::test]
-async fn one_notice_per_user_follows_the_commit_and_comes_again_with_duplicates() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+async fn one_notice_per_user_follows_the_commit_and_is_repeated_for_duplicates() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     let orders = batch(&[order("1", ANA, "1.00"), order("2", ANA, "1.00"), order("3", BEN, "1.00")]);
     assert_eq!(user_stats.handle(&orders).await, [] as [&str; 0]);
-    let first = rig.notices().await;
+    let first = stack.notices().await;
     assert_eq!(first.len(), 2);
     let expected = json!({"views": ["dashboard", "orders"], "changed_at": "2026-03-02T09:00:00Z"});
     assert!(first.iter().all(|notice| notice["data"] == expected), "{first:?}");
-    rig.account.time.advance(600);
+    stack.account.time.advance(600);
     assert_eq!(user_stats.handle(&orders).await, [] as [&str; 0]);
-    let again = rig.notices().await;
-    // Not the time of the duplicate: that of the commit, and the longest that it can have taken.
+    let again = stack.notices().await;
+    // The time of the commit plus the longest time that it can have taken, not the time of the
+    // redelivery.
     let expected = json!({"views": ["dashboard", "orders"], "changed_at": "2026-03-02T09:00:07Z"});
     assert!(again.len() == 2 && again.iter().all(|notice| notice["data"] == expected), "{again:?}");
 }
 
 #[tokio::test]
-async fn a_notice_that_is_not_sent_fails_its_messages() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
-    rig.account.faults.inject("SendMessageBatch", Fault::Error("AccessDenied"), 1);
+async fn unsent_notice_fails_its_messages() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    stack.account.faults.inject("SendMessageBatch", Fault::Error("AccessDenied"), 1);
     let failed = user_stats.handle(&batch(&[order("1", ANA, "1.00"), order("2", BEN, "1.00")])).await;
     assert_eq!(failed, ["m0", "m1"]);
-    assert_eq!(ana(&rig).await["orders"], 1);
+    assert_eq!(ana(&stack).await["orders"], 1);
     user_stats.handle_twice(&batch(&[order("1", ANA, "1.00"), order("2", BEN, "1.00")])).await;
-    assert_eq!((ana(&rig).await["orders"].clone(), rig.notices().await.len()), (json!(1), 4));
+    assert_eq!((ana(&stack).await["orders"].clone(), stack.notices().await.len()), (json!(1), 4));
 }
 
 #[tokio::test]
-async fn a_sign_in_of_an_unknown_user_is_counted_and_not_stored() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+async fn sign_in_of_an_unknown_user_is_counted_but_not_stored() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     let attempt = json!({"flow": "pre_authentication", "outcome": "allowed", "reason": "not_suspended"});
     user_stats.handle_twice(&batch(&[event("user.sign_in_attempted", "1", "unknown", attempt)])).await;
-    assert_eq!(rig.account.items().await.unwrap().len(), 0);
-    assert_eq!(rig.account.count("SignInsOfUnknownUsers"), 2);
+    assert_eq!(stack.account.items().await.unwrap().len(), 0);
+    assert_eq!(stack.account.count("SignInsOfUnknownUsers"), 2);
 }
 
 #[tokio::test]
 async fn sign_ups_are_counted_per_domain_in_shards() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     let attempt = |i: usize| {
         let outcome = if i.is_multiple_of(4) { "denied" } else { "allowed" };
         let data = json!({"outcome": outcome, "reason": "x", "channel": "self"});
         event("user.sign_up_attempted", &format!("attempt-{i}"), "domain:example.com", data)
     };
     user_stats.handle_twice(&batch(&(0..40).map(attempt).collect::<Vec<_>>())).await;
-    let items = rig.account.items().await.unwrap();
+    let items = stack.account.items().await.unwrap();
     let shards: Vec<&Value> =
         items.iter().filter(|((_, sort), _)| sort == "STATS").map(|(_, item)| item).collect();
     let sum = |name: &str| shards.iter().map(|shard| shard[name].as_u64().unwrap()).sum::<u64>();
@@ -249,9 +249,9 @@ async fn sign_ups_are_counted_per_domain_in_shards() {
 }
 
 #[tokio::test]
-async fn an_idle_user_s_change_sends_no_notice_until_a_token_turns_up_late() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+async fn change_of_an_inactive_user_sends_no_notice_until_a_late_token_arrives() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     let token = |id: &str, time: &str| {
         let mut token = event("user.token_refreshed", id, ANA, json!({"client_id": "client"}));
         token["time"] = time.into();
@@ -259,98 +259,99 @@ async fn an_idle_user_s_change_sends_no_notice_until_a_token_turns_up_late() {
     };
     user_stats.handle_twice(&batch(&[token("t1", "2026-03-02T07:00:00Z")])).await;
     user_stats.handle_twice(&batch(&[order("1", ANA, "1.00")])).await;
-    assert_eq!(rig.notices().await, [] as [Value; 0], "no token for two hours");
-    let stats = ana(&rig).await;
+    assert_eq!(stack.notices().await, [] as [Value; 0], "no token for two hours");
+    let stats = ana(&stack).await;
     assert_eq!(stats["lastSkippedAt"], stats["lastChangedAt"]);
     user_stats.handle_twice(&batch(&[token("t2", "2026-03-02T07:20:00Z")])).await;
-    assert_eq!(rig.notices().await, [] as [Value; 0], "that token could not have filled an entry either");
+    assert_eq!(stack.notices().await, [] as [Value; 0], "no page of that token could be in the cache either");
     assert_eq!(user_stats.handle(&batch(&[token("t3", "2026-03-02T08:00:00Z")])).await, [] as [&str; 0]);
-    let notices = rig.notices().await;
+    let notices = stack.notices().await;
     assert_eq!(notices[0]["data"]["views"], json!(["dashboard", "orders", "profile"]));
     assert_eq!(notices[0]["data"]["changed_at"], "2026-03-02T09:00:00Z");
 }
 
 #[tokio::test]
-async fn an_unreadable_item_fails_its_own_user_alone() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
-    rig.put(&format!("USER#{ANA}"), "STATS", json!({"version": "seven"})).await;
+async fn unreadable_item_fails_only_its_own_user() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    stack.put(&format!("USER#{ANA}"), "STATS", json!({"version": "seven"})).await;
     let failed = user_stats.handle(&batch(&[order("1", ANA, "1.00"), order("2", BEN, "1.00")])).await;
     assert_eq!(failed, ["m0"]);
-    assert_eq!(rig.item(&format!("USER#{BEN}"), "STATS").await["orders"], 1);
+    assert_eq!(stack.item(&format!("USER#{BEN}"), "STATS").await["orders"], 1);
 }
 
 #[tokio::test]
-async fn a_suspension_that_is_over_is_erased_too() {
+async fn erasure_deletes_a_suspension_that_is_over() {
     for (is_banned, until, at, stays) in [(true, 50, 10, false), (false, 50, 50, false), (true, 50, 50, true)]
     {
-        let rig = rig().await;
-        let user_stats = rig.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
+        let stack = test_stack().await;
+        let user_stats = stack.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
         let suspension = json!({"until": until, "at": at, "reason": "x", "by": "y"});
         let profile = json!({"isBanned": is_banned, "suspension": suspension});
-        rig.put(&format!("USER#{ANA}"), "PROFILE", profile).await;
+        stack.put(&format!("USER#{ANA}"), "PROFILE", profile).await;
         user_stats.handle_twice(&batch(&[event("user.deleted", "d", ANA, json!({}))])).await;
-        let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
+        let profile = stack.item(&format!("USER#{ANA}"), "PROFILE").await;
         assert_eq!(profile != Value::Null, stays, "{is_banned} until {until}, decided at {at}");
     }
 }
 
 #[tokio::test]
-async fn an_erasure_frees_nobody() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
+async fn erasure_keeps_a_suspension_in_force() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
     let confirmed = event("user.confirmed", "c", ANA, json!({"username": ANA, "email": "ana@example.com"}));
     user_stats.handle_twice(&batch(&[confirmed])).await;
-    let at = rig.account.time.now();
-    let suspension = shared::suspension::Suspension { reason: "spam".into(), until: None, by: "support".into(), at };
-    assert!(rig.store().write_suspension(ANA, &suspension).await.unwrap());
+    let at = stack.account.time.now();
+    let suspension =
+        shared::suspension::Suspension { reason: "spam".into(), until: None, by: "support".into(), at };
+    assert!(stack.store().write_suspension(ANA, &suspension).await.unwrap());
     user_stats.handle_twice(&batch(&[event("user.deleted", "d", ANA, json!({}))])).await;
-    let profile = rig.item(&format!("USER#{ANA}"), "PROFILE").await;
+    let profile = stack.item(&format!("USER#{ANA}"), "PROFILE").await;
     assert_eq!((&profile["isBanned"], &profile["email"]), (&json!(true), &Value::Null));
-    let answer = rig
+    let answer = stack
         .invoke("pre-authentication", &[], tests::fixtures::event("pre-authentication/authentication"))
         .await;
     assert!(answer.is_err());
 }
 
 #[tokio::test]
-async fn a_notice_of_suspension_reaches_the_cache_of_an_idle_user_and_bans_nobody() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+async fn suspension_event_invalidates_an_inactive_user_but_does_not_suspend() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     let mut token = event("user.token_refreshed", "t", ANA, json!({"client_id": "client"}));
     token["time"] = "2026-03-01T09:00:00Z".into();
     user_stats.handle_twice(&batch(&[token])).await;
     user_stats.handle_twice(&batch(&[event("user.suspended", "s", ANA, json!({"reason": "forged"}))])).await;
-    assert_eq!(rig.notices().await.len(), 2);
-    assert_eq!(rig.item(&format!("USER#{ANA}"), "PROFILE").await, Value::Null);
-    let answer = rig
+    assert_eq!(stack.notices().await.len(), 2);
+    assert_eq!(stack.item(&format!("USER#{ANA}"), "PROFILE").await, Value::Null);
+    let answer = stack
         .invoke("pre-authentication", &[], tests::fixtures::event("pre-authentication/authentication"))
         .await;
     assert!(answer.is_ok());
 }
 
 #[tokio::test]
-async fn an_erased_user_stays_erased() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
+async fn erased_user_stays_erased() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
     let confirmed = event("user.confirmed", "c", ANA, json!({"username": ANA, "email": "ana@example.com"}));
     let orders: Vec<Value> = (0..40).map(|i| order(&i.to_string(), ANA, "1.00")).collect();
     user_stats.handle_twice(&batch(&[&[confirmed][..], &orders].concat())).await;
-    assert_eq!(rig.account.items().await.unwrap().len(), 43);
+    assert_eq!(stack.account.items().await.unwrap().len(), 43);
     user_stats.handle_twice(&batch(&[event("user.deleted", "d", ANA, json!({}))])).await;
     user_stats.handle_twice(&batch(&[order("late", ANA, "1.00")])).await;
-    let items = rig.account.items().await.unwrap();
+    let items = stack.account.items().await.unwrap();
     assert_eq!(items.len(), 1);
     let marker = &items[&(format!("USER#{ANA}"), "STATS".to_owned())];
     assert_eq!((&marker["erasedAt"], &marker["orders"]), (&json!(1_772_442_000_000_i64), &Value::Null));
     assert_eq!(marker["expiresAt"], 1_772_442_000 + 32 * 24 * 3600);
-    assert!(rig.account.count("EventsOfErasedUsers") > 0);
+    assert!(stack.account.count("EventsOfErasedUsers") > 0);
 }
 
 #[tokio::test]
 async fn statistics_stay_below_a_kilobyte() {
-    let rig = rig().await;
-    let user_stats = rig.user_stats(&[]);
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
     let client = json!({"flow": "password", "client_id": "client", "groups": []});
     let mut events = vec![
         event("user.confirmed", "c", ANA, json!({"username": ANA})),
@@ -374,15 +375,15 @@ async fn statistics_stay_below_a_kilobyte() {
     }));
     events.push(order("1", ANA, "123456.78"));
     user_stats.handle_twice(&batch(&events)).await;
-    // An upper bound of what DynamoDB counts: the JSON text, whose numbers are longer than DynamoDB's.
-    let item = ana(&rig).await;
+    // An upper bound of the size that DynamoDB counts.
+    let item = ana(&stack).await;
     let names: usize = 40 + ANA.len();
     let bytes = dynamodb_bytes(&item) + names;
     assert!(bytes <= 1024, "{bytes} bytes: {item}");
 }
 
-/// The size of a value as DynamoDB counts it: names and strings by their bytes, a number by half its digits
-/// and one, lists and maps three bytes and one for each entry.
+/// The size of a value as DynamoDB counts it. Names and strings count their bytes, a number half
+/// its digits plus one, and a list or a map three bytes plus one for each entry.
 fn dynamodb_bytes(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 1,

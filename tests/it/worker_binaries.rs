@@ -1,4 +1,5 @@
-//! The workers as Lambda runs them: binaries against a Runtime API on loopback, with an AWS on loopback.
+//! The worker binaries as Lambda runs them, against a Runtime API and an AWS account on the
+//! loopback interface.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ async fn start(binary: &str, account: &Arc<SandboxAccount>) -> lambda::Function 
     lambda::start(binary, Some(account.clone()), &variables).await
 }
 
-/// The fixture with its events dated now: the binary goes by the machine's clock.
+/// The fixture with the current time in its events, because the binary uses the machine's clock.
 fn dated_now(fixture: &str) -> String {
     let now = shared::time::Clock::system().now().to_string();
     let mut event = fixtures::json(fixture);
@@ -46,7 +47,7 @@ fn dated_now(fixture: &str) -> String {
 }
 
 #[tokio::test]
-async fn user_stats_counts_a_batch_once_however_often_it_comes() {
+async fn user_stats_counts_a_batch_once_after_three_deliveries() {
     let account = account().await;
     let mut function = start(USER_STATS, &account).await;
     let batch = dated_now("user-stats/orders-of-two-users");
@@ -65,7 +66,7 @@ async fn cache_invalidation_makes_one_call_for_a_batch() {
     let mut function = start(CACHE_INVALIDATION, &account).await;
     let answer = function.invoke(&dated_now("cache-invalidation/changes-of-two-users")).await;
     assert_eq!(answer, Answer::Response(json!({"batchItemFailures": []})));
-    let invalidations = account.http_client().invalidations();
+    let invalidations = account.calls.invalidations();
     let expected =
         ["#user:7d8ca528-4931-4254-9273-ea5ee853f271", "#user:e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25"];
     assert_eq!(invalidations, [expected.map(str::to_owned).to_vec()]);
@@ -75,19 +76,20 @@ async fn cache_invalidation_makes_one_call_for_a_batch() {
 async fn group_membership_changes_the_user_pool() {
     let account = account().await;
     let ben = "e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25";
-    account.http_client().put_user("eu-central-1_EXAMPLE01", ben, &["Developer".to_owned()]).await;
+    account.backend().user_pools().put_user("eu-central-1_EXAMPLE01", ben, &["Developer".to_owned()]).await;
     let mut function = start(GROUP_MEMBERSHIP, &account).await;
     let batch = dated_now("group-membership/changes-of-two-users");
     for _ in 0..2 {
         let answer = function.invoke(&batch).await;
         assert_eq!(answer, Answer::Response(json!({"batchItemFailures": []})));
     }
-    assert_eq!(account.http_client().groups().await[ben], ["Commerce"]);
+    assert_eq!(account.backend().user_pools().groups().await[ben], ["Commerce"]);
 }
 
-/// The binary is killed in the middle of batches, a hundred times, against an AWS in another process (this one).
+/// The test kills the binary a hundred times in the middle of a batch. The AWS account is in the
+/// process of the test, so it survives.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_killed_a_hundred_times_counts_everything_once() {
+async fn worker_that_is_killed_a_hundred_times_counts_every_event_once() {
     const KILLS: u64 = 100;
     const USERS: usize = 5;
     let account = account().await;
@@ -111,26 +113,26 @@ async fn a_worker_that_is_killed_a_hundred_times_counts_everything_once() {
     let mut in_the_middle = 0;
     for round in 0..KILLS {
         let function = start(USER_STATS, &account).await;
-        account.faults.forget_calls();
+        account.calls.clear_operations();
         function.send(&batch(round));
-        // Killed after so many requests have reached the account: between any two of them.
+        // The round decides after how many requests to kill the binary: between any two of them.
         let requests = usize::try_from(round % 8).unwrap();
-        while account.faults.calls().len() < requests {
+        while account.calls.operations().len() < requests {
             tokio::task::yield_now().await;
         }
         function.kill().await;
-        in_the_middle += u64::from((1..7).contains(&account.faults.calls().len()));
+        in_the_middle += u64::from((1..7).contains(&account.calls.operations().len()));
     }
     assert!(in_the_middle > KILLS / 2, "killed in the middle {in_the_middle} times");
 
-    // SQS delivers again what nobody has acknowledged.
+    // SQS redelivers the messages, because they were not acknowledged.
     let mut function = start(USER_STATS, &account).await;
     for round in 0..KILLS {
         assert_eq!(function.invoke(&batch(round)).await, Answer::Response(json!({"batchItemFailures": []})));
     }
     let users = account.users().await.unwrap();
     assert_eq!(users.len(), USERS);
-    // Of a crash between commit and notice only duplicates tell.
+    // After a crash between commit and notice, only a delivery of duplicates sends the notice.
     latest_notices(&account).await;
     for round in 0..KILLS {
         function.invoke(&batch(round)).await;
@@ -148,7 +150,7 @@ async fn a_worker_that_is_killed_a_hundred_times_counts_everything_once() {
     }
 }
 
-/// Of each user the latest change that cache-invalidation is told of.
+/// The latest `changed_at` of each user's notices. Empties the queue.
 async fn latest_notices(account: &SandboxAccount) -> BTreeMap<String, Timestamp> {
     let (sqs, mut latest) = (account.sqs(), BTreeMap::new());
     loop {
@@ -167,7 +169,7 @@ async fn latest_notices(account: &SandboxAccount) -> BTreeMap<String, Timestamp>
 }
 
 #[tokio::test]
-async fn a_missing_variable_ends_the_start_with_its_name() {
+async fn missing_variable_stops_startup_with_its_name() {
     for (binary, variable) in [
         (USER_STATS, "TABLE_NAME"),
         (CACHE_INVALIDATION, "DISTRIBUTION_ID"),
@@ -179,7 +181,7 @@ async fn a_missing_variable_ends_the_start_with_its_name() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_no_batch_is_an_error_and_the_next_one_is_served() {
+async fn event_that_is_not_a_batch_is_an_error_and_the_next_one_is_handled() {
     let account = account().await;
     let mut function = start(USER_STATS, &account).await;
     assert!(matches!(function.invoke(r#"{"Records": 7}"#).await, Answer::Error(_)));

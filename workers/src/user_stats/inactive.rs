@@ -35,8 +35,8 @@ impl InactiveUserRule {
         plus_seconds(issued_at, validity + i64::from(self.max_cache_lifetime_seconds) + CLOCK_SKEW_SECONDS)
     }
 
-    /// Whether the user can have no cached page at `at`. A user without a known token is not
-    /// inactive: the event of the token may still be in the queue.
+    /// Returns true if the user can have no cached page at `at`. A user without a known token is
+    /// not inactive: the event of the token may still be in the queue.
     pub fn is_inactive(&self, last_token_issued_at: Option<Timestamp>, at: Timestamp) -> bool {
         last_token_issued_at.is_some_and(|issued_at| self.last_page_expires_at(issued_at) < at)
     }
