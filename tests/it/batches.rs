@@ -2,6 +2,7 @@
 
 use aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
+use workers::BatchError;
 
 use crate::support::{ANA, TestStack, order, test_stack};
 
@@ -9,14 +10,13 @@ const WORKERS: [&str; 3] = ["user-stats", "cache-invalidation", "group-membershi
 
 /// Gives a batch to a worker. Returns the ids of the failed messages, or the error that fails the
 /// whole batch.
-async fn handle(stack: &TestStack, worker: &str, records: Value) -> Result<Vec<String>, String> {
+async fn handle(stack: &TestStack, worker: &str, records: Value) -> Result<Vec<String>, BatchError> {
     let event: SqsEvent = serde_json::from_value(json!({ "Records": records })).unwrap();
-    let response = match worker {
+    match worker {
         "user-stats" => stack.user_stats(&[]).try_handle(&event).await,
         "cache-invalidation" => stack.cache_invalidation(&[]).try_handle(&event).await,
         _ => stack.group_membership(&[]).try_handle(&event).await,
-    };
-    response.map_err(|error| error.to_string())
+    }
 }
 
 async fn dead_letter_reasons(stack: &TestStack, worker: &str) -> Vec<String> {
@@ -69,7 +69,7 @@ async fn failed_record_without_an_id_fails_the_whole_batch() {
     for worker in WORKERS {
         let records = json!([{"body": ""}, {"messageId": "m", "body": "not JSON"}]);
         let failed = handle(&stack, worker, records).await;
-        assert!(failed.is_err_and(|error| error.contains("no messageId")), "{worker}");
+        assert!(failed.is_err_and(|error| error.to_string().contains("no messageId")), "{worker}");
         let records = json!([{"body": "not JSON"}]);
         assert_eq!(
             handle(&stack, worker, records).await,

@@ -38,7 +38,8 @@ pub struct EventsByPartition {
     pub partitions: Vec<PartitionEvents>,
     /// Number of messages whose event is in the batch a second time.
     pub duplicates: u64,
-    /// Number of sign-ins of users that the user pool does not know. They have no statistics.
+    /// Number of sign-in attempts of users that the user pool does not know. They have no
+    /// statistics.
     pub unknown_users: u64,
 }
 
