@@ -1,4 +1,4 @@
-//! A certificate authority of our own, and the certificate of the AWS on loopback, made for a run.
+//! A test certificate authority, and the certificate of the stand-in for AWS. Both are created for one run.
 
 use std::error::Error;
 use std::fs;
@@ -11,36 +11,36 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-type Failure = Box<dyn Error>;
+type BoxError = Box<dyn Error>;
 
-/// Where systems keep the authorities that they trust: Debian, and Amazon Linux (as in Lambda).
+/// Bundles of the authorities that a system trusts: on Debian, and on Amazon Linux (as in Lambda).
 const SYSTEM_BUNDLES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
-/// What our functions have compiled in.
+/// The roots that are compiled into the functions.
 const AMAZON_ROOTS: &[u8] = include_bytes!("../../../shared/src/aws/amazon-roots.pem");
 
-/// An authority, and a server that it vouches for.
 pub struct Authority {
-    /// What accepts TLS.
+    /// Accepts connections with a certificate that the authority has signed.
     pub acceptor: TlsAcceptor,
-    /// What to trust.
     pub trusted: Trusted,
 }
 
-/// Files of certificates, in PEM: as many as each SDK reads in Lambda, and the authority's.
+/// PEM files for the functions to trust. Each contains the test authority, and about as many other certificates as the
+/// SDK of that language loads in Lambda.
 #[derive(Clone, Debug)]
 pub struct Trusted {
-    /// The authority's alone. Node.js has those that it trusts compiled in, and adds this one.
+    /// The test authority only, for Node.js. Its other authorities are compiled in.
     pub authority: PathBuf,
-    /// Behind Amazon's roots, which our functions have compiled in and trust first.
+    /// Amazon's roots and the test authority, for the functions of this repository.
     pub with_amazon: PathBuf,
-    /// Behind those that the system trusts, where it has a bundle of them: the SDK for Python comes with as many.
+    /// The system's authorities and the test authority, for Python. The SDK for Python brings a bundle of a similar size.
+    /// `None` if the system has no bundle.
     pub with_system: Option<PathBuf>,
 }
 
 impl Authority {
-    /// Makes one, and a certificate for 127.0.0.1; the files go into this folder. Errors name the file.
-    pub fn create(folder: &Path) -> Result<Self, Failure> {
-        // Two names: OpenSSL takes a certificate that is its issuer's namesake for one that signs itself.
+    /// Creates an authority and a certificate for 127.0.0.1, and writes the PEM files to `folder`. Errors name the file.
+    pub fn create(folder: &Path) -> Result<Self, BoxError> {
+        // The names differ: OpenSSL treats a certificate with the name of its issuer as self-signed.
         let mut parameters = CertificateParams::new([])?;
         parameters.distinguished_name.push(DnType::CommonName, "authority");
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -74,11 +74,11 @@ impl Authority {
     }
 }
 
-/// Accepts TLS with this chain of certificates, and the key of the first.
+/// Accepts TLS connections with this certificate chain. `key` belongs to the first certificate.
 pub fn acceptor(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Result<TlsAcceptor, Failure> {
+) -> Result<TlsAcceptor, BoxError> {
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

@@ -1,106 +1,108 @@
-//! What moved since the committed results. Pure.
+//! Changes since the committed results. Pure.
 //!
-//! Times depend on the machine: what is compared is their ratio to the floor, which was measured in the same minutes.
-//! Calls, write units and memory are compared as they are.
+//! Times depend on the machine, so their ratio to the baseline of the same run is compared. Calls, write units and
+//! memory are compared directly.
 
-use crate::results::{FLOOR, Results};
+use crate::results::{BASELINE, Results};
 
 /// How a figure is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
-    /// How far it may move, as a share of what it was.
+    /// Largest difference that is not reported, as a share of the committed value.
     pub share: f64,
-    /// Whether it is divided by the floor's.
-    pub by_floor: bool,
+    /// Compares the ratio to the baseline instead of the value.
+    pub is_ratio: bool,
 }
 
-/// How far a figure of this name may move.
 pub fn tolerance(figure: &str) -> Tolerance {
-    let is = |part: &str| figure.contains(part);
-    if is("calls") || is("write units") {
-        Tolerance { share: 0.001, by_floor: false }
-    } else if is("memory") {
-        Tolerance { share: 0.1, by_floor: false }
-    } else if is("p99") {
-        Tolerance { share: 0.5, by_floor: true }
+    let has = |part: &str| figure.contains(part);
+    if has("calls") || has("write units") {
+        Tolerance { share: 0.001, is_ratio: false }
+    } else if has("memory") {
+        Tolerance { share: 0.1, is_ratio: false }
+    } else if has("p99") {
+        Tolerance { share: 0.5, is_ratio: true }
     } else {
-        Tolerance { share: 0.2, by_floor: true }
+        Tolerance { share: 0.2, is_ratio: true }
     }
 }
 
-/// A figure that moved.
+/// A figure that changed by more than its tolerance.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Moved {
-    /// Of what.
+pub struct Change {
     pub subject: String,
-    /// Which.
     pub figure: String,
-    /// Committed: a ratio to the floor, or as it is.
     pub before: f64,
-    /// Measured now.
     pub now: f64,
-    /// Whether the two are ratios to the floor.
-    pub by_floor: bool,
+    /// Whether `before` and `now` are ratios to the baseline.
+    pub is_ratio: bool,
 }
 
-/// Figures of both that moved beyond their tolerance, in the order of their names.
-pub fn moved(before: &Results, now: &Results) -> Vec<Moved> {
-    let mut moved = Vec::new();
+/// Figures in both results that changed by more than their tolerance, sorted by subject and name.
+pub fn changes(before: &Results, now: &Results) -> Vec<Change> {
+    let mut changes = Vec::new();
     for (subject, figures) in &now.subjects {
         for figure in figures.keys() {
-            let Tolerance { share, by_floor } = tolerance(figure);
-            let of = |results: &Results| match by_floor {
-                true => results.ratio(subject, FLOOR, figure),
+            let Tolerance { share, is_ratio } = tolerance(figure);
+            let value = |results: &Results| match is_ratio {
+                true => results.ratio(subject, BASELINE, figure),
                 false => results.median(subject, figure),
             };
-            let (Some(before), Some(now)) = (of(before), of(now)) else { continue };
+            let (Some(before), Some(now)) = (value(before), value(now)) else { continue };
             if (now - before).abs() > share * before.abs() {
-                moved.push(Moved { subject: subject.clone(), figure: figure.clone(), before, now, by_floor });
+                changes.push(Change {
+                    subject: subject.clone(),
+                    figure: figure.clone(),
+                    before,
+                    now,
+                    is_ratio,
+                });
             }
         }
     }
-    moved
+    changes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::{CALLS, FIRST_ANSWER, PEAK, WARM_TAIL, medians};
+    use crate::results::{CALLS, FIRST_ANSWER, PEAK_MEMORY, WARM_P99, medians};
 
     #[test]
-    fn a_slower_machine_moves_nothing() {
+    fn slower_machine_changes_no_figure() {
         let at = |factor: f64| {
             medians(&[
-                ("echo", FIRST_ANSWER, 4.0 * factor),
+                (BASELINE, FIRST_ANSWER, 4.0 * factor),
                 ("a", FIRST_ANSWER, 7.0 * factor),
-                ("a", PEAK, 11.0),
+                ("a", PEAK_MEMORY, 11.0),
             ])
         };
-        assert!(moved(&at(1.0), &at(2.5)).is_empty());
+        assert!(changes(&at(1.0), &at(2.5)).is_empty());
     }
 
     #[test]
-    fn what_moves_beyond_its_tolerance_is_told() {
+    fn change_beyond_the_tolerance_is_reported() {
         for (figure, before, now, expected) in [
             (FIRST_ANSWER, 10.0, 11.9, false),
             (FIRST_ANSWER, 10.0, 12.1, true),
             (FIRST_ANSWER, 10.0, 7.9, true),
-            (WARM_TAIL, 10.0, 14.0, false),
-            (WARM_TAIL, 10.0, 16.0, true),
-            (PEAK, 10.0, 11.5, true),
+            (WARM_P99, 10.0, 14.0, false),
+            (WARM_P99, 10.0, 16.0, true),
+            (PEAK_MEMORY, 10.0, 11.5, true),
             (CALLS, 1.0, 1.01, true),
             (CALLS, 0.0, 0.0, false),
             (CALLS, 0.0, 1.0, true),
         ] {
-            let of = |value| medians(&[("echo", figure, 2.0), ("a", figure, value)]);
-            assert_eq!(!moved(&of(before), &of(now)).is_empty(), expected, "{figure} {before} {now}");
+            let results = |value| medians(&[(BASELINE, figure, 2.0), ("a", figure, value)]);
+            let is_reported = !changes(&results(before), &results(now)).is_empty();
+            assert_eq!(is_reported, expected, "{figure} {before} {now}");
         }
     }
 
     #[test]
-    fn what_was_not_there_before_has_not_moved() {
-        let before = medians(&[("echo", PEAK, 4.0)]);
-        let now = medians(&[("echo", PEAK, 4.0), ("a", PEAK, 9.0)]);
-        assert!(moved(&before, &now).is_empty());
+    fn new_subject_is_not_a_change() {
+        let before = medians(&[(BASELINE, PEAK_MEMORY, 4.0)]);
+        let now = medians(&[(BASELINE, PEAK_MEMORY, 4.0), ("a", PEAK_MEMORY, 9.0)]);
+        assert!(changes(&before, &now).is_empty());
     }
 }

@@ -8,54 +8,53 @@ use serde_json::Value;
 
 use crate::aws::{Aws, Calls};
 use crate::certificates::Trusted;
-use crate::figures::quantile;
 use crate::process::Process;
+use crate::quartiles::quantile;
 use crate::results::{
-    CALLS, CALLS_PER_EVENT, CPU, CPU_PER_EVENT, EVENTS_PER_SECOND, FIRST_ANSWER, FIRST_NEXT, PEAK,
-    START_CALLS, START_CPU, UNITS_PER_EVENT, WARM_MEDIAN, WARM_TAIL, of_operation, of_users,
+    CALLS, CALLS_PER_EVENT, CPU_PER_EVENT, EVENTS_PER_SECOND, FIRST_ANSWER, INIT, INVOCATION_CPU,
+    PEAK_MEMORY, STARTUP_CALLS, STARTUP_CPU, WARM_P50, WARM_P99, WRITE_UNITS_PER_EVENT, of_operation,
+    of_users,
 };
-use crate::runtime_api::{Happening, RuntimeApi};
+use crate::runtime_api::{RuntimeApi, Step};
 use crate::subjects::{BATCH_EVENTS, Subject};
 
-/// Nothing on loopback takes longer.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Invocations that are not measured: what is built once is built, and of what is compiled while it runs, most is compiled.
-const UNMEASURED: usize = 200;
-/// Warm invocations that are.
-const WARM: usize = 200;
-/// A function that asks for an event is about to sleep: so long until its processor time stands still.
-const SETTLING: Duration = Duration::from_millis(2);
+/// Limit of one step of a function.
+const STEP_TIMEOUT: Duration = Duration::from_secs(120);
+/// Invocations before the measured ones, for lazy initialization and for the JIT compiler of Node.js.
+const WARM_UP_INVOCATIONS: usize = 200;
+const MEASURED_INVOCATIONS: usize = 200;
+/// Pause before reading processor time. A function that has just requested an event is still running for a moment.
+const CPU_SETTLE_TIME: Duration = Duration::from_millis(2);
 
-/// What a subject is started against.
-pub struct Surroundings {
-    /// What it calls.
+/// The AWS that a subject calls.
+pub struct Backend {
     pub aws: Aws,
-    /// Whom to trust, where calls go over TLS.
+    /// Certificates to trust if calls go over TLS.
     pub trusted: Option<Trusted>,
 }
 
-/// A batch: of how many users, and as Lambda hands it over.
+/// Number of users in a batch, and the batch as Lambda delivers it.
 pub type Batch = (usize, Bytes);
 
-/// Starts a subject and measures everything: figures by name.
+/// Starts a subject and returns its figures by name.
 pub async fn measure(
     subject: &Subject,
-    surroundings: &Surroundings,
+    backend: &Backend,
     batches: &[Batch],
     log: &Path,
 ) -> Result<Vec<(String, f64)>, String> {
-    let aws = &surroundings.aws;
+    let aws = &backend.aws;
     aws.take_calls();
     let api = RuntimeApi::start().await;
-    let variables = variables(&api, surroundings);
-    // As a cold start is: the event waits for the function.
+    let variables = variables(&api, backend);
+    // In a cold start, the event is waiting for the function.
     api.send(subject.event.clone());
     let started = Instant::now();
     let process = Process::spawn(subject, &variables, log)?;
     let mut running = Running { api, process };
     let result = figures(&mut running, subject, aws, batches, started).await;
     running.process.kill().await;
-    result.map_err(|reason| format!("{}: {reason}; what it wrote is in {}", subject.name, log.display()))
+    result.map_err(|reason| format!("{}: {reason}. Its output is in {}", subject.name, log.display()))
 }
 
 async fn figures(
@@ -68,33 +67,33 @@ async fn figures(
     let mut figures = Vec::new();
     let mut add = |name: &str, value: f64| figures.push((name.to_owned(), value));
 
-    let first_next = running.next().await?;
+    let first_request = running.request().await?;
     let (_, first_answer) = running.answer().await?;
-    running.next().await?;
-    add(FIRST_NEXT, millis(first_next - started));
+    running.request().await?;
+    add(INIT, millis(first_request - started));
     add(FIRST_ANSWER, millis(first_answer - started));
-    add(START_CPU, millis(running.cpu().await));
-    add_calls(&mut add, START_CALLS, &aws.take_calls(), 1.0);
+    add(STARTUP_CPU, millis(running.cpu().await));
+    add_calls(&mut add, STARTUP_CALLS, &aws.take_calls(), 1.0);
 
-    for _ in 0..UNMEASURED {
+    for _ in 0..WARM_UP_INVOCATIONS {
         running.invoke(subject.event.clone()).await?;
     }
     aws.take_calls();
     let before = running.cpu().await;
-    let mut warm = Vec::with_capacity(WARM);
-    for _ in 0..WARM {
+    let mut warm = Vec::with_capacity(MEASURED_INVOCATIONS);
+    for _ in 0..MEASURED_INVOCATIONS {
         warm.push(millis(running.invoke(subject.event.clone()).await?));
     }
     let after = running.cpu().await;
-    for (name, share) in [(WARM_MEDIAN, 0.5), (WARM_TAIL, 0.99)] {
+    for (name, share) in [(WARM_P50, 0.5), (WARM_P99, 0.99)] {
         add(name, quantile(&warm, share).unwrap_or_default());
     }
-    add(CPU, millis(after - before) / WARM as f64);
-    add_calls(&mut add, CALLS, &aws.take_calls(), WARM as f64);
-    add(PEAK, running.process.peak_mebibytes().ok_or("no peak of its memory")?);
+    add(INVOCATION_CPU, millis(after - before) / MEASURED_INVOCATIONS as f64);
+    add_calls(&mut add, CALLS, &aws.take_calls(), MEASURED_INVOCATIONS as f64);
+    add(PEAK_MEMORY, running.peak_mebibytes()?);
 
     let batches = if subject.takes_batches { batches } else { &[] };
-    // The first large batch pays for memory that later ones find there: it is not measured.
+    // The first large batch also allocates the memory that later batches reuse. It is not measured.
     if let Some((_, batch)) = batches.first() {
         running.invoke(batch.clone()).await?;
         aws.take_calls();
@@ -107,17 +106,17 @@ async fn figures(
         add(&of_users(*users, EVENTS_PER_SECOND), events / elapsed.as_secs_f64());
         add(&of_users(*users, CPU_PER_EVENT), millis(cpu) / events);
         add_calls(&mut add, &of_users(*users, CALLS_PER_EVENT), &calls, events);
-        add(&of_users(*users, UNITS_PER_EVENT), calls.write_units() as f64 / events);
-        let peak = running.process.peak_mebibytes().ok_or("no peak of its memory")?;
-        add(&of_users(*users, PEAK), peak);
+        add(&of_users(*users, WRITE_UNITS_PER_EVENT), calls.write_units() as f64 / events);
+        add(&of_users(*users, PEAK_MEMORY), running.peak_mebibytes()?);
     }
     Ok(figures)
 }
 
-fn add_calls(add: &mut impl FnMut(&str, f64), name: &str, calls: &Calls, by: f64) {
-    add(name, calls.count() as f64 / by);
+/// Adds the number of all calls and of each operation's calls, divided by `divisor`.
+fn add_calls(add: &mut impl FnMut(&str, f64), name: &str, calls: &Calls, divisor: f64) {
+    add(name, calls.count() as f64 / divisor);
     for (operation, count) in &calls.by_operation {
-        add(&of_operation(name, operation), *count as f64 / by);
+        add(&of_operation(name, operation), *count as f64 / divisor);
     }
 }
 
@@ -125,61 +124,68 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// A function and the Runtime API that it asks.
+/// A running function with its Runtime API.
 struct Running {
     api: RuntimeApi,
     process: Process,
 }
 
 impl Running {
-    async fn happening(&mut self) -> Result<Happening, String> {
-        let happening = tokio::select! {
-            biased; // What it says before it ends is the reason.
-            happening = self.api.happening() => happening,
-            ended = self.process.ended() => return Err(format!("it ended: {ended}")),
-            () = tokio::time::sleep(PATIENCE) => return Err("it does not answer".to_owned()),
+    async fn step(&mut self) -> Result<Step, String> {
+        let step = tokio::select! {
+            biased; // An error that the function reported explains why it ended.
+            step = self.api.next_step() => step,
+            status = self.process.ended() => return Err(format!("the process ended: {status}")),
+            () = tokio::time::sleep(STEP_TIMEOUT) => {
+                return Err(format!("no answer within {} s", STEP_TIMEOUT.as_secs()));
+            }
         };
-        match happening {
-            Some(Happening::Failed(reason)) => Err(reason),
-            Some(happening) => Ok(happening),
-            None => Err("no Runtime API".to_owned()),
+        match step {
+            Some(Step::Failed(reason)) => Err(reason),
+            Some(step) => Ok(step),
+            None => Err("the Runtime API has stopped".to_owned()),
         }
     }
 
-    /// Waits until it asks for an event.
-    async fn next(&mut self) -> Result<Instant, String> {
-        match self.happening().await? {
-            Happening::Next(at) => Ok(at),
-            other => Err(format!("expected it to ask for an event: {other:?}")),
+    /// Waits until the function requests an event.
+    async fn request(&mut self) -> Result<Instant, String> {
+        match self.step().await? {
+            Step::RequestedEvent(at) => Ok(at),
+            other => Err(format!("expected a request for an event, got {other:?}")),
         }
     }
 
-    /// Waits for the answer to an event: when it was handed over, and when it was answered.
+    /// Waits until the function has received an event and answered it. Returns both times.
     async fn answer(&mut self) -> Result<(Instant, Instant), String> {
-        let Happening::Handed(handed) = self.happening().await? else {
-            return Err("expected it to take an event".to_owned());
+        let received = match self.step().await? {
+            Step::ReceivedEvent(at) => at,
+            other => return Err(format!("expected the function to receive an event, got {other:?}")),
         };
-        match self.happening().await? {
-            Happening::Answered(answered, body) => check(&body).map(|()| (handed, answered)),
-            other => Err(format!("expected an answer: {other:?}")),
+        match self.step().await? {
+            Step::Answered(answered, body) => check(&body).map(|()| (received, answered)),
+            other => Err(format!("expected an answer, got {other:?}")),
         }
     }
 
-    /// Hands over an event, and waits until it is answered and the next one is asked for: how long the answer took.
+    /// Sends an event, and waits until the function has answered it and requests the next. Returns the time to the answer.
     async fn invoke(&mut self, event: Bytes) -> Result<Duration, String> {
         self.api.send(event);
-        let (handed, answered) = self.answer().await?;
-        self.next().await?;
-        Ok(answered - handed)
+        let (received, answered) = self.answer().await?;
+        self.request().await?;
+        Ok(answered - received)
     }
 
     async fn cpu(&mut self) -> Duration {
-        tokio::time::sleep(SETTLING).await;
+        tokio::time::sleep(CPU_SETTLE_TIME).await;
         self.process.cpu()
+    }
+
+    fn peak_mebibytes(&self) -> Result<f64, String> {
+        self.process.peak_mebibytes().ok_or_else(|| "/proc has no peak memory of the process".to_owned())
     }
 }
 
-/// A worker that gives messages back has not done what is measured.
+/// Rejects the answer of a worker that returned messages to the queue: it has not done the work that is measured.
 fn check(answer: &Bytes) -> Result<(), String> {
     let answer: Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
     match answer["batchItemFailures"].as_array() {
@@ -188,9 +194,9 @@ fn check(answer: &Bytes) -> Result<(), String> {
     }
 }
 
-/// What Lambda sets, what the template sets, and where AWS is.
-fn variables(api: &RuntimeApi, surroundings: &Surroundings) -> Vec<(String, String)> {
-    let url = surroundings.aws.url();
+/// The environment variables that Lambda and the template set, and the address of the backend.
+fn variables(api: &RuntimeApi, backend: &Backend) -> Vec<(String, String)> {
+    let url = backend.aws.url();
     let queue = |name: &str| format!("{url}/123456789012/{name}");
     let text = str::to_owned;
     let mut variables = vec![
@@ -208,7 +214,7 @@ fn variables(api: &RuntimeApi, surroundings: &Surroundings) -> Vec<(String, Stri
         ("AWS_SECRET_ACCESS_KEY", text("EXAMPLE")),
         ("AWS_SESSION_TOKEN", text("EXAMPLE")),
         ("AWS_ENDPOINT_URL", url.clone()),
-        // Nobody's ~/.aws.
+        // The SDKs must not find the user's ~/.aws.
         ("HOME", text("/nonexistent")),
         ("LANG", text("C.UTF-8")),
         ("PATH", std::env::var("PATH").unwrap_or_default()),
@@ -221,7 +227,7 @@ fn variables(api: &RuntimeApi, surroundings: &Surroundings) -> Vec<(String, Stri
         ("GROUP_MEMBERSHIPS_QUEUE_URL", queue("group-memberships")),
         ("DEAD_LETTER_QUEUE_URL", queue("dead-letters")),
     ];
-    if let Some(trusted) = &surroundings.trusted {
+    if let Some(trusted) = &backend.trusted {
         variables.push(("NODE_EXTRA_CA_CERTS", trusted.authority.display().to_string()));
         let with_system =
             trusted.with_system.iter().map(|path| ("AWS_CA_BUNDLE", path.display().to_string()));
@@ -236,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_that_come_back_are_a_failure() {
+    fn answer_with_failed_messages_is_rejected() {
         for (answer, expected) in [
             (r#"{"batchItemFailures": []}"#, true),
             (r#"{"batchItemFailures": [{"itemIdentifier": "m"}]}"#, false),

@@ -1,27 +1,27 @@
-//! Medians, quartiles, percentiles. Pure.
+//! Medians, quartiles and other quantiles. Pure.
 
 use serde::{Deserialize, Serialize};
 
-/// The middle half of a sample.
+/// Median and quartiles of a sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
-    /// A quarter of the sample lies below it.
+pub struct Quartiles {
+    /// First quartile.
     pub lower: f64,
-    /// Half of it.
     pub median: f64,
-    /// Three quarters.
+    /// Third quartile.
     pub upper: f64,
 }
 
-impl Spread {
-    /// Of a sample. `None` of an empty one.
+impl Quartiles {
+    /// `None` if the sample is empty.
     pub fn of(sample: &[f64]) -> Option<Self> {
         let at = |share| quantile(sample, share);
         Some(Self { lower: at(0.25)?, median: at(0.5)?, upper: at(0.75)? })
     }
 }
 
-/// What `share` of the sample lies below, between two of its values in proportion. `None` of an empty sample.
+/// The value below which `share` (0 to 1) of the sample falls, interpolated linearly between neighboring values. `None`
+/// if the sample is empty.
 pub fn quantile(sample: &[f64], share: f64) -> Option<f64> {
     let mut sorted = sample.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quantile_lies_between_the_values_around_it() {
+    fn quantile_interpolates_between_neighbors() {
         for (sample, share, expected) in [
             (&[3.0, 1.0, 2.0][..], 0.5, Some(2.0)),
             (&[4.0, 1.0, 3.0, 2.0], 0.5, Some(2.5)),
@@ -51,9 +51,9 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_is_the_middle_half() {
-        let spread = Spread::of(&[5.0, 1.0, 4.0, 2.0, 3.0]);
-        assert_eq!(spread, Some(Spread { lower: 2.0, median: 3.0, upper: 4.0 }));
-        assert_eq!(Spread::of(&[]), None);
+    fn quartiles_enclose_the_middle_half_of_the_sample() {
+        let quartiles = Quartiles::of(&[5.0, 1.0, 4.0, 2.0, 3.0]);
+        assert_eq!(quartiles, Some(Quartiles { lower: 2.0, median: 3.0, upper: 4.0 }));
+        assert_eq!(Quartiles::of(&[]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Lambda's Runtime API on loopback: hands out events, takes answers, and notes when.
+//! Lambda's Runtime API on loopback: hands events to a function, and records what the function does and when.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,88 +14,86 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::server::{Answer, Server, serve};
 
-/// A function has so long for an event.
-const PATIENCE_MILLIS: i64 = 300_000;
+/// Time from an event to its deadline.
+const DEADLINE_MILLIS: i64 = 300_000;
 
-/// What a function did.
+/// One step of a function.
 #[derive(Clone, Debug)]
-pub enum Happening {
-    /// It asked for an event.
-    Next(Instant),
-    /// It was handed one.
-    Handed(Instant),
-    /// It answered.
+pub enum Step {
+    RequestedEvent(Instant),
+    ReceivedEvent(Instant),
+    /// With the answer.
     Answered(Instant, Bytes),
-    /// It said that it failed.
+    /// With the error that the function reported, for an event or for its startup.
     Failed(String),
 }
 
 /// The Runtime API of one function.
+#[derive(Debug)]
 pub struct RuntimeApi {
     server: Server,
     events: mpsc::UnboundedSender<Bytes>,
-    happenings: mpsc::UnboundedReceiver<Happening>,
+    steps: mpsc::UnboundedReceiver<Step>,
 }
 
 impl RuntimeApi {
-    /// Serves it.
     pub async fn start() -> Self {
         let (events, waiting) = mpsc::unbounded_channel();
-        let (note, happenings) = mpsc::unbounded_channel();
+        let (record, steps) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(waiting));
-        let handed = Arc::new(AtomicU64::new(0));
+        let count = Arc::new(AtomicU64::new(0));
         let server = serve(None, move |request: Request<Incoming>| {
-            let (waiting, handed, note) = (waiting.clone(), handed.clone(), note.clone());
+            let (waiting, count, record) = (waiting.clone(), count.clone(), record.clone());
             async move {
                 let path = request.uri().path().to_owned();
                 if path.ends_with("/invocation/next") {
-                    let _ = note.send(Happening::Next(Instant::now()));
-                    return next(&waiting, &handed, &note).await;
+                    let _ = record.send(Step::RequestedEvent(Instant::now()));
+                    return next_event(&waiting, &count, &record).await;
                 }
                 let body = request.into_body().collect().await;
-                let happening = match body.map(|body| body.to_bytes()) {
-                    Ok(body) if path.ends_with("/response") => Happening::Answered(Instant::now(), body),
-                    Ok(body) => Happening::Failed(String::from_utf8_lossy(&body).into_owned()),
-                    Err(error) => Happening::Failed(error.to_string()),
+                let step = match body.map(|body| body.to_bytes()) {
+                    Ok(body) if path.ends_with("/response") => Step::Answered(Instant::now(), body),
+                    Ok(body) => Step::Failed(String::from_utf8_lossy(&body).into_owned()),
+                    Err(error) => Step::Failed(error.to_string()),
                 };
-                let _ = note.send(happening);
+                let _ = record.send(step);
                 let accepted = Bytes::from_static(br#"{"status":"OK"}"#);
                 Response::builder()
                     .status(StatusCode::ACCEPTED)
                     .body(Full::new(accepted))
-                    .expect("a response")
+                    .expect("the response is valid")
             }
         });
-        Self { server: server.await, events, happenings }
+        Self { server: server.await, events, steps }
     }
 
-    /// Where the function finds it.
+    /// Value of `AWS_LAMBDA_RUNTIME_API` for the function.
     pub fn address(&self) -> SocketAddr {
         self.server.address
     }
 
-    /// Puts an event in the queue.
-    pub fn send(&self, event: Bytes) {
-        let _ = self.events.send(event);
+    /// Queues an event for the function.
+    pub fn send(&self, event: impl Into<Bytes>) {
+        let _ = self.events.send(event.into());
     }
 
-    /// Waits for what the function does next.
-    pub async fn happening(&mut self) -> Option<Happening> {
-        self.happenings.recv().await
+    /// Waits for the function's next step. `None` if the server has stopped.
+    pub async fn next_step(&mut self) -> Option<Step> {
+        self.steps.recv().await
     }
 }
 
-async fn next(
+async fn next_event(
     waiting: &Mutex<mpsc::UnboundedReceiver<Bytes>>,
-    handed: &AtomicU64,
-    note: &mpsc::UnboundedSender<Happening>,
+    count: &AtomicU64,
+    record: &mpsc::UnboundedSender<Step>,
 ) -> Answer {
     let Some(event) = waiting.lock().await.recv().await else {
-        // No more events will come: the function waits until it is stopped.
+        // There are no more events. As in Lambda, the function waits until it is stopped.
         return std::future::pending().await;
     };
-    let id = handed.fetch_add(1, Relaxed);
-    let deadline = Timestamp::now().as_millisecond() + PATIENCE_MILLIS;
+    let id = count.fetch_add(1, Relaxed);
+    let deadline = Timestamp::now().as_millisecond() + DEADLINE_MILLIS;
     let answer = Response::builder()
         .header("Content-Type", "application/json")
         .header("Lambda-Runtime-Aws-Request-Id", format!("8476a536-e9f4-11e8-9739-{id:012x}"))
@@ -109,7 +107,7 @@ async fn next(
             "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
         )
         .body(Full::new(event))
-        .expect("a response");
-    let _ = note.send(Happening::Handed(Instant::now()));
+        .expect("the response is valid");
+    let _ = record.send(Step::ReceivedEvent(Instant::now()));
     answer
 }

@@ -1,56 +1,59 @@
-//! HTTP on loopback, in this process.
+//! An HTTP server on loopback, in this process.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-/// An answer.
 pub type Answer = Response<Full<Bytes>>;
 
-/// A server. It takes no more connections when it is dropped.
+/// A running server. Dropping it stops the server from accepting connections.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
     pub address: SocketAddr,
-    accepting: JoinHandle<()>,
+    accepting: JoinSet<()>,
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.accepting.abort();
+impl Server {
+    /// Keeps the server running until the tokio runtime ends.
+    pub fn detach(mut self) -> SocketAddr {
+        self.accepting.detach_all();
+        self.address
     }
 }
 
-/// Serves on a free port, with TLS where there is an acceptor.
-pub async fn serve<F, R>(tls: Option<TlsAcceptor>, answer: F) -> Server
+/// Serves on a free port, over TLS if there is an acceptor.
+pub async fn serve<F, R, B>(tls: Option<TlsAcceptor>, answer: F) -> Server
 where
     F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
-    R: Future<Output = Answer> + Send + 'static,
+    R: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port on loopback");
-    let address = listener.local_addr().expect("an address");
-    let accepting = tokio::spawn(async move {
+    let address = listener.local_addr().expect("the listener has an address");
+    let mut accepting = JoinSet::new();
+    accepting.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // Otherwise an answer could wait for an acknowledgement.
+            // With Nagle's algorithm, an answer could wait for a delayed acknowledgement.
             let _ = stream.set_nodelay(true);
             let (tls, answer) = (tls.clone(), answer.clone());
             tokio::spawn(async move {
                 match tls {
-                    None => connection(stream, answer).await,
+                    None => serve_connection(stream, answer).await,
                     Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => connection(stream, answer).await,
-                        Err(error) => eprintln!("no TLS with a function: {error}"),
+                        Ok(stream) => serve_connection(stream, answer).await,
+                        Err(error) => eprintln!("TLS handshake with a function failed: {error}"),
                     },
                 }
             });
@@ -59,16 +62,17 @@ where
     Server { address, accepting }
 }
 
-async fn connection<S, F, R>(stream: S, answer: F)
+async fn serve_connection<S, F, R, B>(stream: S, answer: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R,
-    R: Future<Output = Answer>,
+    R: Future<Output = Response<B>>,
+    B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
     let service = service_fn(move |request| {
         let response = answer(request);
         async move { Ok::<_, Infallible>(response.await) }
     });
-    // A function that is stopped breaks its connections.
+    // Fails if the function is killed while a connection is open.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -1,4 +1,4 @@
-//! What is measured: the functions, the floor, and the peers, with the events that they are handed.
+//! The programs to measure: the functions of this repository, their peers in Node.js and Python, and the baseline.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,36 +8,33 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::results::FLOOR;
+use crate::results::BASELINE;
 
-/// A trigger.
 #[derive(Clone, Copy, Debug)]
 pub struct Trigger {
-    /// Its name.
     pub name: &'static str,
-    /// The event that it is handed, in `events/`.
+    /// Its event: a file in `events/<name>/`, without `.json`.
     pub fixture: &'static str,
-    /// The budget: calls to AWS.
-    pub most_calls: f64,
+    /// Budget of AWS calls of an invocation.
+    pub max_calls: f64,
 }
 
-/// All of them.
 pub const TRIGGERS: [Trigger; 5] = [
-    Trigger { name: "pre-sign-up", fixture: "sign-up", most_calls: 1.0 },
-    Trigger { name: "post-confirmation", fixture: "confirm-sign-up", most_calls: 2.0 },
-    Trigger { name: "pre-authentication", fixture: "authentication", most_calls: 2.0 },
-    Trigger { name: "pre-token-generation", fixture: "authentication", most_calls: 2.0 },
-    Trigger { name: "custom-message", fixture: "sign-up", most_calls: 1.0 },
+    Trigger { name: "pre-sign-up", fixture: "sign-up", max_calls: 1.0 },
+    Trigger { name: "post-confirmation", fixture: "confirm-sign-up", max_calls: 2.0 },
+    Trigger { name: "pre-authentication", fixture: "authentication", max_calls: 2.0 },
+    Trigger { name: "pre-token-generation", fixture: "authentication", max_calls: 2.0 },
+    Trigger { name: "custom-message", fixture: "sign-up", max_calls: 1.0 },
 ];
 
-/// The workers with their events.
+/// Name and fixture of each worker.
 pub const WORKERS: [(&str, &str); 3] = [
     ("user-stats", "orders-of-two-users"),
     ("cache-invalidation", "changes-of-two-users"),
     ("group-membership", "changes-of-two-users"),
 ];
 
-/// The peers in Python: of which function, in whose words, and the handler.
+/// Peers in Python: function, language in the name of the subject, and handler.
 const PYTHON_PEERS: [(&str, &str, &str); 2] = [
     ("pre-token-generation", "Python", "pre_token_generation.handler"),
     ("user-stats", "Powertools", "user_stats.handler"),
@@ -45,20 +42,19 @@ const PYTHON_PEERS: [(&str, &str, &str); 2] = [
 
 const NODE_FOLDER: &str = "tests/peers/node";
 const PYTHON_FOLDER: &str = "tests/peers/python";
-/// Python's virtual environment with the packages of the peers.
+/// From the virtual environment with the packages of the peers.
 const PYTHON: &str = "tests/peers/.venv/bin/python";
 
-/// Users of a batch of [`BATCH_EVENTS`] events.
+/// Numbers of users in the measured batches of [`BATCH_EVENTS`] events.
 pub const BATCH_USERS: [usize; 4] = [1, 10, 100, 1000];
-/// Events of a batch.
 pub const BATCH_EVENTS: usize = 1000;
 
-/// The names of a trigger's peers in Node.js: as it is, and bundled.
+/// Names of a trigger's peers in Node.js: from source files, and bundled.
 pub fn node_peers(function: &str) -> [String; 2] {
-    ["Node.js", "Node.js bundled"].map(|way| peer(function, way))
+    ["Node.js", "Node.js bundled"].map(|language| peer(function, language))
 }
 
-/// The name of user-stats' peer.
+/// Name of the peer of user-stats.
 pub fn powertools_peer() -> String {
     peer("user-stats", "Powertools")
 }
@@ -67,57 +63,54 @@ fn peer(function: &str, language: &str) -> String {
     format!("{function} in {language}")
 }
 
-/// Something that runs as a Lambda function.
+/// A program that runs as a Lambda function.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// Its name in the results.
+    /// Name in the results.
     pub name: String,
-    /// The program.
     pub command: PathBuf,
-    /// Its arguments.
     pub arguments: Vec<String>,
-    /// Variables of its own.
+    /// Environment variables of this subject only.
     pub environment: Vec<(String, String)>,
-    /// What it is started with, and handed when it is warm.
+    /// The event of every invocation, except batches.
     pub event: Bytes,
-    /// Whether it is also handed batches of a thousand events.
+    /// Whether batches of [`BATCH_EVENTS`] events are measured too.
     pub takes_batches: bool,
 }
 
-/// The subjects that can be measured here, and why others cannot.
+/// The subjects that this machine can run.
 #[derive(Clone, Debug, Default)]
 pub struct Subjects {
-    /// To be measured.
     pub found: Vec<Subject>,
-    /// A sentence for each that is left out.
+    /// For each group of peers that cannot run: its name, the reason, and the command that fixes it.
     pub skipped: Vec<String>,
-    /// Release binaries that are not there.
+    /// Release binaries that do not exist.
     pub missing: Vec<String>,
-    /// What the peers run on.
+    /// Versions of Node.js and Python.
     pub versions: BTreeMap<String, String>,
 }
 
 impl Subjects {
-    /// Looks for them: binaries in `release`, peers below `root`, the root of the repository.
+    /// Finds binaries in the folder `release`, and peers in the repository at `root`.
     pub fn find(root: &Path, release: &Path) -> Self {
         let mut subjects = Self::default();
         let environments = read_json(&root.join("events/environment.json"));
-        let of = |function: &str, fixture: &str| {
+        let input = |function: &str, fixture: &str| {
             let event = event(root, function, fixture);
             (event, variables(&environments[resource(function)]))
         };
-        let (event, _) = of("pre-token-generation", "authentication");
-        subjects.add_binary(release, FLOOR, event, Vec::new(), true);
+        let (event, _) = input("pre-token-generation", "authentication");
+        subjects.add_binary(release, BASELINE, event, Vec::new(), true);
         for Trigger { name, fixture, .. } in TRIGGERS {
-            let (event, environment) = of(name, fixture);
+            let (event, environment) = input(name, fixture);
             subjects.add_binary(release, name, event, environment, false);
         }
         for (name, fixture) in WORKERS {
-            let (event, environment) = of(name, fixture);
+            let (event, environment) = input(name, fixture);
             subjects.add_binary(release, name, event, environment, name == "user-stats");
         }
-        subjects.add_node(root, of);
-        subjects.add_python(root, of);
+        subjects.add_node(root, input);
+        subjects.add_python(root, input);
         subjects
     }
 
@@ -138,29 +131,33 @@ impl Subjects {
         self.found.push(Subject { name, command, arguments: Vec::new(), environment, event, takes_batches });
     }
 
-    fn add_node(&mut self, root: &Path, of: impl Fn(&str, &str) -> (Bytes, Vec<(String, String)>)) {
+    fn add_node(&mut self, root: &Path, input: impl Fn(&str, &str) -> (Bytes, Vec<(String, String)>)) {
         let folder = root.join(NODE_FOLDER);
         let Some(node) = on_path("node") else {
-            return self.skipped.push("Node.js: there is no node on the PATH".to_owned());
+            return self
+                .skipped
+                .push("Node.js: `node` is not on the PATH. Install Node.js 20 or later".to_owned());
         };
         if !folder.join("node_modules").is_dir() {
-            let sentence = format!("Node.js: the packages are missing: npm ci --prefix {NODE_FOLDER}");
-            return self.skipped.push(sentence);
+            let reason = format!("Node.js: its packages are missing. Run: npm ci --prefix {NODE_FOLDER}");
+            return self.skipped.push(reason);
         }
         self.versions.insert("Node.js".to_owned(), version(&node));
         let is_bundled = folder.join("dist").is_dir();
         if !is_bundled {
-            self.skipped.push(format!("Node.js bundled: npm run bundle --prefix {NODE_FOLDER}"));
+            self.skipped.push(format!(
+                "Node.js bundled: the bundle is missing. Run: npm run bundle --prefix {NODE_FOLDER}"
+            ));
         }
-        let ways = [("Node.js", ""), ("Node.js bundled", "dist/")];
-        for (language, below) in ways.into_iter().take(if is_bundled { 2 } else { 1 }) {
+        let variants = [("Node.js", ""), ("Node.js bundled", "dist/")];
+        for (language, folder_of_handler) in variants.into_iter().take(if is_bundled { 2 } else { 1 }) {
             for Trigger { name, fixture, .. } in TRIGGERS {
-                let (event, environment) = of(name, fixture);
+                let (event, environment) = input(name, fixture);
                 let runtime = folder.join("runtime.mjs").display().to_string();
                 self.found.push(Subject {
                     name: peer(name, language),
                     command: node.clone(),
-                    arguments: vec![runtime, format!("{below}{name}.handler")],
+                    arguments: vec![runtime, format!("{folder_of_handler}{name}.handler")],
                     environment,
                     event,
                     takes_batches: false,
@@ -169,11 +166,11 @@ impl Subjects {
         }
     }
 
-    fn add_python(&mut self, root: &Path, of: impl Fn(&str, &str) -> (Bytes, Vec<(String, String)>)) {
+    fn add_python(&mut self, root: &Path, input: impl Fn(&str, &str) -> (Bytes, Vec<(String, String)>)) {
         let (folder, python) = (root.join(PYTHON_FOLDER), root.join(PYTHON));
         if !python.is_file() {
             return self.skipped.push(format!(
-                "Python: the packages are missing: python3 -m venv tests/peers/.venv && \
+                "Python: its packages are missing. Run: python3 -m venv tests/peers/.venv && \
                  tests/peers/.venv/bin/pip install --no-deps -r {PYTHON_FOLDER}/requirements.txt"
             ));
         }
@@ -183,7 +180,7 @@ impl Subjects {
                 "user-stats" => "orders-of-two-users",
                 _ => "authentication",
             };
-            let (event, mut environment) = of(function, fixture);
+            let (event, mut environment) = input(function, fixture);
             environment.push(("IDEMPOTENCY_TABLE_NAME".to_owned(), "idempotency".to_owned()));
             environment.push(("PYTHONPATH".to_owned(), folder.display().to_string()));
             self.found.push(Subject {
@@ -198,7 +195,7 @@ impl Subjects {
     }
 }
 
-/// `pre-sign-up` is `PreSignUpFunction` in the template and in `events/environment.json`.
+/// Name of a function in the template and in `events/environment.json`: `PreSignUpFunction` for `pre-sign-up`.
 fn resource(function: &str) -> String {
     let words = function.split('-').map(|word| {
         let (first, rest) = word.split_at(1);
@@ -217,13 +214,14 @@ fn read_json(path: &Path) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A fixture as it is handed over: messages dated now, and managed groups as the rules have them already.
+/// A fixture from `events/`, with two changes: messages have the current time, and the user already has the group that
+/// the rules give, so that pre-token-generation has no change of groups to publish.
 fn event(root: &Path, function: &str, fixture: &str) -> Bytes {
     let mut event = read_json(&root.join("events").join(function).join(fixture).with_extension("json"));
     let records = event.get_mut("Records").and_then(Value::as_array_mut);
     for record in records.into_iter().flatten() {
         let mut body: Value =
-            serde_json::from_str(record["body"].as_str().unwrap_or_default()).expect("a body in JSON");
+            serde_json::from_str(record["body"].as_str().unwrap_or_default()).expect("the body is JSON");
         body["time"] = json!(Timestamp::now());
         if !body["data"]["changed_at"].is_null() {
             body["data"]["changed_at"] = body["time"].clone();
@@ -237,7 +235,8 @@ fn event(root: &Path, function: &str, fixture: &str) -> Bytes {
     event.to_string().into()
 }
 
-/// A batch of [`BATCH_EVENTS`] new orders of so many users in turn, as Lambda hands it over.
+/// A batch of [`BATCH_EVENTS`] new orders, spread evenly over `users` users, as Lambda delivers it. Each `run` has its own
+/// orders.
 pub fn batch(users: usize, run: usize, now: Timestamp) -> Bytes {
     let records: Vec<Value> = (0..BATCH_EVENTS)
         .map(|index| {
@@ -268,15 +267,17 @@ pub fn batch(users: usize, run: usize, now: Timestamp) -> Bytes {
     json!({ "Records": records }).to_string().into()
 }
 
-/// The program of this name that the PATH leads to.
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
+/// `20.20.2` of `v20.20.2`, and `3.11.7` of `Python 3.11.7`.
 fn version(program: &Path) -> String {
     let output = std::process::Command::new(program).arg("--version").output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    let output =
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    output.trim().trim_start_matches(|c: char| !c.is_ascii_digit()).to_owned()
 }
 
 #[cfg(test)]
@@ -286,12 +287,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_function_s_resource_is_its_name_in_words() {
+    fn resource_name_is_camel_case() {
         assert_eq!(resource("pre-sign-up"), "PreSignUpFunction");
     }
 
     #[test]
-    fn a_batch_is_of_as_many_users_and_every_event_is_new() {
+    fn batch_has_the_given_number_of_users_and_no_event_twice() {
         let now: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
         for users in BATCH_USERS {
             let batch: Value = serde_json::from_slice(&batch(users, 1, now)).unwrap();

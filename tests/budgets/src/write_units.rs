@@ -1,14 +1,14 @@
 //! The write units of a request to DynamoDB. Pure.
 //!
-//! DynamoDB: a unit for each kilobyte of an item, begun ones counted, and two in a transaction. Of an update, the request
-//! does not say how large the item is: the attributes that it names are taken for all of it.
+//! DynamoDB charges one unit per started kilobyte of an item, and twice as much in a transaction. An update request does
+//! not contain the size of the item. The size of the attributes that the request names is used instead.
 
 use serde_json::Value;
 
-/// DynamoDB: what a write unit writes.
+/// Bytes that one write unit covers.
 const UNIT_BYTES: usize = 1024;
 
-/// The write units of a request; 0 where it writes nothing.
+/// 0 for operations that do not write.
 pub fn write_units(operation: &str, request: &Value) -> u64 {
     match operation {
         "PutItem" | "UpdateItem" | "DeleteItem" => units(bytes_written(request)),
@@ -29,12 +29,12 @@ fn units(bytes: usize) -> u64 {
     bytes.div_ceil(UNIT_BYTES).max(1) as u64
 }
 
-/// `{"Put": {…}}` is `{…}`.
+/// `{…}` of `{"Put": {…}}`.
 fn only_value(write: &Value) -> Option<&Value> {
     write.as_object()?.values().next()
 }
 
-/// The bytes of an item, or of what an update names: key, new values, and the names behind placeholders.
+/// Size of an item. For an update: size of the key, of the new values and of the names of placeholders.
 fn bytes_written(write: &Value) -> usize {
     let of = |name: &str| write[name].as_object().into_iter().flatten();
     let item: usize =
@@ -48,7 +48,8 @@ fn bytes_written(write: &Value) -> usize {
     item + names + values
 }
 
-/// DynamoDB: text by its UTF-8, a number by half its digits, lists and maps with three bytes and one for each element.
+/// DynamoDB: text takes its UTF-8 length, a number a byte per two digits and one more, a list or map three bytes and one
+/// per element in addition to the elements.
 fn attribute_bytes(value: &Value) -> usize {
     let Some((kind, value)) = value.as_object().and_then(|value| value.iter().next()) else { return 0 };
     let text = |value: &Value| value.as_str().map_or(0, str::len);
@@ -78,12 +79,12 @@ mod tests {
     use super::*;
 
     fn item(bytes: usize) -> Value {
-        // "PK", "k" and "body" are seven.
+        // "PK", "k" and "body" take seven bytes.
         json!({"PK": {"S": "k"}, "body": {"S": "x".repeat(bytes - 7)}})
     }
 
     #[test]
-    fn a_begun_kilobyte_is_a_unit_and_a_transaction_takes_two() {
+    fn started_kilobyte_takes_one_unit_and_two_in_a_transaction() {
         let put = |bytes| json!({"Item": item(bytes)});
         let transaction = json!({"TransactItems": [
             {"Put": put(1024)}, {"Put": put(1025)},
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_is_as_large_as_what_it_names() {
+    fn update_has_the_size_of_the_attributes_it_names() {
         let update = json!({
             "Key": {"PK": {"S": "k"}},
             "UpdateExpression": "SET #body = :body",
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_are_as_large_as_dynamodb_says() {
+    fn attribute_sizes_follow_the_rules_of_dynamodb() {
         for (value, expected) in [
             (json!({"S": "é"}), 2),
             (json!({"N": "12345"}), 4),

@@ -1,4 +1,4 @@
-// What the SDK's clients have in common: Cognito waits five seconds for a trigger, cold start included.
+// Configuration of all SDK clients. Cognito waits five seconds for a trigger, including its cold start.
 
 export const clientConfig = {
   maxAttempts: 2,

@@ -1,4 +1,4 @@
-// Words the e-mail or SMS that Cognito is about to send.
+// Renders the email or SMS that Cognito is about to send.
 
 import { createEvent, send, userId } from './events.mjs';
 import { isLocale, render } from './messages/index.mjs';
@@ -16,13 +16,14 @@ const KINDS = {
   CustomMessage_Authentication: 'authentication',
 };
 
-/** The language of a tag such as `pt-BR`, where there are messages in it. */
+/** The language of a tag such as `pt-BR`, or the default language if it has no messages. */
 const localeOf = (tag = '') => {
   const language = tag.split(/[-_]/)[0].toLowerCase();
   return isLocale(language) ? language : DEFAULT_LOCALE;
 };
 
-/** A name is shown only to whom it belongs, and only where it is nothing but a name: anyone can sign up anybody. */
+/** The name for the greeting. Anyone can sign up with another person's address and any text as the name. So a message
+ * contains a name only if it certainly belongs to the reader, and only if it looks like a name. */
 const nameFor = (kind, { name, email_verified: emailVerified }) => {
   const isReaders =
     kind === 'admin_create_user' ||
@@ -30,15 +31,15 @@ const nameFor = (kind, { name, email_verified: emailVerified }) => {
   return isReaders && /^(?!.*\w\.\w)[\p{L}\p{M}' .&-]{1,60}$/u.test(name ?? '') ? name : undefined;
 };
 
-/** The page that takes the code. Neither a temporary password nor a second factor belongs into a URL. */
+/** URL of the page that accepts the code. It never contains a temporary password or a second factor. */
 const linkFor = (kind, username, code) => {
   if (!LINK_BASE_URL || kind === 'authentication') return undefined;
   const page = `${LINK_BASE_URL.replace(/\/+$/, '')}/${kind.replaceAll('_', '-')}`;
   return kind === 'admin_create_user' ? page : `${page}?username=${encodeURIComponent(username)}&code=${code}`;
 };
 
-/** The texts; undefined where Cognito would refuse them: it sends its own then. */
-const word = (kind, locale, event) => {
+/** The message. Undefined if Cognito would reject it: Cognito then sends its default message. */
+const renderMessage = (kind, locale, event) => {
   const { codeParameter: code, usernameParameter: username, userAttributes } = event.request;
   if (!code || (kind === 'admin_create_user' && !username)) return undefined;
   const message = render(kind, locale, {
@@ -58,7 +59,7 @@ export const handler = async (event) => {
   if (!kind) return event;
 
   const locale = localeOf(event.request.userAttributes.locale);
-  const message = word(kind, locale, event);
+  const message = renderMessage(kind, locale, event);
   let channel = 'default';
   if (message) {
     channel = emailThroughSes ? 'email_and_sms' : 'sms';

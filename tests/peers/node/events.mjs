@@ -1,4 +1,4 @@
-// The messages of the user-events queue: one CloudEvents 1.0 event each (events/schema/event.json).
+// Messages of the queue user-events. Each contains one CloudEvents 1.0 event (events/schema/event.json).
 
 import { randomUUID } from 'node:crypto';
 import { SQSClient, SendMessageBatchCommand, SendMessageCommand } from '@aws-sdk/client-sqs';
@@ -8,10 +8,10 @@ const QUEUE_URL = process.env.USER_EVENTS_QUEUE_URL;
 
 const sqs = new SQSClient(clientConfig);
 
-/** The key of the user: the sub, or where Cognito sends none, the username. */
+/** The user's sub, or the username if Cognito sends no sub. */
 export const userId = (event) => event.request.userAttributes?.sub || event.userName;
 
-/** A message about `subject` that follows from what Cognito sent. */
+/** An event about `subject`, caused by the trigger event `event`. */
 export const createEvent = (event, type, subject, data, id = randomUUID()) => ({
   specversion: '1.0',
   id,
@@ -23,7 +23,7 @@ export const createEvent = (event, type, subject, data, id = randomUUID()) => ({
   data,
 });
 
-/** The message that a user's account was confirmed. Its id is the same however often it is sent. */
+/** The event that a user's account was confirmed. All repetitions have the same id. */
 export const userConfirmed = (event) => {
   const { email, email_verified: emailVerified, name } = event.request.userAttributes;
   const id = userId(event);
@@ -33,30 +33,30 @@ export const userConfirmed = (event) => {
 
 const toMessage = (message) => ({
   MessageBody: JSON.stringify(message),
-  // Fair queues: one flooding user does not delay the others.
+  // Fair queues: many messages of one user do not delay those of other users.
   MessageGroupId: /^[!-~]{1,128}$/.test(message.subject) ? message.subject : undefined,
 });
 
-const logLost = (message, error) =>
-  console.error(JSON.stringify({ level: 'ERROR', message: 'event not sent', event: message, error: String(error) }));
+const logUnsentEvent = (message, error) =>
+  console.error(JSON.stringify({ level: 'ERROR', message: 'unsent event', event: message, error: String(error) }));
 
-/** Sends a message. Where SQS fails, it goes to the log, and the sign-in goes on. */
+/** Sends a message. If SQS fails, the message goes to the log and the sign-in continues. */
 export const send = async (message, queueUrl = QUEUE_URL) => {
   try {
     await sqs.send(new SendMessageCommand({ QueueUrl: queueUrl, ...toMessage(message) }));
   } catch (error) {
-    logLost(message, error);
+    logUnsentEvent(message, error);
   }
 };
 
-/** Sends several messages in one call. */
+/** Sends messages in one call. */
 export const sendAll = async (messages) => {
   if (messages.length === 1) return send(messages[0]);
   try {
     const Entries = messages.map((message, index) => ({ Id: String(index), ...toMessage(message) }));
     const { Failed = [] } = await sqs.send(new SendMessageBatchCommand({ QueueUrl: QUEUE_URL, Entries }));
-    Failed.forEach(({ Id, Code }) => logLost(messages[Number(Id)], Code));
+    Failed.forEach(({ Id, Code }) => logUnsentEvent(messages[Number(Id)], Code));
   } catch (error) {
-    messages.forEach((message) => logLost(message, error));
+    messages.forEach((message) => logUnsentEvent(message, error));
   }
 };

@@ -1,4 +1,4 @@
-// Writes the profile, and says that the user is there.
+// Writes the profile, and publishes that the user was confirmed.
 
 import { createEvent, send, userConfirmed, userId } from './events.mjs';
 import { writeProfile } from './profiles.mjs';
@@ -7,9 +7,9 @@ export const handler = async (event) => {
   const id = userId(event);
   if (event.triggerSource === 'PostConfirmation_ConfirmSignUp') {
     const message = userConfirmed(event);
-    // The user is confirmed by now: whatever happens, the answer is yes.
+    // Cognito has already confirmed the user, so a failure must not become an error of the trigger.
     const write = writeProfile(id, message).catch((error) =>
-      console.error(JSON.stringify({ level: 'ERROR', message: 'the profile was not written', error: String(error) })),
+      console.error(JSON.stringify({ level: 'ERROR', message: 'could not write the profile', error: String(error) })),
     );
     await Promise.all([write, send(message)]);
   } else if (event.triggerSource === 'PostConfirmation_ConfirmForgotPassword') {

@@ -1,9 +1,9 @@
-// Is a ban in force?
+// Denies the sign-in of a suspended user.
 
 import { createEvent, send, userId } from './events.mjs';
-import { SignInDenied, checkBan } from './profiles.mjs';
+import { SignInDenied, checkSuspension } from './profiles.mjs';
 
-/** What the client says of itself. */
+/** IP address and user agent as the client reports them. */
 const claimedByClient = (validationData) => {
   const claim = (name) => (typeof validationData?.[name] === 'string' ? validationData[name].slice(0, 256) : undefined);
   const [ip, userAgent] = [claim('ip'), claim('userAgent')];
@@ -12,7 +12,7 @@ const claimedByClient = (validationData) => {
 
 export const handler = async (event) => {
   const id = userId(event);
-  const { denied, reason } = await checkBan(id);
+  const { denied, reason } = await checkSuspension(id);
 
   const subject = event.request.userNotFound ? 'unknown' : id;
   await send(

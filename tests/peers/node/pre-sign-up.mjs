@@ -1,4 +1,4 @@
-// May this e-mail domain sign up?
+// Decides by the email domain who may sign up.
 
 import { domainToASCII } from 'node:url';
 import { createEvent, send } from './events.mjs';
@@ -23,14 +23,14 @@ class SignUpDenied extends Error {
   name = 'sign_up_denied';
 
   constructor() {
-    super('Sign-up is not possible with this e-mail address');
+    super('Sign-up is not possible with this email address');
   }
 }
 
 const ADDRESS = /^[\w#$&'*+/=?^`{|}~-]+(?:\.[\w#$&'*+/=?^`{|}~-]+)*@(.+?)\.?$/;
 const DOMAIN = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]$/;
 
-/** The domain of a plain address, in lower case; undefined for what is no plain address. */
+/** The domain of a plain email address, in lower case. Undefined for other texts. */
 const domainOf = (address) => {
   if (address.length > 254) return undefined;
   const [, domain] = ADDRESS.exec(address) ?? [];
@@ -38,7 +38,7 @@ const domainOf = (address) => {
   return ascii && DOMAIN.test(ascii) ? ascii : undefined;
 };
 
-/** The domain that a pattern of the list names, where one matches: `example.com`, or `*.example.com` for all below. */
+/** The domain of the first pattern that matches: `example.com`, or `*.example.com` for all subdomains. */
 const match = (patterns, domain) => {
   const found = patterns.find((pattern) =>
     pattern.startsWith('*.') ? domain.endsWith(pattern.slice(1)) : domain === pattern,

@@ -1,7 +1,7 @@
-// Is a ban in force? Which groups and claims go into the token?
+// Denies the sign-in of a suspended user, and sets the groups and claims of the token.
 
 import { createEvent, send, sendAll, userConfirmed, userId } from './events.mjs';
-import { SignInDenied, checkBan } from './profiles.mjs';
+import { SignInDenied, checkSuspension } from './profiles.mjs';
 
 const { GROUP_MEMBERSHIPS_QUEUE_URL } = process.env;
 const rules = JSON.parse(process.env.GROUP_RULES || '[]');
@@ -16,13 +16,13 @@ const FLOWS = {
   TokenGeneration_RefreshTokens: 'refresh',
 };
 
-/** The items of a list in an attribute: JSON, `[a, b]` or `a,b`. */
+/** Parses a list in an attribute: JSON, `[a, b]` or `a,b`. */
 const listItems = (value) => {
   try {
     const items = JSON.parse(value);
     if (Array.isArray(items)) return items;
   } catch {
-    // No JSON.
+    // Not JSON.
   }
   return value.replace(/^\s*\[|\]\s*$/g, '').split(',').map((item) => item.trim());
 };
@@ -34,7 +34,8 @@ const givesGroup = (rule, attributes, providers) => {
   return rule.one_of?.includes(value) ?? listItems(value).includes(rule.contains);
 };
 
-/** A group that a rule names is in the token exactly where a rule gives it; the others stay as Cognito sent them. */
+/** A group that is named in a rule is in the token if a rule gives it, and only then. Other groups stay as Cognito sent
+ * them. */
 const mapGroups = (sent, attributes) => {
   const providers = JSON.parse(attributes.identities ?? '[]').map(({ providerName }) => providerName);
   const given = rules.filter((rule) => givesGroup(rule, attributes, providers)).map(({ group }) => group);
@@ -47,7 +48,7 @@ const setResponse = (event, groups, groupsChanged) => {
   const hasClaims = !isFirstVersion && Object.keys(claims).length > 0;
   if (!groupsChanged && !hasClaims) return;
 
-  // An override names all groups: an empty one would take every group away.
+  // An override replaces all groups, so it must contain the unchanged groups too.
   const { iamRolesToOverride, preferredRole } = event.request.groupConfiguration ?? {};
   const groupOverrideDetails = {
     groupsToOverride: groups,
@@ -72,12 +73,12 @@ const setResponse = (event, groups, groupsChanged) => {
 };
 
 export const handler = async (event) => {
-  // No user, no ban, no groups.
+  // Client credentials have no user.
   if (event.triggerSource === 'TokenGeneration_ClientCredentials') return event;
 
   const flow = FLOWS[event.triggerSource] ?? 'other';
   const id = userId(event);
-  const { denied, reason, hasProfile } = await checkBan(id);
+  const { denied, reason, hasProfile } = await checkSuspension(id);
   if (denied) {
     await send(createEvent(event, 'user.sign_in_attempted', id, { flow, outcome: 'denied', reason }));
     throw new SignInDenied();
@@ -85,7 +86,7 @@ export const handler = async (event) => {
 
   const sent = event.request.groupConfiguration?.groupsToOverride ?? [];
   let groups = mapGroups(sent, event.request.userAttributes);
-  // The table did not answer: nobody gets a group more.
+  // The table could not be read: the user keeps groups but gets no new ones.
   if (hasProfile === undefined) groups = groups.filter((group) => sent.includes(group));
   const add = groups.filter((group) => !sent.includes(group));
   const remove = sent.filter((group) => !groups.includes(group));

@@ -1,4 +1,4 @@
-// The PROFILE items of the table (docs/data-model.md), and the ban in them.
+// PROFILE items (docs/data-model.md), including suspensions.
 
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { DynamoDBDocumentClient, GetCommand, UpdateCommand } from '@aws-sdk/lib-dynamodb';
@@ -12,7 +12,7 @@ const dynamodb = DynamoDBDocumentClient.from(new DynamoDBClient(clientConfig), {
 
 const profileKey = (id) => ({ PK: `USER#${id}`, SK: 'PROFILE' });
 
-/** What a banned user reads, whatever the reason. */
+/** The same text for every reason. */
 export class SignInDenied extends Error {
   name = 'sign_in_denied';
 
@@ -21,32 +21,32 @@ export class SignInDenied extends Error {
   }
 }
 
-/** Whether a ban is in force. A temporary ban ends by itself; a lifted one has `until` at its own `at`. */
-const isBanned = ({ isBanned: flag = false, ban } = {}) => {
-  if (!ban || ban.until <= ban.at) return flag;
-  return ban.until === undefined || Date.now() < ban.until;
+/** Whether a suspension is in force. A temporary one ends at `until`. A reinstatement has `until` equal to `at`. */
+const isSuspended = ({ isBanned = false, suspension } = {}) => {
+  if (!suspension || suspension.until <= suspension.at) return isBanned;
+  return suspension.until === undefined || Date.now() < suspension.until;
 };
 
-/** Whether the user may sign in, why, and whether there is a profile (undefined where the table did not answer). */
-export const checkBan = async (id) => {
+/** Whether to deny the sign-in, the reason, and whether there is a profile (undefined if the table cannot be read). */
+export const checkSuspension = async (id) => {
   try {
     const { Item } = await dynamodb.send(
       new GetCommand({
         TableName: TABLE_NAME,
         Key: profileKey(id),
         ConsistentRead: true,
-        ProjectionExpression: 'cognitoId, isBanned, ban',
+        ProjectionExpression: 'cognitoId, isBanned, suspension',
       }),
     );
-    const denied = isBanned(Item);
-    return { denied, reason: denied ? 'banned' : 'not_banned', hasProfile: Item?.cognitoId !== undefined };
+    const denied = isSuspended(Item);
+    return { denied, reason: denied ? 'suspended' : 'not_suspended', hasProfile: Item?.cognitoId !== undefined };
   } catch (error) {
-    console.error(JSON.stringify({ level: 'ERROR', message: 'the ban could not be read', error: String(error) }));
+    console.error(JSON.stringify({ level: 'ERROR', message: 'could not read the suspension', error: String(error) }));
     return { denied: ON_STORE_ERROR !== 'allow', reason: 'store_error' };
   }
 };
 
-/** Writes what is not there yet: a second confirmation changes nothing, and a ban that was written first stays. */
+/** Writes only missing attributes: a second confirmation changes nothing, and an earlier suspension stays. */
 export const writeProfile = async (id, { data, time }) => {
   const attributes = Object.entries({
     cognitoId: id,

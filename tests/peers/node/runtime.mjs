@@ -1,4 +1,4 @@
-// Runs a handler as AWS's own Node.js runtime does: takes events from the Lambda Runtime API, one after the other.
+// Runs a handler like AWS's Node.js runtime: gets events from the Lambda Runtime API, one at a time.
 //
 //   node runtime.mjs pre-sign-up.handler
 
@@ -35,7 +35,7 @@ const fail = (path, error) => {
 
 const createContext = (headers) => {
   const deadline = Number(headers['lambda-runtime-deadline-ms']);
-  // The deadline is on the wall clock, the time that passes is not.
+  // The deadline is a time of the wall clock. The remaining time is measured by the monotonic clock.
   const clock = Date.now() - performance.now();
   return {
     awsRequestId: headers['lambda-runtime-aws-request-id'],

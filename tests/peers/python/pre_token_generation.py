@@ -1,4 +1,4 @@
-"""The trigger pre-token-generation: is a ban in force? Which groups and claims go into the token?"""
+"""pre-token-generation: denies the sign-in of a suspended user, and sets the groups and claims of the token."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ FLOWS = {
     "TokenGeneration_RefreshTokens": "refresh",
 }
 
-# Cognito waits five seconds, cold start included.
+# Cognito waits five seconds for a trigger, including its cold start.
 config = Config(connect_timeout=0.5, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
 dynamodb = boto3.client("dynamodb", config=config)
 sqs = boto3.client("sqs", config=config)
@@ -38,34 +38,34 @@ deserialize = TypeDeserializer().deserialize
 
 
 class SignInDenied(Exception):
-    """What a banned user reads, whatever the reason."""
+    """The same text for every reason."""
 
     def __init__(self):
         super().__init__("Sign-in is not possible, please contact support")
 
 
 def get_profile(user_id):
-    """The profile with its ban; empty where there is none."""
+    """The attributes of the profile that the trigger needs. Empty if there is no profile."""
     response = dynamodb.get_item(
         TableName=TABLE_NAME,
         Key={"PK": {"S": f"USER#{user_id}"}, "SK": {"S": "PROFILE"}},
         ConsistentRead=True,
-        ProjectionExpression="cognitoId, isBanned, ban",
+        ProjectionExpression="cognitoId, isBanned, suspension",
     )
     return {name: deserialize(value) for name, value in response.get("Item", {}).items()}
 
 
-def is_banned(profile):
-    """Whether a ban is in force. A temporary ban ends by itself; a lifted one has `until` at its own `at`."""
-    ban = profile.get("ban")
-    until = ban.get("until") if ban else None
-    if not ban or (until is not None and until <= ban["at"]):
+def is_suspended(profile):
+    """Whether a suspension is in force. A temporary one ends at `until`. A reinstatement has `until` equal to `at`."""
+    suspension = profile.get("suspension")
+    until = suspension.get("until") if suspension else None
+    if not suspension or (until is not None and until <= suspension["at"]):
         return profile.get("isBanned", False)
     return until is None or time.time() * 1000 < until
 
 
 def create_event(event, event_type, user_id, data, event_id=None):
-    """A CloudEvents 1.0 message about the user."""
+    """A CloudEvents 1.0 event about the user."""
     return {
         "specversion": "1.0",
         "id": event_id or str(uuid.uuid4()),
@@ -79,7 +79,7 @@ def create_event(event, event_type, user_id, data, event_id=None):
 
 
 def user_confirmed(event, user_id):
-    """The message that an account was confirmed: where the profile is missing. One id, however often it is sent."""
+    """The event that an account was confirmed, sent if the profile is missing. All repetitions have the same id."""
     attributes = event["request"]["userAttributes"]
     data = {"username": event["userName"], "email_verified": attributes.get("email_verified") == "true"}
     data.update({name: attributes[name] for name in ("email", "name") if name in attributes})
@@ -88,14 +88,14 @@ def user_confirmed(event, user_id):
 
 def to_message(message):
     body = {"MessageBody": json.dumps(message)}
-    # Fair queues: one flooding user does not delay the others.
+    # Fair queues: many messages of one user do not delay those of other users.
     if re.fullmatch(r"[!-~]{1,128}", message["subject"]):
         body["MessageGroupId"] = message["subject"]
     return body
 
 
 def send(messages, queue_url=USER_EVENTS_QUEUE_URL):
-    """Sends messages in one call. Where SQS fails, they go to the log, and the sign-in goes on."""
+    """Sends messages in one call. If SQS fails, the messages go to the log and the sign-in continues."""
     try:
         if len(messages) == 1:
             sqs.send_message(QueueUrl=queue_url, **to_message(messages[0]))
@@ -103,13 +103,13 @@ def send(messages, queue_url=USER_EVENTS_QUEUE_URL):
         entries = [{"Id": str(index), **to_message(message)} for index, message in enumerate(messages)]
         response = sqs.send_message_batch(QueueUrl=queue_url, Entries=entries)
         for failed in response.get("Failed", []):
-            logger.error("event not sent: %s", json.dumps(messages[int(failed["Id"])]))
+            logger.error("unsent event: %s", json.dumps(messages[int(failed["Id"])]))
     except Exception:
-        logger.exception("events not sent: %s", json.dumps(messages))
+        logger.exception("unsent events: %s", json.dumps(messages))
 
 
 def list_items(value):
-    """The items of a list in an attribute: JSON, `[a, b]` or `a,b`."""
+    """Parses a list in an attribute: JSON, `[a, b]` or `a,b`."""
     try:
         items = json.loads(value)
         if isinstance(items, list):
@@ -131,7 +131,7 @@ def gives_group(rule, attributes, providers):
 
 
 def map_groups(sent, attributes):
-    """A group that a rule names is in the token exactly where a rule gives it; the others stay as Cognito sent them."""
+    """A group that is named in a rule is in the token if a rule gives it, and only then. Other groups stay as sent."""
     providers = [identity["providerName"] for identity in json.loads(attributes.get("identities", "[]"))]
     given = [rule["group"] for rule in GROUP_RULES if gives_group(rule, attributes, providers)]
     kept = [group for group in sent if group not in MANAGED_GROUPS or group in given]
@@ -143,7 +143,7 @@ def set_response(event, groups, groups_changed):
     has_claims = bool(TOKEN_CLAIMS) and not first_version
     if not groups_changed and not has_claims:
         return
-    # An override names all groups: an empty one would take every group away.
+    # An override replaces all groups, so it must contain the unchanged groups too.
     sent = event["request"].get("groupConfiguration") or {}
     details = {
         "groupOverrideDetails": {
@@ -169,7 +169,7 @@ def set_response(event, groups, groups_changed):
 
 
 def handler(event, context):
-    # No user, no ban, no groups.
+    # Client credentials have no user.
     if event["triggerSource"] == "TokenGeneration_ClientCredentials":
         return event
 
@@ -179,9 +179,9 @@ def handler(event, context):
     profile = None
     try:
         profile = get_profile(user_id)
-        denied, reason = is_banned(profile), "banned"
+        denied, reason = is_suspended(profile), "suspended"
     except Exception:
-        logger.exception("the ban could not be read")
+        logger.exception("could not read the suspension")
         denied, reason = ON_STORE_ERROR != "allow", "store_error"
     if denied:
         data = {"flow": flow, "outcome": "denied", "reason": reason}
@@ -191,7 +191,7 @@ def handler(event, context):
     sent = (event["request"].get("groupConfiguration") or {}).get("groupsToOverride") or []
     groups = map_groups(sent, attributes)
     if profile is None:
-        # The table did not answer: nobody gets a group more.
+        # The table could not be read: the user keeps groups but gets no new ones.
         groups = [group for group in groups if group in sent]
     add = [group for group in groups if group not in sent]
     remove = [group for group in sent if group not in groups]

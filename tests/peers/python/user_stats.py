@@ -1,7 +1,7 @@
-"""The worker user-stats: counts events per user, with Powertools for AWS Lambda (Python).
+"""user-stats: counts events per user, with Powertools for AWS Lambda (Python).
 
-Batch processing and idempotency are put together as Powertools' documentation does: a record that fails is reported as
-a batch item failure, and a record whose event was counted before is answered from the idempotency table.
+Batch processing and idempotency are combined as in the documentation of Powertools. A failed record is reported as a
+batch item failure. For an event that was counted before, the result comes from the idempotency table.
 """
 
 import json
@@ -29,11 +29,11 @@ processor = BatchProcessor(event_type=EventType.SQS)
 persistence_layer = DynamoDBPersistenceLayer(
     table_name=os.environ["IDEMPOTENCY_TABLE_NAME"], boto3_client=dynamodb
 )
-# What identifies an event is its source and id. A message can come again for 28 days: from its queue, then from the
-# dead-letter queue.
+# Source and id identify an event. A message can be redelivered for 28 days: from its queue, then from the dead-letter
+# queue.
 config = IdempotencyConfig(event_key_jmespath="[source, id]", expires_after_seconds=28 * 24 * 3600)
 
-# The counter that an event adds one to, or takes one from.
+# The counter of an event type, and the number that an event adds to it.
 COUNTERS = {
     "user.password_reset": ("passwordResets", 1),
     "user.signed_in": ("signIns", 1),
@@ -44,7 +44,7 @@ COUNTERS = {
     "notification.created": ("unreadNotifications", 1),
     "notification.read": ("unreadNotifications", -1),
 }
-# What a user does. What anyone can cause without being signed in is not among it.
+# Event types that show that the user was active. Types that anyone can cause without signing in are not included.
 SEEN = {
     "user.confirmed",
     "user.password_reset",
@@ -55,7 +55,7 @@ SEEN = {
     "activity.recorded",
     "notification.read",
 }
-# The views of the user's data that an event changes.
+# The views of the user's data that an event type changes.
 VIEWS = {
     "user.confirmed": ["dashboard", "profile"],
     "user.password_reset": ["dashboard"],
@@ -73,7 +73,7 @@ KNOWN = COUNTERS.keys() | SEEN | VIEWS.keys() | ATTEMPTS
 
 
 def counters(event: dict) -> dict:
-    """What the event adds to the counters. Raises for an event that cannot be counted."""
+    """The numbers that the event adds to the counters. Raises ValueError if the event cannot be counted."""
     event_type, data = event["type"], event.get("data", {})
     if event_type not in KNOWN:
         raise ValueError("unknown event type")
@@ -82,7 +82,7 @@ def counters(event: dict) -> dict:
         amount = Decimal(data["amount"])
         if amount <= 0:
             raise ValueError("the amount is not positive")
-        # ADD takes no nested attributes: one for each currency.
+        # ADD does not support nested attributes, so each currency has an attribute of its own.
         added[f"spent{data['currency']}"] = amount if event_type == "order.placed" else -amount
     elif event_type == "user.sign_up_attempted":
         added = {"signUps": 1, "signUpsDenied" if data["outcome"] == "denied" else "signUpsAllowed": 1}
@@ -121,7 +121,7 @@ def update_statistics(event: dict) -> None:
 
 
 def send_data_changed(event: dict) -> None:
-    """Says whose cached pages are out of date."""
+    """Publishes that the cached pages of the user are stale."""
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     message = {
         "specversion": "1.0",

@@ -1,4 +1,4 @@
-//! A Lambda function that answers with its event, and does nothing else: the floor under every other one.
+//! The baseline: a Lambda function that returns its event and does nothing else.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;

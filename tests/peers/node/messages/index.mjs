@@ -1,4 +1,4 @@
-// The messages: the wording is in a file for each language, the layout here.
+// Renders messages. Each language has a file with its texts. The layout is here.
 
 import de from './de.mjs';
 import en from './en.mjs';
@@ -73,11 +73,11 @@ ${footer}
 </body>
 </html>`;
 
-/** Renders the message `kind` in the language `locale`: subject and SMS as plain text, the e-mail in HTML. */
+/** Renders the message `kind` in the language `locale`: subject and SMS as plain text, the email as HTML. */
 export const render = (kind, locale, { product, name, code, username, link, supportUrl }) => {
   const texts = LOCALES[locale];
   const message = texts[kind];
-  // Code, user name and link hold Cognito's placeholders, which must stay as they are.
+  // Code, username and link contain Cognito's placeholders, which must not be escaped.
   const plain = { product, code, username };
   const html = { product: escape(product), name: escape(name), code, username, url: escape(supportUrl) };
   const say = (text, fields) => (typeof text === 'function' ? text(fields) : text);
