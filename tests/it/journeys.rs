@@ -9,11 +9,11 @@ use tests::fixtures;
 use crate::support::ANA;
 
 const ALL: [&str; 5] = [
-    "suspended-while-signed-in",
     "burst-of-orders",
     "denied-domain",
     "inactive-users-orders",
     "sign-up-to-first-purchase",
+    "suspended-while-signed-in",
 ];
 
 fn read(name: &str) -> Journey {

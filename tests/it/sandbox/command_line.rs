@@ -1,6 +1,8 @@
-//! The command line, as it is typed.
+//! The commands of `sandbox`, as they are typed.
 
 use std::process::{Command, Output};
+
+use shared::function_id::FunctionId;
 
 fn sandbox(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox-under-test"));
@@ -12,7 +14,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn local_without_arguments_plays_the_first_purchase() {
+fn command_without_arguments_plays_the_first_purchase() {
     let output = sandbox(&[]);
     let shown = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -29,12 +31,9 @@ fn local_without_arguments_plays_the_first_purchase() {
 }
 
 #[test]
-fn json_is_one_document() {
-    let output = sandbox(&[
-        "--json",
-        "events/journeys/denied-domain.json",
-        "events/journeys/burst-of-orders.json",
-    ]);
+fn json_output_is_one_document() {
+    let output =
+        sandbox(&["--json", "events/journeys/denied-domain.json", "events/journeys/burst-of-orders.json"]);
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let keys: Vec<&String> = document.as_object().expect("an object").keys().collect();
     let mut expected = ["steps", "users", "domains", "invalidations", "skipped", "groups", "dead_letters"];
@@ -45,7 +44,7 @@ fn json_is_one_document() {
 }
 
 #[test]
-fn a_wrong_path_or_a_broken_file_is_one_line_and_exit_code_2() {
+fn invalid_files_are_one_line_and_exit_code_2() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -62,7 +61,7 @@ fn a_wrong_path_or_a_broken_file_is_one_line_and_exit_code_2() {
         (write("d.json", &step(r#""invoke": "nowhere.json""#)), "d.json: steps[0]: invoke: "),
         (
             write("e.json", &step(r#""invoke": "pre-sign-up/nowhere.json""#)),
-            "e.json: steps[0]: invoke: no file ",
+            "e.json: steps[0]: invoke: file ",
         ),
         (write("i.json", &step(r#""after": "-1s", "send": ["x"]"#)), "i.json: steps[0]: after: "),
         (write("j.json", r#"{"name": "x", "steps": []}"#), "j.json: steps: is empty"),
@@ -82,24 +81,24 @@ fn a_wrong_path_or_a_broken_file_is_one_line_and_exit_code_2() {
                 "m.json",
                 r#"{"name": "x", "steps": [], "environment": {"PreSignUpFunction": {"GROUP_RULES": "[]"}}}"#,
             ),
-            "m.json: environment.PreSignUpFunction.GROUP_RULES: read by pre-token-generation",
+            "m.json: environment.PreSignUpFunction.GROUP_RULES: this function does not read it. It is read by pre-token-generation",
         ),
         (
             write(
                 "n.json",
                 r#"{"name": "x", "steps": [], "environment": {"UserStatsFunction": {"TABLE_NAME": "x"}}}"#,
             ),
-            "n.json: environment.UserStatsFunction.TABLE_NAME: names what the sandbox makes",
+            "n.json: environment.UserStatsFunction.TABLE_NAME: the sandbox sets this variable",
         ),
         (
             write("o.json", &step(r#""suspend": {"sub": "x", "for": "-1h"}"#)),
             "o.json: steps[0]: suspend.for: ",
         ),
         (write("p.json", &step(r#""suspend": {"sub": ""}"#)), "p.json: steps[0]: suspend.sub: "),
-        (write("q.json", &step(r#""send": []"#)), "q.json: steps[0]: send: nothing"),
+        (write("q.json", &step(r#""send": []"#)), "q.json: steps[0]: send: is empty"),
         (
             write("plain.json", r#"{"version": "1", "triggerSource": "PreSignUp_SignUp"}"#),
-            "lie in a folder named",
+            "this is an event. Put it into a folder",
         ),
         (write("f.json", &step(r#""after": "soon", "send": []"#)), "f.json: steps[0].after: "),
         (
@@ -118,28 +117,39 @@ fn a_wrong_path_or_a_broken_file_is_one_line_and_exit_code_2() {
 }
 
 #[test]
-fn the_readme_shows_what_is_printed() {
+fn play_is_the_default_command() {
+    let journey = "events/journeys/denied-domain.json";
+    assert_eq!(text(&sandbox(&[journey]).stdout), text(&sandbox(&["play", journey]).stdout));
+}
+
+#[test]
+fn readme_shows_printed_lines() {
     let readme = include_str!("../../../README.md");
-    for arguments in [&[][..], &["events/pre-sign-up/denied-domain.json"]] {
-        let shown = text(&sandbox(arguments).stdout);
-        assert!(
-            readme.contains(shown.trim_end()),
-            "README.md does not show what {arguments:?} prints:\n{shown}"
-        );
+    let printed = text(&sandbox(&[]).stdout);
+    let blocks: Vec<&str> = readme.split("```\n").filter(|block| block.starts_with("  Mar 02")).collect();
+    assert!(!blocks.is_empty(), "README.md shows no lines of the first command");
+    for block in blocks {
+        assert!(printed.contains(block), "README.md shows lines that are not printed:\n{block}\n{printed}");
     }
+    let event = "events/pre-sign-up/denied-domain.json";
+    let printed = text(&sandbox(&["play", event]).stdout);
+    let block = format!("$ cargo sandbox play {event}\n{}", printed.trim_end());
+    assert!(readme.contains(&block), "README.md does not show:\n{block}");
 }
 
 #[test]
-fn the_tables_of_costs_are_what_is_printed() {
-    let shown = text(&sandbox(&["costs"]).stdout);
+fn costs_md_shows_the_printed_tables() {
+    let printed = text(&sandbox(&["costs"]).stdout);
     let page = include_str!("../../../docs/costs.md");
-    assert!(page.contains(shown.trim_end()), "docs/costs.md does not show what costs prints:\n{shown}");
+    assert!(page.contains(printed.trim_end()), "docs/costs.md does not show:\n{printed}");
 }
 
 #[test]
-fn the_readme_names_every_variable() {
-    let readme = include_str!("../../../README.md");
-    for name in shared::function_id::FunctionId::ALL.iter().flat_map(|function| function.variables()) {
-        assert!(readme.contains(name), "{name}");
+fn configuration_md_names_every_variable() {
+    let page = include_str!("../../../docs/configuration.md");
+    for function in FunctionId::ALL {
+        for name in function.variables() {
+            assert!(page.contains(name), "{function}: {name}");
+        }
     }
 }

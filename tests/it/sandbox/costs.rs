@@ -1,4 +1,4 @@
-//! What `replay simulate --scale` counts with is what was measured, and docs/performance.md shows what it prints.
+//! The cost model uses measured figures, and docs/capacity.md shows what it prints.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,9 +10,9 @@ use serde_json::Value;
 
 /// Events of the batches that are measured.
 const EVENTS: usize = 1_000;
-/// Calls are counted: no two runs differ.
+/// Calls are counted, so runs do not differ.
 const CALLS_TOLERANCE: f64 = 0.01;
-/// An item may come out just above a kilobyte.
+/// An item may be slightly larger than a kilobyte.
 const UNITS_TOLERANCE: f64 = 0.1;
 /// Machines differ, and so do runs.
 const CPU_FACTOR: f64 = 2.0;
@@ -21,12 +21,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A file of the repository, or how it is made.
+/// A file of the repository. Fails with the command that creates it.
 fn read(path: &str, made_by: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}. {made_by}"))
 }
 
-fn simulate(arguments: &[&str]) -> String {
+fn costs(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox-under-test"));
     let output = command.current_dir(root()).arg("costs").args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -34,7 +34,7 @@ fn simulate(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn the_constants_of_scale_are_what_was_measured() {
+fn figures_of_the_model_agree_with_the_measured_ones() {
     let made_by = "cargo build --release && cargo bench -p budgets -- --tls --commit";
     let results: Value = serde_json::from_str(&read("tests/budgets/results.json", made_by)).unwrap();
     let median = |subject: &str, figure: &str| {
@@ -72,30 +72,31 @@ fn the_constants_of_scale_are_what_was_measured() {
 }
 
 #[test]
-fn the_tables_of_scale_are_what_is_printed() {
-    let page = read("docs/performance.md", "It shows what replay simulate --scale prints");
-    let (begin, end) = ("<!-- replay simulate --scale -->\n", "<!-- end of replay simulate --scale -->");
+fn capacity_md_shows_the_printed_tables() {
+    let page = read("docs/capacity.md", "It shows what `cargo sandbox costs --months` prints");
+    let (begin, end) =
+        ("<!-- cargo sandbox costs --months -->\n", "<!-- end of cargo sandbox costs --months -->");
     let shown = page.split_once(begin).and_then(|(_, rest)| rest.split_once(end));
-    let (shown, _) = shown.expect("docs/performance.md has both markers");
-    let printed = simulate(&["--months"]);
+    let (shown, _) = shown.expect("docs/capacity.md has both markers");
+    let printed = costs(&["--months"]);
     assert!(
         shown.trim() == printed.trim(),
-        "docs/performance.md does not show what simulate --scale prints:\n{printed}"
+        "docs/capacity.md does not show what `cargo sandbox costs --months` prints:\n{printed}"
     );
 }
 
 #[test]
-fn the_picture_of_scale_is_what_is_drawn() {
+fn picture_in_the_docs_is_up_to_date() {
     let path = "docs/images/cost-by-policy.svg";
-    let made_by = format!("cargo run -p replay -- simulate --plot {path}");
+    let made_by = format!("cargo sandbox costs --plot {path}");
     let folder = tempfile::tempdir().unwrap();
     let drawn = folder.path().join("picture.svg");
-    simulate(&["--plot", drawn.to_str().unwrap()]);
+    costs(&["--plot", drawn.to_str().unwrap()]);
     assert!(read(path, &made_by) == std::fs::read_to_string(drawn).unwrap(), "{path} is stale: {made_by}");
 }
 
 #[test]
-fn users_and_scale_exclude_each_other() {
+fn users_and_months_exclude_each_other() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox-under-test"));
     let output = command.args(["costs", "--months", "--users", "5"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

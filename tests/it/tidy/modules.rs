@@ -34,6 +34,8 @@ fn module(file: &Path) -> Option<Module> {
 fn used_by(module: &Module, text: &str, names: &BTreeSet<&Module>) -> BTreeSet<Module> {
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     let code: String = code.lines().map(|line| line.split("//").next().unwrap().to_owned() + "\n").collect();
+    // A visibility is not a use.
+    let code = code.replace("pub(super)", "pub");
     let mut paths = Vec::new();
     for statement in code.split("use ").skip(1) {
         expand("", statement.split(';').next().unwrap(), &mut paths);
