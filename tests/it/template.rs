@@ -1,21 +1,26 @@
-//! template.yaml agrees with the code: a new binary or variable that it lacks fails here.
+//! Compares `template.yaml` with the code: functions, variables, defaults, timeouts, metrics and
+//! permissions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use sandbox::journey::format::VARIABLES;
 use sandbox::costs::assumptions;
 use serde_json::{Value, json};
 use shared::config::Environment;
 use shared::function_context::FunctionContext;
-use xtask::template::Template;
+use shared::function_id::FunctionId;
+use shared::metric::Metric;
+use shared::telemetry::{Metrics, NAMESPACE};
+use shared::time::Clock;
 use triggers::pre_token_generation::claims::TokenClaims;
 use triggers::pre_token_generation::groups::GroupRules;
 use triggers::sign_in::OnStoreError;
 use triggers::{custom_message, post_confirmation, pre_authentication, pre_sign_up, pre_token_generation};
 use workers::{cache_invalidation, group_membership, user_stats};
+use xtask::template::Template;
 
-use crate::support::rig;
+use crate::support::test_stack;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -26,51 +31,47 @@ fn names_in(folder: &Path) -> BTreeSet<String> {
     entries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
 }
 
-const TRIGGERS: [&str; 5] =
-    ["pre-sign-up", "post-confirmation", "pre-authentication", "pre-token-generation", "custom-message"];
-
-/// Worker, its queue and dead-letter queue in the template.
-const WORKERS: [(&str, &str, &str); 3] = [
-    ("user-stats", "UserEventsQueue", "UserEventsDeadLetterQueue"),
-    ("cache-invalidation", "CacheInvalidationsQueue", "CacheInvalidationsDeadLetterQueue"),
-    ("group-membership", "GroupMembershipsQueue", "GroupMembershipsDeadLetterQueue"),
-];
-
-/// `pre-sign-up` → `PreSignUp`.
+/// Converts `pre-sign-up` to `PreSignUp`.
 fn pascal(name: &str) -> String {
     let words = name.split('-').map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..]));
     words.collect()
 }
 
+fn function(binary: &str) -> FunctionId {
+    FunctionId::from_name(binary).unwrap_or_else(|| panic!("{binary} is not in FunctionId"))
+}
+
 fn seconds(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("seconds: {value}"))
+    value.as_u64().unwrap_or_else(|| panic!("not a number of seconds: {value}"))
 }
 
 #[test]
-fn every_binary_is_a_function_under_the_same_name() {
+fn every_binary_is_a_function_with_the_same_name() {
     let template = Template::read();
     let functions = template.functions();
     let mut binaries = names_in(&root().join("triggers/src/bin"));
     binaries.append(&mut names_in(&root().join("workers/src/bin")));
     let expected: BTreeSet<String> = functions.keys().map(|binary| (*binary).to_owned()).collect();
     assert_eq!(binaries, expected);
+    let listed: BTreeSet<String> = FunctionId::ALL.map(|function| function.name().to_owned()).into();
+    assert_eq!(binaries, listed);
     for (binary, (name, properties)) in functions {
-        assert_eq!(name, format!("{}FunctionContext", pascal(binary)));
+        assert_eq!(name, function(binary).resource_name());
         assert_eq!(properties["FunctionName"]["Fn::Sub"], format!("${{AWS::StackName}}-{binary}"));
-        assert!(!names_in(&root().join("events").join(binary)).is_empty(), "fixtures of {binary}");
+        assert!(!names_in(&root().join("events").join(binary)).is_empty(), "events/{binary} has no events");
     }
-    let globals = &template.section("Globals")["FunctionContext"];
+    let globals = &template.section("Globals")["Function"];
     assert_eq!((&globals["Runtime"], &globals["Handler"]), (&json!("provided.al2023"), &json!("bootstrap")));
     let method = |(_, function): (&str, &Value)| function["Metadata"]["BuildMethod"].clone();
     assert!(
-        template.of_type("AWS::Serverless::FunctionContext").map(method).all(|method| method == "rust-cargolambda")
+        template.of_type("AWS::Serverless::Function").map(method).all(|method| method == "rust-cargolambda")
     );
 }
 
 #[test]
-fn the_model_of_scale_has_the_sizes_of_the_template() {
+fn cost_model_uses_the_sizes_in_the_template() {
     let template = Template::read();
-    let globals = &template.section("Globals")["FunctionContext"];
+    let globals = &template.section("Globals")["Function"];
     assert_eq!(globals["MemorySize"].as_f64(), Some(assumptions::TRIGGER_MEGABYTES));
     for trigger in ["PreAuthenticationFunction", "PreTokenGenerationFunction"] {
         assert!(template.properties(trigger)["MemorySize"].is_null(), "{trigger}");
@@ -93,57 +94,48 @@ fn the_model_of_scale_has_the_sizes_of_the_template() {
     ] {
         assert_eq!(value.as_f64(), Some(constant), "{value}");
     }
-    assert_eq!(WORKERS.len() as f64, assumptions::QUEUES);
+    assert_eq!(FunctionId::workers().count() as f64, assumptions::QUEUES);
 }
 
-/// What a function reads, from its own start.
-async fn read_by(binary: &str) -> BTreeSet<String> {
-    let function: FunctionContext = rig().await.account.function(function_name(binary), &BTreeMap::new());
-    match binary {
-        "pre-sign-up" => drop(pre_sign_up::Deps::new(&function).unwrap()),
-        "post-confirmation" => drop(post_confirmation::Deps::new(&function).unwrap()),
-        "pre-authentication" => drop(pre_authentication::Deps::new(&function).unwrap()),
-        "pre-token-generation" => drop(pre_token_generation::Deps::new(&function).unwrap()),
-        "custom-message" => drop(custom_message::Deps::new(&function).unwrap()),
-        "user-stats" => drop(user_stats::Deps::new(&function).unwrap()),
-        "cache-invalidation" => drop(cache_invalidation::Deps::new(&function).unwrap()),
-        "group-membership" => drop(group_membership::Deps::new(&function).unwrap()),
-        other => panic!("{other} is new here"),
+/// The variables that a function reads at startup.
+async fn variables_read_by(binary: &str) -> BTreeSet<String> {
+    let function = function(binary);
+    let context: FunctionContext = test_stack().await.account.function(function, &BTreeMap::new());
+    match function {
+        FunctionId::PreSignUp => drop(pre_sign_up::Deps::new(&context).unwrap()),
+        FunctionId::PostConfirmation => drop(post_confirmation::Deps::new(&context).unwrap()),
+        FunctionId::PreAuthentication => drop(pre_authentication::Deps::new(&context).unwrap()),
+        FunctionId::PreTokenGeneration => drop(pre_token_generation::Deps::new(&context).unwrap()),
+        FunctionId::CustomMessage => drop(custom_message::Deps::new(&context).unwrap()),
+        FunctionId::UserStats => drop(user_stats::Deps::new(&context).unwrap()),
+        FunctionId::CacheInvalidation => drop(cache_invalidation::Deps::new(&context).unwrap()),
+        FunctionId::GroupMembership => drop(group_membership::Deps::new(&context).unwrap()),
     }
-    function.environment.asked()
-}
-
-fn function_name(binary: &str) -> &'static str {
-    let workers = WORKERS.iter().map(|(worker, ..)| *worker);
-    TRIGGERS
-        .into_iter()
-        .chain(workers)
-        .find(|name| *name == binary)
-        .unwrap_or_else(|| panic!("{binary} is new"))
+    context.environment.names_read()
 }
 
 #[tokio::test]
-async fn every_function_gets_the_variables_that_it_reads_and_no_others() {
+async fn functions_get_exactly_the_variables_that_they_read() {
     for (binary, (_, properties)) in Template::read().functions() {
         let given: BTreeSet<String> =
             properties["Environment"]["Variables"].as_object().unwrap().keys().cloned().collect();
-        let read = read_by(binary).await;
+        let read = variables_read_by(binary).await;
         assert_eq!(given, read, "{binary}");
-        for (variable, readers) in VARIABLES {
+        for variable in FunctionId::ALL.iter().flat_map(|function| function.variables()) {
             assert_eq!(
-                readers.contains(&binary),
-                read.contains(variable),
-                "{variable} of {binary} in journey.rs"
+                function(binary).variables().contains(variable),
+                read.contains(*variable),
+                "{variable} of {binary} in FunctionId::variables"
             );
         }
     }
 }
 
-/// A parameter's default is the code's, where the two have the same name.
+/// A parameter without a default gets a value, so that the function starts.
 #[tokio::test]
-async fn the_defaults_of_the_parameters_start_every_function() {
+async fn parameter_defaults_equal_the_defaults_in_the_code() {
     let template = Template::read();
-    let account = rig().await.account;
+    let account = test_stack().await.account;
     for (binary, (_, properties)) in template.functions() {
         let mut environment: BTreeMap<String, String> = BTreeMap::new();
         for (variable, value) in properties["Environment"]["Variables"].as_object().unwrap() {
@@ -157,8 +149,8 @@ async fn the_defaults_of_the_parameters_start_every_function() {
                 other => environment.insert(variable.clone(), other.to_string()),
             };
         }
-        let with_defaults = account.function(function_name(binary), &environment);
-        let bare = account.function(function_name(binary), &BTreeMap::new());
+        let with_defaults = account.function(function(binary), &environment);
+        let bare = account.function(function(binary), &BTreeMap::new());
         assert_eq!(
             config_of(binary, &with_defaults.environment),
             config_of(binary, &bare.environment),
@@ -168,20 +160,20 @@ async fn the_defaults_of_the_parameters_start_every_function() {
 }
 
 fn config_of(binary: &str, environment: &Environment) -> String {
-    match binary {
-        "pre-sign-up" => format!("{:?}", pre_sign_up::Policy::from_environment(environment)),
-        "pre-authentication" => format!("{:?}", OnStoreError::from_environment(environment)),
-        "pre-token-generation" => {
+    match function(binary) {
+        FunctionId::PreSignUp => format!("{:?}", pre_sign_up::Policy::from_environment(environment)),
+        FunctionId::PreAuthentication => format!("{:?}", OnStoreError::from_environment(environment)),
+        FunctionId::PreTokenGeneration => {
             let (rules, claims) =
                 (GroupRules::from_environment(environment), TokenClaims::from_environment(environment));
             format!("{:?} {rules:?} {claims:?}", OnStoreError::from_environment(environment))
         }
-        "custom-message" => {
+        FunctionId::CustomMessage => {
             let config = custom_message::Config::from_environment(environment).unwrap();
             format!("{:?}", custom_message::Config { product_name: String::new(), ..config })
         }
-        "user-stats" => format!("{:?}", user_stats::Config::from_environment(environment)),
-        "cache-invalidation" => {
+        FunctionId::UserStats => format!("{:?}", user_stats::Config::from_environment(environment)),
+        FunctionId::CacheInvalidation => {
             let config = cache_invalidation::Config::from_environment(environment).unwrap();
             format!("{:?}", cache_invalidation::Config { distribution_id: String::new(), ..config })
         }
@@ -190,7 +182,7 @@ fn config_of(binary: &str, environment: &Environment) -> String {
 }
 
 #[test]
-fn every_parameter_is_used_described_and_in_a_group() {
+fn parameters_are_used_described_and_grouped() {
     let template = Template::read();
     let interface = &template.section("Metadata")["AWS::CloudFormation::Interface"];
     let groups = interface["ParameterGroups"].as_array().unwrap();
@@ -211,19 +203,19 @@ fn every_parameter_is_used_described_and_in_a_group() {
 }
 
 #[test]
-fn triggers_answer_within_cognito_s_limit_and_hang_at_the_pool() {
+fn triggers_have_the_timeout_of_cognito_and_are_attached_to_the_pool() {
     let template = Template::read();
     let functions = template.functions();
-    assert_eq!(template.section("Globals")["FunctionContext"]["Timeout"], 5);
+    assert_eq!(template.section("Globals")["Function"]["Timeout"], 5);
     let lambda_config = &template.properties("UserPool")["LambdaConfig"]["Fn::If"][1];
-    for trigger in TRIGGERS {
+    for trigger in FunctionId::triggers().map(FunctionId::name) {
         let (name, properties) = functions[trigger];
         assert!(properties.get("Timeout").is_none() && properties.get("Events").is_none(), "{trigger}");
-        let hung = match trigger {
+        let attached = match trigger {
             "pre-token-generation" => &lambda_config["PreTokenGenerationConfig"]["LambdaArn"],
             _ => &lambda_config[pascal(trigger)],
         };
-        assert_eq!(hung["Fn::GetAtt"], format!("{name}.Arn"), "{trigger}");
+        assert_eq!(attached["Fn::GetAtt"], format!("{name}.Arn"), "{trigger}");
         let permission = template.properties(&format!("{}Permission", pascal(trigger)));
         assert_eq!(permission["FunctionName"]["Ref"], name);
         assert_eq!(permission["Principal"], "cognito-idp.amazonaws.com");
@@ -232,28 +224,32 @@ fn triggers_answer_within_cognito_s_limit_and_hang_at_the_pool() {
 }
 
 #[test]
-fn a_worker_reads_its_queue_and_reports_each_message() {
+fn workers_read_their_queue_and_report_each_failed_message() {
     let template = Template::read();
     let functions = template.functions();
-    for (worker, queue, dead_letters) in WORKERS {
+    for function in FunctionId::workers() {
+        let worker = function.name();
+        let queue = pascal(function.queue().unwrap());
+        let (queue, dead_letters) = (format!("{queue}Queue"), format!("{queue}DeadLetterQueue"));
+        let (queue, dead_letters) = (queue.as_str(), dead_letters.as_str());
         let (_, properties) = functions[worker];
         let events: Vec<&Value> = properties["Events"].as_object().unwrap().values().collect();
-        let [event] = events[..] else { panic!("{worker} reads one queue") };
+        let [event] = events[..] else { panic!("{worker} must read exactly one queue") };
         let event = &event["Properties"];
         assert_eq!(event["Queue"]["Fn::GetAtt"], format!("{queue}.Arn"), "{worker}");
         assert_eq!(event["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{worker}");
         assert!(!event["ScalingConfig"]["MaximumConcurrency"].is_null(), "{worker}");
-        // Lambda's advice: six times the time-out, and the batching window.
+        // Lambda recommends six times the timeout plus the batching window.
         let window = seconds(&event["MaximumBatchingWindowInSeconds"]);
         let visibility = seconds(&template.properties(queue)["VisibilityTimeout"]);
         assert!(visibility >= 6 * seconds(&properties["Timeout"]) + window, "{worker}");
         let redrive = &template.properties(queue)["RedrivePolicy"];
         assert_eq!(redrive["deadLetterTargetArn"]["Fn::GetAtt"], format!("{dead_letters}.Arn"));
-        // Else any queue of the account could hand its messages on to ours.
+        // Otherwise every queue of the account could use this queue as its dead-letter queue.
         assert_eq!(template.properties(queue)["RedriveAllowPolicy"], json!({"redrivePermission": "denyAll"}));
         let receives = if worker == "cache-invalidation" { 10 } else { 5 };
         assert_eq!(redrive["maxReceiveCount"], receives);
-        // The age of a message goes on counting in the dead-letter queue.
+        // The age of a message includes its time in the source queue.
         let retention = |queue| seconds(&template.properties(queue)["MessageRetentionPeriod"]);
         assert!(retention(dead_letters) > retention(queue), "{worker}");
         let variables = &properties["Environment"]["Variables"];
@@ -264,55 +260,96 @@ fn a_worker_reads_its_queue_and_reports_each_message() {
     assert_eq!(invalidations["DelaySeconds"], 5);
 }
 
-/// The time-outs leave each worker room for what it must not begin later.
+/// A worker starts no new work when less than this time is left: one commit attempt, one CloudFront
+/// call or one change of a group, each with its retries.
 #[test]
-fn a_worker_has_time_for_more_than_its_margin() {
+fn worker_timeouts_are_at_least_twice_the_time_that_one_step_needs() {
     let template = Template::read();
     let timeout = |worker: &str| seconds(&template.functions()[worker].1["Timeout"]);
     assert!(timeout("user-stats") >= 2 * 18);
-    assert!(timeout("cache-invalidation") >= 2 * 35);
+    assert!(timeout("cache-invalidation") >= 2 * 43);
     assert!(timeout("group-membership") >= 2 * 20);
 }
 
 #[test]
-fn no_policy_has_a_wildcard_but_for_tracing() {
+fn policies_have_no_wildcard_except_for_tracing() {
     let page = Template::read().permissions();
-    for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what for")) {
+    for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Statement")) {
         let cells: Vec<&str> = line.split(" | ").collect();
         assert!(!cells[1].contains('*'), "{line}");
         assert!(!cells[2].contains('*') || cells[0] == "| Trace" || cells[1] == "Deny", "{line}");
     }
 }
 
+/// The metrics of the functions that `value` refers to, each with the names of its dimensions.
+fn own_metrics<'a>(value: &'a Value, found: &mut Vec<(&'a str, BTreeSet<&'a str>)>) {
+    if value["Namespace"] == NAMESPACE {
+        let dimensions = value["Dimensions"].as_array().unwrap().iter();
+        let names = dimensions.map(|dimension| dimension["Name"].as_str().unwrap()).collect();
+        found.push((value["MetricName"].as_str().unwrap(), names));
+    }
+    match value {
+        Value::Object(fields) => fields.values().for_each(|field| own_metrics(field, found)),
+        Value::Array(items) => items.iter().for_each(|item| own_metrics(item, found)),
+        _ => {}
+    }
+}
+
+/// The dimension sets of a metric, counted with and without a reason.
+fn written_dimensions(metric: Metric) -> Vec<BTreeSet<String>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let log = lines.clone();
+    let metrics = Metrics::new("stack-function", Clock::system(), move |line| {
+        log.lock().unwrap().push(serde_json::from_str::<Value>(line).unwrap());
+    })
+    .in_stack(Some("stack"));
+    metrics.count(&[(metric, 1)]);
+    metrics.count_by(Some(("reason", "code")), &[(metric, 1)]);
+    let lines = lines.lock().unwrap();
+    let sets = lines.iter().map(|line| line["_aws"]["CloudWatchMetrics"][0]["Dimensions"].clone());
+    sets.flat_map(|sets| serde_json::from_value::<Vec<BTreeSet<String>>>(sets).unwrap()).collect()
+}
+
+/// An alarm on another metric, or on other dimensions, would never ring.
 #[test]
-fn every_queue_names_who_may_send_to_it() {
+fn alarms_use_only_metrics_and_dimensions_that_the_functions_write() {
+    let template = Template::read();
+    let mut found = Vec::new();
+    own_metrics(template.section("Resources"), &mut found);
+    assert!(found.len() >= 6, "{found:?}");
+    for (name, dimensions) in found {
+        let metric = Metric::ALL.iter().find(|metric| metric.name() == name);
+        let metric = *metric.unwrap_or_else(|| panic!("no function writes {name}"));
+        let dimensions: BTreeSet<String> = dimensions.into_iter().map(str::to_owned).collect();
+        assert!(written_dimensions(metric).contains(&dimensions), "{name} by {dimensions:?}");
+    }
+}
+
+#[test]
+fn every_queue_denies_unencrypted_transport_and_other_senders() {
     let template = Template::read();
     let queues: BTreeSet<&str> = template.of_type("AWS::SQS::Queue").map(|(name, _)| name).collect();
-    let mut guarded = BTreeSet::new();
+    let mut queues_with_policy = BTreeSet::new();
     for (_, policy) in template.of_type("AWS::SQS::QueuePolicy") {
         let statements = policy["Properties"]["PolicyDocument"]["Statement"].as_array().unwrap();
         let denies = |sid: &str| statements.iter().any(|each| each["Sid"] == sid && each["Effect"] == "Deny");
-        assert!(denies("OnlyEncrypted") && denies("OnlyThoseNamed"));
-        guarded.insert(policy["Properties"]["Queues"][0]["Ref"].as_str().unwrap());
+        assert!(denies("DenyUnencryptedTransport") && denies("DenyOtherSenders"));
+        queues_with_policy.insert(policy["Properties"]["Queues"][0]["Ref"].as_str().unwrap());
     }
-    assert_eq!(queues, guarded);
+    assert_eq!(queues, queues_with_policy);
 }
 
 #[test]
-fn the_page_of_permissions_is_that_of_the_template() {
+fn permissions_page_matches_the_template() {
     let page = std::fs::read_to_string(root().join("docs/permissions.md")).unwrap_or_default();
-    assert_eq!(
-        page,
-        Template::read().permissions(),
-        "cargo run -p tests --bin permissions > docs/permissions.md"
-    );
+    assert_eq!(page, Template::read().permissions(), "run: cargo xtask permissions");
 }
 
 #[test]
-fn what_must_survive_the_stack_is_kept() {
+fn user_pool_and_table_are_retained() {
     let template = Template::read();
     for (name, resource) in
-        ["AWS::Cognito::UserPool", "AWS::DynamoDB::Table"].map(|t| template.of_type(t).next().unwrap())
+        ["AWS::Cognito::UserPool", "AWS::DynamoDB::Table"].map(|kind| template.of_type(kind).next().unwrap())
     {
         assert_eq!(
             (&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]),
