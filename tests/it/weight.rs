@@ -35,16 +35,21 @@ const REFUSED: [&str; 17] = [
 /// Packages that may be linked in one version only.
 const ONCE: [&str; 7] = ["aws-lc-rs", "h2", "hyper", "hyper-rustls", "rustls", "tokio", "tokio-rustls"];
 
-/// The packages that a package links, as `name vversion`, without build dependencies.
-fn linked(package: &str) -> BTreeSet<String> {
+/// Runs `cargo tree` with one line for each package.
+fn cargo_tree(arguments: &[&str]) -> String {
     let cargo = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--offline", "--package", package])
-        .args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"])
+        .args(["tree", "--locked", "--offline", "--prefix", "none"])
+        .args(arguments)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
         .unwrap();
     assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
-    packages(&String::from_utf8(cargo.stdout).unwrap())
+    String::from_utf8(cargo.stdout).unwrap()
+}
+
+/// The packages that a package links, as `name vversion`, without build dependencies.
+fn linked(package: &str) -> BTreeSet<String> {
+    packages(&cargo_tree(&["--package", package, "--edges", "normal,no-proc-macro", "--format", "{p}"]))
 }
 
 /// `name vversion` of each line. A path or `(*)` may follow.
@@ -93,4 +98,19 @@ fn lambda_binaries_link_only_accepted_packages() {
             linked.join("\n")
         );
     }
+}
+
+/// The README's second command reuses what the first one compiled. With other features, it would
+/// compile the AWS SDK again, which takes two minutes.
+#[test]
+fn sandbox_builds_its_dependencies_with_the_features_of_the_tests() {
+    let features = |selection: &[&str], edges: &str| {
+        let tree = cargo_tree(&[selection, &["--edges", edges, "--format", "{p} {f}"]].concat());
+        let lines = tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned());
+        lines.collect::<BTreeSet<_>>()
+    };
+    let sandbox = features(&["--package", "sandbox"], "normal,build");
+    let workspace = features(&["--workspace"], "normal,build,dev");
+    let different: Vec<&String> = sandbox.difference(&workspace).collect();
+    assert!(different.is_empty(), "add the missing features to sandbox/Cargo.toml: {different:?}");
 }
