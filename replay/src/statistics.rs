@@ -1,14 +1,15 @@
-//! Commands that recompute stored statistics.
+//! The commands for stored statistics.
 
 pub mod backfill;
 pub mod rebuild;
 
 use clap::Subcommand;
 
+use crate::error::Result;
 use backfill::command::Backfill;
 use rebuild::command::Rebuild;
 
-/// Rebuild statistics from stored events, or backfill events that are too old for user-stats.
+/// Rebuild statistics from stored events, or apply events that are too old for user-stats.
 #[derive(Debug, Subcommand)]
 pub enum StatisticsCommand {
     Rebuild(Rebuild),
@@ -16,7 +17,7 @@ pub enum StatisticsCommand {
 }
 
 impl StatisticsCommand {
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self) -> Result<()> {
         match self {
             Self::Rebuild(command) => command.run().await,
             Self::Backfill(command) => command.run().await,

@@ -1,16 +1,18 @@
-//! Commands about one user, and the import of a pool's users.
+//! The commands for users.
 
 pub mod erase;
+pub mod event_source;
 pub mod import;
 pub mod show;
 pub mod suspension;
 
 use clap::Subcommand;
 
+use crate::error::Result;
 use erase::command::Erase;
 use import::command::Import;
 use show::command::Show;
-use suspension::{Reinstate, Suspend};
+use suspension::command::{Reinstate, Suspend};
 
 /// Show, suspend, reinstate, erase or import users.
 #[derive(Debug, Subcommand)]
@@ -23,7 +25,7 @@ pub enum UserCommand {
 }
 
 impl UserCommand {
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self) -> Result<()> {
         match self {
             Self::Show(command) => command.run().await,
             Self::Suspend(command) => command.run().await,

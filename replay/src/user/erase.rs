@@ -1,62 +1,74 @@
-//! Erasing a user, at somebody's request: what user-stats does on `user.deleted`, without the queue.
+//! Erases what the table stores about a user, as user-stats does on the event `user.deleted`.
 
 pub mod command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jiff::Timestamp;
-use shared::events::{Data, DataChanged, Event, Subject, View};
-use shared::queues::Queue;
-use shared::store::commits::StatsMetadata;
-use shared::store::{Consistency, Partition, Store};
-use shared::time::Clock;
 use shared::deadline::Deadline;
 use shared::erasure;
+use shared::events::{Data, DataChanged, Event, Subject, View};
+use shared::queues::{Queue, QueueError};
+use shared::store::{CommitFailure, Consistency, Partition, StatsMetadata, Store};
+use shared::time::Clock;
 
-use crate::user::suspension::SOURCE;
+use crate::user::event_source::EVENT_SOURCE;
+use crate::user::suspension::StoredStatus;
 
-/// What there is of a user.
+/// What the table stores about a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoredUserData {
-    /// Whether there is a profile.
-    pub profile: bool,
-    /// Whether there are statistics, and no marker of an erasure.
-    pub statistics: bool,
-    /// Whether the user was erased before.
-    pub erased: bool,
-    /// How many stored events there are.
+    /// Also `true` if there is a suspension that is unreadable.
+    pub has_profile: bool,
+    /// `false` for an erased user: then STATS is only the erasure marker.
+    pub has_statistics: bool,
+    /// Whether the user was erased before, and the erasure marker has not expired.
+    pub is_erased: bool,
+    /// Number of stored events.
     pub events: usize,
 }
 
+/// An erasure that was not completed.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    #[error("the user's data was not erased completely. Run the command again")]
+    NotErased(#[source] CommitFailure),
+    #[error("the user's data was erased, but the cached pages were not invalidated. Run the command again")]
+    NotPublished(#[source] QueueError),
+}
+
 impl StoredUserData {
-    /// Reads it.
     pub async fn read(store: &Store, sub: &str) -> Result<Self> {
         let partition = Partition::User(sub.to_owned());
-        let stored = store.statistics(&[&partition], Consistency::Strong).await?.into_values().next();
-        let erased = match &stored {
-            Some(stored) => stored.metadata()?.erased_at.is_some(),
-            None => false,
-        };
-        let profile = match store.profile_state(sub).await {
-            Ok(profile) => profile.exists,
-            // A suspension that cannot be read is something to erase, too.
-            Err(error) if error.is_unreadable() => true,
-            Err(error) => return Err(error.into()),
-        };
-        let events = store.event_times(&partition).await?.len();
-        Ok(Self { profile, statistics: stored.is_some() && !erased, erased, events })
+        let stored = store.read_statistics(&[&partition], Consistency::Strong).await?.into_values().next();
+        let metadata = stored.as_ref().map(|stored| stored.metadata()).transpose()?;
+        let is_erased = metadata.is_some_and(|metadata| metadata.erased_at.is_some());
+        let has_profile = StoredStatus::read(store, sub).await?.has_profile;
+        let events = store.read_event_times(&partition).await?.len();
+        Ok(Self { has_profile, has_statistics: stored.is_some() && !is_erased, is_erased, events })
+    }
+
+    /// Whether the table stores nothing about the user, not even an erasure marker.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 
-/// Erases a user, and has their cached pages evicted. A suspension in force stays, and so does a marker, for 32 days, so that
-/// late events count for nobody.
-pub async fn forget(store: &Store, cache_invalidations: &Queue, sub: &str, clock: &Clock) -> Result<()> {
+/// Erases a user's data, then publishes an event that invalidates the user's cached pages.
+///
+/// A suspension in force stays. An erasure marker stays for 32 days, so that late events do not
+/// count.
+pub async fn erase(
+    store: &Store,
+    cache_invalidations: &Queue,
+    sub: &str,
+    clock: &Clock,
+) -> Result<(), EraseError> {
     let partition = Partition::User(sub.to_owned());
-    let deadline = Deadline::new(Timestamp::MAX, clock.clone());
-    let erasing = erasure::erase(store, &partition, StatsMetadata::default(), clock, &deadline);
-    erasing.await.context("not everything was erased; run it again")?;
+    let no_deadline = Deadline::new(Timestamp::MAX, clock.clone());
+    let erasing = erasure::erase(store, &partition, StatsMetadata::default(), clock, &no_deadline);
+    erasing.await.map_err(EraseError::NotErased)?;
     let now = clock.now();
     let data = Data::DataChanged(DataChanged { views: View::ALL.into(), changed_at: now });
-    let notice = Event::new(SOURCE, Subject::user(sub), now, data);
-    let holds = "everything was erased, but cached pages were not evicted; run it again";
-    cache_invalidations.send(&notice).await.context(holds)
+    let event = Event::new(EVENT_SOURCE, Subject::user(sub), now, data);
+    cache_invalidations.send(&event).await.map_err(EraseError::NotPublished)
 }

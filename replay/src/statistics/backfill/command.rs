@@ -1,20 +1,17 @@
-//! `replay statistics backfill`: its options and output.
+//! `replay statistics backfill`: options and output.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use clap::Args;
 use shared::store::Partition;
-use shared::text::plural;
+use shared::telemetry::chain;
 use shared::time::Clock;
 
-use super::{BackfillEvents, Counted};
-use crate::error::InvalidInput;
+use crate::error::{CommandError, Result};
 use crate::options::{ChangeOptions, TableOptions};
-use crate::output;
-use crate::queue::save::Lines;
-use crate::statistics::backfill;
+use crate::output::{self, counted, number};
+use crate::queue::message_file::Lines;
+use crate::statistics::backfill::{BackfillCounts, BackfillEvents, apply_events};
 
 const EXAMPLES: &str = "\
 Example:
@@ -23,15 +20,17 @@ Example:
 
 /// Apply events that are too old for user-stats (more than 30 days) to the statistics.
 ///
-/// Reads a file of `replay save`. Each event counts once: the marker of a counted event stays for
-/// EVENT_RETENTION_DAYS. Events that are older than that are refused, and so are events of users
-/// that the table does not know.
+/// Reads a file of `replay save`. The whole file is checked before anything is applied. Each event
+/// counts once, because the marker of an applied event stays for EVENT_RETENTION_DAYS. Events that
+/// are older than that are rejected. Events of erased users, and of users that the table does not
+/// know, are dropped. The command is a dry run unless you pass --yes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Backfill {
-    /// A file that `replay save` wrote.
+    /// File that `replay save` wrote.
     file: PathBuf,
-    /// The lowest value that EVENT_RETENTION_DAYS ever had. A higher value counts events twice.
+    /// The lowest value that EVENT_RETENTION_DAYS ever had. With a higher value, events could count
+    /// twice.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(32..=3650))]
     event_retention_days: u32,
     #[command(flatten)]
@@ -41,50 +40,71 @@ pub struct Backfill {
 }
 
 impl Backfill {
-    /// Counts the events of a file, all of which is read before anything is written.
     pub async fn run(self) -> Result<()> {
         let Self { file, event_retention_days, table, change } = self;
-        let name = file.display().to_string();
-        let mut backfill_events = BackfillEvents::default();
-        let mut lines = Lines::open(&file).with_context(|| name.clone())?;
-        while let Some((number, line)) = lines.next().with_context(|| name.clone())? {
-            if let Err(reason) = backfill::read(&mut backfill_events, &line, event_retention_days, &Clock::system()) {
-                return InvalidInput::err(format!("{name}: line {number}: {reason}; nothing was counted"));
-            }
-        }
-        let BackfillEvents { of: events, of_unknown_users, .. } = backfill_events;
+        let events = read_file(&file, event_retention_days).map_err(|error| error.context(file.display()))?;
         let store = change.open().await?.store(table.table.as_deref())?;
-        let count: usize = events.values().map(Vec::len).sum();
-
-        let (users, domains): (Vec<_>, Vec<_>) =
-            events.keys().partition(|partition| matches!(partition, Partition::User(_)));
-        writeln!(
-            output::stdout(),
-            "{} of {} and {} of domains",
-            plural(count, "event"),
-            plural(users.len(), "user"),
-            plural(domains.len(), "shard"),
-        )?;
-        if of_unknown_users > 0 {
-            writeln!(output::stdout(), "{of_unknown_users} about users whom the pool did not know, left")?;
-        }
+        output::print(&render_plan(&events))?;
+        let count: usize = events.by_partition.values().map(Vec::len).sum();
         if !change.yes {
-            return output::not_done(
-                "Nothing was counted. With --yes they are, except those that were before.",
-            );
+            return output::not_done(&format!(
+                "Dry run: nothing was applied. Add --yes to apply {}. Each event counts once.",
+                counted(count, "event")
+            ));
         }
-        let mut sum = Counted::default();
-        for (partition, events) in &events {
-            let counted = backfill::count(&store, partition, events, event_retention_days).await;
-            let Counted { applied, duplicates, of_erased_users } = counted
-                .with_context(|| format!("{} events were counted; run it again for the rest", sum.applied))?;
-            sum.applied += applied;
-            sum.duplicates += duplicates;
-            sum.of_erased_users += of_erased_users;
+        let mut counts = BackfillCounts::default();
+        for (partition, events) in &events.by_partition {
+            let applied = apply_events(&store, partition, events, event_retention_days, &mut counts).await;
+            applied.map_err(|error| {
+                CommandError::failed(format!(
+                    "{} of {} applied: {}. Run the command again to apply the rest",
+                    number(counts.applied),
+                    counted(count, "event"),
+                    chain(error.as_ref())
+                ))
+            })?;
         }
-        output::done(&format!(
-            "{} counted, {} counted before, {} of erased or unknown users dropped.",
-            sum.applied, sum.duplicates, sum.of_erased_users
-        ))
+        output::done(&render(&counts))
     }
+}
+
+fn read_file(path: &Path, event_retention_days: u32) -> Result<BackfillEvents> {
+    let now = Clock::system().now();
+    let mut events = BackfillEvents::default();
+    let mut lines = Lines::open(path)?;
+    while let Some((number, line)) = lines.next()? {
+        events.add_line(&line, event_retention_days, now).map_err(|error| {
+            CommandError::invalid_input(format!("line {number}: {error}. Nothing was applied"))
+        })?;
+    }
+    Ok(events)
+}
+
+fn render_plan(events: &BackfillEvents) -> String {
+    let count = events.by_partition.values().map(Vec::len).sum();
+    let (users, shards): (Vec<_>, Vec<_>) =
+        events.by_partition.keys().partition(|partition| matches!(partition, Partition::User(_)));
+    let mut text = format!(
+        "{} of {} and {}\n",
+        counted(count, "event"),
+        counted(users.len(), "user"),
+        counted(shards.len(), "domain shard"),
+    );
+    if events.without_user > 0 {
+        text += &format!(
+            "{} skipped: about a user name that the user pool did not know\n",
+            counted(events.without_user, "event")
+        );
+    }
+    text
+}
+
+fn render(counts: &BackfillCounts) -> String {
+    let BackfillCounts { applied, duplicates, dropped } = counts;
+    format!(
+        "{} applied, {} applied before, {} dropped (user erased or not in the table).",
+        counted(*applied, "event"),
+        number(*duplicates),
+        number(*dropped)
+    )
 }

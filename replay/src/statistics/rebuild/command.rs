@@ -1,16 +1,21 @@
-//! `replay statistics rebuild`
+//! `replay statistics rebuild`: options and output.
 
 use std::io::Write;
 
-use anyhow::{Result, bail};
+use anyhow::Result as AnyResult;
 use clap::{ArgGroup, Args};
-use crate::statistics::rebuild::{Finding, Summary, RebuildMode, rebuild, rebuild_all};
-use crate::interrupt::StopSignal;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::store::Partition;
+use shared::text::{format_value, printable};
 
+use crate::error::{CommandError, Result};
+use crate::interrupt::StopSignal;
 use crate::options::{ChangeOptions, TableOptions, check_sub};
-use crate::output;
+use crate::output::{self, counted, number};
+use crate::statistics::rebuild::difference::{Difference, is_time};
+use crate::statistics::rebuild::{
+    RebuildMode, RebuildOutcome, RebuildSummary, UNREADABLE_STATISTICS, rebuild, rebuild_all,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,21 +23,22 @@ Examples:
   replay statistics rebuild --user 7d8ca528-4931-4254-9273-ea5ee853f271 --yes
   replay statistics rebuild --all --json > differences.json";
 
-/// Work statistics out anew from the stored events, and show where they differ.
+/// Rebuild statistics from the stored events.
 ///
-/// Shows each figure that differs, and writes with --yes, also while user-stats is at work. Events expire after
-/// EVENT_RETENTION_DAYS, so that a user or domain of whom a figure would fall is refused, unless --lower is given. Users
-/// who were erased are left.
+/// Shows each figure that differs, and writes the rebuilt statistics if you pass --yes. user-stats
+/// can keep running meanwhile. Stored events expire after EVENT_RETENTION_DAYS. So a user or a
+/// domain shard is refused if one of its figures would fall, unless you pass --lower. Erased users
+/// stay erased.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, group(ArgGroup::new("what").args(["user", "all"]).required(true)))]
 pub struct Rebuild {
     /// One user, by sub.
     #[arg(long, value_name = "SUB")]
     user: Option<String>,
-    /// All users and all domains: reads the whole table.
+    /// All users and all domains. Reads the whole table.
     #[arg(long)]
     all: bool,
-    /// Also where figures fall.
+    /// Write statistics even if figures fall.
     #[arg(long)]
     lower: bool,
     /// Print one JSON document.
@@ -45,54 +51,224 @@ pub struct Rebuild {
 }
 
 impl Rebuild {
-    /// Shows the differences, and mends them.
     pub async fn run(self) -> Result<()> {
         if let Some(sub) = &self.user {
             check_sub(sub)?;
         }
         let store = self.change.open().await?.store(self.table.table.as_deref())?;
-        let treatment = RebuildMode { write: self.change.yes, lower: self.lower };
+        let mode = RebuildMode { write: self.change.yes, lower: self.lower };
         let mut out = output::stdout();
-        let mut summary = Summary::default();
+        let mut summary = RebuildSummary::default();
         if self.json {
             write!(out, "{{\n  \"partitions\": [")?;
         }
-        // Partition by partition, so that a large table needs no memory.
+        // Writes each partition at once, so that the memory does not grow with the table.
         let mut separator = "";
-        let mut tell = |partition: &Partition, finding: &Finding| -> Result<()> {
-            summary.add(partition, finding);
-            if self.all && !finding.is_news() {
+        let mut report = |partition: &Partition, outcome: &RebuildOutcome| -> AnyResult<()> {
+            summary.add(partition, outcome);
+            if self.all && !outcome.needs_attention() {
                 return Ok(());
             }
             if self.json {
-                write!(out, "{separator}\n    {}", finding.json(partition))?;
+                write!(out, "{separator}\n    {}", to_json(partition, outcome))?;
                 separator = ",";
             } else {
-                write!(out, "{}", finding.text(partition))?;
+                write!(out, "{}", render(partition, outcome))?;
             }
             Ok(())
         };
         match self.user {
             Some(sub) => {
                 let partition = Partition::User(sub);
-                tell(&partition, &rebuild(&store, &partition, treatment).await?)?;
+                report(&partition, &rebuild(&store, &partition, mode).await?)?;
             }
             None => {
-                let then = "what was written is whole; run it again for the rest";
-                StopSignal::on_signals().or(rebuild_all(&store, treatment, &mut tell), then).await?;
+                let next_step =
+                    "run the command again to rebuild the rest. Every user that was written is complete";
+                StopSignal::on_signals().run(rebuild_all(&store, mode, &mut report), next_step).await?;
             }
         }
         if self.json {
             writeln!(out, "\n  ],\n  \"summary\": {}\n}}", json!(summary))?;
         } else {
-            writeln!(out, "{}", summary.text())?;
-            if !self.change.yes && summary.differing > summary.refused {
-                output::not_done("Nothing was changed. With --yes it is done.")?;
+            writeln!(out, "{}", render_summary(&summary))?;
+            let writable = summary.differing - summary.refused;
+            if !self.change.yes && writable > 0 {
+                let partitions = counted(writable, "partition");
+                output::not_done(&format!("Dry run: nothing was written. Add --yes to write {partitions}."))?;
             }
         }
-        match summary.trouble() {
+        match render_problems(&summary) {
             None => Ok(()),
-            Some(trouble) => bail!("{trouble}"),
+            Some(problems) => Err(CommandError::failed(problems)),
         }
+    }
+}
+
+/// The partition with its outcome, and one line for each figure that differs.
+fn render(partition: &Partition, outcome: &RebuildOutcome) -> String {
+    let partition = match partition {
+        Partition::User(sub) => format!("user {}", printable(sub)),
+        Partition::Domain { domain, shard } => format!("domain {}, shard {shard}", printable(domain)),
+    };
+    let outcome_text = match outcome {
+        RebuildOutcome::Empty => "no statistics and no events".to_owned(),
+        RebuildOutcome::Correct => "correct".to_owned(),
+        RebuildOutcome::Erased => "erased, not rebuilt".to_owned(),
+        RebuildOutcome::Differs(_) => "differs".to_owned(),
+        RebuildOutcome::Written(_) => "written".to_owned(),
+        RebuildOutcome::Refused(_) => {
+            "refused, because events of a figure that falls may have expired".to_owned()
+        }
+        RebuildOutcome::Unreadable(codes) if codes.contains_key(UNREADABLE_STATISTICS) => {
+            "skipped, because the stored statistics are unreadable".to_owned()
+        }
+        RebuildOutcome::Unreadable(codes) => {
+            let codes: Vec<String> =
+                codes.iter().map(|(code, count)| format!("{code} {}", number(*count))).collect();
+            format!("skipped, because stored events are unreadable ({})", codes.join(", "))
+        }
+        RebuildOutcome::Conflict => {
+            "skipped, because concurrent writers changed the statistics on every attempt".to_owned()
+        }
+    };
+    let mut out = format!("{partition}: {outcome_text}\n");
+    for difference in outcome.differences() {
+        out += &format!("  {}\n", render_difference(difference));
+    }
+    out
+}
+
+/// For example `orders               3 -> 4`.
+fn render_difference(difference: &Difference) -> String {
+    let name = printable(&difference.name);
+    if name == "recent" {
+        return format!("{name:20} changed");
+    }
+    let missing =
+        if is_time(&difference.name) || difference.name.starts_with("spent.") { "none" } else { "0" };
+    let value = |value: &Option<Value>| match value {
+        Some(value) => format_value(&difference.name, value),
+        None => missing.to_owned(),
+    };
+    let falls = if difference.falls() { "  (falls)" } else { "" };
+    format!("{name:20} {} -> {}{falls}", value(&difference.stored), value(&difference.rebuilt))
+}
+
+fn to_json(partition: &Partition, outcome: &RebuildOutcome) -> Value {
+    let name = match outcome {
+        RebuildOutcome::Empty => "empty",
+        RebuildOutcome::Correct => "correct",
+        RebuildOutcome::Erased => "erased",
+        RebuildOutcome::Differs(_) => "differs",
+        RebuildOutcome::Written(_) => "written",
+        RebuildOutcome::Refused(_) => "refused",
+        RebuildOutcome::Unreadable(_) => "unreadable",
+        RebuildOutcome::Conflict => "conflict",
+    };
+    let mut json = match partition {
+        Partition::User(sub) => json!({"user": sub}),
+        Partition::Domain { domain, shard } => json!({"domain": domain, "shard": shard}),
+    };
+    json["outcome"] = json!(name);
+    json["differences"] = json!(outcome.differences());
+    if let RebuildOutcome::Unreadable(codes) = outcome {
+        json["reasons"] = json!(codes);
+    }
+    json
+}
+
+fn render_summary(summary: &RebuildSummary) -> String {
+    let RebuildSummary {
+        users,
+        domain_shards,
+        correct,
+        erased,
+        differing,
+        written,
+        refused,
+        unreadable,
+        conflicts,
+    } = summary;
+    let counts = [
+        (correct, "correct"),
+        (differing, "differing"),
+        (written, "written"),
+        (refused, "refused"),
+        (unreadable, "unreadable"),
+        (conflicts, "in conflict"),
+        (erased, "erased"),
+    ];
+    let counts: Vec<String> = counts.map(|(count, what)| format!("{} {what}", number(*count))).into();
+    let (users, shards) = (counted(*users, "user"), counted(*domain_shards, "domain shard"));
+    format!("{users} and {shards}: {}", counts.join(", "))
+}
+
+/// Why some partitions were not compared or not written. `None` if there are none.
+fn render_problems(summary: &RebuildSummary) -> Option<String> {
+    let problems = [
+        (summary.refused, "refused, because figures would fall (see --lower)"),
+        (summary.unreadable, "skipped, because stored events or statistics are unreadable"),
+        (summary.conflicts, "skipped, because of concurrent writers: run the command again"),
+    ];
+    let problems: Vec<String> = problems
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", counted(*count, "partition")))
+        .collect();
+    (!problems.is_empty()).then(|| problems.join(". "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use shared::statistics::{Statistics, UserStats};
+
+    use super::*;
+    use crate::statistics::rebuild::difference::differences;
+
+    #[test]
+    fn differences_are_lines_in_the_order_of_the_attributes() {
+        let stored = json!({
+            "lastSeenAt": 1_772_442_010_000_i64, "messages": {"sign_up": 1}, "orders": 3,
+            "spent": {"EUR": "9.90\u{1b}"}, "recent": [1],
+        });
+        let rebuilt = json!({
+            "firstSeenAt": 1_772_442_010_000_i64, "lastSeenAt": 1_772_442_010_000_i64, "orders": 4,
+            "spent": {"EUR": "9.90", "USD": "1.00"}, "recent": [2],
+        });
+        let outcome = RebuildOutcome::Differs(differences(&stored, &rebuilt, UserStats::ATTRIBUTES));
+        let expected = [
+            "user ana: differs",
+            "  firstSeenAt          none -> 2026-03-02T09:00:10Z",
+            "  messages.sign_up     1 -> 0  (falls)",
+            "  orders               3 -> 4",
+            "  spent.EUR            9.90  -> 9.90",
+            "  spent.USD            none -> 1.00",
+            "  recent               changed",
+        ];
+        let text = render(&Partition::User("ana".into()), &outcome);
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn summary_names_the_problems() {
+        let (ana, mut summary) = (Partition::User("ana".into()), RebuildSummary::default());
+        summary.add(&ana, &RebuildOutcome::Correct);
+        summary.add(
+            &Partition::Domain { domain: "example.com".into(), shard: 3 },
+            &RebuildOutcome::Written(Vec::new()),
+        );
+        assert_eq!(render_problems(&summary), None);
+        summary.add(&ana, &RebuildOutcome::Refused(Vec::new()));
+        summary.add(&ana, &RebuildOutcome::Unreadable(BTreeMap::from([("unknown_type", 1)])));
+        assert_eq!(
+            render_summary(&summary),
+            "3 users and 1 domain shard: 1 correct, 2 differing, 1 written, 1 refused, 1 unreadable, \
+             0 in conflict, 0 erased"
+        );
+        let problems = render_problems(&summary).unwrap();
+        assert!(problems.starts_with("1 partition refused") && problems.contains(". 1 partition skipped"));
     }
 }

@@ -1,31 +1,30 @@
-//! `replay forget`
+//! `replay user erase`: options and output.
 
-use std::io::Write;
-
-use anyhow::{Result, bail};
 use clap::Args;
-use crate::user::erase::{StoredUserData, forget};
 use shared::time::Clock;
 
+use crate::error::{CommandError, Result};
 use crate::options::{ChangeOptions, TableOptions, check_sub};
-use crate::output;
+use crate::output::{self, number};
+use crate::user::erase::{StoredUserData, erase};
 
 const EXAMPLES: &str = "\
 Examples:
-  replay forget 7d8ca528-4931-4254-9273-ea5ee853f271
-  replay forget 7d8ca528-4931-4254-9273-ea5ee853f271 --yes";
+  replay user erase 7d8ca528-4931-4254-9273-ea5ee853f271
+  replay user erase 7d8ca528-4931-4254-9273-ea5ee853f271 --yes";
 
-/// Erase what the table holds of a user: statistics, stored events and profile.
+/// Erase what the table stores about a user: statistics, stored events and profile.
 ///
-/// A suspension in force stays, and so does a marker, for 32 days, against which late events are dropped. The account in the
-/// user pool is not touched. Shows what it would erase, and erases it with --yes. There is no way back.
+/// You cannot undo an erasure. The user's cached pages are invalidated. A suspension in force
+/// stays. A marker stays for 32 days, so that user-stats drops late events of the user. The account
+/// in the user pool is not changed. The command is a dry run unless you pass --yes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Erase {
-    /// The user, by sub.
+    /// The user's sub.
     sub: String,
-    /// The queue cache-invalidations, by name or URL. [default: CACHE_INVALIDATIONS_QUEUE_URL]
-    #[arg(long, value_name = "NAME")]
+    /// The queue cache-invalidations, by name, ARN or URL. [default: CACHE_INVALIDATIONS_QUEUE_URL]
+    #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
     #[command(flatten)]
     table: TableOptions,
@@ -34,31 +33,39 @@ pub struct Erase {
 }
 
 impl Erase {
-    /// Erases.
     pub async fn run(self) -> Result<()> {
         let Self { sub, queue, table, change } = self;
         check_sub(&sub)?;
         let account = change.open().await?;
         let store = account.store(table.table.as_deref())?;
         let cache_invalidations = account.cache_invalidations(queue.as_deref()).await?;
-        let StoredUserData { profile, statistics, erased, events } = StoredUserData::read(&store, &sub).await?;
-        let yes_or_no = |there: bool| if there { "yes" } else { "no" };
-        writeln!(
-            output::stdout(),
-            "user {sub}{}\n  profile        {}\n  statistics     {}\n  stored events  {events}",
-            if erased { ", erased before" } else { "" },
-            if profile { "yes (a suspension in force stays)" } else { "no" },
-            yes_or_no(statistics),
-        )?;
-        if !profile && !statistics && !erased && events == 0 {
-            bail!("nothing was erased: the table knows nothing of this sub. Is it right?");
+        let stored = StoredUserData::read(&store, &sub).await?;
+        output::print(&render(&sub, &stored))?;
+        if stored.is_empty() {
+            return Err(CommandError::failed(
+                "nothing was erased: the table has no data of this user. Check the sub and the table",
+            ));
         }
         if !change.yes {
-            return output::not_done("Nothing was erased. With --yes it is, and there is no way back.");
+            return output::not_done(
+                "Dry run: nothing was erased. Add --yes to erase the user's data. You cannot undo this.",
+            );
         }
-        forget(&store, &cache_invalidations, &sub, &Clock::system()).await?;
+        let erased = erase(&store, &cache_invalidations, &sub, &Clock::system()).await;
+        erased.map_err(anyhow::Error::from)?;
         output::done(
-            "Erased, and the user's cached pages are being evicted. The account in the user pool is as it was.",
+            "Data erased. The user's cached pages are being invalidated. The user pool is unchanged.",
         )
     }
+}
+
+fn render(sub: &str, stored: &StoredUserData) -> String {
+    let StoredUserData { has_profile, has_statistics, is_erased, events } = stored;
+    format!(
+        "user {sub}{}\n  profile        {}\n  statistics     {}\n  stored events  {}\n",
+        if *is_erased { ", erased before" } else { "" },
+        if *has_profile { "yes (a suspension in force stays)" } else { "no" },
+        if *has_statistics { "yes" } else { "no" },
+        number(*events),
+    )
 }

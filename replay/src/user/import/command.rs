@@ -1,38 +1,43 @@
-//! `replay import`
+//! `replay user import`: options and output.
 
-use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::Args;
-use crate::user::import::{self, Checkpoint, Counts, MAX_RATE};
-use crate::interrupt::StopSignal;
+use shared::text::printable;
 
-use crate::error::InvalidInput;
+use crate::error::Result;
+use crate::interrupt::StopSignal;
 use crate::options::{ChangeOptions, TableOptions};
-use crate::output;
+use crate::output::{self, counted, number};
 use crate::progress::Progress;
+use crate::user::import::checkpoint::{ImportCheckpoint, ImportCounts};
+use crate::user::import::{MAX_RATE, UserPoolImport};
 
 const EXAMPLES: &str = "\
 Examples:
-  replay import --user-pool eu-central-1_EXAMPLE12
-  replay import --user-pool eu-central-1_EXAMPLE12 --yes --checkpoint import.json";
+  replay user import --user-pool eu-central-1_EXAMPLE12
+  replay user import --user-pool eu-central-1_EXAMPLE12 --yes --checkpoint import.json";
 
-/// Write profiles for the users of a pool that was there before.
+/// Write profiles for the users of an existing user pool.
 ///
-/// Shows how many users have no profile, and writes the profiles with --yes: for everybody who is confirmed, nobody who
-/// was erased within the last 32 days, and never over a profile that is there. With --checkpoint it goes on where it was cut off; without, it
-/// begins anew, which does no harm.
+/// Each confirmed user gets a profile, except users who were erased within the last 32 days.
+/// Existing profiles and suspensions stay unchanged. With --checkpoint, an interrupted import
+/// continues where it stopped. Without it, the import starts again with the first user, which is
+/// safe. The command is a dry run unless you pass --yes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Import {
-    /// The user pool, by id.
+    /// Id of the user pool.
     #[arg(long, value_name = "ID")]
     user_pool: String,
-    /// Pages of 60 users a second. Other callers of ListUsers share the account's quota.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE)))]
+    /// Pages per second, with 60 users on a page. All callers in the account share the quota of
+    /// ListUsers.
+    #[arg(
+        long, value_name = "N", default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE))
+    )]
     rate: u32,
-    /// Note here how far it is, and go on from there. Written with --yes only.
+    /// File for the position of the import. Read if it exists, written only with --yes.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     #[command(flatten)]
@@ -42,39 +47,86 @@ pub struct Import {
 }
 
 impl Import {
-    /// Counts the users without a profile, and writes their profiles.
     pub async fn run(self) -> Result<()> {
         let account = self.change.open().await?;
         let (store, cognito) = (account.store(self.table.table.as_deref())?, account.cognito());
-        let file = self.checkpoint.as_deref();
-        let checkpoint = match file {
-            Some(file) => Checkpoint::read(file, &self.user_pool, store.table())
-                .or_else(|error| InvalidInput::err(format!("{error:#}")))?,
-            None => Checkpoint::start(&self.user_pool, store.table()),
+        let checkpoint_file = self.checkpoint.as_deref();
+        let checkpoint = match checkpoint_file {
+            Some(file) => ImportCheckpoint::read(file, &self.user_pool, store.table())?,
+            None => ImportCheckpoint::start(&self.user_pool, store.table()),
         };
-        if let Some(file) = file.filter(|_| checkpoint.done) {
-            let text = format!("Nothing is left to do, {} says; to begin anew, remove it.", file.display());
-            return output::not_done(&text);
+        if let Some(file) = checkpoint_file.filter(|_| checkpoint.done) {
+            let file = file.display();
+            return output::not_done(&format!(
+                "Nothing to do: the import is complete, according to {file}. Remove the file to start again."
+            ));
         }
         if checkpoint.counts.pages > 0 {
-            writeln!(output::stdout(), "Going on after {} users.", checkpoint.counts.users)?;
+            output::print(&format!("Continuing after {}.\n", counted(checkpoint.counts.users, "user")))?;
         }
-        let looking = Progress::new("users", None);
-        let mut progress = |counts: &Counts| looking.set(usize::try_from(counts.users).unwrap_or(usize::MAX));
-        let import = import::Import {
+        let written_before = checkpoint.counts.written;
+        let import = UserPoolImport {
             cognito: &cognito,
             store: &store,
             user_pool_id: &self.user_pool,
             rate: self.rate,
             write: self.change.yes,
+            checkpoint_file,
         };
-        let then = "run it again; nothing is overwritten";
-        let counts = StopSignal::on_signals().or(import.run(checkpoint, file, &mut progress), then).await?;
-        drop(looking);
-        write!(output::stdout(), "{}", counts.text(self.change.yes))?;
+        let progress = Progress::new("users", None);
+        let mut show_progress = |counts: &ImportCounts| progress.set(counts.users);
+        let work = import.run(checkpoint, &mut show_progress);
+        let next_step = "run the command again. It overwrites no profile";
+        let mut counts = StopSignal::on_signals().run(work, next_step).await?;
+        drop(progress);
         if !self.change.yes {
-            return output::not_done("Nothing was written. With --yes it is.");
+            counts.written -= written_before;
         }
-        output::done("Done.")
+        output::print(&render(&counts, self.change.yes))?;
+        if !self.change.yes {
+            let profiles = counted(counts.written, "profile");
+            return output::not_done(&format!(
+                "Dry run: nothing was written. Add --yes to write {profiles}."
+            ));
+        }
+        output::done("Import complete.")
+    }
+}
+
+/// One line for each count.
+fn render(counts: &ImportCounts, has_written: bool) -> String {
+    let ImportCounts { pages, users, written, had_profile, erased, skipped } = counts;
+    let mut out = String::new();
+    let mut line = |count: usize, what: &str| out += &format!("{:>7}  {what}\n", number(count));
+    line(*users, &format!("users on {}", counted(*pages, "page")));
+    line(*written, if has_written { "profiles written" } else { "profiles to write" });
+    for (count, what) in [(*had_profile, "already had a profile"), (*erased, "skipped: erased")] {
+        if count > 0 {
+            line(count, what);
+        }
+    }
+    for (reason, count) in skipped {
+        line(*count, &format!("skipped: {}", printable(reason)));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn each_count_is_a_line() {
+        let skipped = BTreeMap::from([("UNCONFIRMED".to_owned(), 2)]);
+        let counts = ImportCounts { pages: 1, users: 9, written: 4, had_profile: 3, erased: 0, skipped };
+        let expected = [
+            "      9  users on 1 page",
+            "      4  profiles to write",
+            "      3  already had a profile",
+            "      2  skipped: UNCONFIRMED",
+        ];
+        assert_eq!(render(&counts, false).lines().collect::<Vec<_>>(), expected);
     }
 }

@@ -1,34 +1,45 @@
-//! `replay stats`
+//! `replay user show`: options and output.
 
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::fmt::Write;
 
-use anyhow::Result;
 use clap::Args;
-use crate::account::AccountOptions;
-use shared::text::plural;
-use super::UserSummary;
-use shared::statistics::DomainStats;
-use shared::store::Store;
-use shared::time::Clock;
+use serde_json::{Value, json};
 use shared::email_domain::Domain;
+use shared::statistics::DomainStats;
+use shared::text::{printable, write_statistics};
+use shared::time::Clock;
 
-use crate::error::InvalidInput;
+use crate::account::AccountOptions;
+use crate::error::{CommandError, Result};
 use crate::options::{TableOptions, check_sub};
-use crate::output;
+use crate::output::{self, counted, number};
+use crate::user::show::{UserSummary, read_domain};
 
 const EXAMPLES: &str = "\
 Examples:
-  replay stats 7d8ca528-4931-4254-9273-ea5ee853f271
-  replay stats --domain example.com --json";
+  replay user show 7d8ca528-4931-4254-9273-ea5ee853f271
+  replay user show --domain example.com --json";
 
-/// Show what the table knows of one user (with a suspension), or of an e-mail domain.
+/// Maximum number of days in the chart: the latest days with events.
+const MAX_DAYS: usize = 14;
+/// Length of the longest bar in characters.
+const BAR_WIDTH: usize = 40;
+/// Values that STATS has in place of a domain.
+const NOT_A_DOMAIN: [&str; 3] = ["other", "none", "invalid"];
+
+/// Show what the table has about a user or an email domain.
+///
+/// For a user: suspension, statistics, latest activities, and a bar for each day with stored
+/// events. For a domain: the number of sign-ups.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Show {
-    /// The user, by sub.
+    /// The user's sub.
     #[arg(required_unless_present = "domain", conflicts_with = "domain")]
     sub: Option<String>,
-    /// An e-mail domain; `other`, `none` and `invalid` for those on no list.
+    /// Email domain. Also: other (denied, on no list), none (no address), invalid (not a plain
+    /// address).
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
     /// Print one JSON document.
@@ -41,40 +52,121 @@ pub struct Show {
 }
 
 impl Show {
-    /// Shows it.
     pub async fn run(self) -> Result<()> {
         let store = self.account.open().await?.store(self.table.table.as_deref())?;
-        if let Some(domain) = self.domain {
-            show_domain(&store, &domain, self.json).await?;
+        if let Some(domain) = &self.domain {
+            let domain = parse_domain(domain)?;
+            let sums = read_domain(&store, &domain).await?;
+            return if self.json {
+                output::json(&sums)
+            } else {
+                output::print(&render_domain(&domain, &sums))
+            };
         }
-        if let Some(sub) = self.sub {
-            check_sub(&sub)?;
-            let summary = UserSummary::read(&store, &sub, Clock::system().now()).await?;
-            if self.json {
-                return output::json(&summary.json());
-            }
-            write!(output::stdout(), "{}", summary.text())?;
+        if let Some(sub) = &self.sub {
+            check_sub(sub)?;
+            let summary = UserSummary::read(&store, sub, Clock::system().now()).await?;
+            return if self.json {
+                output::json(&to_json(&summary))
+            } else {
+                output::print(&render(&summary))
+            };
         }
         Ok(())
     }
 }
 
-async fn show_domain(store: &Store, domain: &str, json: bool) -> Result<()> {
-    let is_word = ["other", "none", "invalid"].contains(&domain);
-    let domain = match Domain::parse(domain.trim()) {
-        _ if is_word => domain.to_owned(),
-        Ok(domain) => domain.to_string(),
-        Err(_) => return InvalidInput::err("--domain: expected an e-mail domain such as example.com"),
-    };
-    let sums = super::domain(store, &domain).await?;
-    if json {
-        return output::json(&sums);
+fn parse_domain(domain: &str) -> Result<String> {
+    if NOT_A_DOMAIN.contains(&domain) {
+        return Ok(domain.to_owned());
     }
+    let domain = Domain::parse(domain.trim());
+    let domain = domain
+        .map_err(|_| CommandError::invalid_input("--domain: expected an email domain such as example.com"))?;
+    Ok(domain.to_string())
+}
+
+fn render_domain(domain: &str, sums: &DomainStats) -> String {
     let DomainStats { sign_ups, sign_ups_allowed, sign_ups_denied } = sums;
-    let count = plural(usize::try_from(sign_ups)?, "sign-up");
-    writeln!(
-        output::stdout(),
-        "domain {domain}: {count}, {sign_ups_allowed} allowed, {sign_ups_denied} denied"
-    )?;
+    let sign_ups = counted(usize::try_from(*sign_ups).unwrap_or_default(), "sign-up");
+    format!("domain {domain}: {sign_ups}, {sign_ups_allowed} allowed, {sign_ups_denied} denied\n")
+}
+
+fn render(summary: &UserSummary) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_summary(&mut out, summary);
+    out
+}
+
+fn write_summary(out: &mut String, summary: &UserSummary) -> std::fmt::Result {
+    let profile = if summary.has_profile { "" } else { "no profile, " };
+    writeln!(out, "user {}: {profile}{}", summary.sub, printable(&summary.status))?;
+    match &summary.statistics {
+        Some(statistics) => write_statistics(out, "  ", statistics)?,
+        None => writeln!(out, "  no statistics")?,
+    }
+    if summary.events_by_day.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nStored events by day, in UTC")?;
+    let skipped = summary.events_by_day.len().saturating_sub(MAX_DAYS);
+    let days = || summary.events_by_day.iter().skip(skipped);
+    let most = days().map(|(_, count)| *count).max().unwrap_or(1);
+    for (day, count) in days() {
+        let bar = "█".repeat((count * BAR_WIDTH).div_ceil(most));
+        writeln!(out, "  {day}  {bar} {}", number(*count))?;
+    }
     Ok(())
+}
+
+fn to_json(summary: &UserSummary) -> Value {
+    let events_by_day: BTreeMap<String, usize> =
+        summary.events_by_day.iter().map(|(day, count)| (day.to_string(), *count)).collect();
+    json!({
+        "sub": summary.sub, "profile": summary.has_profile, "status": summary.status,
+        "statistics": summary.statistics, "eventsByDay": events_by_day,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::Date;
+
+    use super::*;
+
+    #[test]
+    fn latest_days_are_bars_of_limited_length() {
+        let day = |day| Date::constant(2026, 3, day);
+        let summary = UserSummary {
+            sub: "ana".into(),
+            has_profile: true,
+            status: "not suspended".into(),
+            statistics: Some(json!({"orders": 2, "signIns": 0, "recent": []})),
+            events_by_day: (1..=20)
+                .map(|number| (day(number), usize::try_from(number).unwrap() * 10))
+                .collect(),
+        };
+        let text = render(&summary);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[..4],
+            ["user ana: not suspended", "  orders               2", "", "Stored events by day, in UTC"]
+        );
+        assert_eq!(lines.len(), 4 + MAX_DAYS);
+        assert_eq!(lines[4], format!("  2026-03-07  {} 70", "█".repeat(14)));
+        assert_eq!(lines[17], format!("  2026-03-20  {} 200", "█".repeat(40)));
+    }
+
+    #[test]
+    fn user_without_data_is_shown_without_statistics() {
+        let summary = UserSummary {
+            sub: "ana".into(),
+            has_profile: false,
+            status: "not suspended".into(),
+            statistics: None,
+            events_by_day: BTreeMap::new(),
+        };
+        assert_eq!(render(&summary), "user ana: no profile, not suspended\n  no statistics\n");
+    }
 }
