@@ -1,12 +1,15 @@
-//! The command line, as it is typed. One binary: every other one would link the SDK again.
+//! The command line `replay`.
 
 mod account;
-
+mod backfill;
 mod files;
+mod help;
 mod import;
+mod inspect;
+mod loopback_account;
 mod operations;
 mod rebuild;
+mod recover;
 mod redrive;
-
-mod shop;
 mod support;
+mod user;

@@ -1,283 +1,290 @@
-//! `replay rebuild`, as it is typed, against an AWS on loopback.
+//! `replay statistics rebuild`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use sandbox::aws::http_client::{Answer, AwsBackend};
-use sandbox::aws::{SandboxAccount, Fault, TABLE, sdk_config};
-use replay::statistics::rebuild::{Finding, RebuildMode, rebuild};
+use replay::statistics::rebuild::{RebuildMode, RebuildOutcome, rebuild};
+use sandbox::aws::{Answer, AwsBackend, Fault, SandboxAccount, TABLE, sdk_config};
 use serde_json::{Value, json};
 use shared::store::{Partition, Store};
 use tokio::sync::Notify;
 use winterbaume_core::MockRequest;
 
-use super::shop::{Shop, order, shop, sign_up};
-use super::support::ANA;
+use super::loopback_account::{LoopbackAccount, order_event, sign_up_event};
+use super::support::{ANA, CommandRun};
 
-const OF_ANA: &str = "USER#7d8ca528-4931-4254-9273-ea5ee853f271";
+const PARTITION_OF_ANA: &str = "USER#7d8ca528-4931-4254-9273-ea5ee853f271";
 
-/// A shop in which Ana has placed two orders.
-async fn shop_with_orders() -> Shop {
-    let shop = shop().await;
-    shop.count([order("1", ANA), order("2", ANA)]).await;
-    shop
+/// An account in which Ana has two orders.
+async fn account_with_orders() -> LoopbackAccount {
+    let account = LoopbackAccount::start().await;
+    account.apply([order_event("1", ANA), order_event("2", ANA)]).await;
+    account
 }
 
-/// What the events make, beside the version.
+async fn statistics(account: &LoopbackAccount) -> Value {
+    account.item(PARTITION_OF_ANA, "STATS").await
+}
+
+async fn set_statistics(account: &LoopbackAccount, attributes: Value) {
+    account.set_attributes(PARTITION_OF_ANA, "STATS", attributes).await;
+}
+
+async fn rebuild_command(account: &LoopbackAccount, arguments: &[&str]) -> CommandRun {
+    account.replay_on_table(&[&["statistics", "rebuild"], arguments].concat()).await
+}
+
 fn without_version(mut statistics: Value) -> Value {
     statistics.as_object_mut().unwrap().remove("version");
     statistics
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_shows_the_difference_and_mends_it_with_yes() {
-    let shop = shop_with_orders().await;
-    let before = shop.item(OF_ANA, "STATS").await;
+async fn difference_is_shown_first_and_written_with_yes() {
+    let account = account_with_orders().await;
+    let before = statistics(&account).await;
     let wrong = json!({
         "orders": 1, "spent": {"EUR": "4.90"}, "signIns": "many", "confirmedAt": "soon", "lastSeenAt": null,
-        "recent": null, "lastSkippedAt": 7, "ofTomorrow": {"a": 1},
+        "recent": null, "lastSkippedAt": 7, "newAttribute": {"a": 1},
     });
-    shop.set(OF_ANA, "STATS", wrong).await;
-    let tampered = shop.item(OF_ANA, "STATS").await;
-    let command = ["statistics", "rebuild", "--user", ANA];
+    set_statistics(&account, wrong).await;
+    let wrong = statistics(&account).await;
 
-    let (success, shown, errors) = shop.run_on_table(&command).await;
-    assert!(success, "{errors}");
-    let whose = format!("user {ANA}");
-    let lines = [
-        whose.as_str(),
-        "  lastSeenAt           none -> 2026-03-02T08:00:00Z",
-        "  confirmedAt          soon -> none",
-        "  signIns              many -> 0",
-        "  orders               1 -> 2",
-        "  spent.EUR            4.90 -> 9.80",
-        "  recent               changed",
-        "1 user and 0 shards of domains: 0 as they should be, 1 differing, 0 written, 0 refused, 0 unreadable, 0 in \
-         conflict, 0 erased",
-        "Nothing was changed. With --yes it is done.",
-    ];
-    assert_eq!(shown.lines().collect::<Vec<_>>(), lines);
-    assert_eq!(shop.item(OF_ANA, "STATS").await, tampered);
+    let run = rebuild_command(&account, &["--user", ANA]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    insta::assert_snapshot!(run.stdout, @r"
+    user 7d8ca528-4931-4254-9273-ea5ee853f271: differs
+      lastSeenAt           none -> 2026-03-02T08:00:00Z
+      confirmedAt          soon -> none
+      signIns              many -> 0
+      orders               1 -> 2
+      spent.EUR            4.90 -> 9.80
+      recent               changed
+    1 user and 0 domain shards: 0 correct, 1 differing, 0 written, 0 refused, 0 unreadable, 0 in conflict, 0 erased
+    Dry run: nothing was written. Add --yes to write 1 partition.
+    ");
+    assert_eq!(statistics(&account).await, wrong);
 
-    let (success, shown, errors) = shop.run_on_table(&[&command[..], &["--yes"]].concat()).await;
-    assert!(success && shown.contains(": written\n") && shown.contains("1 written"), "{shown}{errors}");
-    let mut mended = shop.item(OF_ANA, "STATS").await;
-    assert_eq!(mended["version"], json!(before["version"].as_u64().unwrap() + 1));
-    let fields = mended.as_object_mut().unwrap();
+    let run = rebuild_command(&account, &["--user", ANA, "--yes"]).await;
+    assert!(
+        run.code == 0 && run.stdout.contains(": written\n") && run.stdout.contains("1 written"),
+        "{run:?}"
+    );
+    let mut rebuilt = statistics(&account).await;
+    assert_eq!(rebuilt["version"], json!(before["version"].as_u64().unwrap() + 1));
+    let fields = rebuilt.as_object_mut().unwrap();
     assert_eq!(fields.remove("lastSkippedAt"), Some(json!(7)), "metadata stays");
-    assert_eq!(fields.remove("ofTomorrow"), Some(json!({"a": 1})), "what a newer release added stays");
-    assert!(!fields.contains_key("confirmedAt"), "what the events do not make goes");
+    assert_eq!(fields.remove("newAttribute"), Some(json!({"a": 1})), "attributes of a newer release stay");
+    assert!(!fields.contains_key("confirmedAt"), "figures without an event are removed");
     let version = fields.insert("version".to_owned(), before["version"].clone());
-    assert_eq!(mended, before, "{version:?}");
+    assert_eq!(rebuilt, before, "{version:?}");
 
-    let (success, shown, _) = shop.run_on_table(&[&command[..], &["--yes"]].concat()).await;
-    assert!(success && shown.starts_with(&format!("user {ANA}: as it should be\n")), "{shown}");
-    assert_eq!(shop.item(OF_ANA, "STATS").await["version"], json!(2), "nothing is written twice");
+    let run = rebuild_command(&account, &["--user", ANA, "--yes"]).await;
+    assert!(run.code == 0 && run.stdout.starts_with(&format!("user {ANA}: correct\n")), "{run:?}");
+    assert_eq!(statistics(&account).await["version"], json!(2), "nothing is written twice");
 
-    // The worker goes on from there.
-    shop.count([order("3", ANA)]).await;
-    assert_eq!(shop.item(OF_ANA, "STATS").await["orders"], 3);
+    account.apply([order_event("3", ANA)]).await;
+    assert_eq!(statistics(&account).await["orders"], 3, "user-stats continues with the rebuilt statistics");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn statistics_that_are_gone_come_back() {
-    let shop = shop_with_orders().await;
-    let before = shop.item(OF_ANA, "STATS").await;
-    let client = shop.account.dynamodb();
-    let key = |value: &str| aws_sdk_dynamodb::types::AttributeValue::S(value.to_owned());
-    let call = client.delete_item().table_name(TABLE).key("PK", key(OF_ANA)).key("SK", key("STATS"));
+async fn deleted_statistics_are_rebuilt() {
+    let account = account_with_orders().await;
+    let mut expected = statistics(&account).await;
+    let client = account.sandbox.dynamodb();
+    let key = |value: &str| AttributeValue::S(value.to_owned());
+    let call =
+        client.delete_item().table_name(TABLE).key("PK", key(PARTITION_OF_ANA)).key("SK", key("STATS"));
     call.send().await.unwrap();
-    let (success, shown, errors) = shop.run_on_table(&["statistics", "rebuild", "--user", ANA, "--yes"]).await;
-    assert!(success && shown.contains("orders               0 -> 2"), "{shown}{errors}");
-    let mut expected = before;
+    let run = rebuild_command(&account, &["--user", ANA, "--yes"]).await;
+    assert!(run.code == 0 && run.stdout.contains("orders               0 -> 2"), "{run:?}");
     expected.as_object_mut().unwrap().remove("lastChangedAt");
-    assert_eq!(shop.item(OF_ANA, "STATS").await, expected);
+    assert_eq!(statistics(&account).await, expected);
 
-    let (success, shown, _) = shop.run_on_table(&["statistics", "rebuild", "--user", "nobody", "--yes"]).await;
-    assert!(success && shown.starts_with("user nobody: nothing is stored\n"), "{shown}");
-    assert_eq!(shop.item("USER#nobody", "STATS").await, Value::Null);
+    let run = rebuild_command(&account, &["--user", "unknown-user", "--yes"]).await;
+    let expected = "user unknown-user: no statistics and no events\n";
+    assert!(run.code == 0 && run.stdout.starts_with(expected), "{run:?}");
+    assert_eq!(account.item("USER#unknown-user", "STATS").await, Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_never_lowers_what_has_expired() {
-    let shop = shop_with_orders().await;
-    let before = shop.item(OF_ANA, "STATS").await;
-    // As if three orders had expired, one of them the first doing.
-    shop.set(
-        OF_ANA,
-        "STATS",
-        json!({"orders": 5, "firstSeenAt": 1_000, "signIns": 0, "spent": {"EUR": "1.00"}}),
-    )
-    .await;
-    let tampered = shop.item(OF_ANA, "STATS").await;
-    for command in [
-        &["statistics", "rebuild", "--user", ANA][..],
-        &["statistics", "rebuild", "--user", ANA, "--yes"],
-        &["statistics", "rebuild", "--all", "--yes"],
-    ] {
-        let (success, shown, errors) = shop.run_on_table(command).await;
-        assert!(!success && errors.starts_with("replay: 1 partition refused"), "{shown}{errors}");
-        assert_eq!(errors.lines().count(), 1, "{errors}");
-        assert!(shown.contains("orders               5 -> 2  (falls)\n"), "{shown}");
-        assert!(shown.contains("1970-01-01T00:00:01Z -> 2026-03-02T08:00:00Z  (falls)\n"), "{shown}");
-        assert!(shown.contains("spent.EUR            1.00 -> 9.80\n"), "{shown}");
-        assert_eq!(shop.item(OF_ANA, "STATS").await, tampered, "refused as a whole");
+async fn figures_of_expired_events_never_fall_without_lower() {
+    let account = account_with_orders().await;
+    let before = statistics(&account).await;
+    // As if three orders had expired, one of them the user's first activity.
+    let with_expired = json!({"orders": 5, "firstSeenAt": 1_000, "signIns": 0, "spent": {"EUR": "1.00"}});
+    set_statistics(&account, with_expired).await;
+    let with_expired = statistics(&account).await;
+    for arguments in [&["--user", ANA][..], &["--user", ANA, "--yes"], &["--all", "--yes"]] {
+        let run = rebuild_command(&account, arguments).await;
+        assert!(run.code == 1 && run.stderr.starts_with("replay: 1 partition refused"), "{run:?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+        assert!(run.stdout.contains("orders               5 -> 2  (falls)\n"), "{run:?}");
+        assert!(run.stdout.contains("1970-01-01T00:00:01Z -> 2026-03-02T08:00:00Z  (falls)\n"), "{run:?}");
+        assert!(run.stdout.contains("spent.EUR            1.00 -> 9.80\n"), "{run:?}");
+        assert_eq!(statistics(&account).await, with_expired, "the whole partition is refused");
     }
-    let (success, shown, errors) = shop.run_on_table(&["statistics", "rebuild", "--user", ANA, "--lower", "--yes"]).await;
-    assert!(success && shown.contains(": written\n"), "{shown}{errors}");
-    assert_eq!(without_version(shop.item(OF_ANA, "STATS").await), without_version(before));
+    let run = rebuild_command(&account, &["--user", ANA, "--lower", "--yes"]).await;
+    assert!(run.code == 0 && run.stdout.contains(": written\n"), "{run:?}");
+    assert_eq!(without_version(statistics(&account).await), without_version(before));
 }
 
-/// The account, in which an update waits for what happens before it.
+/// The sandbox account, with a delay before the first call of one operation.
 #[derive(Clone, Debug)]
-struct Interrupted(Arc<Interruption>);
+struct DelayedAccount(Arc<Delay>);
 
-struct Interruption {
-    account: Arc<SandboxAccount>,
-    /// The operation that waits.
+struct Delay {
+    sandbox: Arc<SandboxAccount>,
+    /// The end of the operation's name in the header X-Amz-Target.
     operation: &'static str,
     has_waited: AtomicBool,
     reached: Notify,
-    go_on: Notify,
+    end: Notify,
 }
 
-impl std::fmt::Debug for Interruption {
+impl std::fmt::Debug for Delay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Interruption")
+        f.write_str("Delay")
     }
 }
 
-impl AwsBackend for Interrupted {
+impl AwsBackend for DelayedAccount {
     async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
-        let interruption = &self.0;
+        let delay = &self.0;
         let target = request.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
-        let waits = target.is_some_and(|target| target.ends_with(interruption.operation));
-        if waits && !interruption.has_waited.swap(true, Ordering::SeqCst) {
-            interruption.reached.notify_one();
-            interruption.go_on.notified().await;
+        let waits = target.is_some_and(|target| target.ends_with(delay.operation));
+        if waits && !delay.has_waited.swap(true, Ordering::SeqCst) {
+            delay.reached.notify_one();
+            delay.end.notified().await;
         }
-        interruption.account.http_client().answer(request).await
+        delay.sandbox.backend().answer(request).await
     }
 }
 
-/// Rebuilds Ana's statistics, and has an order of hers counted before the first call of `operation`.
-async fn interrupted(shop: &Shop, operation: &'static str, write: bool) -> Finding {
-    let interruption = Arc::new(Interruption {
-        account: shop.account.clone(),
+/// Rebuilds Ana's statistics. Before the first call of `operation`, user-stats applies an order of Ana.
+async fn rebuild_with_commit_before(
+    account: &LoopbackAccount,
+    operation: &'static str,
+    write: bool,
+) -> RebuildOutcome {
+    let delay = Arc::new(Delay {
+        sandbox: account.sandbox.clone(),
         operation,
         has_waited: AtomicBool::new(false),
         reached: Notify::new(),
-        go_on: Notify::new(),
+        end: Notify::new(),
     });
-    let config = sdk_config(Interrupted(interruption.clone()));
+    let config = sdk_config(DelayedAccount(delay.clone()));
     let store = Store::new(aws_sdk_dynamodb::Client::new(&config), TABLE);
     let partition = Partition::User(ANA.to_owned());
-    let treatment = RebuildMode { write, lower: false };
-    let in_between = async {
-        interruption.reached.notified().await;
-        shop.count([order("3", ANA)]).await;
-        interruption.go_on.notify_one();
+    let mode = RebuildMode { write, lower: false };
+    let commit = async {
+        delay.reached.notified().await;
+        account.apply([order_event("3", ANA)]).await;
+        delay.end.notify_one();
     };
-    let (finding, ()) = tokio::join!(rebuild(&store, &partition, treatment), in_between);
-    finding.unwrap()
+    let (outcome, ()) = tokio::join!(rebuild(&store, &partition, mode), commit);
+    outcome.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_gives_way_to_a_commit_in_between() {
-    let shop = shop_with_orders().await;
-    shop.set(OF_ANA, "STATS", json!({"orders": 1, "spent": {"EUR": "1.00"}})).await;
-    let finding = interrupted(&shop, ".UpdateItem", true).await;
-    let Finding::Written(differences) = finding else { panic!("{finding:?}") };
-    // Worked out anew from what the commit in between has left behind.
-    let shown: BTreeMap<&str, (&Option<Value>, &Option<Value>)> =
+async fn rebuild_repeats_after_a_concurrent_commit() {
+    let account = account_with_orders().await;
+    set_statistics(&account, json!({"orders": 1, "spent": {"EUR": "1.00"}})).await;
+    let outcome = rebuild_with_commit_before(&account, ".UpdateItem", true).await;
+    let RebuildOutcome::Written(differences) = outcome else { panic!("{outcome:?}") };
+    // The stored values are those after the concurrent commit.
+    let differences: BTreeMap<&str, (&Option<Value>, &Option<Value>)> =
         differences.iter().map(|found| (found.name.as_str(), (&found.stored, &found.rebuilt))).collect();
-    assert_eq!(shown["orders"], (&Some(json!(2)), &Some(json!(3))));
-    let statistics = shop.item(OF_ANA, "STATS").await;
+    assert_eq!(differences["orders"], (&Some(json!(2)), &Some(json!(3))));
+    let statistics = statistics(&account).await;
     assert_eq!((&statistics["orders"], &statistics["version"]), (&json!(3), &json!(3)));
     assert_eq!(statistics["spent"], json!({"EUR": "14.70"}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_between_two_reads_is_no_difference() {
-    let shop = shop_with_orders().await;
-    assert_eq!(interrupted(&shop, ".Query", false).await, Finding::Right);
-    assert_eq!(shop.item(OF_ANA, "STATS").await["orders"], 3);
+async fn commit_between_two_reads_is_not_a_difference() {
+    let account = account_with_orders().await;
+    let outcome = rebuild_with_commit_before(&account, ".Query", false).await;
+    assert_eq!(outcome, RebuildOutcome::Correct);
+    assert_eq!(statistics(&account).await["orders"], 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_gives_up_where_others_keep_committing_first() {
-    let shop = shop_with_orders().await;
-    shop.set(OF_ANA, "STATS", json!({"orders": 1})).await;
-    shop.account.faults.inject("UpdateItem", Fault::Error("ConditionalCheckFailedException"), 8);
-    let (success, shown, errors) = shop.run_on_table(&["statistics", "rebuild", "--user", ANA, "--yes"]).await;
-    assert!(!success && shown.contains("others kept committing first"), "{shown}{errors}");
-    assert!(errors.contains("run it again") && errors.lines().count() == 1, "{errors}");
-    assert_eq!(shop.item(OF_ANA, "STATS").await["orders"], 1);
-    let (success, _, errors) = shop.run_on_table(&["statistics", "rebuild", "--user", ANA, "--yes"]).await;
-    assert!(success, "{errors}");
-    assert_eq!(shop.item(OF_ANA, "STATS").await["orders"], 2);
+async fn rebuild_stops_after_a_conflict_on_every_attempt() {
+    let account = account_with_orders().await;
+    set_statistics(&account, json!({"orders": 1})).await;
+    account.sandbox.faults.inject("UpdateItem", Fault::Error("ConditionalCheckFailedException"), 8);
+    let run = rebuild_command(&account, &["--user", ANA, "--yes"]).await;
+    let expected = "concurrent writers changed the statistics on every attempt";
+    assert!(run.code == 1 && run.stdout.contains(expected), "{run:?}");
+    assert!(run.stderr.contains("run the command again") && run.stderr.lines().count() == 1, "{run:?}");
+    assert_eq!(statistics(&account).await["orders"], 1);
+    let run = rebuild_command(&account, &["--user", ANA, "--yes"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(statistics(&account).await["orders"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_erased_user_is_left() {
-    let shop = shop_with_orders().await;
-    let forget = ["user", "erase", ANA, "--queue", "cache-invalidations", "--yes"];
-    let (success, _, errors) = shop.run_on_table(&forget).await;
-    assert!(success, "{errors}");
-    // An event that an erasure has not got to yet.
-    shop.set(OF_ANA, "EVENT#/shop#1", json!({"event": order("1", ANA).to_string()})).await;
-    let marker = shop.item(OF_ANA, "STATS").await;
+async fn erased_user_is_not_rebuilt() {
+    let account = account_with_orders().await;
+    let erase = ["user", "erase", ANA, "--queue", "cache-invalidations", "--yes"];
+    let run = account.replay_on_table(&erase).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    // An event that an erasure in progress has not deleted yet.
+    let event = json!({"event": order_event("1", ANA).to_string()});
+    account.set_attributes(PARTITION_OF_ANA, "EVENT#/shop#1", event).await;
+    let marker = statistics(&account).await;
     assert!(marker["erasedAt"].is_number(), "{marker}");
-    let (success, shown, errors) = shop.run_on_table(&["statistics", "rebuild", "--user", ANA, "--lower", "--yes"]).await;
-    assert!(success && shown.contains("erased, and left so"), "{shown}{errors}");
-    let (success, shown, errors) = shop.run_on_table(&["statistics", "rebuild", "--all", "--lower", "--yes"]).await;
-    assert!(
-        success && shown.contains("1 user and 0 shards") && shown.contains("1 erased"),
-        "{shown}{errors}"
-    );
-    assert_eq!(shop.item(OF_ANA, "STATS").await, marker);
+    let run = rebuild_command(&account, &["--user", ANA, "--lower", "--yes"]).await;
+    assert!(run.code == 0 && run.stdout.contains("erased, not rebuilt"), "{run:?}");
+    let run = rebuild_command(&account, &["--all", "--lower", "--yes"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stdout.contains("1 user and 0 domain shards") && run.stdout.contains("1 erased"), "{run:?}");
+    assert_eq!(statistics(&account).await, marker);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_users_and_domains_are_gone_over() {
+async fn all_users_and_domains_are_rebuilt() {
     const USERS: usize = 260;
-    let shop = shop().await;
-    let users = (0..USERS).map(|number| order(&format!("o{number}"), &format!("user-{number:03}")));
-    let domains = (0..40).map(|number| sign_up(&format!("s{number}"), "example.com"));
-    shop.count(users.chain(domains)).await;
-    shop.set("LEDGER#E2EXAMPLE1ABCD", "MONTH#2026-03", json!({"items": 1})).await;
-    shop.set("USER#user-000", "PROFILE", json!({"cognitoId": "user-000"})).await;
-    shop.set("USER#only-a-profile", "PROFILE", json!({"cognitoId": "only-a-profile"})).await;
-    let before = shop.account.items().await.unwrap();
+    let account = LoopbackAccount::start().await;
+    let users = (0..USERS).map(|number| order_event(&format!("o{number}"), &format!("user-{number:03}")));
+    let domains = (0..40).map(|number| sign_up_event(&format!("s{number}"), "example.com", "allowed"));
+    account.apply(users.chain(domains)).await;
+    account.set_attributes("LEDGER#E2EXAMPLE1ABCD", "MONTH#2026-03", json!({"items": 1})).await;
+    account.set_attributes("USER#user-000", "PROFILE", json!({"cognitoId": "user-000"})).await;
+    account.set_attributes("USER#only-a-profile", "PROFILE", json!({"cognitoId": "only-a-profile"})).await;
+    let before = account.sandbox.items().await.unwrap();
     let is_shard = |key: &&(String, String)| key.0.starts_with("DOMAIN#") && key.1 == "STATS";
     let shards: Vec<&(String, String)> = before.keys().filter(is_shard).collect();
 
-    let (success, shown, errors) = shop.run_on_table(&["statistics", "rebuild", "--all"]).await;
-    let expected =
-        format!("{USERS} users and {} shards of domains: {} as", shards.len(), USERS + shards.len());
-    assert!(success && shown.starts_with(&expected), "{expected}: {shown}{errors}");
+    let run = rebuild_command(&account, &["--all"]).await;
+    let correct = USERS + shards.len();
+    let expected = format!("{USERS} users and {} domain shards: {correct} correct", shards.len());
+    assert!(run.code == 0 && run.stdout.starts_with(&expected), "{expected}: {run:?}");
 
-    shop.set("USER#user-007", "STATS", json!({"orders": 0})).await;
-    shop.set("USER#user-259", "STATS", json!({"spent": null})).await;
-    shop.set(&shards[0].0, "STATS", json!({"signUps": 0})).await;
-    shop.account.faults.forget_calls();
-    let (success, shown, errors) = shop.run_on_table(&["statistics", "rebuild", "--all", "--json"]).await;
-    assert!(success, "{errors}");
-    let scans = shop.account.faults.calls().iter().filter(|call| *call == "Scan").count();
-    assert_eq!(scans, 2, "some 620 items, 500 in a page");
-    let shown: Value = serde_json::from_str(&shown).unwrap();
-    let partitions = shown["partitions"].as_array().unwrap();
-    assert_eq!((partitions.len(), &shown["summary"]["differing"]), (3, &json!(3)));
-    let of_seven = partitions.iter().find(|found| found["user"] == "user-007").unwrap();
-    assert_eq!(of_seven["differences"], json!([{"name": "orders", "stored": null, "rebuilt": 1}]));
-    let of_shard = partitions.iter().find(|found| found["domain"] == "example.com").unwrap();
-    assert_eq!(of_shard["finding"], "differs");
+    account.set_attributes("USER#user-007", "STATS", json!({"orders": 0})).await;
+    account.set_attributes("USER#user-259", "STATS", json!({"spent": null})).await;
+    account.set_attributes(&shards[0].0, "STATS", json!({"signUps": 0})).await;
+    account.sandbox.calls.clear_operations();
+    let run = rebuild_command(&account, &["--all", "--json"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    let scans = account.sandbox.calls.operations().iter().filter(|call| *call == "Scan").count();
+    assert_eq!(scans, 2, "about 620 items, 500 on a page");
+    let json: Value = serde_json::from_str(&run.stdout).unwrap();
+    let partitions = json["partitions"].as_array().unwrap();
+    assert_eq!((partitions.len(), &json["summary"]["differing"]), (3, &json!(3)));
+    let user = partitions.iter().find(|partition| partition["user"] == "user-007").unwrap();
+    assert_eq!(user["differences"], json!([{"name": "orders", "stored": null, "rebuilt": 1}]));
+    let shard = partitions.iter().find(|partition| partition["domain"] == "example.com").unwrap();
+    assert_eq!(shard["outcome"], "differs");
 
-    let (success, shown, errors) = shop.run_on_table(&["statistics", "rebuild", "--all", "--yes"]).await;
-    assert!(success && shown.contains("3 differing, 3 written, 0 refused"), "{shown}{errors}");
-    let after = shop.account.items().await.unwrap();
+    let run = rebuild_command(&account, &["--all", "--yes"]).await;
+    assert!(run.code == 0 && run.stdout.contains("3 differing, 3 written, 0 refused"), "{run:?}");
+    let after = account.sandbox.items().await.unwrap();
     let changed: Vec<&str> = before
         .iter()
         .filter(|(key, item)| after.get(*key) != Some(*item))
@@ -292,120 +299,51 @@ async fn all_users_and_domains_are_gone_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_that_cannot_be_read_are_told_without_what_they_hold() {
-    let shop = shop_with_orders().await;
-    shop.set(OF_ANA, "STATS", json!({"orders": 1})).await;
-    let mut unknown = order("3", ANA);
+async fn unreadable_events_are_counted_without_their_content() {
+    let account = account_with_orders().await;
+    set_statistics(&account, json!({"orders": 1})).await;
+    let mut unknown = order_event("3", ANA);
     unknown["type"] = json!("order.shipped");
     unknown["data"] = json!({"email": "ana@example.com"});
-    shop.set(OF_ANA, "EVENT#/shop#3", json!({"event": unknown.to_string()})).await;
-    shop.set(OF_ANA, "EVENT#/shop#4", json!({"type": "order.placed"})).await;
-    for command in [&["statistics", "rebuild", "--user", ANA, "--yes"][..], &["statistics", "rebuild", "--all", "--lower", "--yes"]] {
-        let (success, shown, errors) = shop.run_on_table(command).await;
-        assert!(!success && shown.contains("(not_json 1, unknown_type 1)"), "{shown}{errors}");
-        assert!(
-            !shown.contains('@') && !errors.contains('@') && errors.lines().count() == 1,
-            "{shown}{errors}"
-        );
-        assert_eq!(shop.item(OF_ANA, "STATS").await["orders"], 1);
+    let unknown = json!({"event": unknown.to_string()});
+    account.set_attributes(PARTITION_OF_ANA, "EVENT#/shop#3", unknown).await;
+    account.set_attributes(PARTITION_OF_ANA, "EVENT#/shop#4", json!({"type": "order.placed"})).await;
+    for arguments in [&["--user", ANA, "--yes"][..], &["--all", "--lower", "--yes"]] {
+        let run = rebuild_command(&account, arguments).await;
+        assert!(run.code == 1 && run.stdout.contains("(not_json 1, unknown_type 1)"), "{run:?}");
+        assert!(!run.stdout.contains('@') && !run.stderr.contains('@'), "{run:?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+        assert_eq!(statistics(&account).await["orders"], 1);
     }
-    shop.set(OF_ANA, "STATS", json!({"version": "one"})).await;
-    let (success, shown, errors) = shop.run_on_table(&["statistics", "rebuild", "--user", ANA, "--yes"]).await;
-    assert!(!success && shown.contains("its statistics cannot be read"), "{shown}{errors}");
+    set_statistics(&account, json!({"version": "one"})).await;
+    let run = rebuild_command(&account, &["--user", ANA, "--yes"]).await;
+    assert!(run.code == 1 && run.stdout.contains("the stored statistics are unreadable"), "{run:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mistake_is_one_line_and_nothing_is_done() {
-    let shop = shop_with_orders().await;
-    shop.set(OF_ANA, "STATS", json!({"orders": 1})).await;
+async fn invalid_rebuild_is_one_line_and_writes_nothing() {
+    let account = account_with_orders().await;
+    set_statistics(&account, json!({"orders": 1})).await;
     for sub in ["ana@example.com", "", "domain:example.com"] {
-        let (success, _, errors) = shop.run_on_table(&["statistics", "rebuild", "--user", sub, "--yes"]).await;
-        assert!(!success && errors.contains("SUB: expected") && errors.lines().count() == 1, "{errors}");
+        let run = rebuild_command(&account, &["--user", sub, "--yes"]).await;
+        assert!(run.code == 2 && run.stderr.contains("SUB: expected"), "{run:?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
     }
-    for arguments in [&["statistics", "rebuild", "--yes"][..], &["statistics", "rebuild", "--user", ANA, "--all", "--yes"]] {
-        let (success, shown, errors) = shop.run_on_table(arguments).await;
-        assert!(!success && shown.is_empty() && errors.contains("--user"), "{shown}{errors}");
+    for arguments in [&["--yes"][..], &["--user", ANA, "--all", "--yes"]] {
+        let run = rebuild_command(&account, arguments).await;
+        assert!(run.code == 2 && run.stdout.is_empty() && run.stderr.contains("--user"), "{run:?}");
     }
     for (operation, arguments) in [
-        ("BatchGetItem", &["statistics", "rebuild", "--user", ANA, "--yes"][..]),
-        ("Query", &["statistics", "rebuild", "--user", ANA, "--yes"]),
-        ("UpdateItem", &["statistics", "rebuild", "--user", ANA, "--yes"]),
-        ("Scan", &["statistics", "rebuild", "--all", "--yes"]),
+        ("BatchGetItem", &["--user", ANA, "--yes"][..]),
+        ("Query", &["--user", ANA, "--yes"]),
+        ("UpdateItem", &["--user", ANA, "--yes"]),
+        ("Scan", &["--all", "--yes"]),
     ] {
-        shop.account.faults.inject(operation, Fault::Error("AccessDeniedException"), 9);
-        let (success, _, errors) = shop.run_on_table(arguments).await;
-        assert!(!success && errors.contains("AccessDeniedException"), "{operation}: {errors}");
-        assert_eq!(errors.lines().count(), 1, "{errors}");
-        shop.account.faults.clear();
-        assert_eq!(shop.item(OF_ANA, "STATS").await["orders"], 1, "{operation}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_user_stats_takes_no_more_is_counted_once() {
-    let shop = shop().await;
-    let now = shared::time::Clock::system().now();
-    let aged = |id: &str, days: i64| {
-        let mut event = order(id, ANA);
-        event["time"] = json!(shared::time::minus_seconds(now, days * 24 * 3600).to_string());
-        event
-    };
-    shop.count([order("1", ANA)]).await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("late.ndjson");
-    let write = |events: &[Value]| {
-        let line = |event: &Value| json!({"messageId": "1", "body": event}).to_string();
-        std::fs::write(&file, events.iter().map(line).collect::<Vec<_>>().join("\n")).unwrap();
-    };
-    let command = ["statistics", "backfill", "--event-retention-days", "90", file.to_str().unwrap()];
-    let with_yes = [&command[..], &["--yes"]].concat();
-
-    write(&[aged("2", 40), aged("3", 80), aged("4", 90)]);
-    let (success, _, errors) = shop.run_on_table(&with_yes).await;
-    assert!(!success && errors.contains("line 3: body: time: so long ago that its marker"), "{errors}");
-
-    write(&[aged("2", 40), aged("3", 80), aged("2", 40)]);
-    let (success, shown, errors) = shop.run_on_table(&command).await;
-    assert!(
-        success && shown.starts_with("2 events of 1 user and 0 shards of domains\nNothing"),
-        "{shown}{errors}"
-    );
-    let orders = async || shop.item(&format!("USER#{ANA}"), "STATS").await["orders"].clone();
-    assert_eq!(orders().await, 1);
-    let (success, shown, errors) = shop.run_on_table(&with_yes).await;
-    assert!(
-        success && shown.ends_with("2 counted, 0 counted before, 0 of erased or unknown users dropped.\n"),
-        "{shown}{errors}"
-    );
-    assert_eq!(orders().await, 3);
-    write(&[aged("2", 40), aged("5", 41), aged("3", 80)]);
-    let (_, shown, _) = shop.run_on_table(&with_yes).await;
-    assert!(
-        shown.ends_with("1 counted, 2 counted before, 0 of erased or unknown users dropped.\n"),
-        "{shown}"
-    );
-    assert_eq!(orders().await, 4);
-    let (success, shown, _) = shop.run_on_table(&["statistics", "rebuild", "--user", ANA]).await;
-    assert!(success && shown.contains("as it should be"), "the events are stored: {shown}");
-
-    let mut of_nobody = aged("9", 40);
-    of_nobody["subject"] = json!("nobody-we-know");
-    write(&[of_nobody]);
-    let (_, shown, _) = shop.run_on_table(&with_yes).await;
-    assert!(
-        shown.ends_with("0 counted, 0 counted before, 1 of erased or unknown users dropped.\n"),
-        "{shown}"
-    );
-    write(&[aged("10", 3)]);
-    let (success, _, errors) = shop.run_on_table(&with_yes).await;
-    assert!(!success && errors.contains("within the last 30 days: user-stats takes it"), "{errors}");
-
-    for (event, told) in [
-        (json!({"type": "x"}), "line 1: body: not a CloudEvents"),
-        (json!("x"), "line 1: body: the body is not JSON"),
-    ] {
-        write(&[event]);
-        let (success, _, errors) = shop.run_on_table(&with_yes).await;
-        assert!(!success && errors.contains(told) && errors.lines().count() == 1, "{errors}");
+        account.sandbox.faults.inject(operation, Fault::Error("AccessDeniedException"), 9);
+        let run = rebuild_command(&account, arguments).await;
+        assert!(run.code == 1 && run.stderr.contains("AccessDeniedException"), "{operation}: {run:?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+        account.sandbox.faults.clear();
+        assert_eq!(statistics(&account).await["orders"], 1, "{operation}");
     }
 }
