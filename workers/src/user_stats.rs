@@ -254,7 +254,7 @@ async fn apply_user_events(
     let committed = committer.commit::<UserStats>(group, stored, counts).await?;
     let events: Vec<&Event> = group.events.iter().map(|pending| &pending.event).collect();
     let rule = deps.config.inactive_user_rule;
-    Ok(match notice::after_commit(&events, &committed.metadata, committed.committed_by, rule) {
+    Ok(match notice::after_commit(&events, &committed.metadata, committed.committed_no_later_than, rule) {
         Notice::Unneeded => None,
         Notice::SkippedInactive => {
             counts.skipped_inactive += 1;

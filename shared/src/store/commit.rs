@@ -46,7 +46,7 @@ pub struct Commit<'a, S> {
     pub read_version: u64,
     /// The statistics with the events applied.
     pub statistics: &'a S,
-    /// Only the times count: the commit sets the version.
+    /// The times to write. Its version is ignored: see [`metadata_after`](Self::metadata_after).
     pub metadata: StatsMetadata,
     /// The events with their bodies as received. No two have the same key, and there are at most
     /// [`transaction_size`] of them.
@@ -55,6 +55,13 @@ pub struct Commit<'a, S> {
     pub event_retention_days: u32,
     /// The profile to write if there is none.
     pub profile: Option<&'a Profile>,
+}
+
+impl<S> Commit<'_, S> {
+    /// The metadata that the commit writes: the given times, and the next version.
+    pub fn metadata_after(&self) -> StatsMetadata {
+        StatsMetadata { version: self.read_version + 1, ..self.metadata.clone() }
+    }
 }
 
 impl Store {
@@ -91,9 +98,7 @@ impl Store {
 
         let mut update = UpdateExpression::default();
         let statistics: Item = serde_dynamo::to_item(commit.statistics).map_err(invalid)?;
-        let version = commit.read_version + 1;
-        let metadata = StatsMetadata { version, ..commit.metadata.clone() };
-        let metadata: Item = serde_dynamo::to_item(metadata).map_err(invalid)?;
+        let metadata: Item = serde_dynamo::to_item(commit.metadata_after()).map_err(invalid)?;
         // Attribute by attribute, so that attributes of a newer release stay.
         for (name, value) in statistics.into_iter().chain(metadata) {
             update.set(&name, value);

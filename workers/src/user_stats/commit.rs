@@ -24,21 +24,26 @@ use super::counts::InvocationCounts;
 use super::inactive::InactiveUserRule;
 use super::notice;
 
-/// Commits the events of partitions.
+/// Store, clock and settings that every commit of an invocation uses.
 pub struct Committer<'a> {
     pub store: &'a Store,
     pub clock: &'a Clock,
+    /// The deadline of the invocation. No attempt starts if it has less than [`ATTEMPT_SECONDS`]
+    /// left.
     pub deadline: &'a Deadline,
+    /// The days for which an event is stored after its time.
     pub event_retention_days: u32,
+    /// `None` if every user counts as active.
     pub inactive_user_rule: Option<InactiveUserRule>,
 }
 
-/// STATS after all events of a partition are committed, or dropped because the user is erased.
+/// The state of STATS when every event is either committed or dropped (the user is erased).
 pub struct Committed {
     pub metadata: StatsMetadata,
-    /// When the last transaction of this invocation was answered. `None` if there was none, or if
-    /// STATS was read after it, because another worker may have committed in between.
-    pub committed_by: Option<Timestamp>,
+    /// A time at which the latest commit had certainly happened: the answer to this invocation's
+    /// last transaction. `None` if there was no transaction, or if STATS was read again afterwards:
+    /// the latest commit may then be another worker's.
+    pub committed_no_later_than: Option<Timestamp>,
 }
 
 /// STATS as this invocation last read or committed it. See [`Committed`].
@@ -46,26 +51,31 @@ pub struct Committed {
 struct State<S> {
     statistics: S,
     metadata: StatsMetadata,
-    committed_by: Option<Timestamp>,
+    committed_no_later_than: Option<Timestamp>,
 }
 
 impl<S: Statistics> State<S> {
     fn from_stored(stored: Option<StoredStatistics>) -> Result<Self, StoreError> {
         let Some(stored) = stored else { return Ok(Self::default()) };
-        Ok(Self { statistics: stored.statistics()?, metadata: stored.metadata()?, committed_by: None })
+        Ok(Self {
+            statistics: stored.statistics()?,
+            metadata: stored.metadata()?,
+            committed_no_later_than: None,
+        })
     }
 }
 
 impl Committer<'_> {
-    /// Commits the events in as few transactions as they fit into. `stored` is STATS as it was
-    /// read, and may be out of date.
+    /// Commits the events in as few transactions as possible. `stored` is STATS as it was read, and
+    /// may be out of date.
     pub async fn commit<S: Statistics>(
         &self,
-        group: &PartitionEvents,
+        partition_events: &PartitionEvents,
         stored: Option<StoredStatistics>,
         counts: &mut InvocationCounts,
     ) -> Result<Committed, CommitFailure> {
-        let mut remaining: Vec<&PendingEvent> = group.events.iter().collect();
+        let partition = &partition_events.partition;
+        let mut remaining: Vec<&PendingEvent> = partition_events.events.iter().collect();
         let mut state = State::<S>::from_stored(stored)?;
         let mut retry = ConflictRetry::new();
         while !remaining.is_empty() && state.metadata.erased_at.is_none() {
@@ -74,7 +84,7 @@ impl Committer<'_> {
             }
             let count = transaction_size(remaining.iter().map(|pending| pending.body.len()));
             let events = &remaining[..count];
-            match self.commit_once(&group.partition, &state, events).await {
+            match self.commit_once(partition, &state, events).await {
                 Ok(committed) => {
                     state = committed;
                     counts.applied += count as u64;
@@ -83,22 +93,23 @@ impl Committer<'_> {
                     remaining.drain(..count);
                     continue;
                 }
-                // Each such attempt leaves fewer events, so the number of attempts needs no limit.
+                // Each attempt removes at least one event, so the loop ends.
                 Err(CommitError::Duplicates(indexes)) => {
                     counts.duplicates += indexes.len() as u64;
                     for index in indexes.into_iter().rev() {
                         remaining.remove(index);
                     }
                 }
+                // Fails after eight conflicts.
                 Err(CommitError::Conflict) => retry.wait().await?,
                 Err(CommitError::Store(error)) => return Err(error.into()),
             }
-            // The read is consistent, because the notice depends on the time of the latest commit.
-            let stored = self.store.read_statistics(&[&group.partition], Consistency::Strong).await?;
+            // Read with strong consistency: the notice needs the latest commit, even if no event remains.
+            let stored = self.store.read_statistics(&[partition], Consistency::Strong).await?;
             state = State::from_stored(stored.into_values().next())?;
         }
         counts.events_of_erased_users += remaining.len() as u64;
-        Ok(Committed { metadata: state.metadata, committed_by: state.committed_by })
+        Ok(Committed { metadata: state.metadata, committed_no_later_than: state.committed_no_later_than })
     }
 
     /// Sends one transaction, and returns the state after it.
@@ -108,7 +119,8 @@ impl Committer<'_> {
         state: &State<S>,
         pending: &[&PendingEvent],
     ) -> Result<State<S>, CommitError> {
-        let bodies: Vec<(&Event, &str)> = pending.iter().map(|p| (&p.event, p.body.as_str())).collect();
+        let events_with_bodies: Vec<(&Event, &str)> =
+            pending.iter().map(|pending| (&pending.event, pending.body.as_str())).collect();
         let events: Vec<&Event> = pending.iter().map(|pending| &pending.event).collect();
         let mut statistics = state.statistics.clone();
         for event in &events {
@@ -126,21 +138,18 @@ impl Committer<'_> {
             partition,
             read_version: state.metadata.version,
             statistics: &statistics,
-            metadata: metadata.clone(),
-            events: &bodies,
+            metadata,
+            events: &events_with_bodies,
             event_retention_days: self.event_retention_days,
             profile: profile.as_ref(),
         };
+        let metadata = commit.metadata_after();
         self.store.commit(commit).await?;
-        Ok(State {
-            statistics,
-            metadata: StatsMetadata { version: state.metadata.version + 1, ..metadata },
-            committed_by: Some(self.clock.now()),
-        })
+        Ok(State { statistics, metadata, committed_no_later_than: Some(self.clock.now()) })
     }
 }
 
-/// The profile to write if the user has none: that of the earliest confirmation.
+/// The profile from the earliest confirmation, written only if the user has none.
 fn new_profile(partition: &Partition, events: &[&Event]) -> Option<Profile> {
     let Partition::User(sub) = partition else { return None };
     let confirmations = events.iter().filter_map(|event| match &event.data {

@@ -50,8 +50,9 @@ impl InactiveUserRule {
     /// WORKER_CALL_SETTLED_SECONDS later.
     pub fn is_late_token(&self, issued_at: Timestamp, last_skipped_at: Option<Timestamp>) -> bool {
         last_skipped_at.is_some_and(|skipped_at| {
-            let committed_by = plus_seconds(skipped_at, WORKER_CALL_SETTLED_SECONDS + CLOCK_SKEW_SECONDS);
-            issued_at <= committed_by && self.last_page_expires_at(issued_at) >= skipped_at
+            let committed_no_later_than =
+                plus_seconds(skipped_at, WORKER_CALL_SETTLED_SECONDS + CLOCK_SKEW_SECONDS);
+            issued_at <= committed_no_later_than && self.last_page_expires_at(issued_at) >= skipped_at
         })
     }
 }

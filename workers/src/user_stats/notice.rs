@@ -60,11 +60,11 @@ pub fn record_change(
 }
 
 /// The notice for `events`, which are all committed: in this invocation or, if they are duplicates,
-/// earlier. `metadata` and `committed_by` are those of `Committed` in `commit.rs`.
+/// earlier. `metadata` and `committed_no_later_than` are those of `Committed` in `commit.rs`.
 pub fn after_commit(
     events: &[&Event],
     metadata: &StatsMetadata,
-    committed_by: Option<Timestamp>,
+    committed_no_later_than: Option<Timestamp>,
     rule: Option<InactiveUserRule>,
 ) -> Notice {
     let StatsMetadata { last_changed_at, last_skipped_at, erased_at, .. } = *metadata;
@@ -74,8 +74,8 @@ pub fn after_commit(
     // `recorded_at` was taken before the transaction was sent. A page that was rendered between the
     // two can show the old state. So the notice has a time at which the commit had certainly
     // happened, even if another worker made it.
-    let changed_at = match committed_by {
-        Some(committed_by) => committed_by.max(recorded_at),
+    let changed_at = match committed_no_later_than {
+        Some(committed_no_later_than) => committed_no_later_than.max(recorded_at),
         None => plus_seconds(recorded_at, WORKER_CALL_SETTLED_SECONDS),
     };
 
