@@ -47,6 +47,7 @@ metrics! {
     InvalidationsSkippedInactive,
     SignInsOfUnknownUsers,
     UsersErased,
+    /// Counts partitions: users, and shards of domains.
     UsersInConflict,
 
     // cache-invalidation

@@ -61,7 +61,7 @@ impl Ledger {
             tracing::warn!(
                 error_type = "store",
                 cause,
-                "could not release a claim: the next purge of all pages may be up to five minutes late"
+                "could not release a claim: the next purge of all pages may be up to {PURGE_ALL_INTERVAL_SECONDS} s late"
             );
         }
     }
