@@ -29,32 +29,39 @@ pub struct Fields<'a> {
     pub locale: &'a str,
 }
 
-/// A language that has templates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locale {
-    En,
-    De,
-    Es,
-    Fr,
-    Pt,
-    Ja,
+/// Defines the enum, the list of its variants and their codes from one list, so that the list of
+/// variants is complete.
+macro_rules! locales {
+    ($($locale:ident $code:literal,)+) => {
+        /// A language that has templates.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Locale {
+            $($locale,)+
+        }
+
+        impl Locale {
+            pub const ALL: [Self; [$($code),+].len()] = [$(Self::$locale,)+];
+
+            /// The ISO 639-1 code.
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Self::$locale => $code,)+
+                }
+            }
+        }
+    };
+}
+
+locales! {
+    En "en",
+    De "de",
+    Es "es",
+    Fr "fr",
+    Pt "pt",
+    Ja "ja",
 }
 
 impl Locale {
-    pub const ALL: [Self; 6] = [Self::En, Self::De, Self::Es, Self::Fr, Self::Pt, Self::Ja];
-
-    /// The ISO 639-1 code.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::En => "en",
-            Self::De => "de",
-            Self::Es => "es",
-            Self::Fr => "fr",
-            Self::Pt => "pt",
-            Self::Ja => "ja",
-        }
-    }
-
     /// Reads the language of a tag such as `pt-BR` or `pt_BR`.
     pub fn from_tag(tag: &str) -> Option<Self> {
         let language = tag.split(['-', '_']).next()?.trim().to_ascii_lowercase();
