@@ -21,7 +21,8 @@ pub const DYNAMODB_READ_UNIT: f64 = 0.125e-6;
 /// aws.amazon.com/dynamodb/pricing) and 0.20 for point-in-time recovery (secondary sources). The model
 /// also charges the first 25 GB, which are free.
 pub const DYNAMODB_GIGABYTE_MONTH: f64 = 0.25 + 0.20;
-/// Amazon CloudFront: one invalidation item. The metric of cache-invalidation uses the same price.
+/// Amazon CloudFront: one invalidation item. The value is `DOLLARS_PER_ITEM` in
+/// workers/src/cache_invalidation.rs, which its metric uses too.
 /// aws.amazon.com/about-aws/whats-new/2026/04/cloudfront-invalidation-cache-tag
 pub use workers::cache_invalidation::DOLLARS_PER_ITEM as CLOUDFRONT_ITEM;
 /// Amazon CloudFront: free items per month, for all distributions of an account. Same source.
