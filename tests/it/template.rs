@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use sandbox::costs::assumptions;
+use sandbox::journey::player::WorkerSettings;
 use serde_json::{Value, json};
 use shared::config::Environment;
 use shared::function_context::FunctionContext;
@@ -13,6 +14,7 @@ use shared::function_id::FunctionId;
 use shared::metric::Metric;
 use shared::telemetry::{Metrics, NAMESPACE};
 use shared::time::Clock;
+use triggers::custom_message::templates::Locale;
 use triggers::pre_token_generation::claims::TokenClaims;
 use triggers::pre_token_generation::groups::GroupRules;
 use triggers::sign_in::OnStoreError;
@@ -97,6 +99,28 @@ fn cost_model_uses_the_sizes_in_the_template() {
     assert_eq!(FunctionId::workers().count() as f64, assumptions::QUEUES);
 }
 
+#[test]
+fn sandbox_runs_workers_with_the_timeouts_and_batch_sizes_in_the_template() {
+    let template = Template::read();
+    for worker in FunctionId::workers() {
+        let WorkerSettings { timeout_seconds, batch_size, window_seconds } = WorkerSettings::of(worker);
+        let (_, properties) = template.functions()[worker.name()];
+        let [event] = properties["Events"].as_object().unwrap().values().collect::<Vec<_>>()[..] else {
+            panic!("{worker} must read exactly one queue")
+        };
+        let event = &event["Properties"];
+        assert_eq!(
+            (&properties["Timeout"], &event["BatchSize"]),
+            (&json!(timeout_seconds), &json!(batch_size))
+        );
+        if worker == FunctionId::CacheInvalidation {
+            let delay = seconds(&template.properties("CacheInvalidationsQueue")["DelaySeconds"]);
+            let window = seconds(&event["MaximumBatchingWindowInSeconds"]);
+            assert_eq!(window_seconds, i64::try_from(delay + window).unwrap());
+        }
+    }
+}
+
 /// The variables that a function reads at startup.
 async fn variables_read_by(binary: &str) -> BTreeSet<String> {
     let function = function(binary);
@@ -179,6 +203,13 @@ fn config_of(binary: &str, environment: &Environment) -> String {
         }
         _ => String::new(),
     }
+}
+
+#[test]
+fn default_locale_can_be_every_locale_and_no_other_value() {
+    let template = Template::read();
+    let allowed = &template.parameters()["DefaultLocale"]["AllowedValues"];
+    assert_eq!(*allowed, json!(Locale::ALL.map(Locale::code)));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Plays journeys through the real functions, on an account in memory. Between the steps, event
-//! source mappings drain the queues as Lambda does.
+//! Plays journeys through the real functions, on an account in memory. Between steps, simulated
+//! event source mappings deliver the queued messages to the workers.
 
 use std::collections::BTreeMap;
 
@@ -27,14 +27,38 @@ use crate::functions::{Worker, invoke_trigger};
 use shared::suspension_change::SuspensionChange;
 use shared::text::plural;
 
-/// A worker's timeout. Same as in template.yaml.
-const WORKER_TIMEOUT_SECONDS: i64 = 60;
 /// The operator who suspends and reinstates users in a journey.
 const OPERATOR: &str = "sandbox";
-/// CloudEvents source of an operator's decisions.
+/// CloudEvents source of an operator's decisions. Same as `EVENT_SOURCE` of replay.
 const SOURCE: &str = "/replay";
-/// If the queues are not empty after this many rounds, a message is redelivered forever.
+/// If the queues are not empty after this many rounds, a message is probably redelivered forever.
 const MAX_ROUNDS: usize = 10_000;
+/// Messages of a dead-letter queue stay invisible for this long after they are received, so that
+/// the next calls return others. It only has to be longer than reading the queue takes.
+const DEAD_LETTER_VISIBILITY_SECONDS: i32 = 3600;
+
+/// How the sandbox runs a worker. Timeout and batch size are those of `template.yaml`.
+pub struct WorkerSettings {
+    pub timeout_seconds: i64,
+    /// Maximum number of messages in a batch.
+    pub batch_size: usize,
+    /// How long the first message of a batch waits for others.
+    pub window_seconds: i64,
+}
+
+impl WorkerSettings {
+    pub fn of(worker: FunctionId) -> Self {
+        // user-stats has a batching window of 2 s in the template, and group-membership one of 5 s.
+        // Both are 0 here, so that a journey shows the effects of a step at the time of the step.
+        let (timeout_seconds, batch_size, window_seconds) = match worker {
+            FunctionId::UserStats => (60, 1_000, 0),
+            // Delivery delay of 5 s plus batching window of 10 s, so changes within 15 s share one call.
+            FunctionId::CacheInvalidation => (90, 10_000, 15),
+            _ => (60, 100, 0),
+        };
+        Self { timeout_seconds, batch_size, window_seconds }
+    }
+}
 
 /// Plays journeys one after the other, each on an account of its own, and adds up their outcomes.
 pub async fn play_all(journeys: &[Journey], defaults: &Variables) -> Result<Outcome> {
@@ -44,7 +68,8 @@ pub async fn play_all(journeys: &[Journey], defaults: &Variables) -> Result<Outc
             play(journey, defaults).await.with_context(|| format!("journey \"{}\"", journey.name))?;
         if let Some(sub) = outcome.users.keys().find(|sub| all.users.contains_key(*sub)) {
             bail!(
-                "user {sub} is in two of the journeys, which have separate accounts. Play them one at a time"
+                "user {sub} occurs in two journeys. Each journey has its own account, so their results \
+                 cannot be added. Play them one at a time"
             );
         }
         all.add(outcome);
@@ -74,7 +99,7 @@ pub async fn play(journey: &Journey, defaults: &Variables) -> Result<Outcome> {
         });
         player.run_due().await?;
     }
-    player.drain_queues().await?;
+    player.run_until_idle().await?;
     player.finish().await
 }
 
@@ -82,6 +107,7 @@ pub async fn play(journey: &Journey, defaults: &Variables) -> Result<Outcome> {
 struct MappedWorker {
     function: FunctionId,
     mapping: EventSourceMapping,
+    timeout_seconds: i64,
     worker: Worker,
 }
 
@@ -98,16 +124,11 @@ impl Player {
     fn new(account: SandboxAccount, variables: Variables, deliveries: u32) -> Result<Self> {
         let mut workers = Vec::new();
         for function in FunctionId::workers() {
-            let (batch_size, window_seconds) = match function {
-                FunctionId::UserStats => (100, 0),
-                // Delivery delay of 5 s plus batching window of 10 s: changes of one moment become one call.
-                FunctionId::CacheInvalidation => (1_000, 15),
-                _ => (10, 0),
-            };
+            let WorkerSettings { timeout_seconds, batch_size, window_seconds } = WorkerSettings::of(function);
             let queues = account.queue_of(function).context("a worker without a queue")?.clone();
             let mapping = EventSourceMapping::new(queues, batch_size, window_seconds, deliveries);
             let worker = Worker::start(&account, function, &variables_of(&variables, function))?;
-            workers.push(MappedWorker { function, mapping, worker });
+            workers.push(MappedWorker { function, mapping, timeout_seconds, worker });
         }
         let sqs = account.sqs();
         Ok(Self { account, variables, sqs, workers, seen_invalidations: 0, outcome: Outcome::default() })
@@ -121,8 +142,10 @@ impl Player {
                     self.put_users_with_groups(&event).await;
                 }
                 let mapped = self.workers.iter().find(|mapped| mapped.function == *function);
-                let worker = &mapped.context("the worker was not started")?.worker;
-                describe_batch(worker.handle(event, Timestamp::MAX).await?)
+                let MappedWorker { worker, timeout_seconds, .. } =
+                    mapped.context("the worker was not started")?;
+                let deadline = plus_seconds(self.account.time.now(), *timeout_seconds);
+                describe_batch(worker.handle(event, deadline).await?)
             }
             Action::Invoke { function, event, has_own_groups } => {
                 let mut event = event.clone();
@@ -154,8 +177,9 @@ impl Player {
         Ok((done, None))
     }
 
-    /// Sets the event's groups to those that the user has in the pool, as Cognito does. A user's
-    /// first token, and a step with groups of its own, define the groups in the pool instead.
+    /// Sets the event's groups to those that the user has in the pool, as Cognito does. Exception: at
+    /// a user's first token, or if the step patches the groups, the event's groups are written to the
+    /// pool.
     async fn set_groups_to_override(&self, event: &mut Value, has_own_groups: bool) {
         let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (user_pool_id, username) = (text("userPoolId"), text("userName"));
@@ -179,7 +203,8 @@ impl Player {
         }
     }
 
-    /// Puts the users of a group-membership event into the pool, with the groups that it removes.
+    /// Puts the users of a group-membership event into the pool, with the groups that the event
+    /// removes, so that there is something to remove.
     async fn put_users_with_groups(&self, event: &SqsEvent) {
         let bodies = event.records.iter().filter_map(|record| record.body.as_deref());
         for mapped in bodies.filter_map(|body| Event::parse(body).ok()) {
@@ -192,7 +217,8 @@ impl Player {
         }
     }
 
-    /// The body of a message: text unchanged, an event with the attributes that every event has.
+    /// The body of a message. Text is sent unchanged. In an event, missing `specversion` and `time`
+    /// are filled in.
     fn body(&self, message: &Value) -> String {
         let Value::Object(fields) = message else {
             return message.as_str().map_or_else(|| message.to_string(), str::to_owned);
@@ -220,7 +246,8 @@ impl Player {
         };
         let store = Store::new(self.account.dynamodb(), TABLE);
         let queue = Queue::new(self.sqs.clone(), self.account.user_events.url.clone());
-        Ok(match (decision.apply(&store, &queue, SOURCE).await?, reinstate) {
+        let changed = decision.apply(&store, &queue, SOURCE).await?;
+        Ok(match (changed, reinstate) {
             (false, _) => "nothing changed: a newer decision about this user already exists",
             (true, true) => "user reinstated",
             (true, false) => "user suspended",
@@ -237,7 +264,7 @@ impl Player {
     }
 
     /// Moves the time forward until all queues are empty.
-    async fn drain_queues(&mut self) -> Result<()> {
+    async fn run_until_idle(&mut self) -> Result<()> {
         self.run_until(Timestamp::MAX).await
     }
 
@@ -250,16 +277,17 @@ impl Player {
             self.account.time.move_to(due);
             self.run_due().await?;
         }
-        bail!("the queues did not drain: a message is redelivered forever")
+        bail!("the queues are not empty after {MAX_ROUNDS} rounds: a message is probably redelivered forever")
     }
 
     /// Runs the workers whose batches are due now.
     async fn run_due(&mut self) -> Result<()> {
         let now = self.account.time.now();
-        let deadline = plus_seconds(now, WORKER_TIMEOUT_SECONDS);
         let Self { account, sqs, workers, .. } = self;
-        for MappedWorker { mapping, worker, .. } in workers {
-            drain(account, sqs, mapping, async |event| worker.handle(event, deadline).await.ok()).await?;
+        for MappedWorker { mapping, timeout_seconds, worker, .. } in workers {
+            let deadline = plus_seconds(now, *timeout_seconds);
+            let handle = async |event| worker.handle(event, deadline).await.ok();
+            deliver_due_batches(account, sqs, mapping, handle).await?;
         }
         let invalidations = self.account.calls.invalidations();
         for items in invalidations.into_iter().skip(self.seen_invalidations) {
@@ -302,7 +330,7 @@ impl Player {
 }
 
 /// Delivers every due batch to a worker.
-async fn drain(
+async fn deliver_due_batches(
     account: &SandboxAccount,
     sqs: &aws_sdk_sqs::Client,
     mapping: &mut EventSourceMapping,
@@ -324,7 +352,7 @@ async fn dead_letters(sqs: &aws_sdk_sqs::Client, queues: &QueuePair) -> Result<V
     let mut letters = Vec::new();
     loop {
         let call = sqs.receive_message().queue_url(&queues.dead_letter_url).max_number_of_messages(10);
-        let call = call.visibility_timeout(3600).message_attribute_names("All");
+        let call = call.visibility_timeout(DEAD_LETTER_VISIBILITY_SECONDS).message_attribute_names("All");
         let messages = call.send().await?.messages.unwrap_or_default();
         if messages.is_empty() {
             return Ok(letters);
