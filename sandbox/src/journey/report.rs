@@ -28,7 +28,7 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     }
 
     writeln!(out, "\nStatistics")?;
-    if outcome.users.is_empty() {
+    if outcome.users.is_empty() && outcome.domains.is_empty() {
         writeln!(out, "  none")?;
     }
     for (sub, statistics) in &outcome.users {
