@@ -1,13 +1,14 @@
 //! Which certificate authorities (CAs) the functions trust when they connect to AWS: Amazon's own
 //! roots, and the system's CAs as a fallback.
 //!
-//! AWS services have certificates from Amazon Trust Services. Loading the system's bundle of about
-//! 145 CAs took more than two thirds of the CPU time of a cold start (docs/performance.md), so the
-//! five roots of Amazon are compiled in.
+//! AWS services have certificates from Amazon Trust Services, whose five roots are compiled in. So a
+//! cold start does not load the system's bundle: pre-sign-up needs 3.8 million instructions to its
+//! first answer, and needed 13.7 million with the bundle (docs/performance.md).
 //!
-//! Amazon advises against trusting only its own roots. If a server's certificate does not chain to
-//! one of them, for example behind a proxy, the client loads the system's bundle once and uses it
-//! from then on.
+//! Amazon Trust Services does not recommend pinning, which includes trusting only its own roots
+//! (<https://www.amazontrust.com/repository/>). If a server's certificate is not valid with these
+//! roots, for example behind a proxy that inspects TLS, the client loads the system's bundle once
+//! and uses it until the process ends.
 
 use std::error::Error;
 use std::io;
@@ -31,15 +32,14 @@ use rustls::Error::InvalidCertificate;
 
 use crate::config::Environment;
 
-/// The roots of Amazon Trust Services in PEM. The first one expires in 2037.
+/// The roots of Amazon Trust Services: five certificates in PEM. The earliest expiry is in December
+/// 2037.
 pub const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
-/// The HTTP client of a function. It trusts Amazon's roots first, and the system's CAs as a
-/// fallback.
-///
-/// If `SSL_CERT_FILE` or `SSL_CERT_DIR` is set, it trusts only the CAs in that file or directory.
+/// The HTTP client of a function. It trusts Amazon's roots first and the system's CAs as a
+/// fallback, unless `SSL_CERT_FILE` or `SSL_CERT_DIR` is set: then only those.
 pub fn http_client(environment: &Environment) -> SharedHttpClient {
-    // The default trust store reads the two variables itself.
+    // `TrustStore::default` itself reads SSL_CERT_FILE and SSL_CERT_DIR.
     let system = client(TrustStore::default());
     if ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| environment.optional(name).is_some()) {
         return system;
@@ -53,10 +53,13 @@ pub fn client_trusting(roots: &[u8]) -> SharedHttpClient {
 }
 
 /// The SDK's default HTTP client with another trust store. `Builder::build_https` would ignore the
-/// proxy variables of the environment.
+/// proxy variables of the environment, so this builds the connector by hand.
 fn client(trust_store: TrustStore) -> SharedHttpClient {
     Builder::new().build_with_connector_fn(move |settings, components| {
-        #[expect(clippy::expect_used, reason = "never fails, and a wider trust would be worse")]
+        #[expect(
+            clippy::expect_used,
+            reason = "building cannot fail with valid roots; falling back to the default trust store would trust more CAs"
+        )]
         let context =
             TlsContext::builder().with_trust_store(trust_store.clone()).build().expect("a TLS context");
         let mut connector = Connector::builder()
@@ -72,8 +75,8 @@ fn client(trust_store: TrustStore) -> SharedHttpClient {
 /// An HTTP client that connects with `preferred` until it finds a server that `preferred` does not
 /// trust. From then on, it connects with `fallback`.
 ///
-/// The request that finds the untrusted server fails before anything is sent. The SDK repeats it if
-/// the retry configuration allows another attempt.
+/// The request that finds the untrusted server fails before any part of the request is sent. The SDK
+/// repeats it if the retry configuration allows another attempt.
 #[derive(Debug)]
 pub struct TrustFallback {
     preferred: SharedHttpClient,
@@ -121,9 +124,10 @@ impl HttpConnector for PreferredConnector {
         HttpConnectorFuture::new(response.inspect_err(move |error| {
             if is_untrusted(error) && !use_fallback.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
+                    error_type = "untrusted_certificate",
                     uri,
-                    "the certificate does not chain to Amazon's roots: the function trusts the system's certificate \
-                     authorities from now on"
+                    "the server's certificate is not valid with Amazon's roots: the function trusts the system's \
+                     certificate authorities until its process ends"
                 );
             }
         }))
@@ -133,10 +137,10 @@ impl HttpConnector for PreferredConnector {
 /// Whether a connection failed because of the server's certificate, and a client with other CAs
 /// could accept it.
 ///
-/// An unknown CA is not the only such error. If the chain continues to an old CA through an expired
-/// certificate, a client that does not know the root below it reports that the certificate has
-/// expired. A client that knows the root does not look further. So every certificate error counts,
-/// except a wrong name: the name is checked after the chain was found valid.
+/// An unknown CA is not always reported as such. A chain can contain a certificate that the old CA
+/// cross-signed and that has expired. A client that trusts the newer root stops before it. A client
+/// that does not goes on and reports "expired". So every certificate error counts, except a wrong
+/// name, which is checked only after the chain is valid.
 pub fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -147,7 +151,8 @@ pub fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
                 _ => false,
             };
         }
-        // `source()` of an I/O error skips the error inside it.
+        // `io::Error::source` returns the source of the inner error, not the inner error. So take the
+        // inner error with `get_ref`.
         next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
