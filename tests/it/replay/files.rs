@@ -360,6 +360,16 @@ async fn other_file_in_place_of_the_checkpoint_is_not_changed() {
     assert!(ran.code == 2 && ran.stderr.contains("another replay process uses this file"), "{ran:?}");
 }
 
+/// Waits until the lock of a closed file is released. A child process that another test starts has
+/// copies of all open files until it executes its program.
+fn wait_until_unlocked(path: &Path) {
+    while let Ok(file) = std::fs::File::open(path)
+        && file.try_lock().is_err()
+    {
+        std::thread::yield_now();
+    }
+}
+
 #[tokio::test]
 async fn next_run_sends_the_rest_wherever_a_run_was_dropped() {
     const MESSAGES: usize = 257;
@@ -388,6 +398,7 @@ async fn next_run_sends_the_rest_wherever_a_run_was_dropped() {
             (summary.rejected.is_empty(), in_doubt)
         };
         let was_dropped = drop_after(max_waits, send_file()).await.is_none();
+        wait_until_unlocked(&folder.path().join("letters.ndjson.checkpoint"));
         let mut announced = 0;
         loop {
             let (is_complete, in_doubt) = send_file().await;
@@ -395,6 +406,7 @@ async fn next_run_sends_the_rest_wherever_a_run_was_dropped() {
             if is_complete {
                 break;
             }
+            wait_until_unlocked(&folder.path().join("letters.ndjson.checkpoint"));
         }
         let mut arrived: Vec<Value> =
             sqs.messages_in("queue").into_iter().map(|message| message.sent["MessageBody"].clone()).collect();

@@ -159,14 +159,18 @@ async fn commands_of_the_page_print_what_the_page_shows() {
     assert!(sqs.messages_in("user-events-dlq").is_empty());
 }
 
-/// Runs a line of the page in a shell that finds the built `replay`.
+/// Runs a line of the page in a shell that finds the binary under test as `replay`.
 async fn in_shell(line: &str, endpoint: &str, folder: &Path) -> String {
     let replay = command(endpoint, &[]);
-    let binary = Path::new(replay.get_program()).parent().unwrap().to_owned();
+    let bin = folder.join("bin");
+    if !bin.exists() {
+        std::fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink(replay.get_program(), bin.join("replay")).unwrap();
+    }
     let mut shell = Command::new("sh");
     shell.args(["-c", line]).current_dir(folder).env_clear();
     shell.envs(replay.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    shell.env("PATH", format!("{}:/usr/bin:/bin", binary.display())).env("TABLE_NAME", TABLE);
+    shell.env("PATH", format!("{}:/usr/bin:/bin", bin.display())).env("TABLE_NAME", TABLE);
     let ran = run(shell).await;
     assert_eq!(ran.code, 0, "$ {line}\n{}{}", ran.stdout, ran.stderr);
     ran.stdout
