@@ -26,7 +26,8 @@ Exit codes:
   2    The command line or a file is invalid. Nothing was changed.
   130  Interrupted (Ctrl-C). Received messages are visible in the queue again.
 
-Every command is a dry run unless you pass --yes. docs/replay.md describes all commands.";
+Commands that change the account are dry runs unless you pass --yes. docs/replay.md describes all
+commands.";
 
 /// Manage the queues, users and statistics of a deployed stack.
 #[derive(Debug, Parser)]

@@ -252,13 +252,20 @@ impl Triggers {
         let function = |id| account.function(id, &variables);
         Self {
             pre_sign_up: triggers::pre_sign_up::Deps::new(&function(FunctionId::PreSignUp)).unwrap(),
-            post_confirmation: triggers::post_confirmation::Deps::new(&function(FunctionId::PostConfirmation))
-                .unwrap(),
-            pre_authentication: triggers::pre_authentication::Deps::new(&function(FunctionId::PreAuthentication))
-                .unwrap(),
-            pre_token_generation: triggers::pre_token_generation::Deps::new(&function(FunctionId::PreTokenGeneration))
+            post_confirmation: triggers::post_confirmation::Deps::new(&function(
+                FunctionId::PostConfirmation,
+            ))
             .unwrap(),
-            custom_message: triggers::custom_message::Deps::new(&function(FunctionId::CustomMessage)).unwrap(),
+            pre_authentication: triggers::pre_authentication::Deps::new(&function(
+                FunctionId::PreAuthentication,
+            ))
+            .unwrap(),
+            pre_token_generation: triggers::pre_token_generation::Deps::new(&function(
+                FunctionId::PreTokenGeneration,
+            ))
+            .unwrap(),
+            custom_message: triggers::custom_message::Deps::new(&function(FunctionId::CustomMessage))
+                .unwrap(),
             _account: account,
         }
     }

@@ -68,8 +68,8 @@ async fn first_purchase_is_counted_and_shown() {
 #[tokio::test]
 async fn denied_domain_is_refused_and_counted() {
     let outcome = play("denied-domain").await;
-    let refused = outcome.steps.iter().filter(|step| step.outcome.starts_with("refused")).count();
-    assert_eq!(refused, 5);
+    let denied = outcome.steps.iter().filter(|step| step.outcome.starts_with("denied")).count();
+    assert_eq!(denied, 5);
     let counts = |domain: &str| {
         let stats = &outcome.domains[domain];
         (stats.sign_ups, stats.sign_ups_allowed, stats.sign_ups_denied)
@@ -88,7 +88,7 @@ async fn suspended_user_is_refused_on_refresh_and_sign_in() {
     for step in
         ["His refresh is refused", "So is a new sign-in", "and one through managed login", "He tries again"]
     {
-        assert!(outcome_of(&outcome, step).starts_with("refused: "), "{step}");
+        assert!(outcome_of(&outcome, step).starts_with("denied: "), "{step}");
     }
     for step in ["He signs in", "He gets tokens", "He signs in again", "He gets tokens again"] {
         assert!(outcome_of(&outcome, step).starts_with("answered"), "{step}");
@@ -139,7 +139,7 @@ async fn fixtures_are_journeys_of_one_step() {
     for name in fixtures::all() {
         let journey = read_journey(&fixtures::folder().join(&name).with_extension("json")).unwrap();
         let outcome = player::play(&journey, &defaults()).await.unwrap();
-        let expected = if name == "pre-sign-up/denied-domain" { "refused" } else { "" };
+        let expected = if name == "pre-sign-up/denied-domain" { "denied" } else { "" };
         assert!(outcome.steps[0].outcome.starts_with(expected), "{name}");
         let answered =
             ["answered", "batch done"].iter().any(|word| outcome.steps[0].outcome.starts_with(word));

@@ -26,7 +26,11 @@ fn personal_data_in_a_log_line_fails_the_test() {
     for line in lines {
         assert!(std::panic::catch_unwind(line).is_err());
     }
-    tracing::error!(event = r#"{"data":{"email":"zoe@example.test"}}"#, "{}", shared::telemetry::UNSENT_EVENT);
+    tracing::error!(
+        event = r#"{"data":{"email":"zoe@example.test"}}"#,
+        "{}",
+        shared::telemetry::UNSENT_EVENT
+    );
     let unsent_code = || tracing::error!(event = "{####}", "{}", shared::telemetry::UNSENT_EVENT);
     assert!(std::panic::catch_unwind(unsent_code).is_err(), "codes are not allowed in an unsent event");
     assert_eq!(log::take_lines().len(), 9);

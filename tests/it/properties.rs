@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use proptest::prelude::*;
+use shared::email_domain::Domain;
 use shared::events::{SignUpChannel, SignUpOutcome, View};
 use shared::store::CacheMark;
 use shared::time::plus_seconds;
 use triggers::pre_sign_up::Policy;
-use shared::email_domain::Domain;
 use triggers::pre_sign_up::policy::SignUp;
 use workers::cache_invalidation::items::Target;
 use workers::cache_invalidation::planner::{CacheMarks, Change, Limits, MAX_ITEMS, plan};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use sandbox::aws::{SandboxAccount, QueuePair, TABLE};
+use sandbox::aws::{QueuePair, SandboxAccount, TABLE};
 use sandbox::functions::invoke_trigger;
 use serde_json::{Value, json};
 use shared::function_id::FunctionId;
@@ -51,7 +51,9 @@ impl TestStack {
     }
 
     pub fn user_stats(&self, variables: Variables<'_>) -> UserStats {
-        UserStats(user_stats::Deps::new(&self.account.function(FunctionId::UserStats, &owned(variables))).unwrap())
+        UserStats(
+            user_stats::Deps::new(&self.account.function(FunctionId::UserStats, &owned(variables))).unwrap(),
+        )
     }
 
     pub fn cache_invalidation(&self, variables: Variables<'_>) -> CacheInvalidation {

@@ -50,7 +50,8 @@ async fn new_trigger_source_bypasses_neither_suspension_nor_domain_policy() {
     let answer = stack.invoke("pre-authentication", &[], suspended).await;
     assert_eq!(answer, Err(triggers::sign_in::DENIED));
 
-    let sent: Vec<Value> = stack.sent().await.into_iter().map(|event| event["data"]["flow"].clone()).collect();
+    let sent: Vec<Value> =
+        stack.sent().await.into_iter().map(|event| event["data"]["flow"].clone()).collect();
     assert_eq!(sent.iter().filter(|flow| **flow == "other").count(), 2, "{sent:?}");
 
     let variables = [

@@ -69,10 +69,8 @@ struct Sender {
 impl Sender {
     fn new(url: &str, first: SharedHttpClient, fallback: SharedHttpClient) -> Self {
         let (first, fallback) = (Counted::new(first), Counted::new(fallback));
-        let both = TrustFallback::new(
-            SharedHttpClient::new(first.clone()),
-            SharedHttpClient::new(fallback.clone()),
-        );
+        let both =
+            TrustFallback::new(SharedHttpClient::new(first.clone()), SharedHttpClient::new(fallback.clone()));
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(shared::aws::behavior_version())
             .credentials_provider(Credentials::for_tests())

@@ -2,7 +2,7 @@
 //!
 //! Users are active evenly through the day. The job changes its users evenly while it runs.
 
-use workers::cache_invalidation::planner::{PURGE_ALL_INTERVAL_SECONDS, MAX_ITEMS};
+use workers::cache_invalidation::planner::{MAX_ITEMS, PURGE_ALL_INTERVAL_SECONDS};
 
 use super::assumptions::{
     CLOUDFRONT_CALLS_PER_SECOND, CLOUDFRONT_ITEMS_PER_SECOND, MONTHLY_ITEM_BUDGET, TRIGGERS_PER_SIGN_IN,

@@ -12,7 +12,7 @@ pub fn describe_answer(
 ) -> Result<(String, Option<Value>)> {
     let answer = match answer {
         Ok(answer) => serde_json::to_value(&answer)?,
-        Err(error) => return Ok((format!("refused: {}", error.message), None)),
+        Err(error) => return Ok((format!("denied: {}", error.message), None)),
     };
     let (before, after) = (sent.get("response"), answer.get("response").cloned().unwrap_or_default());
     if before == Some(&after) {
