@@ -22,7 +22,7 @@ use crate::template::Template;
 mod callgrind;
 mod lambda_service;
 
-/// Where the committed figures are.
+/// The committed figures.
 const FIGURES: &str = "tests/weight/figures.json";
 /// Upper limit of a zipped binary, from the project's budgets.
 const MAX_ZIPPED_BYTES: u64 = 4 * 1024 * 1024;

@@ -1,11 +1,11 @@
-//! The account's time. It stands still until the player or a test moves it.
+//! The account's time. It moves only when the player or a test moves it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use shared::time::{Clock, plus_seconds};
 
-/// A time that only moves when it is told to. Clones share it.
+/// A time that moves only by [`ManualTime::move_to`]. Clones share it.
 #[derive(Clone, Debug)]
 pub struct ManualTime(Arc<Mutex<Timestamp>>);
 

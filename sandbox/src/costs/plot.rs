@@ -247,9 +247,9 @@ mod tests {
         }
         assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
         assert_eq!(picture, cost_by_policy(&Model::default()));
-        let nobody = cost_by_policy(&Model { active_percent: 0, job_percent: 0, ..Model::default() });
-        assert_well_formed(&nobody);
-        assert!(!nobody.contains("NaN") && !nobody.contains("inf"), "{nobody}");
+        let no_users = cost_by_policy(&Model { active_percent: 0, job_percent: 0, ..Model::default() });
+        assert_well_formed(&no_users);
+        assert!(!no_users.contains("NaN") && !no_users.contains("inf"), "{no_users}");
     }
 
     #[test]

@@ -199,7 +199,7 @@ fn check_metadata(events: &Events, items: &Items, history: &[HistoryEntry]) -> R
             _ => false,
         };
         if !is_right || time("lastSkippedAt") > time("lastChangedAt") {
-            return Err(format!("{key}: {stats:?}, where the last change was committed at {last:?}"));
+            return Err(format!("{key}: {stats:?}, but the last change was committed at {last:?}"));
         }
     }
     Ok(())
