@@ -83,9 +83,9 @@ impl Command {
 
 /// Commands of earlier versions, and what replaces them.
 const RENAMED: [(&str, &str); 10] = [
-    ("local", "`cargo run -p sandbox`"),
+    ("local", "`cargo run -p sandbox`, or `cargo sandbox play FILE`"),
     ("preview", "`cargo sandbox preview`"),
-    ("simulate", "`cargo sandbox costs`"),
+    ("simulate", "`cargo sandbox costs`, with --months for --scale"),
     ("schema", "`cargo xtask schema`"),
     ("stats", "`replay user show`"),
     ("suspend", "`replay user suspend`"),

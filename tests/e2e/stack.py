@@ -39,9 +39,8 @@ PARAMETERS = {
 }
 
 HERE = Path(__file__).resolve().parent
-TOOLS = Path(
-    sys.executable
-).parent  # The folder of `sam`, cargo-lambda and zig: they are in the same virtual environment.
+# The folder of `sam`, cargo-lambda and zig: they are in the same virtual environment.
+TOOLS = Path(sys.executable).parent
 PATH_WITH_TOOLS = os.pathsep.join([str(TOOLS), os.environ["PATH"]])
 
 

@@ -25,11 +25,11 @@ fn dated(time: &str, mut message: Value) -> Value {
 }
 
 /// An account whose user pool has the groups Developer and Commerce. Ana is in `groups`.
-async fn rig_with_ana(groups: &[&str]) -> TestStack {
+async fn stack_with_ana(groups: &[&str]) -> TestStack {
     let stack = test_stack().await;
     let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
     let all = ["Developer".to_owned(), "Commerce".to_owned()];
-    stack.account.backend().user_pools().put_user(POOL, "somebody", &all).await;
+    stack.account.backend().user_pools().put_user(POOL, "another-user", &all).await;
     stack.account.backend().user_pools().put_user(POOL, ANA, &groups).await;
     stack
 }
@@ -42,7 +42,7 @@ async fn groups_of(stack: &TestStack, username: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn groups_are_added_and_removed_and_a_second_delivery_changes_nothing() {
-    let stack = rig_with_ana(&["Developer", "Staff"]).await;
+    let stack = stack_with_ana(&["Developer", "Staff"]).await;
     let worker = stack.group_membership(&[]);
     let batch = batch(&[mapped(10, ANA, &["Commerce"], &["Developer"])]);
     for _ in 0..2 {
@@ -54,7 +54,7 @@ async fn groups_are_added_and_removed_and_a_second_delivery_changes_nothing() {
 
 #[tokio::test]
 async fn later_of_two_messages_about_a_user_wins() {
-    let stack = rig_with_ana(&["Developer"]).await;
+    let stack = stack_with_ana(&["Developer"]).await;
     stack.account.backend().user_pools().put_user(POOL, BEN, &["Developer".to_owned()]).await;
     let worker = stack.group_membership(&[]);
     let event = serde_json::from_value(fixtures::json("group-membership/changes-of-two-users")).unwrap();
@@ -68,7 +68,7 @@ async fn later_of_two_messages_about_a_user_wins() {
 
 #[tokio::test]
 async fn late_message_removes_from_a_group_but_does_not_add() {
-    let stack = rig_with_ana(&["Developer"]).await;
+    let stack = stack_with_ana(&["Developer"]).await;
     let worker = stack.group_membership(&[]);
     let late = batch(&[
         dated("2026-03-02T08:44:59Z", mapped(10, ANA, &["Commerce"], &[])),
@@ -85,7 +85,7 @@ async fn late_message_removes_from_a_group_but_does_not_add() {
 
 #[tokio::test]
 async fn unknown_group_is_dead_lettered_or_created() {
-    let stack = rig_with_ana(&[]).await;
+    let stack = stack_with_ana(&[]).await;
     let both = batch(&[mapped(10, ANA, &["Developer", "Unknown"], &["Missing"])]);
     assert_eq!(stack.group_membership(&[]).handle(&both).await, [] as [&str; 0]);
     assert_eq!(groups_of(&stack, ANA).await, ["Developer"], "the other changes are made");
@@ -109,7 +109,7 @@ async fn unknown_user_pool_is_dead_lettered_even_if_groups_are_created() {
 
 #[tokio::test]
 async fn deleted_user_is_skipped() {
-    let stack = rig_with_ana(&[]).await;
+    let stack = stack_with_ana(&[]).await;
     let worker = stack.group_membership(&[]);
     let gone = batch(&[mapped(10, "gone", &["Developer"], &["Commerce"])]);
     assert_eq!(worker.handle(&gone).await, [] as [&str; 0]);
@@ -119,11 +119,11 @@ async fn deleted_user_is_skipped() {
 
 #[tokio::test(start_paused = true)]
 async fn throttling_by_cognito_delays_the_rest_of_the_batch() {
-    let stack = rig_with_ana(&[]).await;
+    let stack = stack_with_ana(&[]).await;
     let throttled = Fault::Error("TooManyRequestsException");
     stack.account.faults.inject("AdminAddUserToGroup", throttled, 3);
     let worker = stack.group_membership(&[]);
-    let event = batch(&[mapped(10, ANA, &["Developer"], &[]), mapped(9, "somebody", &[], &["Commerce"])]);
+    let event = batch(&[mapped(10, ANA, &["Developer"], &[]), mapped(9, "another-user", &[], &["Commerce"])]);
     assert_eq!(worker.handle(&event).await, ["m0", "m1"]);
     let calls = stack.account.calls.operations();
     assert_eq!(
@@ -141,7 +141,7 @@ async fn throttling_by_cognito_delays_the_rest_of_the_batch() {
 async fn message_fails_without_permission_or_an_answer() {
     for fault in [Fault::Error("AccessDeniedException"), Fault::Error("InternalErrorException"), Fault::Hang]
     {
-        let stack = rig_with_ana(&[]).await;
+        let stack = stack_with_ana(&[]).await;
         stack.account.faults.inject("AdminAddUserToGroup", fault.clone(), 10);
         let worker = stack.group_membership(&[]);
         let event = batch(&[mapped(10, ANA, &["Developer"], &[])]);
@@ -153,7 +153,7 @@ async fn message_fails_without_permission_or_an_answer() {
 
 #[tokio::test]
 async fn no_call_starts_close_to_the_deadline() {
-    let stack = rig_with_ana(&[]).await;
+    let stack = stack_with_ana(&[]).await;
     let worker = stack.group_membership(&[]);
     let deadline = shared::time::plus_seconds(stack.account.time.now(), 10);
     let event = batch(&[mapped(10, ANA, &["Developer"], &[])]);
@@ -163,7 +163,7 @@ async fn no_call_starts_close_to_the_deadline() {
 
 #[tokio::test]
 async fn messages_without_a_usable_request_are_dead_lettered() {
-    let stack = rig_with_ana(&[]).await;
+    let stack = stack_with_ana(&[]).await;
     let worker = stack.group_membership(&[]);
     let event = batch(&[
         mapped(10, ANA, &[], &[]),
@@ -198,7 +198,7 @@ async fn messages_without_a_usable_request_are_dead_lettered() {
 
 #[tokio::test]
 async fn group_of_a_rule_ends_up_in_the_user_pool() {
-    let stack = rig_with_ana(&["Engineering", "Staff", "Commerce"]).await;
+    let stack = stack_with_ana(&["Engineering", "Staff", "Commerce"]).await;
     let rules = [(
         "GROUP_RULES",
         r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"},
@@ -214,4 +214,15 @@ async fn group_of_a_rule_ends_up_in_the_user_pool() {
     let worker = stack.group_membership(&[]);
     assert_eq!(worker.handle(&batch(&bodies)).await, [] as [&str; 0]);
     assert_eq!(groups_of(&stack, ANA).await, ["Developer", "Engineering", "Staff"]);
+}
+
+/// A dead-letter queue that hangs must not delay the group changes.
+#[tokio::test]
+async fn groups_are_changed_before_messages_are_dead_lettered() {
+    let stack = stack_with_ana(&["Developer"]).await;
+    let worker = stack.group_membership(&[]);
+    let batch = batch(&[json!("not JSON"), mapped(10, ANA, &["Commerce"], &[])]);
+    stack.account.calls.clear_operations();
+    assert_eq!(worker.handle(&batch).await, [] as [&str; 0]);
+    assert_eq!(stack.account.calls.operations(), ["AdminAddUserToGroup", "SendMessageBatch"]);
 }

@@ -66,7 +66,7 @@ async fn first_purchase_is_counted_and_shown() {
 }
 
 #[tokio::test]
-async fn denied_domain_is_refused_and_counted() {
+async fn denied_domain_is_denied_and_counted() {
     let outcome = play("denied-domain").await;
     let denied = outcome.steps.iter().filter(|step| step.outcome.starts_with("denied")).count();
     assert_eq!(denied, 5);
@@ -83,10 +83,10 @@ async fn denied_domain_is_refused_and_counted() {
 }
 
 #[tokio::test]
-async fn suspended_user_is_refused_on_refresh_and_sign_in() {
+async fn suspended_user_is_denied_on_refresh_and_sign_in() {
     let outcome = play("suspended-while-signed-in").await;
     for step in
-        ["His refresh is refused", "So is a new sign-in", "and one through managed login", "He tries again"]
+        ["His refresh is denied", "So is a new sign-in", "and one through managed login", "He tries again"]
     {
         assert!(outcome_of(&outcome, step).starts_with("denied: "), "{step}");
     }

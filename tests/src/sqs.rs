@@ -163,7 +163,7 @@ impl Sqs {
         queue.come_back(now);
         let mut keys: Vec<u64> = queue.messages.keys().copied().collect();
         keys.sort_unstable();
-        let lying = keys.iter().map(|key| {
+        let stored = keys.iter().map(|key| {
             let message = &queue.messages[key];
             StoredMessage {
                 id: message.id.clone(),
@@ -172,7 +172,7 @@ impl Sqs {
                 is_visible: queue.visible.contains(key),
             }
         });
-        lying.collect()
+        stored.collect()
     }
 
     /// Makes all messages visible, as after their visibility timeouts.

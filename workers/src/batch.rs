@@ -126,9 +126,9 @@ impl<'a> Batch<'a> {
         count.and_then(|count| count.parse().ok()).unwrap_or(1)
     }
 
-    /// Calls `check` with the index of each message, dead-letters the messages that it rejects, and
-    /// returns what it made of the others.
-    pub async fn accept<T>(&mut self, check: impl Fn(&Self, usize) -> Result<T, Rejection>) -> Vec<T> {
+    /// Calls `check` with the index of each message. Marks the messages that it rejects as
+    /// [`Self::reject`] does, and returns what it made of the others.
+    pub fn accept<T>(&mut self, check: impl Fn(&Self, usize) -> Result<T, Rejection>) -> Vec<T> {
         let mut accepted = Vec::with_capacity(self.len());
         for index in 0..self.len() {
             match check(self, index) {
@@ -136,11 +136,10 @@ impl<'a> Batch<'a> {
                 Err(rejection) => self.reject([index], &rejection),
             }
         }
-        self.dead_letter().await;
         accepted
     }
 
-    /// Marks messages that [`Self::finish`] dead-letters. If a message is rejected twice, the first
+    /// Marks messages that [`Self::dead_letter`] or [`Self::finish`] dead-letters. If a message is rejected twice, the first
     /// reason counts.
     pub fn reject(&mut self, indexes: impl IntoIterator<Item = usize>, rejection: &Rejection) {
         for index in indexes {
@@ -176,7 +175,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Sends the rejected messages to the dead-letter queue, each with its reason.
-    async fn dead_letter(&mut self) {
+    pub async fn dead_letter(&mut self) {
         let (mut sent, mut messages) = (Vec::new(), Vec::new());
         for (index, rejection) in std::mem::take(&mut self.rejections) {
             // SQS redelivers a failed message, so it must not become a dead letter as well.
@@ -241,7 +240,7 @@ impl<'a> Batch<'a> {
         (fits && !message.body.is_empty()).then_some(message)
     }
 
-    /// Dead-letters the messages that were rejected since [`Self::accept`], sets the visibility
+    /// Dead-letters the messages that were rejected and not dead-lettered yet, sets the visibility
     /// timeouts of failed messages, and returns the answer to Lambda.
     pub async fn finish(mut self) -> Result<SqsBatchResponse, BatchError> {
         self.dead_letter().await;

@@ -159,7 +159,8 @@ pub async fn handle(
 ) -> Result<SqsBatchResponse, BatchError> {
     let mut batch = Batch::new(&deps.context, event, deadline);
     let (target, now) = (deps.config.limits.target, deps.context.clock.now());
-    let changes = batch.accept(|batch, index| accept(batch, index, target, now)).await;
+    let changes = batch.accept(|batch, index| accept(batch, index, target, now));
+    batch.dead_letter().await;
     if !changes.is_empty() {
         // Boxed, because the nested futures exceed the compiler's recursion limit otherwise.
         Box::pin(process(deps, &mut batch, &changes)).await;
@@ -324,12 +325,13 @@ async fn book<'a>(deps: &Deps, call: &'a InvalidationCall) -> Result<Booked<'a>,
     }
     let claim = match booking.claim {
         Some(claim) => claim,
-        None => ledger.claim_purge_all(now).await.ok_or(CallOutcome::RetryLater)?,
+        None => ledger.claim_purge_all(context.clock.now()).await.ok_or(CallOutcome::RetryLater)?,
     };
     let items = vec![config.limits.target.item_for_all_users()];
     let purge_all = InvalidationCall { items, is_purge_all: true, ..call.clone() };
     // This one item exceeds the budget, and is booked without a limit.
-    match ledger.reserve(Booking { booked_at: now, items: 1, claim: Some(claim) }, None).await {
+    let booking = Booking { booked_at: context.clock.now(), items: 1, claim: Some(claim) };
+    match ledger.reserve(booking, None).await {
         Reserved::Granted(booking) | Reserved::Exhausted(booking) => {
             Ok(Booked { call: Cow::Owned(purge_all), booking })
         }

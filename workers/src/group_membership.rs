@@ -76,7 +76,7 @@ pub async fn handle(
 ) -> Result<SqsBatchResponse, BatchError> {
     let mut batch = Batch::new(&deps.context, event, deadline);
     let now = deps.context.clock.now();
-    let requests = batch.accept(|batch, index| accept(batch.body(index), index, now)).await;
+    let requests = batch.accept(|batch, index| accept(batch.body(index), index, now));
     process(deps, &mut batch, &requests).await;
     batch.finish().await
 }

@@ -127,7 +127,8 @@ pub async fn handle(
         let event = accept(&body, now, deps.config.allow_erasure_events)?;
         Ok(AcceptedMessage { index, pending: PendingEvent { event, body } })
     };
-    let accepted = batch.accept(check).await;
+    let accepted = batch.accept(check);
+    batch.dead_letter().await;
     process(deps, &mut batch, accepted).await;
     batch.finish().await
 }

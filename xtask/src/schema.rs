@@ -10,7 +10,7 @@ pub const PATH: &str = "events/schema/event.json";
 
 /// Writes [`PATH`] from the types in `shared/src/events`.
 pub fn write() -> Result<()> {
-    let arguments = ["run", "--quiet", "--package", "tests", "--bin", "event-schema"];
+    let arguments = ["run", "--quiet", "--package", "sandbox", "--bin", "event-schema"];
     let schema = Tool::cargo(&arguments).output()?;
     std::fs::write(repository_root().join(PATH), schema).context(PATH)
 }

@@ -134,7 +134,7 @@ fn queue_row(page: &mut String, statement: &Value) {
     let mut limits = conditions(&statement["Condition"]);
     limits.extend(condition.map(|condition| format!("only if `{condition}`")));
     let principals = match &statement["Principal"] {
-        Value::String(everyone) => format!("`{everyone}`"),
+        Value::String(all_principals) => format!("`{all_principals}`"),
         principal => code(&principal["AWS"]),
     };
     let _ = writeln!(

@@ -131,6 +131,9 @@ fn builds_of_sam(root: &Path) -> Result<Vec<PathBuf>> {
     let mut builds: Vec<PathBuf> =
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
     builds.sort();
+    if builds.is_empty() {
+        bail!("no build in target/sam. Run tests/template/build");
+    }
     Ok(builds)
 }
 

@@ -73,7 +73,7 @@ impl BackfillEvents {
     ) -> Result<(), BackfillLineError> {
         let Some(message) = parse_line(line)? else { return Ok(()) };
         let event = Event::parse(&message.body)?;
-        let max_age_days = event_retention_days - MARGIN_DAYS;
+        let max_age_days = event_retention_days.saturating_sub(MARGIN_DAYS);
         if event.time < minus_seconds(now, i64::from(max_age_days) * DAY_SECONDS) {
             return Err(BackfillLineError::MarkerMayHaveExpired { max_age_days });
         }

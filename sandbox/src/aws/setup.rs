@@ -1,4 +1,4 @@
-//! Creates the account's resources as template.yaml declares them.
+//! Creates the account's resources. Names, keys and maxReceiveCount are those of template.yaml.
 
 use anyhow::{Context, Result};
 use aws_sdk_cloudfront::types::{

@@ -238,7 +238,7 @@ mod tests {
         // Batches of user-stats: 1 + 8 × 2 / 5 = 4.2 events. Of cache-invalidation: 1 + 6 × 10 / 2 = 31 messages.
         let (user_stats, invalidation) = (691_200.0 / 4.2, 518_400.0 / 31.0);
         // The last change of an action is 4 s after the first, so 4 of 15 actions are in two windows.
-        let evicted = 86_400.0 * 2.0 * (1.0 + 4.0 / 15.0);
+        let invalidated = 86_400.0 * 2.0 * (1.0 + 4.0 / 15.0);
         for (what, value, expected) in [
             ("invocations", usage.lambda_invocations, 30.0 * (172_800.0 + user_stats + invalidation)),
             // Events are sent singly, and received and deleted 4.2 at a time. The 3.15 notices of a batch
@@ -250,7 +250,7 @@ mod tests {
             ),
             ("messages", usage.sqs_messages, 30.0 * (691_200.0 + 518_400.0)),
             // 4 for each event, one for each invalidated user, one for each of 5,760 calls.
-            ("write units", usage.write_units, 30.0 * (4.0 * 691_200.0 + evicted + 5_760.0)),
+            ("write units", usage.write_units, 30.0 * (4.0 * 691_200.0 + invalidated + 5_760.0)),
             // Reads of the triggers, STATS for each event, a mark for each message, and the mark of the
             // last purge.
             (

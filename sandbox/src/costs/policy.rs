@@ -73,7 +73,7 @@ pub(super) struct Phase {
     /// Messages to cache-invalidation: one for each commit that changes a view of an active user.
     pub notices: f64,
     /// Invalidations of a user, counted once per window.
-    evictions: f64,
+    user_invalidations: f64,
 }
 
 impl Phase {
@@ -99,7 +99,7 @@ pub(super) fn people(model: &Model) -> Phase {
         seconds: DAY_SECONDS as f64,
         events: sign_ins(model) * TRIGGERS_PER_SIGN_IN + actions * changes,
         notices: actions * changes,
-        evictions: actions * (1.0 + spread / WINDOW_SECONDS as f64),
+        user_invalidations: actions * (1.0 + spread / WINDOW_SECONDS as f64),
     }
 }
 
@@ -108,7 +108,7 @@ pub(super) fn job(model: &Model, policy: Policy) -> Phase {
     let users = f64::from(model.users) * f64::from(model.job_percent) / 100.0;
     let notices = if policy.skips_inactive_users() { users * active_share(model) } else { users };
     let seconds = f64::from(model.job_minutes.max(1)) * 60.0;
-    Phase { seconds, events: users, notices, evictions: notices }
+    Phase { seconds, events: users, notices, user_invalidations: notices }
 }
 
 /// Share of the users who can have a cached page at a given moment.
@@ -148,7 +148,7 @@ pub(super) fn phases(model: &Model, policy: Policy) -> [(Phase, Invalidations); 
 /// The invalidations of a phase, before the budget.
 fn wanted(phase: &Phase, policy: Policy) -> Invalidations {
     let windows = phase.seconds / WINDOW_SECONDS as f64;
-    let users = phase.evictions / windows;
+    let users = phase.user_invalidations / windows;
     match policy {
         Policy::EachChange => {
             let changes = phase.notices;
@@ -162,7 +162,7 @@ fn wanted(phase: &Phase, policy: Policy) -> Invalidations {
             Invalidations { planned: purges, calls: purges, purges, items: purges }
         }
         _ => {
-            let items = phase.evictions;
+            let items = phase.user_invalidations;
             let calls = items.min(windows * (users / MAX_ITEMS as f64).ceil());
             Invalidations { planned: calls, calls, purges: 0.0, items }
         }

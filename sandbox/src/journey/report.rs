@@ -55,7 +55,7 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         let why = match reason.as_str() {
             "coalesced" => "coalesced: one invalidation covers several changes of a user",
             "inactive" => "not sent: an inactive user has no cached page",
-            "already_invalidated" => "skipped: the pages were evicted after the change",
+            "already_invalidated" => "skipped: the pages were invalidated after the change",
             "expired" => "skipped: the pages expired after the change",
             other => other,
         };

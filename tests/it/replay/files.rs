@@ -61,8 +61,8 @@ async fn saved_messages_are_sent_with_all_attributes() {
     let letters = letters().await;
     let ran = letters.save(&[]).await;
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "12 messages saved\n"), "{ran:?}");
-    let lying = letters.queues.sqs.messages_in("user-events-dlq");
-    assert!(lying.len() == 12 && lying.iter().all(|message| message.is_visible), "they stay in the queue");
+    let stored = letters.queues.sqs.messages_in("user-events-dlq");
+    assert!(stored.len() == 12 && stored.iter().all(|message| message.is_visible), "they stay in the queue");
     let lines = letters.lines();
     assert_eq!(lines.len(), 12);
     let line = lines.iter().find(|line| line["body"]["id"] == "order-0").unwrap();
@@ -88,7 +88,7 @@ async fn saved_messages_are_sent_with_all_attributes() {
     assert!(ran.code == 0 && ran.stdout.ends_with("12 messages sent.\n"), "{ran:?}");
     let sent = letters.queues.sqs.messages_in("user-events");
     let mut bodies: Vec<&Value> = sent.iter().map(|message| &message.sent["MessageBody"]).collect();
-    let mut expected: Vec<&Value> = lying.iter().map(|message| &message.sent["MessageBody"]).collect();
+    let mut expected: Vec<&Value> = stored.iter().map(|message| &message.sent["MessageBody"]).collect();
     bodies.sort_by_key(|body| body.as_str());
     expected.sort_by_key(|body| body.as_str());
     assert_eq!(bodies, expected, "byte for byte");
@@ -236,8 +236,8 @@ async fn full_disk_loses_no_message() {
     let letters = letters().await;
     let ran = letters.queues.replay(&["save", "user-events-dlq", "--out", "/dev/full"]).await;
     assert!(ran.code == 1 && ran.stderr.contains("No space left on device"), "{ran:?}");
-    let lying = letters.queues.sqs.messages_in("user-events-dlq");
-    assert!(lying.len() == 12 && lying.iter().all(|message| message.is_visible), "{ran:?}");
+    let stored = letters.queues.sqs.messages_in("user-events-dlq");
+    assert!(stored.len() == 12 && stored.iter().all(|message| message.is_visible), "{ran:?}");
     let delete = ["save", "user-events-dlq", "--out", "/dev/full", "--delete", "--yes"];
     assert_eq!(letters.queues.replay(&delete).await.code, 2);
     assert_eq!(letters.queues.bodies("user-events-dlq").len(), 12);

@@ -64,8 +64,8 @@ async fn dry_run_shows_the_plan_and_changes_nothing() {
     Dry run: nothing was sent. Add --yes to move 2 messages.
     ");
     assert_eq!((queues.bodies("user-events-dlq"), queues.bodies("user-events").len()), (before, 0));
-    let lying = queues.sqs.messages_in("user-events-dlq");
-    assert!(lying.iter().all(|message| message.is_visible), "all are visible again");
+    let stored = queues.sqs.messages_in("user-events-dlq");
+    assert!(stored.iter().all(|message| message.is_visible), "all are visible again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -333,8 +333,8 @@ async fn rerun_moves_all_messages_wherever_a_redrive_was_dropped() {
         let bodies: Vec<String> = (0..MESSAGES).map(|number| number.to_string()).collect();
         bodies.iter().for_each(|body| send(&sqs, "dlq", body, Some("unknown_type")));
         let in_queue = |name: &str| -> Vec<String> {
-            let lying = sqs.messages_in(name);
-            lying.iter().map(|message| message.sent["MessageBody"].as_str().unwrap().to_owned()).collect()
+            let stored = sqs.messages_in(name);
+            stored.iter().map(|message| message.sent["MessageBody"].as_str().unwrap().to_owned()).collect()
         };
         sqs.refuse_every_send(3);
         sqs.refuse_every_deletion(7);

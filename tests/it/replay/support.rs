@@ -71,8 +71,8 @@ impl Queues {
 
     /// The bodies in a queue, in the order in which they were sent.
     pub fn bodies(&self, queue: &str) -> Vec<String> {
-        let lying = self.sqs.messages_in(queue);
-        lying.iter().map(|message| message.sent["MessageBody"].as_str().unwrap().to_owned()).collect()
+        let stored = self.sqs.messages_in(queue);
+        stored.iter().map(|message| message.sent["MessageBody"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Sends a dead letter, with a reason if there is one.

@@ -131,6 +131,7 @@ fn readme_shows_printed_lines() {
     for block in blocks {
         assert!(printed.contains(block), "README.md shows lines that are not printed:\n{block}\n{printed}");
     }
+    assert!(readme.contains("`answered` means") && readme.contains("`denied` means"));
     let event = "events/pre-sign-up/denied-domain.json";
     let printed = text(&sandbox(&["play", event]).stdout);
     let block = format!("$ cargo sandbox play {event}\n{}", printed.trim_end());

@@ -326,8 +326,7 @@ fn is_month(body: &Value) -> bool {
 /// The response of SQS for a batch that is dropped.
 fn accepted_and_dropped(body: &Value) -> MockResponse {
     let entries = body["Entries"].as_array().cloned().unwrap_or_default();
-    let successful: Vec<Value> =
-        entries.iter().map(|entry| sent(&entry["Id"], "accepted_and_dropped")).collect();
+    let successful: Vec<Value> = entries.iter().map(|entry| sent(&entry["Id"], "dropped")).collect();
     MockResponse::json(200, json!({"Successful": successful}).to_string())
 }
 

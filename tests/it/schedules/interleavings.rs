@@ -48,7 +48,7 @@ fn cached_page_is_evicted_in_every_order_of_a_change_and_a_late_token() {
             not_published += usize::from(!is_published);
         }
     }
-    assert!(sent >= 5 * 252 && not_published > 0, "{sent} sent, {not_published} not_published");
+    assert!(sent >= 5 * 252 && not_published > 0, "{sent} sent, {not_published} not published");
 }
 
 struct Played {
@@ -124,11 +124,11 @@ async fn play(order: &[usize], seconds_ago: i64) -> Played {
     assert!(running.iter().all(Option::is_none), "both are done");
 
     let history = aws.state().history.clone();
-    let is_change = |history: &HistoryEntry| matches!(history, HistoryEntry::Commit { events, .. } if events.iter().any(|key| key.contains("#change")));
-    assert_eq!(history.iter().filter(|history| is_change(history)).count(), 1, "committed once");
-    let mut since = history.into_iter().skip_while(|history| !is_change(history));
+    let is_change = |entry: &HistoryEntry| matches!(entry, HistoryEntry::Commit { events, .. } if events.iter().any(|key| key.contains("#change")));
+    assert_eq!(history.iter().filter(|entry| is_change(entry)).count(), 1, "committed once");
+    let mut since = history.into_iter().skip_while(|entry| !is_change(entry));
     let Some(HistoryEntry::Commit { at: committed_at, .. }) = since.next() else { unreachable!() };
-    let notices = since.filter_map(|history| match history {
+    let notices = since.filter_map(|entry| match entry {
         HistoryEntry::Notice { changed_at, .. } => Some(changed_at),
         _ => None,
     });

@@ -171,7 +171,7 @@ fn check_metadata(events: &Events, items: &Items, history: &[HistoryEntry]) -> R
         let stats = &items[&(key.clone(), keys::STATS.to_owned())];
         let commits: Vec<(&Vec<String>, Timestamp)> = history
             .iter()
-            .filter_map(|history| match history {
+            .filter_map(|entry| match entry {
                 HistoryEntry::Commit { partition, events, at } if *partition == key => Some((events, *at)),
                 _ => None,
             })
@@ -275,7 +275,7 @@ fn check_marks(items: &Items, history: &[HistoryEntry]) -> Result<(), String> {
         let own = partition.strip_prefix("USER#").map(|sub| format!("#user:{sub}"));
         let last = history
             .iter()
-            .filter_map(|history| match history {
+            .filter_map(|entry| match entry {
                 HistoryEntry::Invalidation { items, at } => Some((items, at.as_millisecond())),
                 _ => None,
             })
@@ -318,7 +318,7 @@ fn check_ledger(
         return Err(format!("{booked} items booked, {charged} charged"));
     }
     let calls = || {
-        history.iter().filter_map(|history| match history {
+        history.iter().filter_map(|entry| match entry {
             HistoryEntry::Invalidation { items, at } => Some((items, *at)),
             _ => None,
         })

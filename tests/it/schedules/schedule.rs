@@ -301,7 +301,7 @@ impl MessageSpec {
             Kind::Suspended => ("user.suspended", json!({})),
             Kind::Deleted => ("user.deleted", json!({})),
             Kind::NotJson => return format!("not JSON {user} {number}"),
-            Kind::UnknownType => ("thing.history", json!({})),
+            Kind::UnknownType => ("thing.happened", json!({})),
             Kind::WrongQueue => {
                 ("user.data_changed", json!({"views": ["orders"], "changed_at": "2026-03-02T08:59:00Z"}))
             }

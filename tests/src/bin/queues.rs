@@ -1,7 +1,7 @@
 //! The queues of `tests::sqs` in a process of their own, for tests/e2e/many_messages.py: user-events and its dead-letter queue.
 //! Prints its address, and goes on until it is killed.
 
-#![allow(clippy::print_stdout, reason = "the address is for who started it")]
+#![allow(clippy::print_stdout, reason = "the caller reads the address")]
 
 use shared::time::Clock;
 use tests::lambda::serve_aws;

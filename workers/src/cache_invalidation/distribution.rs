@@ -51,7 +51,7 @@ impl InvalidationError {
     }
 
     fn from_sdk(error: SdkError<CreateInvalidationError, HttpResponse>) -> Self {
-        /// AWS codes of calls that can succeed later. The SDK retries all of them except the first.
+        /// AWS codes of calls that can succeed later.
         const LATER: [&str; 4] = [
             "TooManyInvalidationsInProgress",
             "Throttling",

@@ -1,7 +1,9 @@
 //! Counting the instructions of a function with valgrind's callgrind.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -12,6 +14,8 @@ use crate::{environment_variable, now, repository_root};
 /// Invocations of two runs. Their difference leaves out what is built once per process.
 const FEW: u64 = 20;
 const MANY: u64 = 120;
+/// Upper limit of a run. A function that does not end is killed.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Whether instructions can be counted: valgrind is installed, and the build is for this processor.
 #[expect(clippy::print_stdout, reason = "the log says why the column is empty")]
@@ -54,7 +58,8 @@ pub fn instructions(binary: &Path, event: &str) -> Result<(u64, u64)> {
 /// Instructions of a process from its start to its end, with this number of invocations.
 fn count(binary: &Path, event: &str, invocations: u64) -> Result<u64> {
     let service = LambdaService::start(event.to_owned(), invocations)?;
-    let file = repository_root().join(format!("target/callgrind.{}.out", std::process::id()));
+    let folder = tempfile::tempdir()?;
+    let (file, log) = (folder.path().join("callgrind.out"), folder.path().join("log"));
     let mut command = Command::new("valgrind");
     command
         .arg("--tool=callgrind")
@@ -64,17 +69,23 @@ fn count(binary: &Path, event: &str, invocations: u64) -> Result<u64> {
         .env("PATH", environment_variable("PATH").unwrap_or_default())
         .envs(service.environment());
     // The service closes the connection after the last answer, so that the function ends.
-    let output = command.output().context("running valgrind")?;
+    let output = File::create(&log)?;
+    let mut process =
+        command.stdout(output.try_clone()?).stderr(output).spawn().context("running valgrind")?;
+    let started = Instant::now();
+    while process.try_wait()?.is_none() && started.elapsed() < TIMEOUT {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = process.kill();
+    process.wait()?;
     let text = std::fs::read_to_string(&file).unwrap_or_default();
-    let _ = std::fs::remove_file(&file);
     let total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
     match (total, service.problem(invocations)) {
         (Some(total), None) => Ok(total),
         (_, problem) => bail!(
-            "{}\n{}{}",
+            "{}\n{}",
             problem.unwrap_or_else(|| "callgrind wrote no total".to_owned()),
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
+            std::fs::read_to_string(&log).unwrap_or_default()
         ),
     }
 }

@@ -35,6 +35,7 @@ pub struct ProfileUpdated {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct Order {
+    /// ID of the order in your system.
     pub order_id: String,
     /// The price of the order: a positive decimal number as a string, with at most 4 decimal places
     /// and below 10^15. It is a string because JSON numbers may lose precision.
@@ -57,6 +58,7 @@ pub struct Activity {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct Notification {
+    /// ID of the notification in your system.
     pub notification_id: String,
 }
 
@@ -90,6 +92,7 @@ impl View {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct DataChanged {
+    /// The views that the change makes stale.
     pub views: BTreeSet<View>,
     /// Time of the commit.
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]

@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct SignUpAttempted {
+    /// The decision of the trigger.
     pub outcome: SignUpOutcome,
     /// A stable code, such as `blocked_domain`.
     pub reason: String,
+    /// How the account is created.
     pub channel: SignUpChannel,
 }
 
@@ -23,6 +25,7 @@ pub struct SignUpAttempted {
 pub enum SignUpOutcome {
     /// The user must confirm the account.
     Allowed,
+    /// The sign-up is denied.
     Denied,
     /// The account is confirmed, and the email address verified, without a code.
     AutoConfirmed,
@@ -65,6 +68,7 @@ pub struct Confirmed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct SignInAttempted {
+    /// How the sign-in was attempted.
     pub flow: AttemptFlow,
     /// The decision of the trigger. Cognito may still deny the sign-in.
     pub outcome: SignInOutcome,
@@ -103,6 +107,7 @@ pub enum AttemptFlow {
 pub enum SignInOutcome {
     /// The password may still be wrong.
     Allowed,
+    /// The sign-in is denied.
     Denied,
 }
 
@@ -122,6 +127,7 @@ pub struct ClaimedByClient {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct SignedIn {
+    /// How the user signed in.
     pub flow: SignInFlow,
     /// The app client in Cognito.
     pub client_id: String,
@@ -160,7 +166,9 @@ pub struct TokenRefreshed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct MessageRequested {
+    /// The message that Cognito is about to send.
     pub kind: MessageKind,
+    /// Which texts the trigger set.
     pub channel: MessageChannel,
     /// The locale of the text, such as `en`.
     pub locale: String,
@@ -212,6 +220,7 @@ pub enum MessageChannel {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct GroupsMapped {
+    /// ID of the user pool.
     pub user_pool_id: String,
     /// The username in Cognito.
     pub username: String,
