@@ -84,8 +84,11 @@ impl Step {
                 run(Tool::new("python", &arguments).path_first(&python()?))
             }
             Self::Messages => {
-                run(Cargo(&["build", "--package", "replay", "--package", "tests", "--bins", "--locked"]))?;
-                let arguments = ["tests/e2e/many_messages.py", "--replay", "target/debug/replay"];
+                // The binaries that the tests start. `cargo build --package replay` would compile
+                // the SDK again, with other features.
+                run(Cargo(&["test", "--workspace", "--no-run", "--locked"]))?;
+                let replay = "target/debug/replay-under-test";
+                let arguments = ["tests/e2e/many_messages.py", "--replay", replay];
                 run(Tool::new("python", &arguments).path_first(&python()?))
             }
         }
