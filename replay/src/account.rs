@@ -35,8 +35,29 @@ pub struct AccountOptions {
 struct InvalidEndpointUrl;
 
 fn parse_endpoint_url(text: &str) -> Result<String, InvalidEndpointUrl> {
-    let is_url = text.starts_with("http://") || text.starts_with("https://");
-    is_url.then(|| text.to_owned()).ok_or(InvalidEndpointUrl)
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let host = rest.unwrap_or_default().split('/').next().unwrap_or_default();
+    let is_host = !host.is_empty()
+        && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c))
+        && host.contains('[') == host.contains(']');
+    is_host.then(|| text.to_owned()).ok_or(InvalidEndpointUrl)
+}
+
+/// Rejects variables with which the SDK would panic or print a whole request.
+fn check_variables(environment: &Environment) -> Result<()> {
+    for (name, value) in environment.with_prefix("AWS_ENDPOINT_URL") {
+        if let Err(error) = parse_endpoint_url(value) {
+            return Err(CommandError::invalid_input(format!("{name}: {error}. Correct or unset it")));
+        }
+    }
+    for (name, value) in environment.with_prefix("AWS_") {
+        if value.contains(char::is_control) {
+            return Err(CommandError::invalid_input(format!(
+                "{name} contains a control character, such as a Windows line end. Remove it"
+            )));
+        }
+    }
+    Ok(())
 }
 
 pub struct Account {
@@ -60,10 +81,16 @@ impl AccountOptions {
             loader = loader.endpoint_url(endpoint_url);
         }
         let environment = Environment::from_process();
+        check_variables(&environment)?;
         if let Some(profile) = self.profile.as_deref().or(environment.optional("AWS_PROFILE")) {
             check_profile(profile).await?;
         }
         let config = loader.load().await;
+        if let Some(Err(error)) = config.endpoint_url().map(parse_endpoint_url) {
+            return Err(CommandError::invalid_input(format!(
+                "endpoint_url in the AWS configuration: {error}. Correct or remove it"
+            )));
+        }
         if config.region().is_none() {
             return Err(CommandError::invalid_input("no region: pass --region, or set AWS_REGION"));
         }
@@ -172,6 +199,38 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endpoint_urls_have_a_scheme_and_a_host() {
+        for url in ["http://127.0.0.1:4566", "https://sqs.example.com/path", "http://[::1]:4566"] {
+            assert!(parse_endpoint_url(url).is_ok(), "{url}");
+        }
+        for url in [
+            "",
+            "foo",
+            "http://",
+            "http:///path",
+            "http://[::1",
+            "http:// x",
+            "http://a\rb",
+            "ftp://example.com",
+        ] {
+            assert!(parse_endpoint_url(url).is_err(), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn variables_that_the_sdk_cannot_use_are_rejected() {
+        let check = |name: &str, value: &str| {
+            let environment: Environment = [(name.to_owned(), value.to_owned())].into_iter().collect();
+            check_variables(&environment).is_ok()
+        };
+        assert!(
+            check("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:4566") && check("AWS_ACCESS_KEY_ID", "EXAMPLE")
+        );
+        assert!(!check("AWS_ENDPOINT_URL", "") && !check("AWS_ENDPOINT_URL_SQS", "foo"));
+        assert!(!check("AWS_ACCESS_KEY_ID", "EXAMPLE\r"));
+    }
 
     #[test]
     fn region_is_part_of_an_arn_and_of_an_aws_url() {

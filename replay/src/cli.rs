@@ -104,6 +104,10 @@ fn renamed_command(arguments: impl Iterator<Item = OsString>) -> Option<(&'stati
 
 /// Parses the command line of this process and runs the command.
 pub async fn run() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        print_error(&format!("internal error at {place}. Please report it"));
+    }));
     if let Some((old, new)) = renamed_command(std::env::args_os()) {
         return report(&CommandError::invalid_input(format!("`replay {old}` was renamed. Use {new}")));
     }
@@ -119,10 +123,14 @@ pub async fn run() -> ExitCode {
 }
 
 fn report(error: &CommandError) -> ExitCode {
+    print_error(&error.to_string());
+    error.exit_code()
+}
+
+fn print_error(text: &str) {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
     // If standard error is closed, the exit code still says it.
-    let _ = writeln!(anstream::stderr(), "{red}replay:{red:#} {}", printable(&error.to_string()));
-    error.exit_code()
+    let _ = writeln!(anstream::stderr(), "{red}replay:{red:#} {}", printable(text));
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ Exit codes:
 
 /// Run the whole system on this machine, without an AWS account.
 ///
-/// Without a command, plays a journey: `cargo run -p sandbox` is `sandbox play`.
+/// Without a command, `sandbox` plays a journey, as `sandbox play` does.
 #[derive(Debug, Parser)]
 #[command(name = "sandbox", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -38,6 +38,10 @@ enum Command {
 
 /// Parses the command line of this process and runs the command.
 pub async fn run() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let _ = writeln!(std::io::stderr(), "sandbox: internal error at {place}. Please report it");
+    }));
     let cli = Cli::parse();
     let result = match cli.command.unwrap_or(Command::Play(cli.play)) {
         Command::Play(command) => command.run().await,

@@ -26,6 +26,8 @@ where
 {
     match error {
         SdkError::ServiceError(service) => service.err().code().unwrap_or("error without a code").to_owned(),
+        // Its sources contain the whole request.
+        SdkError::ConstructionFailure(_) => "the SDK could not build the request".to_owned(),
         error => chain(error),
     }
 }

@@ -61,6 +61,12 @@ impl Environment {
         self.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// The variables whose names begin with `prefix`, with their unchanged values.
+    pub fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        variables.filter(move |(name, _)| name.starts_with(prefix))
+    }
+
     pub fn required(&self, name: &str) -> Result<String, ConfigError> {
         self.optional(name)
             .map(str::to_owned)

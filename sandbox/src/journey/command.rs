@@ -40,7 +40,7 @@ impl Play {
         if self.log {
             tracing_subscriber::fmt().with_writer(std::io::stderr).init();
         }
-        let events = format::find_events();
+        let events = format::find_events(self.journeys.first().map(PathBuf::as_path));
         let paths = match (self.journeys.is_empty(), &events) {
             (false, _) => self.journeys,
             (true, Some(events)) => vec![events.join("journeys/sign-up-to-first-purchase.json")],
@@ -63,7 +63,8 @@ impl Play {
         for (index, journey) in journeys.iter().enumerate() {
             let outcome = player::play(journey, &variables).await?;
             let line = if index > 0 { "\n" } else { "" };
-            writeln!(out, "{line}{}\n\n{}", journey.name, report::text(&outcome).trim_end())?;
+            let name = shared::text::printable(&journey.name);
+            writeln!(out, "{line}{name}\n\n{}", report::text(&outcome).trim_end())?;
         }
         Ok(())
     }

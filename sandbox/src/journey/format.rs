@@ -193,10 +193,12 @@ pub fn read_variables(path: &Path) -> Result<Variables, InvalidJourney> {
     check_variables(path, "", &variables).map(|()| variables)
 }
 
-/// The folder `events` of this repository: in the current folder or above it.
-pub fn find_events() -> Option<PathBuf> {
-    let here = std::env::current_dir().ok()?;
-    here.ancestors().map(|folder| folder.join("events")).find(|events| events.join("journeys").is_dir())
+/// The folder `events` of this repository: in the current folder, above it, or above `file`.
+pub fn find_events(file: Option<&Path>) -> Option<PathBuf> {
+    let here = std::env::current_dir().ok();
+    let file = file.and_then(|file| std::path::absolute(file).ok());
+    let folders = here.iter().chain(&file).flat_map(|path| path.ancestors());
+    folders.map(|folder| folder.join("events")).find(|events| events.join("journeys").is_dir())
 }
 
 /// The variables of a file. Without a file, those of `events/environment.json`.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use shared::text::{plural, write_statistics};
+use shared::text::{plural, printable, write_statistics};
 
 use super::outcome::Outcome;
 
@@ -18,7 +18,7 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let width = outcome.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default();
     for step in &outcome.steps {
         let time = step.at.strftime("%b %d %H:%M:%S");
-        writeln!(out, "  {time}  {:width$}  {}", step.name, step.outcome)?;
+        writeln!(out, "  {time}  {:width$}  {}", printable(&step.name), printable(&step.outcome))?;
     }
 
     if let [step] = outcome.steps.as_slice()

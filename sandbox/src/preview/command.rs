@@ -24,7 +24,7 @@ pub struct Preview {
 
 impl Preview {
     pub fn run(self) -> Result<()> {
-        let variables = read_variables_or_default(self.env_vars, find_events().as_deref())?;
+        let variables = read_variables_or_default(self.env_vars, find_events(None).as_deref())?;
         let index = write(&self.out, &variables)?;
         writeln!(std::io::stdout(), "{}", index.display())?;
         Ok(())

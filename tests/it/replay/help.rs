@@ -65,9 +65,9 @@ async fn renamed_command_answers_with_its_new_name() {
         answers += &ran.stderr;
     }
     insta::assert_snapshot!(answers, @r"
-    replay: `replay local` was renamed. Use `cargo run -p sandbox`
+    replay: `replay local` was renamed. Use `cargo run -p sandbox`, or `cargo sandbox play FILE`
     replay: `replay preview` was renamed. Use `cargo sandbox preview`
-    replay: `replay simulate` was renamed. Use `cargo sandbox costs`
+    replay: `replay simulate` was renamed. Use `cargo sandbox costs`, with --months for --scale
     replay: `replay schema` was renamed. Use `cargo xtask schema`
     replay: `replay stats` was renamed. Use `replay user show`
     replay: `replay suspend` was renamed. Use `replay user suspend`

@@ -37,7 +37,7 @@ pub struct Recover {
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     log: Vec<PathBuf>,
     /// Queue user-events, by name, ARN or URL. [default: USER_EVENTS_QUEUE_URL]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
     #[command(flatten)]
     pub change: ChangeOptions,

@@ -14,7 +14,7 @@ use crate::queue::message_file::Lines;
 use crate::statistics::backfill::{BackfillCounts, BackfillEvents, apply_events};
 
 const EXAMPLES: &str = "\
-Example:
+Examples:
   replay save user-events-dlq --error too_old --out old.ndjson --delete --yes
   replay statistics backfill old.ndjson --event-retention-days 90 --yes";
 
