@@ -1,7 +1,7 @@
 //! user-stats: applies each event of the user-events queue to the statistics exactly once, and
 //! reports which users' cached pages are stale.
 //!
-//! - [`accept`]: which messages are accepted, and their events by partition
+//! - [`mod@accept`]: which messages are accepted, and their events by partition
 //! - [`commit`]: the transactions that make an event count once
 //! - [`notice`]: which event is published after a commit, and why
 //! - [`inactive`]: the rule for users who cannot have a cached page

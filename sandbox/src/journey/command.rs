@@ -19,7 +19,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Play {
-    /// Journeys (events/journeys/*.json) or events of a function (events/<function>/*.json).
+    /// Journeys (events/journeys/*.json) or events of a function (events/FUNCTION/*.json).
     /// [default: events/journeys/sign-up-to-first-purchase.json]
     #[arg(value_name = "FILE")]
     journeys: Vec<PathBuf>,
