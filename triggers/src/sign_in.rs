@@ -15,7 +15,8 @@ use crate::{EventPublisher, TriggerError};
 pub enum OnStoreError {
     /// No user can sign in.
     Deny,
-    /// All users can sign in, including suspended users.
+    /// All users can sign in, including suspended users. A suspension that was read but not
+    /// understood still denies.
     Allow,
 }
 

@@ -3,10 +3,10 @@
 //! A notice is the event `user.data_changed`. It reports to cache-invalidation that a user's cached
 //! pages are stale. The decision has two parts:
 //!
-//! 1. [`record_change`] runs before the commit. It puts the time of the change into STATS, and
-//!    whether the user was inactive then. The commit writes these times together with the
-//!    statistics.
-//! 2. [`after_commit`] runs after the commit and reads these times.
+//! 1. [`record_change`] runs before the commit. It returns the new metadata of STATS:
+//!    `last_changed_at`, the time of the change, and `last_skipped_at`, the same time if the notice
+//!    is skipped because the user is inactive. The commit writes both with the statistics.
+//! 2. [`after_commit`] runs after the commit and reads both times.
 //!
 //! If the worker crashes between the commit and the notice, SQS redelivers the messages. All their
 //! events are duplicates by then, but the times are in STATS, so `after_commit` comes to the same
@@ -26,7 +26,7 @@ use super::inactive::InactiveUserRule;
 /// The decision after a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// No view changed, or the user is erased. (An erasure has a notice of its own.)
+    /// No view changed, or the user is erased. The worker publishes the notice of an erasure itself.
     Unneeded,
     /// A view changed, but the user was inactive and has no cached page.
     SkippedInactive,
@@ -82,10 +82,10 @@ pub fn after_commit(
     if events.iter().any(|event| always_needs_notice(event)) {
         return Notice::Needed { views: View::ALL.into(), changed_at };
     }
-    // A token whose event arrives late: an earlier commit skipped its notice without knowing of the
-    // token. With that token, the user may have cached a page that shows the state before the
-    // skipped commit. STATS does not record which views that commit changed, so the notice names
-    // all of them.
+    // The event of a token can arrive late. An earlier commit, which did not know of the token, may
+    // have skipped a notice that was needed: with that token, the user may have cached a page that
+    // shows the state before that commit. STATS does not record which views the commit changed, so
+    // the notice names all of them.
     let mut tokens = events.iter().filter(|event| is_token(event));
     if rule.is_some_and(|rule| tokens.any(|token| rule.is_late_token(token.time, last_skipped_at))) {
         return Notice::Needed { views: View::ALL.into(), changed_at };
@@ -94,10 +94,10 @@ pub fn after_commit(
     if views.is_empty() {
         return Notice::Unneeded;
     }
-    // `last_changed_at` is the time of the latest commit that changed a view. That commit also set
-    // `last_skipped_at` to this time if the user was inactive, and otherwise left it behind. So if
-    // the two are equal, no cached page existed at the latest change. Pages that were cached later
-    // show all changes.
+    // `last_changed_at` is the time of the latest commit that changed a view. That commit set
+    // `last_skipped_at` to the same time if it skipped its notice. Otherwise `last_skipped_at`
+    // stayed earlier or unset. So if it is not earlier, no cached page existed at the latest change.
+    // Pages that were cached later show all changes.
     if last_skipped_at >= last_changed_at {
         return Notice::SkippedInactive;
     }

@@ -15,7 +15,7 @@ use crate::queue::redrive::copy::{PlannedCounts, VISIBILITY_TIMEOUT};
 use crate::queue::redrive::move_task::MAX_RATE;
 use crate::queue::redrive::{RedriveOptions, Route};
 
-/// Reasons of messages that every worker rejects.
+/// Reasons that a redrive cannot remove, whichever queue the message came from.
 const PERMANENT_REASONS: [&str; 5] = ["invalid_data", "not_cloudevents", "not_json", "too_large", "too_old"];
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub enum Method {
     OneByOne(OneByOneReason),
 }
 
-/// Why SQS cannot move the messages in a task.
+/// Why the messages are moved one by one instead of in a move task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OneByOneReason {
     /// The option `--by-entry`.
@@ -63,7 +63,7 @@ struct Seen {
 }
 
 impl Plan {
-    /// Receives every message, and makes all of them visible again.
+    /// Receives as many messages as it can, and makes them visible again. Fails if some stay invisible.
     pub async fn read(
         route: &Route,
         options: &RedriveOptions,
@@ -116,8 +116,8 @@ impl Plan {
             .sum()
     }
 
-    /// Counts of the messages that were seen. If others were not, SQS's count of visible messages,
-    /// if it is higher.
+    /// Counts of the messages that were seen. If some messages were not seen, each count is at least
+    /// SQS's count of visible messages, as an upper bound for the progress.
     pub fn counts(&self, route: &Route) -> PlannedCounts {
         let visible = if self.unseen.is_empty() { 0 } else { route.from.visible };
         let seen = self.to_move.messages + self.to_stay.messages;
