@@ -1,11 +1,11 @@
 //! The error type of all commands. Its variant decides the exit code.
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use shared::store::StoreError;
 use shared::suspension_change::SuspensionError;
+use shared::text::is_broken_pipe;
 
 use crate::aws_error::with_advice;
 
@@ -65,7 +65,7 @@ impl CommandError {
 
     /// Returns `true` if the reader of a pipe, for example `head`, has closed it.
     pub fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Failed(error) if is_broken_pipe(error))
+        matches!(self, Self::Failed(error) if is_broken_pipe(error.as_ref()))
     }
 }
 
@@ -98,14 +98,10 @@ macro_rules! impl_from {
 
 impl_from!(std::io::Error, serde_json::Error, StoreError, SuspensionError);
 
-/// Returns `true` if a cause of the error is a closed pipe.
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
-    causes.any(|error| error.kind() == ErrorKind::BrokenPipe)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use super::*;
 
     #[test]

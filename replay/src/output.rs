@@ -5,6 +5,7 @@ use std::io::{ErrorKind, StdoutLock, Write};
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use shared::text::group_digits;
 
 use crate::error::Result;
 
@@ -48,10 +49,7 @@ fn line(color: AnsiColor, text: &str) -> std::io::Result<()> {
 
 /// A count with thousands separators: `4,120`.
 pub fn number(count: usize) -> String {
-    let digits = count.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
-    groups.join(",")
+    group_digits(&count.to_string())
 }
 
 /// `1 message`, `4,120 messages`.

@@ -1,7 +1,6 @@
 //! The commands for users.
 
 pub mod erase;
-pub mod event_source;
 pub mod import;
 pub mod show;
 pub mod suspension;

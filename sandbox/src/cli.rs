@@ -1,10 +1,10 @@
 //! The commands by name. Without a command, `sandbox` plays a journey.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use shared::text::printable;
+use shared::text::{is_broken_pipe, printable};
 
 use crate::costs::command::Costs;
 use crate::journey::command::Play;
@@ -51,18 +51,13 @@ pub async fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of a pipe has read enough.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             let text = printable(&shared::telemetry::chain(error.as_ref()));
             let _ = writeln!(std::io::stderr(), "sandbox: {text}");
             ExitCode::from(if error.is::<InvalidJourney>() { 2 } else { 1 })
         }
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
-    causes.any(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]

@@ -176,6 +176,9 @@ pub fn confirmation_id(pool_id: &str, sub: &str) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
 }
 
+/// CloudEvents source of the events that operators publish with `replay`.
+pub const OPERATOR_SOURCE: &str = "/replay";
+
 /// CloudEvents source of the events that a user pool's triggers publish.
 pub fn pool_source(pool_id: &str) -> String {
     format!("/cognito/{pool_id}")

@@ -1,6 +1,8 @@
 //! Text for the terminal.
 
+use std::error::Error;
 use std::fmt::Write;
+use std::io::ErrorKind;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -23,6 +25,20 @@ pub fn write_statistics(out: &mut String, indent: &str, statistics: &Value) -> s
 /// `1 message`, `2 messages`.
 pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// Puts a comma before every third digit from the right: `4,120`.
+pub fn group_digits(digits: &str) -> String {
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+/// Whether the error or one of its sources is a closed pipe: the reader has read enough.
+pub fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// Replaces control characters with spaces. Much of the text comes from producers, and a terminal

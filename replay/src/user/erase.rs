@@ -6,12 +6,11 @@ use anyhow::Result;
 use jiff::Timestamp;
 use shared::deadline::Deadline;
 use shared::erasure;
-use shared::events::{Data, DataChanged, Event, Subject, View};
+use shared::events::{Data, DataChanged, Event, OPERATOR_SOURCE, Subject, View};
 use shared::queues::{Queue, QueueError};
 use shared::store::{CommitFailure, Consistency, Partition, StatsMetadata, Store};
 use shared::time::Clock;
 
-use crate::user::event_source::EVENT_SOURCE;
 use crate::user::suspension::StoredStatus;
 
 /// What the table stores about a user.
@@ -69,6 +68,6 @@ pub async fn erase(
     erasing.await.map_err(EraseError::NotErased)?;
     let now = clock.now();
     let data = Data::DataChanged(DataChanged { views: View::ALL.into(), changed_at: now });
-    let event = Event::new(EVENT_SOURCE, Subject::user(sub), now, data);
+    let event = Event::new(OPERATOR_SOURCE, Subject::user(sub), now, data);
     cache_invalidations.send(&event).await.map_err(EraseError::NotPublished)
 }

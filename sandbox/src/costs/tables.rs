@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use shared::text::group_digits;
+
 use super::day::{DAYS_PER_MONTH, Model};
 use super::month::{Bill, Peak, Usage, bill, events, peak, usage};
 use super::policy::{Policy, is_accepted_by_cloudfront};
@@ -123,20 +125,8 @@ pub(super) fn number(value: f64) -> String {
             let part = part.trim_end_matches('0');
             if part.is_empty() { whole.to_owned() } else { format!("{whole}.{part}") }
         }
-        None => grouped(&text),
+        None => group_digits(&text),
     }
-}
-
-/// With a comma before every third digit from the right.
-fn grouped(digits: &str) -> String {
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::events::{Data, Event, GroupsMapped};
+use shared::events::{Data, Event, GroupsMapped, OPERATOR_SOURCE};
 use shared::function_id::{FunctionId, FunctionKind};
 use shared::metric::Metric;
 use shared::queues::Queue;
@@ -29,8 +29,6 @@ use shared::text::plural;
 
 /// The operator who suspends and reinstates users in a journey.
 const OPERATOR: &str = "sandbox";
-/// CloudEvents source of an operator's decisions. Same as `EVENT_SOURCE` of replay.
-const SOURCE: &str = "/replay";
 /// If the queues are not empty after this many rounds, a message is probably redelivered forever.
 const MAX_ROUNDS: usize = 10_000;
 /// Messages of a dead-letter queue stay invisible for this long after they are received, so that
@@ -246,7 +244,7 @@ impl Player {
         };
         let store = Store::new(self.account.dynamodb(), TABLE);
         let queue = Queue::new(self.sqs.clone(), self.account.user_events.url.clone());
-        let changed = decision.apply(&store, &queue, SOURCE).await?;
+        let changed = decision.apply(&store, &queue, OPERATOR_SOURCE).await?;
         Ok(match (changed, reinstate) {
             (false, _) => "nothing changed: a newer decision about this user already exists",
             (true, true) => "user reinstated",

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use shared::text::is_broken_pipe;
 use shared::time::Clock;
 
-use crate::error::{CommandError, Result, is_broken_pipe};
+use crate::error::{CommandError, Result};
 use crate::interrupt::StopSignal;
 use crate::options::ChangeOptions;
 use crate::output::{self, counted, number};
@@ -113,7 +114,7 @@ impl Save {
 
 fn result(summary: SaveSummary, is_stdout: bool, stop: &StopSignal) -> Result<()> {
     if let Some(error) = summary.error {
-        if is_stdout && is_broken_pipe(&error) {
+        if is_stdout && is_broken_pipe(error.as_ref()) {
             return Err(error.into());
         }
         let cause = shared::telemetry::chain(error.as_ref());

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use jiff::Timestamp;
+use shared::events::OPERATOR_SOURCE;
 use shared::suspension::SuspensionStatus;
 use shared::suspension_change::SuspensionChange;
 use shared::text::printable;
@@ -11,7 +12,6 @@ use crate::error::{CommandError, Result};
 use crate::options::{ChangeOptions, TableOptions, check_sub};
 use crate::output;
 use crate::queue::filter::parse_time;
-use crate::user::event_source::EVENT_SOURCE;
 use crate::user::suspension::StoredStatus;
 
 const EXAMPLES: &str = "\
@@ -131,7 +131,7 @@ impl SuspensionOptions {
                  --without-profile",
             ));
         }
-        let applied = decision.apply(&store, &user_events, EVENT_SOURCE).await;
+        let applied = decision.apply(&store, &user_events, OPERATOR_SOURCE).await;
         if !applied.map_err(anyhow::Error::from)? {
             return Err(CommandError::failed(
                 "nothing was changed: a newer decision about this user already exists",
