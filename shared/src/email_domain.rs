@@ -1,4 +1,4 @@
-//! The domain of an email address, and patterns that match domains.
+//! Email addresses, their domains, and patterns that match domains.
 
 use std::fmt;
 
@@ -19,17 +19,9 @@ pub struct Domain(String);
 pub struct InvalidDomain;
 
 impl Domain {
-    /// The domain of an email address.
-    ///
-    /// Rejects everything that two programs could read differently: quoted local parts, comments,
-    /// white space, control characters, a second `@`, routes, IP literals, encoded words and empty
-    /// labels.
+    /// The domain of an email address. Accepts the addresses that [`Address::parse`] accepts.
     pub fn of_address(address: &str) -> Result<Self, InvalidDomain> {
-        let (local_part, domain) = address.rsplit_once('@').ok_or(InvalidDomain)?;
-        if address.len() > MAX_ADDRESS || !is_plain_local_part(local_part) {
-            return Err(InvalidDomain);
-        }
-        Self::parse(domain)
+        split_address(address).map(|(_, domain)| domain)
     }
 
     /// Reads a domain from an address or from the configuration.
@@ -58,6 +50,53 @@ impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// An email address. All spellings of the domain are equal, and so are upper and lower case in the
+/// local part.
+///
+/// RFC 5321 lets a mail server distinguish upper and lower case in the local part. No large provider
+/// does so.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// In lower case.
+    local_part: String,
+    domain: Domain,
+}
+
+impl Address {
+    /// Rejects everything that two programs could read differently: quoted local parts, comments,
+    /// white space, control characters, a second `@`, routes, IP literals, encoded words and empty
+    /// labels.
+    pub fn parse(address: &str) -> Result<Self, InvalidDomain> {
+        let (local_part, domain) = split_address(address)?;
+        Ok(Self { local_part: local_part.to_ascii_lowercase(), domain })
+    }
+
+    /// The part before the `@`, in lower case.
+    pub fn local_part(&self) -> &str {
+        &self.local_part
+    }
+
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+}
+
+/// Leaves out the local part, so that no log can contain an address.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "…@{}", self.domain)
+    }
+}
+
+/// The local part and the domain of a plain address.
+fn split_address(address: &str) -> Result<(&str, Domain), InvalidDomain> {
+    let (local_part, domain) = address.rsplit_once('@').ok_or(InvalidDomain)?;
+    if address.len() > MAX_ADDRESS || !is_plain_local_part(local_part) {
+        return Err(InvalidDomain);
+    }
+    Ok((local_part, Domain::parse(domain)?))
 }
 
 /// Whether the last label is a number. The URL standard reads such a host as an IPv4 address, and
@@ -185,6 +224,19 @@ mod tests {
         ] {
             assert_eq!(Domain::of_address(address), Err(InvalidDomain), "{address:?}");
         }
+    }
+
+    #[test]
+    fn spellings_of_one_address_are_equal() {
+        let ana = Address::parse("ana.b@bücher.example").unwrap();
+        for address in ["Ana.B@bücher.example", "ANA.B@XN--BCHER-KVA.Example.", "ana.b@BÜCHER.example"] {
+            assert_eq!(Address::parse(address), Ok(ana.clone()), "{address}");
+        }
+        for address in ["anab@bücher.example", "ana.b+tag@bücher.example", "ana.b@bucher.example"] {
+            assert_ne!(Address::parse(address), Ok(ana.clone()), "{address}");
+        }
+        assert_eq!((ana.local_part(), ana.domain().as_str()), ("ana.b", "xn--bcher-kva.example"));
+        assert_eq!(format!("{ana:?}"), "…@xn--bcher-kva.example", "without the local part");
     }
 
     #[test]

@@ -60,6 +60,7 @@ impl FunctionId {
                     "BLOCKED_EMAIL_DOMAINS",
                     "BLOCK_DISPOSABLE_DOMAINS",
                     "CHECK_ADMIN_CREATED",
+                    "NOT_DISPOSABLE_DOMAINS",
                     "PROVIDER_DOMAINS",
                     "TRUSTED_DOMAINS_SKIP_VERIFICATION",
                     "TRUSTED_EMAIL_DOMAINS",

@@ -1,4 +1,4 @@
-//! pre-sign-up: decides by the email domain who may sign up.
+//! pre-sign-up: decides by the email address who may sign up.
 
 use serde_json::Value;
 use shared::config::ConfigError;

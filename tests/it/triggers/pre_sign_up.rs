@@ -39,6 +39,32 @@ async fn reason_of_a_denied_sign_up_is_published_but_hidden_from_the_user() {
 }
 
 #[tokio::test]
+async fn address_of_a_list_is_neither_in_the_event_nor_in_a_metric() {
+    let stack = test_stack().await;
+    let variables = [
+        ("ALLOWED_EMAIL_DOMAINS", "example.org, ANA@example.com"),
+        ("BLOCKED_EMAIL_DOMAINS", "Ben.Blocked@example.org, example.com"),
+    ];
+    let of = |email: &str| {
+        event_with("pre-sign-up/sign-up", |event| event["request"]["userAttributes"]["email"] = email.into())
+    };
+    assert!(stack.invoke("pre-sign-up", &variables, of("ana@example.com")).await.is_ok());
+    let error = stack.invoke("pre-sign-up", &variables, of("ben.blocked@example.org")).await.unwrap_err();
+    assert_eq!(error.message, "Sign-up is not possible with this email address");
+    let sent = stack.sent().await;
+    let told: Vec<_> = sent.iter().map(|event| (&event["subject"], &event["data"]["reason"])).collect();
+    assert_eq!(
+        told,
+        [
+            (&json!("domain:example.com"), &json!("allowed_address")),
+            (&json!("domain:example.org"), &json!("blocked_address")),
+        ]
+    );
+    assert!(sent.iter().all(|event| !event.to_string().contains('@')), "{sent:?}");
+    assert_eq!(stack.account.counts("SignUpsDenied"), [("blocked_address".to_owned(), 1)].into());
+}
+
+#[tokio::test]
 async fn trusted_domain_skips_verification_only_if_the_operator_enables_it() {
     let stack = test_stack().await;
     let trusted = ("TRUSTED_EMAIL_DOMAINS", "example.com");

@@ -3,25 +3,27 @@
 use std::collections::BTreeMap;
 
 use shared::config::{ConfigError, Environment};
-use shared::email_domain::{Domain, Pattern};
+use shared::email_domain::{Address, Domain, Pattern};
 use shared::events::{SignUpChannel, SignUpOutcome};
 
 use super::disposable;
 
-/// The configured policy. Blocked domains win over allowed ones. An empty list of allowed domains
-/// allows all.
+/// The configured policy. A blocked entry wins over an allowed one, except that an allowed address
+/// wins over a blocked domain. An empty list of allowed domains and addresses allows all.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// ALLOWED_EMAIL_DOMAINS.
-    pub allowed: Vec<Pattern>,
+    pub allowed: DomainsAndAddresses,
     /// BLOCKED_EMAIL_DOMAINS.
-    pub blocked: Vec<Pattern>,
+    pub blocked: DomainsAndAddresses,
     /// TRUSTED_EMAIL_DOMAINS: allowed in addition to `allowed`. With `skip_verification`, their
     /// users need no confirmation code.
     pub trusted: Vec<Pattern>,
     /// BLOCK_DISPOSABLE_DOMAINS: blocks the domains of the compiled-in list, except those that the
     /// lists name.
     pub block_disposable: bool,
+    /// NOT_DISPOSABLE_DOMAINS: exceptions to `block_disposable`. They allow nothing else.
+    pub not_disposable: Vec<Pattern>,
     /// TRUSTED_DOMAINS_SKIP_VERIFICATION. Anyone can then claim a mailbox of a trusted domain.
     pub skip_verification: bool,
     /// ALLOW_WITHOUT_EMAIL.
@@ -31,6 +33,19 @@ pub struct Policy {
     /// PROVIDER_DOMAINS: the only domains for users of these identity providers, by the provider's
     /// name in lower case.
     pub provider_domains: BTreeMap<String, Vec<Pattern>>,
+}
+
+/// A list whose entries are domain patterns, or single addresses.
+#[derive(Clone, Debug, Default)]
+pub struct DomainsAndAddresses {
+    domains: Vec<Pattern>,
+    addresses: Vec<Address>,
+}
+
+impl DomainsAndAddresses {
+    fn is_empty(&self) -> bool {
+        self.domains.is_empty() && self.addresses.is_empty()
+    }
 }
 
 /// A sign-up to decide about.
@@ -49,12 +64,16 @@ pub enum SignUpReason {
     AdminCreated,
     NoEmail,
     InvalidAddress,
+    /// BLOCKED_EMAIL_DOMAINS has this address.
+    BlockedAddress,
     BlockedDomain,
     DisposableDomain,
     /// The domain is one of those configured for the user's identity provider.
     ProviderDomain,
     NotProviderDomain,
     TrustedDomain,
+    /// ALLOWED_EMAIL_DOMAINS has this address.
+    AllowedAddress,
     AllowedDomain,
     /// The list of allowed domains is empty.
     AnyDomain,
@@ -68,11 +87,13 @@ impl SignUpReason {
             Self::AdminCreated => "admin_created",
             Self::NoEmail => "no_email",
             Self::InvalidAddress => "invalid_address",
+            Self::BlockedAddress => "blocked_address",
             Self::BlockedDomain => "blocked_domain",
             Self::DisposableDomain => "disposable_domain",
             Self::ProviderDomain => "provider_domain",
             Self::NotProviderDomain => "not_the_provider_s_domain",
             Self::TrustedDomain => "trusted_domain",
+            Self::AllowedAddress => "allowed_address",
             Self::AllowedDomain => "allowed_domain",
             Self::AnyDomain => "any_domain",
             Self::DomainNotAllowed => "domain_not_allowed",
@@ -93,6 +114,7 @@ pub struct SignUpDecision {
 impl Policy {
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let patterns = |name: &str| parse_patterns(name, &environment.list(name));
+        let domains_and_addresses = |name: &str| parse_domains_and_addresses(name, &environment.list(name));
         const PROVIDER_DOMAINS: &str = "PROVIDER_DOMAINS";
         let providers: BTreeMap<String, Vec<String>> =
             environment.json(PROVIDER_DOMAINS, r#"{"Google": ["example.com"]}"#)?;
@@ -114,10 +136,11 @@ impl Policy {
             }
         }
         Ok(Self {
-            allowed: patterns("ALLOWED_EMAIL_DOMAINS")?,
-            blocked: patterns("BLOCKED_EMAIL_DOMAINS")?,
+            allowed: domains_and_addresses("ALLOWED_EMAIL_DOMAINS")?,
+            blocked: domains_and_addresses("BLOCKED_EMAIL_DOMAINS")?,
             trusted: patterns("TRUSTED_EMAIL_DOMAINS")?,
             block_disposable: environment.flag("BLOCK_DISPOSABLE_DOMAINS", false)?,
+            not_disposable: patterns("NOT_DISPOSABLE_DOMAINS")?,
             skip_verification: environment.flag("TRUSTED_DOMAINS_SKIP_VERIFICATION", false)?,
             allow_without_email: environment.flag("ALLOW_WITHOUT_EMAIL", false)?,
             check_admin_created: environment.flag("CHECK_ADMIN_CREATED", false)?,
@@ -130,35 +153,46 @@ impl Policy {
             |outcome, reason, domain: &str| SignUpDecision { outcome, reason, domain: domain.to_owned() };
         let (allowed, denied) = (SignUpOutcome::Allowed, SignUpOutcome::Denied);
         let email = sign_up.email.filter(|email| !email.is_empty());
-        let domain = email.map(Domain::of_address);
+        let address = email.map(Address::parse);
 
         if sign_up.channel == SignUpChannel::Admin && !self.check_admin_created {
-            let counted = match &domain {
+            let counted = match &address {
                 None => "none",
                 Some(Err(_)) => "invalid",
-                Some(Ok(domain)) => domain.as_str(),
+                Some(Ok(address)) => address.domain().as_str(),
             };
             return decision(allowed, SignUpReason::AdminCreated, counted);
         }
-        let domain = match domain {
-            None if self.allow_without_email && self.provider_patterns(sign_up).is_none() => {
+        let provider_patterns = self.provider_patterns(sign_up);
+        let address = match address {
+            None if self.allow_without_email && provider_patterns.is_none() => {
                 return decision(allowed, SignUpReason::NoEmail, "none");
             }
             None => return decision(denied, SignUpReason::NoEmail, "none"),
             Some(Err(_)) => return decision(denied, SignUpReason::InvalidAddress, "invalid"),
-            Some(Ok(domain)) => domain,
+            Some(Ok(address)) => address,
         };
-        let on = |patterns: &[Pattern]| patterns.iter().find(|pattern| pattern.matches(&domain)).cloned();
-        if let Some(pattern) = on(&self.blocked) {
+        let domain = address.domain();
+        let on = |patterns: &[Pattern]| patterns.iter().find(|pattern| pattern.matches(domain)).cloned();
+        if self.blocked.addresses.contains(&address) {
+            return decision(denied, SignUpReason::BlockedAddress, domain.as_str());
+        }
+        // ALLOWED_EMAIL_DOMAINS does not apply to users of a provider in PROVIDER_DOMAINS, and
+        // neither do its addresses: the provider must not vouch for a mailbox of another domain.
+        if provider_patterns.is_none() && self.allowed.addresses.contains(&address) {
+            return decision(allowed, SignUpReason::AllowedAddress, domain.as_str());
+        }
+        if let Some(pattern) = on(&self.blocked.domains) {
             return decision(denied, SignUpReason::BlockedDomain, pattern.base().as_str());
         }
         if self.block_disposable
-            && let Some(entry) = disposable::find_entry(&domain)
-            && !self.is_named(&domain, sign_up)
+            && let Some(entry) = disposable::find_entry(domain)
+            && on(&self.not_disposable).is_none()
+            && !self.is_named(domain, provider_patterns)
         {
             return decision(denied, SignUpReason::DisposableDomain, entry);
         }
-        if let Some(patterns) = self.provider_patterns(sign_up) {
+        if let Some(patterns) = provider_patterns {
             return match on(patterns) {
                 Some(pattern) => decision(allowed, SignUpReason::ProviderDomain, pattern.base().as_str()),
                 None => decision(denied, SignUpReason::NotProviderDomain, "other"),
@@ -171,7 +205,7 @@ impl Policy {
             let outcome = if skip { SignUpOutcome::AutoConfirmed } else { allowed };
             return decision(outcome, SignUpReason::TrustedDomain, pattern.base().as_str());
         }
-        match on(&self.allowed) {
+        match on(&self.allowed.domains) {
             Some(pattern) => decision(allowed, SignUpReason::AllowedDomain, pattern.base().as_str()),
             None if self.allowed.is_empty() => decision(allowed, SignUpReason::AnyDomain, domain.as_str()),
             None => decision(denied, SignUpReason::DomainNotAllowed, "other"),
@@ -180,10 +214,10 @@ impl Policy {
 
     /// Whether the operator's lists name exactly this domain. If so, it is not disposable for the
     /// operator, whatever the compiled-in list says. A wildcard does not name a domain.
-    fn is_named(&self, domain: &Domain, sign_up: &SignUp<'_>) -> bool {
-        let patterns = match self.provider_patterns(sign_up) {
+    fn is_named(&self, domain: &Domain, provider_patterns: Option<&[Pattern]>) -> bool {
+        let patterns = match provider_patterns {
             Some(patterns) => vec![patterns],
-            None => vec![self.allowed.as_slice(), self.trusted.as_slice()],
+            None => vec![self.allowed.domains.as_slice(), self.trusted.as_slice()],
         };
         patterns.into_iter().flatten().any(|pattern| pattern.names(domain))
     }
@@ -206,13 +240,42 @@ impl Policy {
     }
 }
 
-fn parse_patterns(name: &str, patterns: &[String]) -> Result<Vec<Pattern>, ConfigError> {
-    let parse = |pattern: &String| {
-        let reason =
-            format!("`{pattern}` is not a domain. Use a domain such as example.com or *.example.com");
-        Pattern::parse(pattern).map_err(|_| ConfigError::new(name, reason))
+fn parse_patterns(name: &str, entries: &[String]) -> Result<Vec<Pattern>, ConfigError> {
+    let parse = |(index, entry): (usize, &String)| {
+        Pattern::parse(entry).map_err(|_| {
+            let expected = "Use a domain such as example.com or *.example.com";
+            // An address in the wrong list must not reach the log.
+            let entry = if entry.contains('@') { "has an `@` and" } else { &format!("`{entry}`") };
+            ConfigError::new(name, format!("entry {} {entry} is not a domain. {expected}", index + 1))
+        })
     };
-    patterns.iter().map(parse).collect()
+    entries.iter().enumerate().map(parse).collect()
+}
+
+/// Entries with an `@` are single addresses.
+fn parse_domains_and_addresses(name: &str, entries: &[String]) -> Result<DomainsAndAddresses, ConfigError> {
+    let mut parsed = DomainsAndAddresses::default();
+    for (index, entry) in entries.iter().enumerate() {
+        if entry.contains('@') {
+            // The error does not quote the entry, because the log must not contain addresses.
+            let address = Address::parse(entry).map_err(|_| {
+                let expected =
+                    "Use an address such as ana@example.com, or a domain such as example.com without `@`";
+                let reason =
+                    format!("entry {} has an `@` but is not a plain email address. {expected}", index + 1);
+                ConfigError::new(name, reason)
+            })?;
+            parsed.addresses.push(address);
+        } else {
+            let pattern = Pattern::parse(entry).map_err(|_| {
+                let expected =
+                    "Use a domain such as example.com or *.example.com, or an address such as ana@example.com";
+                ConfigError::new(name, format!("entry {} `{entry}` is not a domain. {expected}", index + 1))
+            })?;
+            parsed.domains.push(pattern);
+        }
+    }
+    Ok(parsed)
 }
 
 #[cfg(test)]
@@ -299,10 +362,134 @@ mod tests {
                 "ana@mailinator.com",
                 "blocked_domain",
             ),
+            (
+                &[block, ("NOT_DISPOSABLE_DOMAINS", "mailinator.com")],
+                SelfService,
+                "ana@mailinator.com",
+                "any_domain",
+            ),
+            (
+                &[block, ("NOT_DISPOSABLE_DOMAINS", "mailinator.com")],
+                SelfService,
+                "ana@x.mailinator.com",
+                "disposable_domain",
+            ),
+            (
+                &[block, ("NOT_DISPOSABLE_DOMAINS", "on-no-list.example,*.MAILINATOR.com")],
+                SelfService,
+                "ana@x.mailinator.com",
+                "any_domain",
+            ),
+            // The exception lifts only this check.
+            (
+                &[
+                    block,
+                    ("NOT_DISPOSABLE_DOMAINS", "mailinator.com"),
+                    ("ALLOWED_EMAIL_DOMAINS", "example.com"),
+                ],
+                SelfService,
+                "ana@mailinator.com",
+                "domain_not_allowed",
+            ),
+            (
+                &[
+                    block,
+                    ("NOT_DISPOSABLE_DOMAINS", "mailinator.com"),
+                    ("BLOCKED_EMAIL_DOMAINS", "mailinator.com"),
+                ],
+                SelfService,
+                "ana@mailinator.com",
+                "blocked_domain",
+            ),
+            (
+                &[
+                    block,
+                    ("NOT_DISPOSABLE_DOMAINS", "mailinator.com"),
+                    ("PROVIDER_DOMAINS", r#"{"Google": ["example.com"]}"#),
+                ],
+                External,
+                "ana@mailinator.com",
+                "not_the_provider_s_domain",
+            ),
             (&[block, provider], External, "ana@mailinator.com", "provider_domain"),
             (&[block, provider], SelfService, "ana@mailinator.com", "disposable_domain"),
         ] {
             assert_eq!(reason(variables, channel, email), expected, "{variables:?} {email}");
+        }
+    }
+
+    #[test]
+    fn address_entry_wins_over_domain_entries_and_a_blocked_address_over_an_allowed_one() {
+        use SignUpChannel::{Admin, External, SelfService};
+
+        let open = &[("BLOCKED_EMAIL_DOMAINS", "Mallory@example.com, eve@bücher.example")][..];
+        let closed = &[("ALLOWED_EMAIL_DOMAINS", "example.org,partner@example.com")][..];
+        let only_addresses = &[("ALLOWED_EMAIL_DOMAINS", "partner@example.com")][..];
+        let blocked_domain = &[
+            ("ALLOWED_EMAIL_DOMAINS", "example.org,partner@example.com"),
+            ("BLOCKED_EMAIL_DOMAINS", "example.com,mallory@example.org"),
+        ][..];
+        let both = &[
+            ("ALLOWED_EMAIL_DOMAINS", "partner@example.com"),
+            ("BLOCKED_EMAIL_DOMAINS", "PARTNER@example.com"),
+        ][..];
+        let disposable = &[
+            ("BLOCK_DISPOSABLE_DOMAINS", "true"),
+            ("ALLOWED_EMAIL_DOMAINS", "example.com,ana@mailinator.com"),
+        ][..];
+        let trusting = &[
+            ("TRUSTED_EMAIL_DOMAINS", "example.com"),
+            ("TRUSTED_DOMAINS_SKIP_VERIFICATION", "true"),
+            ("ALLOWED_EMAIL_DOMAINS", "partner@example.com"),
+            ("BLOCKED_EMAIL_DOMAINS", "mallory@example.com"),
+        ][..];
+        let provider = &[
+            ("PROVIDER_DOMAINS", r#"{"Google": ["example.org"]}"#),
+            ("ALLOWED_EMAIL_DOMAINS", "partner@example.com"),
+            ("BLOCKED_EMAIL_DOMAINS", "mallory@example.org"),
+        ][..];
+        let checked =
+            &[("CHECK_ADMIN_CREATED", "true"), ("BLOCKED_EMAIL_DOMAINS", "mallory@example.com")][..];
+        for (variables, channel, email, reason, counted) in [
+            (open, SelfService, "MALLORY@Example.COM", "blocked_address", "example.com"),
+            (open, SelfService, "ben@example.com", "any_domain", "example.com"),
+            (open, SelfService, "mallory@mail.example.com", "any_domain", "mail.example.com"),
+            // A tag makes another address.
+            (open, SelfService, "mallory+1@example.com", "any_domain", "example.com"),
+            (open, SelfService, "eve@XN--BCHER-KVA.example.", "blocked_address", "xn--bcher-kva.example"),
+            (open, Admin, "mallory@example.com", "admin_created", "example.com"),
+            (checked, Admin, "mallory@example.com", "blocked_address", "example.com"),
+            (closed, SelfService, "Partner@example.com", "allowed_address", "example.com"),
+            (closed, SelfService, "ben@example.com", "domain_not_allowed", "other"),
+            (closed, SelfService, "ben@example.org", "allowed_domain", "example.org"),
+            (only_addresses, SelfService, "partner@example.com", "allowed_address", "example.com"),
+            (only_addresses, SelfService, "ben@example.com", "domain_not_allowed", "other"),
+            (only_addresses, SelfService, "ben@example.org", "domain_not_allowed", "other"),
+            (blocked_domain, SelfService, "partner@example.com", "allowed_address", "example.com"),
+            (blocked_domain, SelfService, "ben@example.com", "blocked_domain", "example.com"),
+            (blocked_domain, SelfService, "mallory@example.org", "blocked_address", "example.org"),
+            (blocked_domain, SelfService, "ben@example.org", "allowed_domain", "example.org"),
+            (both, SelfService, "partner@example.com", "blocked_address", "example.com"),
+            (disposable, SelfService, "ana@mailinator.com", "allowed_address", "mailinator.com"),
+            (disposable, SelfService, "ben@mailinator.com", "disposable_domain", "mailinator.com"),
+            (trusting, SelfService, "partner@example.com", "allowed_address", "example.com"),
+            (trusting, SelfService, "mallory@example.com", "blocked_address", "example.com"),
+            (trusting, SelfService, "ben@example.com", "trusted_domain", "example.com"),
+            (provider, External, "partner@example.com", "not_the_provider_s_domain", "other"),
+            (provider, External, "mallory@example.org", "blocked_address", "example.org"),
+            (provider, SelfService, "partner@example.com", "allowed_address", "example.com"),
+        ] {
+            let decision = decide(&policy(variables), channel, email);
+            assert_eq!((decision.1, decision.2.as_str()), (reason, counted), "{variables:?} {email}");
+            // An allowed address always needs its code.
+            let expected = match reason {
+                "trusted_domain" => SignUpOutcome::AutoConfirmed,
+                "allowed_address" | "allowed_domain" | "any_domain" | "admin_created" => {
+                    SignUpOutcome::Allowed
+                }
+                _ => SignUpOutcome::Denied,
+            };
+            assert_eq!(decision.0, expected, "{variables:?} {email}");
         }
     }
 
@@ -335,12 +522,37 @@ mod tests {
         let error = |name: &str, value: &str| {
             Policy::from_environment(&[(name, value)].into_iter().collect()).unwrap_err().to_string()
         };
-        assert!(
-            error("ALLOWED_EMAIL_DOMAINS", "@example.com")
-                .starts_with("ALLOWED_EMAIL_DOMAINS: `@example.com`")
-        );
+        for name in ["ALLOWED_EMAIL_DOMAINS", "BLOCKED_EMAIL_DOMAINS"] {
+            assert_eq!(
+                error(name, "example.com, com"),
+                format!(
+                    "{name}: entry 2 `com` is not a domain. Use a domain such as example.com or \
+                     *.example.com, or an address such as ana@example.com"
+                )
+            );
+            for malformed in ["@example.com", "ben@", "ben@com", "ben@*.example.com", "ben@x@example.com"] {
+                assert_eq!(
+                    error(name, &format!("example.org,,{malformed}")),
+                    format!(
+                        "{name}: entry 2 has an `@` but is not a plain email address. Use an address such \
+                         as ana@example.com, or a domain such as example.com without `@`"
+                    )
+                );
+            }
+        }
+        for name in ["TRUSTED_EMAIL_DOMAINS", "NOT_DISPOSABLE_DOMAINS"] {
+            assert_eq!(
+                error(name, "ben@example.com"),
+                format!(
+                    "{name}: entry 1 has an `@` and is not a domain. Use a domain such as example.com or \
+                     *.example.com"
+                )
+            );
+        }
         assert!(error("PROVIDER_DOMAINS", "[]").starts_with("PROVIDER_DOMAINS: "));
-        assert!(error("PROVIDER_DOMAINS", r#"{"Google": ["x"]}"#).starts_with("PROVIDER_DOMAINS: `x`"));
+        assert!(
+            error("PROVIDER_DOMAINS", r#"{"Google": ["x"]}"#).starts_with("PROVIDER_DOMAINS: entry 1 `x`")
+        );
         assert!(error("PROVIDER_DOMAINS", r#"{"Google": [], "google": []}"#).contains("occurs twice"));
         assert!(error("PROVIDER_DOMAINS", r#"{"": []}"#).contains("has an empty name"));
         assert!(error("BLOCK_DISPOSABLE_DOMAINS", "yes").starts_with("BLOCK_DISPOSABLE_DOMAINS: "));
