@@ -19,6 +19,7 @@ mod invalid_event;
 mod json;
 mod key;
 mod limits;
+mod media_type;
 mod money;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -26,18 +27,21 @@ mod subject;
 
 pub use data::*;
 pub use invalid_event::InvalidEvent;
+pub use json::StatedAttributes;
 pub use key::{EVENT_PREFIX, MAX_KEY_BYTES, event_key};
 pub use limits::*;
+pub use media_type::is_json_media_type;
 pub use money::{Amount, Currency, InvalidAmount, Money, Spent};
 pub use subject::{InvalidSubject, Subject};
 
 use crate::time;
-use json::{describe, from_json};
+use json::{JsonError, from_json};
 
-/// Something that happened. Its source and id identify it, and it never changes.
+/// Something that happened. It never changes. Its source, id and subject identify it: the same source
+/// and id with another subject is another event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Unique within the source, at most 128 characters. Derive it from what happened, so that a
+    /// Unique within the source and the subject, at most 128 characters. Derive it from what happened, so that a
     /// producer's retry has the same id.
     pub id: String,
     /// The producer, at most 128 characters.
@@ -62,8 +66,8 @@ impl Event {
         Self { id: id.into(), ..self }
     }
 
-    /// The sort key under which the table stores the event. Two events with the same key are the
-    /// same event.
+    /// The sort key under which the table stores the event, in the partition of its subject. Two
+    /// events of one subject with the same key are the same event.
     pub fn key(&self) -> String {
         event_key(&self.source, &self.id)
     }
@@ -73,20 +77,16 @@ impl Event {
         if body.len() >= MAX_BODY_BYTES {
             return Err(InvalidEvent::TooLarge(body.len()));
         }
-        let envelope: Envelope = from_json(body).map_err(|error| match error.inner().classify() {
-            serde_json::error::Category::Data => InvalidEvent::NotCloudEvent(describe("", &error)),
-            _ => InvalidEvent::NotJson(format!(
-                "line {}, column {}",
-                error.inner().line(),
-                error.inner().column()
-            )),
+        let envelope: Envelope = from_json("", body).map_err(|error| match error {
+            JsonError::NotJson(place) => InvalidEvent::NotJson(place),
+            JsonError::Field(reason) => InvalidEvent::NotCloudEvent(reason),
         })?;
         let not_cloud_event = |reason: &str| InvalidEvent::NotCloudEvent(reason.to_owned());
         if envelope.specversion != "1.0" {
             return Err(not_cloud_event("specversion: expected 1.0"));
         }
-        if envelope.datacontenttype.is_some_and(|content| content != "application/json") {
-            return Err(not_cloud_event("datacontenttype: expected application/json"));
+        if envelope.datacontenttype.is_some_and(|media_type| !is_json_media_type(&media_type)) {
+            return Err(not_cloud_event("datacontenttype: expected application/json or application/…+json"));
         }
         if !(1..=MAX_ID_CHARS).contains(&envelope.id.chars().count()) {
             return Err(not_cloud_event("id: expected 1 to 128 characters"));
@@ -193,6 +193,7 @@ struct Envelope {
     r#type: String,
     #[serde(default)]
     subject: Option<String>,
+    #[serde(deserialize_with = "json::time")]
     time: Timestamp,
     #[serde(default)]
     datacontenttype: Option<String>,
@@ -247,13 +248,14 @@ mod tests {
     #[test]
     fn error_names_the_field_and_quotes_nothing_of_the_body() {
         type Change = fn(&mut serde_json::Value);
-        let table: [(&str, Change, &str); 14] = [
+        let table: [(&str, Change, &str); 15] = [
             ("not_cloudevents", |b| b["specversion"] = "0.3".into(), "specversion: expected 1.0"),
             ("not_cloudevents", |b| b["id"] = "".into(), "id: expected 1 to 128 characters"),
             ("not_cloudevents", |b| b["id"] = "é".repeat(129).into(), "id: expected 1 to 128 characters"),
             ("not_cloudevents", |b| b["id"] = 7.into(), "id: expected a string"),
             ("not_cloudevents", |b| drop(b.as_object_mut().unwrap().remove("time")), "missing field `time`"),
-            ("not_cloudevents", |b| b["time"] = "secret".into(), "time: "),
+            ("not_cloudevents", |b| b["time"] = "secret".into(), "time: expected a time with an offset"),
+            ("not_cloudevents", |b| b["datacontenttype"] = "text/json".into(), "datacontenttype: expected"),
             ("unknown_type", |b| b["type"] = "order.shipped".into(), "unknown event type"),
             ("invalid_data", |b| b["data"] = serde_json::Value::Null, "data: expected"),
             ("invalid_data", |b| b["data"]["amount"] = "-1".into(), "data.amount: "),
@@ -278,8 +280,98 @@ mod tests {
         assert_eq!(Event::parse("{").unwrap_err().error_type(), "not_json");
         assert_eq!(Event::parse("").unwrap_err().error_type(), "not_json");
         assert_eq!(Event::parse("[]").unwrap_err().error_type(), "not_cloudevents");
-        assert_eq!(Event::parse("{} {}").unwrap_err().error_type(), "not_cloudevents");
+        assert_eq!(Event::parse("{} {}").unwrap_err().error_type(), "not_json");
         assert_eq!(Event::parse(&" ".repeat(MAX_BODY_BYTES)).unwrap_err().error_type(), "too_large");
+    }
+
+    #[test]
+    fn text_of_an_error_names_what_was_expected() {
+        let order = r#"{"order_id": "1", "amount": "1", "currency": "EUR"}"#;
+        let event = |change: &str, to: &str| {
+            format!(
+                r#"{{"specversion": "1.0", "id": "a", "source": "/s", "type": "order.placed", "subject": "a",
+                "time": "2026-03-02T10:00:00Z", "data": {order}}}"#
+            )
+            .replacen(change, to, 1)
+        };
+        let time = "expected a time with an offset, such as 2026-03-02T10:15:00Z";
+        let surrogate = r"expected text, found half of a surrogate pair (an escape such as \ud83d)";
+        let kind = "expected one of `sign_up`, `admin_create_user`, `resend_code`, `forgot_password`, \
+                    `update_user_attribute`, `verify_user_attribute`, `authentication`";
+        let message = |kind: &str| {
+            let data = format!(r#"{{"kind": {kind}, "channel": "sms", "locale": "en"}}"#);
+            event("order.placed", "user.message_requested").replacen(order, &data, 1)
+        };
+        for (body, expected) in [
+            (String::new(), "the body is not JSON: it is empty".to_owned()),
+            ("{".into(), "the body is not JSON: line 1, column 1".into()),
+            ("[1]".into(), "not a CloudEvents 1.0 event: expected an object".into()),
+            ("7".into(), "not a CloudEvents 1.0 event: expected an object".into()),
+            ("{}".into(), "not a CloudEvents 1.0 event: missing field `specversion`".into()),
+            (event("}}", "}} x"), "the body is not JSON: line 2, column 110".into()),
+            (event("\"a\"", r#""\x""#), "the body is not JSON: line 1, column 32".into()),
+            (event("\"a\"", r#""\ud83d""#), format!("not a CloudEvents 1.0 event: id: {surrogate}")),
+            (event("\"a\"", "7"), "not a CloudEvents 1.0 event: id: expected a string".into()),
+            (
+                event("\"id\"", r#""id": "b", "id""#),
+                "not a CloudEvents 1.0 event: duplicate field `id`".into(),
+            ),
+            (event("T10:00:00Z", ""), format!("not a CloudEvents 1.0 event: time: {time}")),
+            (event("10:00:00Z", "10:00:00"), format!("not a CloudEvents 1.0 event: time: {time}")),
+            (event("2026-03", "2026-13"), format!("not a CloudEvents 1.0 event: time: {time}")),
+            (event("2026-03-02T10:00:00Z", "secret"), format!("not a CloudEvents 1.0 event: time: {time}")),
+            (
+                event("2026-03-02T10:00:00Z", r"\ud83d"),
+                format!("not a CloudEvents 1.0 event: time: {surrogate}"),
+            ),
+            (event("\"2026-03-02T10:00:00Z\"", "7"), format!("not a CloudEvents 1.0 event: time: {time}")),
+            (event(order, "null"), "invalid data: data: expected an object".into()),
+            (event(order, r#"["1", "1", "EUR"]"#), "invalid data: data: expected an object".into()),
+            (event("\"1\"", r#""\udc00""#), format!("invalid data: data.order_id: {surrogate}")),
+            (event("\"EUR\"", "1e999"), "invalid data: data.currency: expected a string".into()),
+            (message("\"secret\""), format!("invalid data: data.kind: {kind}")),
+            (message("7"), "invalid data: data.kind: expected a string".into()),
+            (
+                event("order.placed", "user.suspended").replacen(order, r#"{"until": "expected soon"}"#, 1),
+                format!("invalid data: data.until: {time}"),
+            ),
+        ] {
+            assert_eq!(Event::parse(&body).map_err(|error| error.to_string()), Err(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn field_that_nobody_reads_may_hold_any_json() {
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        for value in [r#""\ud83d""#, r#""\u0000""#, r#"{"\udc00": 1}"#, "1e999", &deep, "null"] {
+            let json = body(|body| body["note"] = "?".into()).replacen("\"?\"", value, 1);
+            let nested = body(|body| body["data"]["note"] = "?".into()).replacen("\"?\"", value, 1);
+            for json in [json, nested] {
+                assert!(Event::parse(&json).is_ok(), "{json}");
+                let stated = StatedAttributes::read(&json);
+                assert_eq!(stated.event_type.as_deref(), Some("order.placed"), "{json}");
+                assert_eq!(stated.subject.as_deref(), Some("7d8ca528-4931-4254-9273-ea5ee853f271"));
+            }
+        }
+    }
+
+    #[test]
+    fn body_that_is_no_event_states_only_what_is_text() {
+        let stated = |body: &str| {
+            let StatedAttributes { event_type, subject } = StatedAttributes::read(body);
+            (event_type.unwrap_or_default(), subject.unwrap_or_default())
+        };
+        for (body, event_type, subject) in [
+            (r#"{"type": "order.shipped", "subject": "ana"}"#, "order.shipped", "ana"),
+            (r#"{"type": 7, "subject": "ana"}"#, "", "ana"),
+            (r#"{"type": "x", "subject": "\ud83d"}"#, "x", ""),
+            (r#"{"type": "x", "type": "y"}"#, "", ""),
+            (r#"["x", "ana"]"#, "", ""),
+            (r#"{"type": "x"} {}"#, "", ""),
+            ("", "", ""),
+        ] {
+            assert_eq!(stated(body), (event_type.to_owned(), subject.to_owned()), "{body}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod fuzz;
 mod group_membership;
 mod journeys;
 mod log;
+mod message_bodies;
 mod panics;
 mod properties;
 mod replay;

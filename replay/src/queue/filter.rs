@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
-use serde_json::Value;
+use shared::events::StatedAttributes;
 use shared::time::{Clock, plus};
 
 use crate::queue::message::{NOT_AN_EVENT, QueuedMessage};
@@ -84,12 +84,12 @@ impl Filter {
 
     /// A message without a send time matches no time option.
     pub fn matches(&self, message: &QueuedMessage, clock: &Clock) -> bool {
-        let json = message.json();
-        let text = |name: &str| json.get(name).and_then(Value::as_str);
+        let StatedAttributes { event_type, subject } = message.stated();
         let (sent_at, now) = (message.sent_at(), clock.now());
         let is_one_of = |wanted: &[String], text: &str| wanted.is_empty() || wanted.iter().any(|w| w == text);
-        is_one_of(&self.types, text("type").unwrap_or(NOT_AN_EVENT))
-            && (self.subjects.is_empty() || text("subject").is_some_and(|s| is_one_of(&self.subjects, s)))
+        is_one_of(&self.types, event_type.as_deref().unwrap_or(NOT_AN_EVENT))
+            && (self.subjects.is_empty()
+                || subject.is_some_and(|subject| is_one_of(&self.subjects, &subject)))
             && is_one_of(&self.errors, message.reason())
             && self.older_than.is_none_or(|when| sent_at.is_some_and(|sent_at| sent_at < when.time(now)))
             && self.newer_than.is_none_or(|when| sent_at.is_some_and(|sent_at| sent_at >= when.time(now)))

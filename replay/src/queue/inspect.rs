@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use jiff::Timestamp;
-use serde_json::Value;
+use shared::events::StatedAttributes;
 use shared::time::{Clock, seconds_between};
 
 use crate::error::{CommandError, Result};
@@ -113,13 +113,12 @@ impl Inspection {
     /// Counts one more message.
     pub fn add(&mut self, message: &QueuedMessage, samples: usize, now: Timestamp) {
         self.messages += 1;
-        let json = message.json();
-        let text = |name: &str| json.get(name).and_then(Value::as_str);
+        let StatedAttributes { event_type, subject } = message.stated();
         let reason = redact::code(message.reason());
-        increment(&mut self.by_type, text("type").map_or(NOT_AN_EVENT, redact::code));
+        increment(&mut self.by_type, event_type.as_deref().map_or(NOT_AN_EVENT, redact::code));
         increment(&mut self.by_reason, reason);
-        if let Some(text) = text("subject") {
-            increment(&mut self.by_subject, redact::subject(text));
+        if let Some(subject) = subject {
+            increment(&mut self.by_subject, redact::subject(&subject));
         }
         if let Some(sent_at) = message.sent_at() {
             *self.by_age.entry(Age::of(seconds_between(sent_at, now))).or_default() += 1;

@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName};
 use aws_smithy_types::base64;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use shared::events::StatedAttributes;
 use shared::queues::{ERROR_MESSAGE, ERROR_TYPE, MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, is_group_id};
 
 /// Reason of a message without `error.type`: SQS moved it after too many receives.
@@ -102,9 +102,9 @@ impl QueuedMessage {
         self.message_attributes.get(ERROR_MESSAGE)?.string_value.as_deref()
     }
 
-    /// The body as JSON, or null if it is not JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_default()
+    /// Type and subject that the body states, read as the workers read it.
+    pub fn stated(&self) -> StatedAttributes {
+        StatedAttributes::read(&self.body)
     }
 
     /// The message to send again: with attributes, message group and trace header, without the

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Deserializer, Value};
-use shared::events::{Data, Event, InvalidEvent};
+use shared::events::{Data, Event, InvalidEvent, Subject};
 use shared::telemetry::UNSENT_EVENT;
 
 #[derive(Debug, Default)]
@@ -21,7 +21,8 @@ pub struct RecoveredEvents {
     pub skipped: BTreeMap<SkipReason, usize>,
     /// Places of events that are not complete: the log and the line number.
     pub incomplete: Vec<(String, usize)>,
-    seen: BTreeSet<(String, String)>,
+    /// Source, id and subject of each event, which identify it.
+    seen: BTreeSet<(String, String, Subject)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +43,7 @@ impl RecoveredEvents {
     fn add(&mut self, event: Event, now: Timestamp) {
         // An event can be in two logs. A trigger that Cognito invokes again publishes some events
         // twice.
-        if !self.seen.insert((event.source.clone(), event.id.clone())) {
+        if !self.seen.insert((event.source.clone(), event.id.clone(), event.subject.clone())) {
             return;
         }
         match (&event.data, event.check_time(now)) {
@@ -194,7 +195,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use serde_json::json;
-    use shared::events::{Confirmed, Subject};
+    use shared::events::Confirmed;
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
@@ -287,6 +288,17 @@ mod tests {
         }
         assert_eq!(recovered.events, [ana, ben]);
         assert_eq!(recovered.by_type(), [("user.confirmed", 2)].into());
+    }
+
+    #[test]
+    fn same_source_and_id_of_another_subject_is_another_event() {
+        let ana = event("Ana");
+        let ben = Event { subject: Subject::user("ben"), ..ana.clone() };
+        let mut recovered = RecoveredEvents::default();
+        for event in [&ana, &ben] {
+            recovered.read("log", &logged(event, true), now());
+        }
+        assert_eq!(recovered.events, [ana, ben]);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 //! A dead letter can contain anything in any field, so a value is shown only if it has the format
 //! of its field.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::value::RawValue;
+use serde_json::{Number, Value, json};
 use shared::email_domain::Domain;
 use uuid::Uuid;
 
@@ -12,31 +15,48 @@ use crate::output::counted;
 
 const MASK: &str = "***";
 
+/// Objects and lists nested deeper are masked.
+const MAX_DEPTH: usize = 16;
+
 /// The body, with every value masked that does not have the format of its field.
 pub fn body(body: &str) -> String {
-    match serde_json::from_str::<Value>(body) {
-        Ok(json @ Value::Object(_)) => mask("", json).to_string(),
+    match serde_json::from_str::<&RawValue>(body) {
+        Ok(json) if json.get().starts_with('{') => mask("", json, 0).to_string(),
         Ok(_) => format!("not a JSON object, {}", counted(body.len(), "byte")),
         Err(_) => format!("not JSON, {}", counted(body.len(), "byte")),
     }
 }
 
-fn mask(name: &str, json: Value) -> Value {
-    match json {
-        Value::Object(fields) => {
+/// Reads value by value, so that one that cannot be shown masks nothing else: half of a surrogate
+/// pair, or a number of any size.
+fn mask(name: &str, json: &RawValue, depth: usize) -> Value {
+    let masked = || json!(MASK);
+    match json.get().as_bytes().first() {
+        Some(b'{') if depth < MAX_DEPTH => {
+            let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json.get()) else {
+                return masked();
+            };
             let fields = fields.into_iter().map(|(name, value)| {
-                let value = mask(&name, value);
+                let value = mask(&name, value, depth + 1);
                 (if is_name(&name) { name } else { MASK.to_owned() }, value)
             });
             Value::Object(fields.collect())
         }
-        Value::Array(values) => values.into_iter().map(|value| mask(name, value)).collect(),
-        Value::String(text) if name == "subject" => json!(subject(&text)),
-        Value::String(text) if has_format(name, &text) => json!(text),
+        Some(b'[') if depth < MAX_DEPTH => {
+            let values = serde_json::from_str::<Vec<&RawValue>>(json.get()).unwrap_or_default();
+            values.into_iter().map(|value| mask(name, value, depth + 1)).collect()
+        }
+        Some(b't' | b'f' | b'n') => serde_json::from_str(json.get()).unwrap_or_else(|_| masked()),
+        Some(b'"') => match serde_json::from_str::<String>(json.get()) {
+            Ok(text) if name == "subject" => json!(subject(&text)),
+            Ok(text) if has_format(name, &text) => json!(text),
+            _ => masked(),
+        },
         // An amount must be a string. A number is the mistake that an operator looks for.
-        Value::Number(number) if name == "amount" => json!(number),
-        Value::String(_) | Value::Number(_) => json!(MASK),
-        other => other,
+        Some(_) if name == "amount" => {
+            serde_json::from_str::<Number>(json.get()).map_or_else(|_| masked(), Value::Number)
+        }
+        _ => masked(),
     }
 }
 
@@ -57,7 +77,11 @@ fn has_format(name: &str, text: &str) -> bool {
         "source" => text.len() <= 64 && text.starts_with('/') && is_made_of("-_./"),
         "type" | "outcome" | "flow" | "channel" | "kind" => code(text) == text,
         "time" | "changed_at" => text.parse::<Timestamp>().is_ok(),
-        "datacontenttype" => text == "application/json",
+        "datacontenttype" => {
+            let (media_type, parameters) = text.split_once(';').unwrap_or((text, "charset=utf-8"));
+            media_type.trim_end().eq_ignore_ascii_case("application/json")
+                && parameters.trim().eq_ignore_ascii_case("charset=utf-8")
+        }
         "amount" => {
             text.len() <= 32 && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | ','))
         }
@@ -109,6 +133,18 @@ mod tests {
             shown(json!({"amount": 4.9, "currency": "EUR"})),
             json!({"amount": 4.9, "currency": "EUR"})
         );
+        let half = body(
+            r#"{"note": "\ud83d", "size": 1e999, "id": "order-1", "deep": [[{"type": "order.placed"}]]}"#,
+        );
+        let expected = json!({
+            "note": "***", "size": "***", "id": "order-1", "deep": [[{"type": "order.placed"}]],
+        });
+        assert_eq!(half, expected.to_string());
+        assert_eq!(
+            shown(json!({"datacontenttype": "Application/JSON; charset=UTF-8"}))["datacontenttype"],
+            "Application/JSON; charset=UTF-8"
+        );
+        assert_eq!(shown(json!({"datacontenttype": "application/json; ana"}))["datacontenttype"], "***");
         assert_eq!(body("ana@example.com"), "not JSON, 15 bytes");
         assert_eq!(body("\"ana@example.com\""), "not a JSON object, 17 bytes");
     }

@@ -30,8 +30,8 @@ pub struct BackfillEvents {
     pub by_partition: BTreeMap<Partition, Vec<(Event, String)>>,
     /// Number of events with the subject `unknown`, which change no statistics.
     pub without_user: usize,
-    /// Source and id of each event, because a transaction must not contain a key twice.
-    keys: HashSet<(String, String)>,
+    /// Partition and sort key of each event, because a transaction must not contain a key twice.
+    keys: HashSet<(Partition, String)>,
 }
 
 /// Why an event of a file cannot be applied. The text quotes nothing of the line.
@@ -90,7 +90,7 @@ impl BackfillEvents {
             self.without_user += 1;
             return Ok(());
         };
-        if self.keys.insert((event.source.clone(), event.id.clone())) {
+        if self.keys.insert((partition.clone(), event.key())) {
             self.by_partition.entry(partition).or_default().push((event, message.body));
         }
         Ok(())
@@ -195,6 +195,20 @@ mod tests {
         assert!(add(90).unwrap_err().starts_with("body: time: more than 89 days ago"));
         assert!(add(30).unwrap_err().starts_with("body: time: within the last 30 days"));
         assert_eq!(add(-1), Err("body: time: more than 15 minutes ahead".to_owned()));
+    }
+
+    #[test]
+    fn event_counts_once_for_each_subject() {
+        let now: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
+        let order = json!({"order_id": "1", "amount": "4.90", "currency": "EUR"});
+        let of_ana = String::from_utf8(line("order.placed", 40, now, order)).unwrap();
+        let of_ben = of_ana.replace("\"ana\"", "\"ben\"");
+        let mut events = BackfillEvents::default();
+        for line in [&of_ana, &of_ben, &of_ana] {
+            events.add_line(line.as_bytes(), 90, now).unwrap();
+        }
+        let counts: Vec<usize> = events.by_partition.values().map(Vec::len).collect();
+        assert_eq!(counts, [1, 1]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::invalid_event::InvalidEvent;
-use super::json::{describe, from_json};
+use super::json::{JsonError, from_json};
 use super::subject::{InvalidSubject, Subject};
 
 pub use from_services::*;
@@ -153,7 +153,9 @@ impl Data {
 
 fn parse<'a, T: Deserialize<'a>>(data: Option<&'a RawValue>) -> Result<T, InvalidEvent> {
     let json = data.map_or("null", RawValue::get);
-    from_json(json).map_err(|error| InvalidEvent::InvalidData(describe("data", &error)))
+    from_json("data", json).map_err(|error| match error {
+        JsonError::NotJson(reason) | JsonError::Field(reason) => InvalidEvent::InvalidData(reason),
+    })
 }
 
 /// For types whose `data` may be left out.

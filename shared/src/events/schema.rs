@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::data::Data;
 use super::limits::{MAX_ID_CHARS, MAX_SOURCE_CHARS};
+use super::media_type::json_pattern;
 
 /// The schema of a message body, as JSON text.
 pub fn event_schema() -> String {
@@ -16,18 +17,21 @@ pub fn event_schema() -> String {
         "specversion": {"const": "1.0"},
         "id": {
             "type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS,
-            "description": "Unique within the source. A retry must have the same id, so derive it from what happened, for example order-123-placed."
+            "description": "Unique within the source and the subject. A retry must have the same id, so derive it from what happened, for example order-123-placed."
         },
         "source": {
             "type": "string", "minLength": 1, "maxLength": MAX_SOURCE_CHARS,
-            "description": "The producer. An event with the same source and id counts once."
+            "description": "The producer. An event counts once for its source, id and subject. The same source and id with another subject is another event, and counts too."
         },
         "subject": {
             "type": "string", "minLength": 1, "maxLength": 260,
             "description": "The user's sub. For user.sign_up_attempted, the email domain, such as domain:example.com."
         },
         "time": {"type": "string", "format": "date-time", "description": "When it happened. At most 30 days in the past and 15 minutes in the future."},
-        "datacontenttype": {"const": "application/json"},
+        "datacontenttype": {
+            "type": "string", "pattern": json_pattern(),
+            "description": "The media type of data: application/json, or application/ with a subtype that ends in +json. Parameters and case do not matter."
+        },
         "traceparent": {"type": "string", "description": "W3C trace context."}
     });
     if let Some(root) = schema.as_object_mut() {

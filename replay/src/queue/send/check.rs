@@ -75,8 +75,8 @@ pub fn check(path: &Path, rules: LineRules, clock: &Clock) -> Result<CheckedFile
         {
             invalid.push((number, error.into()));
         }
-        let json = message.json();
-        let event_type = json.get("type").and_then(|name| name.as_str()).map_or(NOT_AN_EVENT, redact::code);
+        let event_type = message.stated().event_type;
+        let event_type = event_type.as_deref().map_or(NOT_AN_EVENT, redact::code);
         *by_type.entry(event_type.to_owned()).or_default() += 1;
         messages += 1;
         keys.push(message_keys.next(&message));

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::events::json::{optional_time, time};
 use crate::events::money::{Amount, Currency};
 
 /// Data of `user.suspended` and `user.reinstated`.
@@ -17,7 +18,7 @@ pub struct SuspensionNotice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// End of the suspension. Without it, the suspension has no end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("format" = "date-time")))]
     pub until: Option<Timestamp>,
 }
@@ -95,6 +96,7 @@ pub struct DataChanged {
     /// The views that the change makes stale.
     pub views: BTreeSet<View>,
     /// Time of the commit.
+    #[serde(deserialize_with = "time")]
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
     pub changed_at: Timestamp,
 }
