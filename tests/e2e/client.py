@@ -177,6 +177,9 @@ class StackClient:
         )
         expect(len(result["Successful"]) == len(entries), result)
 
+    def receive_as(self, credentials, queue):
+        self.ministack.client("sqs", credentials=credentials).receive_message(QueueUrl=self.outputs[f"{queue}Url"])
+
     def wait_for_workers(self):
         """Waits until all queues are empty. The order matters: a worker sends messages to the queues after its own."""
         for queue in ("UserEvents", "GroupMemberships", "CacheInvalidations"):

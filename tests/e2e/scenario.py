@@ -14,13 +14,15 @@ from stack import ACCOUNT, PARAMETERS, PARTNER_ACCOUNT
 SIGN_UP_DENIED = "Sign-up is not possible with this email address"
 SIGN_IN_DENIED = "Sign-in is not possible, please contact support"
 
-# A role that may send to user-events according to its own policy, but is not in the parameter EventProducers.
+# A role that may send to user-events and receive from all queues according to its own policy, but is neither in the
+# parameter EventProducers nor in OperatorArns.
 UNLISTED_ROLE = "unlisted-service"
 
 
 def run(report, stack, build):
     """Runs all sections in order. Each section uses the users and events of the sections before it."""
     reject_invalid_parameters(report, stack, build)
+    check_managed_login(report, stack)
     deny_sign_ups(report, stack)
     ana = sign_up(report, stack)
     sign_in(report, stack, ana)
@@ -40,9 +42,30 @@ def reject_invalid_parameters(report, stack, build):
         output = stack.ministack.deploy(build, two_origins, must_fail=True)
         expect(reason in output, output)
         step.show(reason)
-    with report.step("the failed deployment changes neither resources nor outputs"):
+    with report.step("a deployment with a sign-in flow that the feature plan does not have fails:") as step:
+        reason = "AuthFlows with ALLOW_USER_AUTH need UserPoolTier ESSENTIALS or PLUS."
+        lite = {"UserPoolTier": "LITE", "PreTokenGenerationVersion": "V1_0", "TokenClaims": ""}
+        flows = {"AuthFlows": "ALLOW_USER_AUTH,ALLOW_REFRESH_TOKEN_AUTH"}
+        output = stack.ministack.deploy(build, {**PARAMETERS, **lite, **flows}, must_fail=True)
+        expect(reason in output, output)
+        step.show(reason)
+    with report.step("the failed deployments change neither resources nor outputs"):
         current = StackClient(stack.ministack, stack.root)
         expect((current.resources, current.outputs) == (stack.resources, stack.outputs), current.resources)
+
+
+def check_managed_login(report, stack):
+    report.section("Managed login")
+    with report.step("the app client is an OAuth client with the code grant, and may write custom:groups:") as step:
+        client = stack.cognito.describe_user_pool_client(UserPoolId=stack.user_pool, ClientId=stack.app_client)
+        client = client["UserPoolClient"]
+        expect(client["AllowedOAuthFlows"] == ["code"] and client["AllowedOAuthFlowsUserPoolClient"], client)
+        expect(client["CallbackURLs"] == PARAMETERS["CallbackUrls"].split(","), client)
+        expect(client["WriteAttributes"] == ["email", "name", "locale", "custom:groups"], client)
+        step.show(stack.outputs["ManagedLoginUrl"])
+    with report.step("the pool has the attribute custom:groups"):
+        pool = stack.cognito.describe_user_pool(UserPoolId=stack.user_pool)["UserPool"]
+        expect("custom:groups" in [attribute["Name"] for attribute in pool["SchemaAttributes"]], pool)
 
 
 def deny_sign_ups(report, stack):
@@ -175,6 +198,11 @@ def process_orders(report, stack, ana):
     with report.step("a role outside EventProducers cannot send, although its own policy allows it:") as step:
         unlisted = stack.assume_role(UNLISTED_ROLE, ACCOUNT, may_send=True)
         error = expect_client_error(lambda: stack.send_messages(unlisted, events))
+        expect("AccessDenied" in error["Code"], error)
+        step.show(error["Code"])
+    with report.step("a role outside OperatorArns cannot receive, although its own policy allows it:") as step:
+        unlisted = stack.assume_role(UNLISTED_ROLE, ACCOUNT, may_read_queues=True)
+        error = expect_client_error(lambda: stack.receive_as(unlisted, "UserEventsDeadLetterQueue"))
         expect("AccessDenied" in error["Code"], error)
         step.show(error["Code"])
     with report.step("the order service, a role of another account, sends four events"):

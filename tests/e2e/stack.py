@@ -36,6 +36,11 @@ PARAMETERS = {
     "SesFromAddress": "no-reply@example.com",
     "EventProducers": f"arn:aws:iam::{PARTNER_ACCOUNT}:role/order-service",
     "OperatorArns": f"arn:aws:iam::{ACCOUNT}:role/operator",
+    "ManagedLoginDomain": "example-shop",
+    "CallbackUrls": "https://www.example.com/callback,http://localhost:3000/callback",
+    "LogoutUrls": "https://www.example.com/",
+    "FirstMappedAttribute": "custom:groups",
+    "OriginSecret": "0123456789abcdef0123456789abcdef",
 }
 
 HERE = Path(__file__).resolve().parent

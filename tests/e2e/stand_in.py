@@ -1,4 +1,4 @@
-"""Starts MiniStack with IAM switched on and with patches for six differences from AWS.
+"""Starts MiniStack with IAM switched on and with patches for eight differences from AWS.
 
     AUTH=true GATEWAY_PORT=… python stand_in.py
 
@@ -22,7 +22,7 @@ import time
 
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import lambda_svc, sqs
+from ministack.services import cognito, lambda_svc, sqs
 from ministack.services.cloudformation import provisioners
 
 PARTITION_KEY = "PK"  # Of the template's only table.
@@ -97,6 +97,20 @@ def patch_event_source_mapping_numbers():
     lambda_svc._sqs_esm_concurrency = concurrency
 
 
+def patch_password_policy():
+    """MiniStack keeps the values of parameters in a password policy as text, such as "12" and "false"."""
+    original = cognito._password_policy_errors
+
+    def errors(pool, password):
+        policy = {
+            name: json.loads(value) if isinstance(value, str) else value
+            for name, value in pool["Policies"]["PasswordPolicy"].items()
+        }
+        return original({**pool, "Policies": {"PasswordPolicy": policy}}, password)
+
+    cognito._password_policy_errors = errors
+
+
 def patch_batching_window():
     """MiniStack ignores MaximumBatchingWindowInSeconds."""
     original = sqs._receive_messages_for_esm
@@ -127,6 +141,14 @@ def patch_metric_math_alarms():
         return original(name, properties)
 
     provisioners._cw_metric_alarm_record = record
+
+
+def patch_managed_login_branding():
+    """MiniStack does not know AWS::Cognito::ManagedLoginBranding, and rejects the template. It serves a login page."""
+    provisioners._RESOURCE_HANDLERS["AWS::Cognito::ManagedLoginBranding"] = {
+        "create": lambda logical_id, properties, stack_name: (logical_id, {}),
+        "delete": lambda physical_id, properties: None,
+    }
 
 
 def log_iam_denials():
@@ -162,8 +184,10 @@ if __name__ == "__main__":
     patch_principal_arn()
     patch_leading_keys()
     patch_event_source_mapping_numbers()
+    patch_password_policy()
     patch_batching_window()
     patch_metric_math_alarms()
+    patch_managed_login_branding()
     log_iam_denials()
     # Without this line, MiniStack with TLS also listens on port 443.
     app._port_is_bindable = lambda *_: False

@@ -24,6 +24,11 @@ use xtask::template::Template;
 
 use crate::support::test_stack;
 
+mod deployment;
+mod edge;
+mod queues;
+mod user_pool;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -354,20 +359,6 @@ fn alarms_use_only_metrics_and_dimensions_that_the_functions_write() {
         let dimensions: BTreeSet<String> = dimensions.into_iter().map(str::to_owned).collect();
         assert!(written_dimensions(metric).contains(&dimensions), "{name} by {dimensions:?}");
     }
-}
-
-#[test]
-fn every_queue_denies_unencrypted_transport_and_other_senders() {
-    let template = Template::read();
-    let queues: BTreeSet<&str> = template.of_type("AWS::SQS::Queue").map(|(name, _)| name).collect();
-    let mut queues_with_policy = BTreeSet::new();
-    for (_, policy) in template.of_type("AWS::SQS::QueuePolicy") {
-        let statements = policy["Properties"]["PolicyDocument"]["Statement"].as_array().unwrap();
-        let denies = |sid: &str| statements.iter().any(|each| each["Sid"] == sid && each["Effect"] == "Deny");
-        assert!(denies("DenyUnencryptedTransport") && denies("DenyOtherSenders"));
-        queues_with_policy.insert(policy["Properties"]["Queues"][0]["Ref"].as_str().unwrap());
-    }
-    assert_eq!(queues, queues_with_policy);
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Template {
 const PERMISSIONS_HEAD: &str = "\
 # Permissions
 
-This page lists what each function may do, and who may send to the queues.
+This page lists what each function may do, and who may send to the queues and receive from them.
 `cargo xtask permissions` generates it from `template.yaml`.
 Each function has its own role with one policy.
 `${X}` is a parameter or a resource of the template, and `${Id}` is the ID of the user pool or of the distribution.
@@ -148,6 +148,18 @@ fn queue_row(page: &mut String, statement: &Value) {
 }
 
 fn conditions(condition: &Value) -> Vec<String> {
+    if let Some(parts) = condition["Fn::If"].as_array() {
+        let name = parts[0].as_str().unwrap_or_default();
+        let branch = |limits: Vec<String>| match limits.is_empty() {
+            true => "none".to_owned(),
+            false => limits.join("; "),
+        };
+        return vec![format!(
+            "{} if `{name}`, else {}",
+            branch(conditions(&parts[1])),
+            branch(conditions(&parts[2]))
+        )];
+    }
     let operators = condition.as_object().into_iter().flatten();
     let limits = operators.flat_map(|(operator, keys)| {
         keys.as_object()
