@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_path_to_error::{Path, Segment};
 
 /// A variable that is missing or has an invalid value. It stops the startup of a function.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,21 +105,50 @@ impl Environment {
 
     /// A JSON value, or the default of its type if `name` is not set. Errors show `example`.
     pub fn json<T: DeserializeOwned + Default>(&self, name: &str, example: &str) -> Result<T, ConfigError> {
+        self.parse_json(name, "item", example)
+    }
+
+    /// A JSON list. Errors call its items `item` and number them from 1: `rule 2`.
+    pub fn json_list<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        item: &str,
+        example: &str,
+    ) -> Result<Vec<T>, ConfigError> {
+        self.parse_json(name, item, example)
+    }
+
+    fn parse_json<T: DeserializeOwned + Default>(
+        &self,
+        name: &str,
+        item: &str,
+        example: &str,
+    ) -> Result<T, ConfigError> {
         let Some(value) = self.optional(name) else { return Ok(T::default()) };
         let invalid = |place: &str, reason: &serde_json::Error| {
             ConfigError::new(name, format!("{place}{reason}; expected JSON such as {example}"))
         };
         let mut deserializer = serde_json::Deserializer::from_str(value);
-        let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            let place = match error.path().to_string().as_str() {
-                "." => String::new(),
-                path => format!("at {path}: "),
-            };
-            invalid(&place, error.inner())
-        })?;
+        let parsed = serde_path_to_error::deserialize(&mut deserializer)
+            .map_err(|error| invalid(&place(error.path(), item), error.inner()))?;
         deserializer.end().map_err(|error| invalid("", &error))?;
         Ok(parsed)
     }
+}
+
+/// Where an error is: `at rule 2, one_of, item 1: `. Items are numbered from 1. Empty if the value
+/// itself is wrong.
+fn place(path: &Path, item: &str) -> String {
+    let mut names = Vec::new();
+    for (depth, segment) in path.iter().enumerate() {
+        names.push(match segment {
+            Segment::Seq { index } => format!("{} {}", if depth == 0 { item } else { "item" }, index + 1),
+            Segment::Map { key } => key.clone(),
+            Segment::Enum { variant } => variant.clone(),
+            Segment::Unknown => continue,
+        });
+    }
+    if names.is_empty() { String::new() } else { format!("at {}: ", names.join(", ")) }
 }
 
 /// Accepts only a JSON object. For a struct, serde would also accept a list of its fields.
@@ -182,7 +212,10 @@ mod tests {
         let error = environment("7").number("NAME", 1, 1..=5).unwrap_err();
         assert_eq!(error.to_string(), "NAME: \"7\" is not a whole number from 1 to 5");
         let error = environment("[1, \"x\"]").json::<Vec<u8>>("NAME", "[1]").unwrap_err();
-        assert!(error.to_string().starts_with("NAME: at [1]: invalid type"), "{error}");
+        assert!(error.to_string().starts_with("NAME: at item 2: invalid type"), "{error}");
+        let error =
+            environment("[[1], [1, \"x\"]]").json_list::<Vec<u8>>("NAME", "row", "[[1]]").unwrap_err();
+        assert!(error.to_string().starts_with("NAME: at row 2, item 2: invalid type"), "{error}");
         for value in ["7", "[1] 2", "[1"] {
             let error = environment(value).json::<Vec<u8>>("NAME", "[1]").unwrap_err().to_string();
             assert!(error.starts_with("NAME: ") && error.ends_with("; expected JSON such as [1]"), "{error}");

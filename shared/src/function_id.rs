@@ -126,7 +126,7 @@ impl FunctionId {
                 name: "group-membership",
                 resource_name: "GroupMembershipFunction",
                 queue: Some("group-memberships"),
-                variables: &["CREATE_GROUPS"],
+                variables: &["CREATE_GROUPS", "GROUP_RULES"],
             },
         }
     }

@@ -10,6 +10,7 @@ pub mod erasure;
 pub mod events;
 pub mod function_context;
 pub mod function_id;
+pub mod group_rules;
 pub mod metric;
 pub mod queues;
 pub mod statistics;

@@ -91,7 +91,10 @@ fn every_trigger_source_has_a_fixture() {
 async fn workers_handle_the_bodies_of_their_fixtures() {
     let stack = test_stack().await;
     let (user_stats, cache_invalidation) = (stack.user_stats(&[]), stack.cache_invalidation(&[]));
-    let group_membership = stack.group_membership(&[]);
+    let group_membership = stack.group_membership(&[(
+        "GROUP_RULES",
+        r#"[{"always": true, "group": "Developer"}, {"always": true, "group": "Commerce"}]"#,
+    )]);
     for name in fixtures::all().iter().filter(|name| fixtures::json(name).get("Records").is_some()) {
         let event: SqsEvent = serde_json::from_value(fixtures::json(name)).unwrap();
         let valid = event.records.iter().filter(|r| Event::parse(r.body.as_deref().unwrap()).is_ok()).count();

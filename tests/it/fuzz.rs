@@ -24,7 +24,9 @@ const GROUP_RULES: &str = r#"[
     {"attribute": "custom:department", "equals": "Engineering", "group": "Developer", "precedence": 2,
      "role_arn": "arn:aws:iam::123456789012:role/developer"},
     {"attribute": "custom:roles", "contains": "admin", "group": "Admin", "privileged": true, "provider": "Corporate",
-     "role_arn": null}]"#;
+     "role_arn": null},
+    {"attribute": "custom:roles", "contains": "EDITOR", "ignore_case": true, "separator": ";", "group": "Editor"},
+    {"always": true, "group": "Members"}]"#;
 
 /// The sentences that a user may read.
 const SENTENCES: [&str; 3] = [
@@ -87,6 +89,22 @@ fn texts() -> impl Strategy<Value = String> {
         "\\",
         "[a, b]",
         "[\"admin\"]",
+        "[user, admin]",
+        "[%61dmin, ed%69tor]",
+        "[[admin]]",
+        "[admin",
+        "admin]",
+        "%61dmin",
+        "user;editor",
+        "user,admin",
+        "%",
+        "%2C",
+        "+",
+        ", ",
+        ";",
+        "[",
+        "]",
+        "$LATEST",
         "admin",
         "Admin",
         "Developer",
@@ -367,16 +385,60 @@ fn check(
     Ok(())
 }
 
+/// A second reading of the values of an attribute, to compare with the code under test.
+fn attribute_values(attribute: &Value, separator: Option<char>) -> Vec<Option<String>> {
+    let text = match attribute {
+        Value::Null => return Vec::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let list = text.trim();
+    let has_brackets = list.len() >= 2 && list.starts_with('[') && list.ends_with(']');
+    let brackets = list.matches(['[', ']']).count();
+    match serde_json::from_str::<Vec<Value>>(list) {
+        Ok(items) if list.contains('"') => {
+            return items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
+        }
+        _ if has_brackets && brackets == 2 && !list.contains('"') => {
+            let inner = list[1..list.len() - 1].trim();
+            if inner.is_empty() {
+                return Vec::new();
+            }
+            return inner.split(',').map(|value| form_decoded(value.trim())).collect();
+        }
+        _ => {}
+    }
+    match separator {
+        Some(separator) => text.split(separator).map(|part| Some(part.trim().to_owned())).collect(),
+        None => vec![Some(text)],
+    }
+}
+
+/// Decodes part by part, between the percent signs.
+fn form_decoded(text: &str) -> Option<String> {
+    let text = text.replace('+', " ");
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let digits = part.get(..2).filter(|digits| digits.chars().all(|digit| digit.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// An override keeps every group without a rule, and adds only groups of the rules.
 fn check_groups(sent: &Value, response: &Value) -> Result<(), TestCaseError> {
     let groups = |value: &Value| -> BTreeSet<String> {
         value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let version = sent["version"].as_str().unwrap_or_default();
-    let name = if matches!(version, "1" | "") && !sent["version"].is_number() || sent["version"] == 1 {
-        "claimsOverrideDetails"
-    } else {
-        "claimsAndScopeOverrideDetails"
+    let (first, later) = ("claimsOverrideDetails", "claimsAndScopeOverrideDetails");
+    let name = match (sent["response"].get(first).is_some(), sent["response"].get(later).is_some()) {
+        (true, false) => first,
+        (false, true) => later,
+        _ if matches!(version, "1" | "") && !sent["version"].is_number() || sent["version"] == 1 => first,
+        _ => later,
     };
     let before = groups(&sent["request"]["groupConfiguration"]["groupsToOverride"]);
     let after = &response[name]["groupOverrideDetails"]["groupsToOverride"];
@@ -385,17 +447,25 @@ fn check_groups(sent: &Value, response: &Value) -> Result<(), TestCaseError> {
         return Ok(());
     }
     prop_assert!(after.is_array(), "an override names the groups: {}", response);
-    let (after, managed) = (groups(after), BTreeSet::from(["Developer".to_owned(), "Admin".to_owned()]));
+    let managed = BTreeSet::from(["Developer", "Admin", "Editor", "Members"].map(str::to_owned));
+    let after = groups(after);
     prop_assert!(before.difference(&managed).all(|group| after.contains(group)));
     prop_assert!(after.difference(&before).all(|group| managed.contains(group)));
-    // Independent of the code under test: Developer if and only if the department is Engineering.
+    // Independent of the code under test: each group if and only if the attributes give it.
     let attributes = &sent["request"]["userAttributes"];
-    prop_assert_eq!(after.contains("Developer"), attributes["custom:department"] == "Engineering");
+    let department = attribute_values(&attributes["custom:department"], None);
+    prop_assert_eq!(after.contains("Developer"), department == [Some("Engineering".to_owned())]);
+    let is_admin = attribute_values(&attributes["custom:roles"], None).contains(&Some("admin".to_owned()));
     if after.contains("Admin") {
         let corporate =
             attributes["identities"].as_str().is_some_and(|identities| identities.contains("Corporate"));
-        prop_assert!(corporate && attributes["custom:roles"].to_string().contains("admin"));
+        prop_assert!(corporate && is_admin);
     }
+    let roles = attribute_values(&attributes["custom:roles"], Some(';'));
+    let is_editor = roles.iter().flatten().any(|role| role.to_lowercase() == "editor");
+    // Without a profile that can be read, no group is added. In these cases it can be read.
+    prop_assert_eq!(after.contains("Editor"), is_editor);
+    prop_assert!(after.contains("Members"));
     let roles = response[name]["groupOverrideDetails"]["iamRolesToOverride"].to_string();
     prop_assert_eq!(roles.contains("role/developer"), after.contains("Developer"));
     Ok(())

@@ -1,4 +1,5 @@
-//! Properties of the invalidation planner and of the domain policy, for any input.
+//! Properties of the invalidation planner, of the domain policy and of attribute values, for any
+//! input.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,6 +7,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use shared::email_domain::Domain;
 use shared::events::{SignUpChannel, SignUpOutcome, View};
+use shared::group_rules::values::{Values, is_list};
 use shared::store::CacheMark;
 use shared::time::plus_seconds;
 use triggers::pre_sign_up::Policy;
@@ -163,5 +165,81 @@ proptest! {
         for spelling in [domain.to_uppercase(), format!("{domain}."), domain.replace('.', "。")] {
             prop_assert_eq!(&Domain::of_address(&format!("{local}@{spelling}")), &plain);
         }
+    }
+}
+
+/// Encodes a value as Cognito does in a list: everything but ASCII letters, digits and `. - * _`.
+fn form_encoded(value: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b' ' => "+".to_owned(),
+        b'.' | b'-' | b'*' | b'_' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    value.bytes().map(encode).collect()
+}
+
+/// Names of groups, and parts of lists.
+fn group_names() -> impl Strategy<Value = String> {
+    let pieces = [
+        "admin",
+        "Domain Admins",
+        "team:sre",
+        ",",
+        ", ",
+        "[",
+        "]",
+        "%",
+        "%61",
+        "+",
+        "\"",
+        " ",
+        "Köln",
+        "\u{0}",
+    ];
+    let pieces = prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..6);
+    prop_oneof![3 => pieces.prop_map(|pieces| pieces.concat()), 1 => any::<String>()]
+}
+
+proptest! {
+    #[test]
+    fn list_of_cognito_has_exactly_the_values_that_were_sent(
+        names in prop::collection::vec(group_names(), 2..8),
+        other in group_names(),
+    ) {
+        let encoded: Vec<String> = names.iter().map(|name| form_encoded(name)).collect();
+        let attribute = format!("[{}]", encoded.join(", "));
+        let values = Values::parse(&attribute);
+        for name in &names {
+            prop_assert!(values.any(|value| value == name), "{} in {}", name, attribute);
+        }
+        prop_assert_eq!(values.any(|value| value == other), names.contains(&other), "{} in {}", other, attribute);
+        prop_assert!(!values.is_one(|_| true));
+    }
+
+    #[test]
+    fn attribute_without_fitting_brackets_is_one_value(attribute in group_names(), separator in any::<char>()) {
+        let list = attribute.trim();
+        let is_in_brackets = list.len() >= 2 && list.starts_with('[') && list.ends_with(']');
+        let values = Values::parse(&attribute);
+        if !is_in_brackets || list.matches(['[', ']']).count() > 2 && !list.contains('"') {
+            prop_assert!(!is_list(&attribute));
+            prop_assert!(values.is_one(|value| value == attribute), "{}", attribute);
+        }
+        if is_list(&attribute) {
+            prop_assert!(is_in_brackets);
+        } else {
+            let parts = Values::split(&attribute, separator);
+            prop_assert!(attribute.split(separator).all(|part| parts.any(|value| value == part.trim())));
+        }
+    }
+
+    #[test]
+    fn any_list_is_read_and_broken_encoding_matches_nothing(
+        pieces in prop::collection::vec(prop::sample::select(vec!["%", "%4", "%zz", "%ff", "%C3"]), 1..8),
+        long in 0..1_024_usize,
+    ) {
+        let attribute = format!("[{}{}]", "%".repeat(long), pieces.join(","));
+        prop_assert!(!Values::parse(&attribute).any(|_| true), "{}", attribute);
     }
 }

@@ -146,7 +146,7 @@ async fn invalid_variable_stops_startup_with_its_name_and_the_reason() {
         (0, "PROVIDER_DOMAINS", r#"{"Google": "example.com"}"#, "at Google: invalid type"),
         (2, "ON_STORE_ERROR", "maybe", "not one of: deny, allow"),
         (3, "GROUP_RULES", "{", "expected a sequence"),
-        (3, "GROUP_RULES", r#"[{"atribute": "x"}]"#, "at [0].atribute: unknown field"),
+        (3, "GROUP_RULES", r#"[{"atribute": "x"}]"#, "at rule 1, atribute: unknown field"),
         (3, "GROUP_RULES", untrusted, "not in TRUSTED_ATTRIBUTES"),
         (3, "TOKEN_CLAIMS", r#"{"id": {"sub": "x"}}"#, "is reserved"),
         (4, "DEFAULT_LOCALE", "xx", "not one of: en, de, es, fr, pt, ja"),

@@ -25,6 +25,7 @@ async fn start(binary: &str, account: &Arc<SandboxAccount>) -> lambda::Function 
         ("CACHE_INVALIDATIONS_QUEUE_URL", &account.cache_invalidations.url),
         ("GROUP_MEMBERSHIPS_QUEUE_URL", &account.group_memberships.url),
         ("CREATE_GROUPS", "true"),
+        ("GROUP_RULES", r#"[{"always": true, "group": "Developer"}, {"always": true, "group": "Commerce"}]"#),
         ("DEAD_LETTER_QUEUE_URL", &account.user_events.dead_letter_url),
         ("DISTRIBUTION_ID", account.distribution_id()),
     ];

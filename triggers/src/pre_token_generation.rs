@@ -1,6 +1,8 @@
 //! pre-token-generation: denies a token while a suspension is in force, and puts groups and claims
 //! into the token.
 
+use std::sync::Once;
+
 use futures_util::future::join;
 use serde_json::{Map, Value, json};
 use shared::config::ConfigError;
@@ -31,6 +33,8 @@ pub struct Deps {
     store: Store,
     publisher: EventPublisher,
     group_memberships: Option<Queue>,
+    /// Runs when the warning `claims_not_added` is logged, which is once per start.
+    claims_warning: Once,
 }
 
 impl Deps {
@@ -48,6 +52,7 @@ impl Deps {
             store: function.store()?,
             publisher: EventPublisher::from_function(function)?,
             group_memberships,
+            claims_warning: Once::new(),
         })
     }
 
@@ -116,7 +121,7 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
         }
     };
     tokio::join!(publisher.publish_all(events), publish_memberships);
-    set_response(&mut event, &sent, &mapped, &deps.claims);
+    set_response(&mut event, &sent, &mapped, deps);
     Ok(event)
 }
 
@@ -133,6 +138,22 @@ fn token_issued(flow: AttemptFlow, event: &TriggerEvent, mapped: &MappedGroups) 
     Data::SignedIn(SignedIn { flow, client_id: event.client_id(), groups: mapped.groups.clone() })
 }
 
+/// The field of `response` in event version 1.
+const FIRST_VERSION_DETAILS: &str = "claimsOverrideDetails";
+/// The field of `response` in event versions 2 and 3.
+const DETAILS: &str = "claimsAndScopeOverrideDetails";
+
+/// The field of `response` to fill. Cognito sends the one that it expects, with the value null. If
+/// an emulator sends neither or both, the event version decides.
+fn details_field(response: &Map<String, Value>, version: &str) -> &'static str {
+    match (response.contains_key(FIRST_VERSION_DETAILS), response.contains_key(DETAILS)) {
+        (true, false) => FIRST_VERSION_DETAILS,
+        (false, true) => DETAILS,
+        _ if version == "1" || version.is_empty() => FIRST_VERSION_DETAILS,
+        _ => DETAILS,
+    }
+}
+
 /// Writes the groups and claims into `response` if they change anything.
 ///
 /// An override always lists all groups, even if none changes. An empty list would remove every
@@ -141,11 +162,11 @@ fn set_response(
     event: &mut TriggerEvent,
     sent: &GroupConfiguration,
     mapped: &MappedGroups,
-    claims: &TokenClaims,
+    Deps { claims, claims_warning, .. }: &Deps,
 ) {
-    let first_version = event.version() == "1" || event.version().is_empty();
-    let name = if first_version { "claimsOverrideDetails" } else { "claimsAndScopeOverrideDetails" };
     let mut response = event.response();
+    let name = details_field(&response, &event.version());
+    let first_version = name == FIRST_VERSION_DETAILS;
     let mut details = match response.remove(name) {
         Some(Value::Object(details)) => details,
         _ => Map::new(),
@@ -154,10 +175,13 @@ fn set_response(
     if !first_version {
         claims.add_to(&mut details);
     } else if !claims.is_empty() {
-        tracing::warn!(
-            error_type = "claims_not_added",
-            "TOKEN_CLAIMS needs event version 2 or 3 of pre-token-generation; the user pool sends version 1"
-        );
+        claims_warning.call_once(|| {
+            tracing::warn!(
+                error_type = "claims_not_added",
+                "TOKEN_CLAIMS needs event version 2 or 3 of pre-token-generation; the user pool sends version 1. \
+                 No token gets the claims"
+            );
+        });
     }
     if details != before || mapped.configuration.is_some() {
         // If Cognito sent groups in an unknown format, an override would remove them: send none.
@@ -174,5 +198,34 @@ fn set_response(
         }
         response.insert(name.to_owned(), Value::Object(details));
         event.set_response(response);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn response_decides_which_field_is_filled_and_the_version_only_without_one() {
+        let (first, later) = (FIRST_VERSION_DETAILS, DETAILS);
+        for (fields, version, expected) in [
+            (&[first][..], "1", first),
+            (&[first], "2", first),
+            (&[first], "0", first),
+            (&[first], "$LATEST", first),
+            (&[later], "1", later),
+            (&[later], "3", later),
+            (&[later], "", later),
+            (&[], "1", first),
+            (&[], "", first),
+            (&[], "2", later),
+            (&[], "3", later),
+            (&[], "$LATEST", later),
+            (&[first, later], "1", first),
+            (&[first, later], "2", later),
+        ] {
+            let response = fields.iter().map(|field| ((*field).to_owned(), Value::Null)).collect();
+            assert_eq!(details_field(&response, version), expected, "{fields:?} {version}");
+        }
     }
 }

@@ -4,7 +4,10 @@
 //! Tokens do not depend on this worker: pre-token-generation maps the groups into each token. The
 //! worker serves readers of the user pool. If a message is late or missing, the user's next token
 //! sends another one.
+//!
+//! The worker changes only the groups that GROUP_RULES manages, whatever a message says.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
@@ -13,6 +16,7 @@ use shared::aws::WORKER_CALL_SECONDS;
 use shared::config::ConfigError;
 use shared::events::{Data, Event, GroupsMapped, InvalidEvent, MAX_AHEAD_SECONDS, pool_source};
 use shared::function_context::FunctionContext;
+use shared::group_rules;
 use shared::metric::Metric;
 use shared::telemetry::chain;
 use shared::time::{minus_seconds, plus_seconds};
@@ -40,6 +44,9 @@ pub const MAX_ADD_AGE_SECONDS: i64 = 15 * 60;
 const CHANGE_SECONDS: i64 = 3 * WORKER_CALL_SECONDS + 5;
 
 pub struct Deps {
+    /// The groups that GROUP_RULES manages. A message about another group is forged, or older than
+    /// the rules.
+    managed_groups: BTreeSet<String>,
     /// CREATE_GROUPS: whether the worker creates groups that the user pool does not have.
     create_groups: bool,
     user_pools: UserPools,
@@ -49,6 +56,7 @@ pub struct Deps {
 impl Deps {
     pub fn new(function: &FunctionContext) -> Result<Self, ConfigError> {
         Ok(Self {
+            managed_groups: group_rules::managed_groups(&group_rules::read(&function.environment)?),
             create_groups: function.environment.flag("CREATE_GROUPS", false)?,
             user_pools: UserPools::new(aws_sdk_cognitoidentityprovider::Client::new(&function.aws)),
             context: BatchContext::new(function, "GROUP_MEMBERSHIPS_QUEUE_URL")?,
@@ -128,7 +136,11 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, requests: &[MembershipReque
     let mut retry_later = false;
     for change in plan(requests) {
         let oldest_add = minus_seconds(clock.now(), MAX_ADD_AGE_SECONDS);
-        let outcome = if retry_later {
+        let outcome = if !deps.managed_groups.contains(&change.group) {
+            let reason = Some(("reason", Rejection::UnmanagedGroup.code()));
+            metrics.count_by(reason, &[(Metric::MembershipsFailed, 1)]);
+            ChangeOutcome::Rejected(Rejection::UnmanagedGroup)
+        } else if retry_later {
             ChangeOutcome::RetryLater
         } else if !batch.deadline().leaves(CHANGE_SECONDS) {
             tracing::warn!(error_type = "deadline", "no time left to change group memberships");

@@ -14,6 +14,10 @@ pub enum Rejection {
     ErasureNotAllowed,
     #[error("time: more than a day ago. The user's next token publishes the current groups.")]
     GroupsTooOld,
+    #[error(
+        "data: names a group that GROUP_RULES does not manage. The worker changed only the groups of the rules."
+    )]
+    UnmanagedGroup,
     #[error("The user pool or the group does not exist. Create the group, or set CREATE_GROUPS to true.")]
     UnknownGroup,
     #[error("The user pool does not exist.")]
@@ -37,6 +41,7 @@ impl Rejection {
             Self::WrongQueue { .. } => "wrong_queue",
             Self::ErasureNotAllowed => "erasure_not_allowed",
             Self::GroupsTooOld => "too_old",
+            Self::UnmanagedGroup => "unmanaged_group",
             Self::UnknownGroup | Self::UnknownUserPool => "unknown_group",
             Self::InvalidName => "refused",
             Self::TooManyGroups => "too_many_groups",

@@ -1,7 +1,9 @@
 //! pre-token-generation.
 
 use serde_json::json;
+use shared::function_id::FunctionId;
 use tests::fixtures::{event, event_with};
+use triggers::pre_token_generation;
 
 use crate::support::{ANA, TestStack, Variables, test_stack};
 
@@ -125,4 +127,89 @@ async fn confirmation_is_published_again_for_a_user_without_a_profile() {
     stack.response("pre-token-generation", &[], event("pre-token-generation/authentication")).await;
     assert_eq!(stack.account.calls.operations(), ["GetItem", "SendMessage"]);
     assert_eq!(published_types(&stack).await, ["user.signed_in"]);
+}
+
+#[tokio::test]
+async fn every_user_is_in_the_group_of_an_unconditional_rule() {
+    let rules = [("GROUP_RULES", r#"[{"always": true, "group": "Members"}]"#)];
+    for (fixture, field) in [
+        ("authentication", "claimsAndScopeOverrideDetails"),
+        ("authentication-v1", "claimsOverrideDetails"),
+        ("refresh-tokens", "claimsAndScopeOverrideDetails"),
+    ] {
+        let stack = test_stack().await;
+        let event = event(&format!("pre-token-generation/{fixture}"));
+        let response = stack.response("pre-token-generation", &rules, event).await;
+        let groups = &response[field]["groupOverrideDetails"]["groupsToOverride"];
+        assert!(groups.as_array().unwrap().contains(&json!("Members")), "{fixture}: {response}");
+    }
+}
+
+#[tokio::test]
+async fn encoded_list_of_a_provider_changes_nothing_for_a_member() {
+    let rules = [(
+        "GROUP_RULES",
+        r#"[{"attribute": "custom:groups", "contains": "Domain Admins", "group": "Engineering"}]"#,
+    )];
+    let stack = test_stack().await;
+    let member = event_with("pre-token-generation/authentication", |event| {
+        event["request"]["userAttributes"]["custom:groups"] = "[Domain+Users, Domain+Admins]".into();
+    });
+    let response = stack.response("pre-token-generation", &rules, member).await;
+    assert_eq!(response, tests::fixtures::json("pre-token-generation/authentication")["response"]);
+    assert_eq!(stack.take(&stack.account.group_memberships.url).await.len(), 0);
+}
+
+#[tokio::test]
+async fn empty_preferred_role_is_replaced_by_the_role_of_a_rule() {
+    let role = "arn:aws:iam::123456789012:role/developer";
+    let rules =
+        format!(r#"[{{"always": true, "group": "Developer", "role_arn": "{role}", "precedence": 1}}]"#);
+    let stack = test_stack().await;
+    let token = event_with("pre-token-generation/authentication", |event| {
+        event["request"]["groupConfiguration"]["preferredRole"] = "".into();
+    });
+    let response = stack.response("pre-token-generation", &[("GROUP_RULES", &rules)], token).await;
+    let groups = &response["claimsAndScopeOverrideDetails"]["groupOverrideDetails"];
+    assert_eq!(groups["preferredRole"], role);
+}
+
+#[tokio::test]
+async fn field_that_cognito_sent_in_response_is_filled_whatever_the_version() {
+    for (version, field) in [
+        ("0", "claimsOverrideDetails"),
+        ("$LATEST", "claimsOverrideDetails"),
+        ("2", "claimsOverrideDetails"),
+        ("1", "claimsAndScopeOverrideDetails"),
+    ] {
+        let stack = test_stack().await;
+        let token = event_with("pre-token-generation/authentication", |event| {
+            event["version"] = version.into();
+            event["response"] = json!({field: null});
+        });
+        let response = stack.response("pre-token-generation", RULES, token).await;
+        let fields: Vec<&String> = response.as_object().unwrap().keys().collect();
+        assert_eq!(fields, [field], "{version}");
+        let groups = &response[field]["groupOverrideDetails"]["groupsToOverride"];
+        assert_eq!(*groups, json!(["Engineering", "Staff", "Developer"]), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn claims_that_version_1_cannot_take_are_reported_once_per_start() {
+    let stack = test_stack().await;
+    let variables = [("TOKEN_CLAIMS", r#"{"access": {"tenant": "x"}}"#)];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let function = stack.account.function(FunctionId::PreTokenGeneration, &variables);
+    for start in 1..=2 {
+        let deps = pre_token_generation::Deps::new(&function).unwrap();
+        tests::log::take_lines();
+        for _ in 0..20 {
+            let token = event("pre-token-generation/authentication-v1");
+            assert!(pre_token_generation::handle(&deps, token).await.is_ok());
+        }
+        let lines = tests::log::take_lines();
+        let warnings = lines.iter().filter(|line| line.contains("claims_not_added")).count();
+        assert_eq!(warnings, 1, "start {start}");
+    }
 }

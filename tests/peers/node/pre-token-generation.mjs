@@ -16,22 +16,25 @@ const FLOWS = {
   TokenGeneration_RefreshTokens: 'refresh',
 };
 
-/** Parses a list in an attribute: JSON, `[a, b]` or `a,b`. */
-const listItems = (value) => {
+/** The values of an attribute: a JSON list, Cognito's form-encoded `[a, b]`, or one value. */
+const listValues = (attribute) => {
+  const inner = /^\s*\[(.*)\]\s*$/s.exec(attribute)?.[1];
+  if (inner === undefined) return [attribute];
   try {
-    const items = JSON.parse(value);
-    if (Array.isArray(items)) return items;
+    if (inner.includes('"')) return JSON.parse(attribute);
+    if (/[[\]]/.test(inner)) return [attribute];
+    return inner.split(',').map((value) => decodeURIComponent(value.trim().replaceAll('+', ' ')));
   } catch {
-    // Not JSON.
+    return [attribute];
   }
-  return value.replace(/^\s*\[|\]\s*$/g, '').split(',').map((item) => item.trim());
 };
 
 const givesGroup = (rule, attributes, providers) => {
-  const value = attributes[rule.attribute];
-  if (value === undefined || (rule.provider && !providers.includes(rule.provider))) return false;
-  if (rule.equals) return value === rule.equals;
-  return rule.one_of?.includes(value) ?? listItems(value).includes(rule.contains);
+  const attribute = attributes[rule.attribute];
+  if (attribute === undefined || (rule.provider && !providers.includes(rule.provider))) return false;
+  const values = listValues(attribute);
+  if (rule.contains) return values.includes(rule.contains);
+  return values.length === 1 && (rule.one_of ?? [rule.equals]).includes(values[0]);
 };
 
 /** A group that is named in a rule is in the token if a rule gives it, and only then. Other groups stay as Cognito sent

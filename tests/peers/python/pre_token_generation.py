@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from datetime import datetime, timezone
+from urllib.parse import unquote_plus
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer
@@ -108,26 +109,32 @@ def send(messages, queue_url=USER_EVENTS_QUEUE_URL):
         logger.exception("unsent events: %s", json.dumps(messages))
 
 
-def list_items(value):
-    """Parses a list in an attribute: JSON, `[a, b]` or `a,b`."""
-    try:
-        items = json.loads(value)
-        if isinstance(items, list):
-            return items
-    except ValueError:
-        pass
-    return [item.strip() for item in value.strip().removeprefix("[").removesuffix("]").split(",")]
+def list_values(attribute):
+    """The values of an attribute: a JSON list, Cognito's form-encoded `[a, b]`, or one value."""
+    attribute_list = attribute.strip()
+    inner = attribute_list[1:-1]
+    if not (attribute_list.startswith("[") and attribute_list.endswith("]")):
+        return [attribute]
+    if '"' in inner:
+        try:
+            return json.loads(attribute_list)
+        except ValueError:
+            return [attribute]
+    if "[" in inner or "]" in inner:
+        return [attribute]
+    return [unquote_plus(value.strip()) for value in inner.split(",")]
 
 
 def gives_group(rule, attributes, providers):
-    value = attributes.get(rule["attribute"])
-    if value is None or (rule.get("provider") and rule["provider"] not in providers):
+    attribute = attributes.get(rule["attribute"])
+    if attribute is None or (rule.get("provider") and rule["provider"] not in providers):
         return False
+    values = list_values(attribute)
     if "equals" in rule:
-        return value == rule["equals"]
+        return values == [rule["equals"]]
     if "one_of" in rule:
-        return value in rule["one_of"]
-    return rule["contains"] in list_items(value)
+        return len(values) == 1 and values[0] in rule["one_of"]
+    return rule["contains"] in values
 
 
 def map_groups(sent, attributes):
