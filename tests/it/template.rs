@@ -206,6 +206,7 @@ fn config_of(binary: &str, environment: &Environment) -> String {
             let config = cache_invalidation::Config::from_environment(environment).unwrap();
             format!("{:?}", cache_invalidation::Config { distribution_id: String::new(), ..config })
         }
+        FunctionId::GroupMembership => format!("{:?}", shared::group_rules::read(environment)),
         _ => String::new(),
     }
 }
