@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use shared::text::{is_broken_pipe, printable};
 
+use crate::check_config::command::CheckConfig;
 use crate::costs::command::Costs;
 use crate::journey::command::Play;
 use crate::journey::format::InvalidJourney;
@@ -15,7 +16,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  Success.
   1  Failed. One line on standard error says why.
-  2  The command line, a journey or a file of variables is invalid.";
+  2  The command line, a journey, or a file of variables or parameters is invalid.";
 
 /// Run the whole system on this machine, without an AWS account.
 ///
@@ -33,6 +34,7 @@ pub struct Cli {
 enum Command {
     Play(Play),
     Preview(Preview),
+    CheckConfig(CheckConfig),
     Costs(Costs),
 }
 
@@ -46,6 +48,7 @@ pub async fn run() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Play(cli.play)) {
         Command::Play(command) => command.run().await,
         Command::Preview(command) => command.run(),
+        Command::CheckConfig(command) => command.run().await,
         Command::Costs(command) => command.run(),
     };
     match result {

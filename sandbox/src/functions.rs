@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
+use shared::config::ConfigError;
 use shared::function_id::FunctionId;
 use triggers::{TriggerError, TriggerEvent};
 use workers::{BatchError, cache_invalidation, group_membership, user_stats};
@@ -35,6 +36,26 @@ pub async fn invoke_trigger(
             bail!("{function} is not a trigger")
         }
     })
+}
+
+/// Builds the dependencies of a function, as its start in Lambda does. `variables` are its own
+/// environment variables.
+pub fn check_start(
+    account: &SandboxAccount,
+    function: FunctionId,
+    variables: &BTreeMap<String, String>,
+) -> Result<(), ConfigError> {
+    let context = account.function(function, variables);
+    match function {
+        FunctionId::PreSignUp => triggers::pre_sign_up::Deps::new(&context).map(drop),
+        FunctionId::PostConfirmation => triggers::post_confirmation::Deps::new(&context).map(drop),
+        FunctionId::PreAuthentication => triggers::pre_authentication::Deps::new(&context).map(drop),
+        FunctionId::PreTokenGeneration => triggers::pre_token_generation::Deps::new(&context).map(drop),
+        FunctionId::CustomMessage => triggers::custom_message::Deps::new(&context).map(drop),
+        FunctionId::UserStats => user_stats::Deps::new(&context).map(drop),
+        FunctionId::CacheInvalidation => cache_invalidation::Deps::new(&context).map(drop),
+        FunctionId::GroupMembership => group_membership::Deps::new(&context).map(drop),
+    }
 }
 
 /// A worker that was started once and handles many batches, as in Lambda.

@@ -2,6 +2,7 @@
 //! functions, a preview of the messages, and the cost model.
 
 pub mod aws;
+pub mod check_config;
 pub mod cli;
 pub mod costs;
 pub mod functions;

@@ -3,6 +3,7 @@
 
 pub mod trust;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -13,6 +14,7 @@ use aws_sdk_dynamodb::config::{
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_types::SdkConfig;
 use aws_types::origin::Origin;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::config::{ConfigError, Environment};
 use crate::telemetry::chain;
@@ -42,8 +44,8 @@ pub fn for_worker(environment: &Environment) -> Result<SdkConfig, ConfigError> {
     in_lambda(environment).map(worker_settings)
 }
 
-/// Reads the variables that Lambda sets, and the SDK's variables for FIPS, IPv6 and a custom
-/// endpoint.
+/// Reads the variables that Lambda sets, and the SDK's variables for FIPS, IPv6 and custom
+/// endpoints: AWS_ENDPOINT_URL, and AWS_ENDPOINT_URL_SQS and the like for one service.
 ///
 /// `aws-config` reads the same variables, but also brings every other source of configuration,
 /// including a client of STS: one sixth of a function's code (docs/performance.md).
@@ -63,10 +65,31 @@ fn in_lambda(environment: &Environment) -> Result<SdkConfig, ConfigError> {
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(trust::http_client(environment))
         .region(Region::new(environment.required("AWS_REGION")?))
+        .service_config(ServiceEndpoints::from_environment(environment))
         .use_dual_stack(is_true("AWS_USE_DUALSTACK_ENDPOINT"))
         .use_fips(is_true("AWS_USE_FIPS_ENDPOINT"));
     config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL").map(str::to_owned));
     Ok(config.build())
+}
+
+/// Endpoints of single services, by the name of their variable. The SDK asks for the endpoint when it
+/// builds a client.
+#[derive(Debug)]
+struct ServiceEndpoints(BTreeMap<String, String>);
+
+impl ServiceEndpoints {
+    fn from_environment(environment: &Environment) -> Self {
+        let variables = environment.with_prefix("AWS_ENDPOINT_URL_");
+        let variables = variables.filter(|(_, url)| !url.trim().is_empty());
+        Self(variables.map(|(name, url)| (name.to_owned(), url.trim().to_owned())).collect())
+    }
+}
+
+impl LoadServiceConfig for ServiceEndpoints {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_uppercase().replace(' ', "_");
+        self.0.get(&format!("{}_{service}", key.env())).cloned()
+    }
 }
 
 /// Pins the defaults of the SDK, so that an update of the SDK does not change timeouts or retries.
@@ -155,6 +178,28 @@ mod tests {
         assert_eq!(attempts, Some(3));
         assert_eq!(config.endpoint_url(), Some("http://127.0.0.1:4566"));
         assert_eq!((config.use_fips(), config.use_dual_stack()), (Some(true), Some(true)));
+    }
+
+    #[test]
+    fn endpoint_of_a_service_takes_precedence_over_the_endpoint_of_all() {
+        let endpoints = [
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+            ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:2"),
+            ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", "http://127.0.0.1:3"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", " "),
+        ];
+        let config = for_trigger(&environment(&[&LAMBDA[..], &endpoints].concat())).unwrap();
+        let service_config = config.service_config().unwrap();
+        let endpoint_of = |service| {
+            let key = ServiceConfigKey::builder()
+                .service_id(service)
+                .env("AWS_ENDPOINT_URL")
+                .profile("endpoint_url");
+            service_config.load_config(key.build().unwrap())
+        };
+        assert_eq!(endpoint_of("SQS").as_deref(), Some("http://127.0.0.1:2"));
+        assert_eq!(endpoint_of("Cognito Identity Provider").as_deref(), Some("http://127.0.0.1:3"));
+        assert_eq!(endpoint_of("DynamoDB"), None, "the endpoint of all services");
     }
 
     #[test]

@@ -27,6 +27,9 @@ macro_rules! metrics {
 }
 
 metrics! {
+    // All functions
+    StartFailures,
+
     // Triggers
     MessagesNotRendered,
     ProfileWriteFailures,

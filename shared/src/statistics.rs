@@ -32,7 +32,7 @@ pub struct UserStats {
     /// When the account was confirmed. The earliest time of all `user.confirmed` events.
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub confirmed_at: Option<Timestamp>,
-    /// Cognito may invoke a trigger up to three times for one sign-in. A refresh through
+    /// Cognito may invoke a trigger more than once for one sign-in. A refresh through
     /// GetTokensFromRefreshToken counts as a sign-in, because Cognito reports it as one.
     pub sign_ins: u64,
     /// Attempts that were denied because of a suspension, or because the table could not be read.

@@ -7,8 +7,11 @@ use std::error::Error;
 use std::io::Write;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::Environment;
 use crate::events::Event;
@@ -50,6 +53,12 @@ impl Metrics {
     #[must_use]
     pub fn in_stack(self, stack: Option<&str>) -> Self {
         Self { stack: stack.map(str::to_owned), ..self }
+    }
+
+    /// The same metrics with the timestamp `time` instead of the clock's.
+    #[must_use]
+    pub fn at(&self, time: Timestamp) -> Self {
+        Self { clock: Clock::from_fn(move || time), ..self.clone() }
     }
 
     /// Records counts. Zeros are left out, and nothing is written if all are zero.
@@ -113,7 +122,7 @@ impl Metrics {
 /// the other metrics have only the dimensions of their function.
 const fn stack_dimensions(metric: Metric) -> Option<&'static [&'static str]> {
     match metric {
-        Metric::SignUpsDenied | Metric::UnsentEvents => Some(&["stack"]),
+        Metric::SignUpsDenied | Metric::StartFailures | Metric::UnsentEvents => Some(&["stack"]),
         Metric::SignInsDenied => Some(&["stack", "reason"]),
         _ => None,
     }
@@ -158,6 +167,11 @@ pub fn log_unsent_event(event: &Event, cause: &(dyn Error + 'static)) {
     );
 }
 
+/// Target of the line in which `lambda_runtime` logs every error that a handler returns, at level
+/// ERROR. A denial is such an error, but not a failure. The functions log failures and panics
+/// themselves.
+const HANDLER_ERRORS: &str = "lambda_runtime::layers::panic";
+
 /// Writes the log, panics included, to standard output. AWS_LAMBDA_LOG_LEVEL sets the level
 /// (default INFO), and AWS_LAMBDA_LOG_FORMAT the format.
 ///
@@ -169,10 +183,11 @@ pub fn log_to_stdout(environment: &Environment) {
     let is_json = environment
         .optional("AWS_LAMBDA_LOG_FORMAT")
         .is_some_and(|format| format.eq_ignore_ascii_case("JSON"));
+    let log_wanted = filter_fn(|line| line.target() != HANDLER_ERRORS);
     if is_json {
-        log.json().init();
+        log.json().finish().with(log_wanted).init();
     } else {
-        log.with_ansi(false).init();
+        log.with_ansi(false).finish().with(log_wanted).init();
     }
     log_panics();
 }

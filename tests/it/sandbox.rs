@@ -1,4 +1,5 @@
 //! The binary `sandbox`, as it is typed.
 
+mod check_config;
 mod command_line;
 mod costs;

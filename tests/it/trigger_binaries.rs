@@ -121,6 +121,25 @@ async fn denial_is_one_constant_sentence() {
 }
 
 #[tokio::test]
+async fn denial_is_logged_once_as_information_and_a_failure_as_an_error() {
+    let account = account().await;
+    let mut function = start(TRIGGERS[0].1, &account, &[("BLOCKED_EMAIL_DOMAINS", "spam.test")]).await;
+    function.invoke(&fixtures::text("pre-sign-up/denied-domain")).await;
+    let unreadable =
+        r#"{"triggerSource": "PreSignUp_SignUp", "request": {"userAttributes": {"name": "\ud800"}}}"#;
+    assert!(matches!(function.invoke(unreadable).await, Answer::Error(_)));
+    let output = function.stop().await;
+    let lines: Vec<Value> = output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let logged = |level: &str| -> Vec<&Value> {
+        lines.iter().filter(|line| line["level"] == level).map(|line| &line["fields"]).collect()
+    };
+    let denied = serde_json::json!({"message": "denied", "reason": "blocked_domain"});
+    assert_eq!(logged("INFO"), [&denied], "{output}");
+    let [error] = logged("ERROR")[..] else { panic!("expected one error: {output}") };
+    assert_eq!(error["error_type"], "unreadable_event");
+}
+
+#[tokio::test]
 async fn missing_variable_stops_startup_with_its_name() {
     for (name, binary, _) in TRIGGERS {
         let function = lambda::start(binary, None, &[]).await;
@@ -131,6 +150,7 @@ async fn missing_variable_stops_startup_with_its_name() {
             named.iter().any(|variable| output.contains(&format!("{variable}: is required"))),
             "{name}: {output}"
         );
+        assert_eq!(output.matches(r#""StartFailures":1"#).count(), 1, "{name}: {output}");
     }
 }
 

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -35,6 +36,7 @@ pub struct TriggerEvent {
     request: Value,
     response: Option<Map<String, Value>>,
     traceparent: Option<String>,
+    invoked_at: Option<Timestamp>,
 }
 
 /// Shows only the trigger source, so that `{:?}` cannot write personal data to a log.
@@ -58,12 +60,25 @@ impl TriggerEvent {
         self.traceparent.as_deref()
     }
 
+    pub fn with_invoked_at(self, time: Timestamp) -> Self {
+        Self { invoked_at: Some(time), ..self }
+    }
+
+    /// The start of the invocation. `None` outside Lambda.
+    pub fn invoked_at(&self) -> Option<Timestamp> {
+        self.invoked_at
+    }
+
     /// Fails if a field exists but cannot be parsed, such as a string with half of a surrogate
     /// pair. The other methods would treat such a field as missing.
     pub fn check_readable(&self) -> Result<(), TriggerError> {
         let is_readable =
             |(_, raw): &(String, Box<RawValue>)| serde_json::from_str::<Value>(raw.get()).is_ok();
-        if self.fields.iter().all(is_readable) { Ok(()) } else { Err(UNREADABLE) }
+        if self.fields.iter().all(is_readable) {
+            return Ok(());
+        }
+        tracing::error!(error_type = UNREADABLE.error_type, "a field of Cognito's event cannot be parsed");
+        Err(UNREADABLE)
     }
 
     /// The trigger and its cause, such as `PreSignUp_SignUp`.
@@ -146,7 +161,8 @@ impl<'de> Deserialize<'de> for TriggerEvent {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         // An event that is not an object has no fields. The triggers return it unchanged.
         let Fields(fields) = serde_json::from_str(raw.get()).unwrap_or_default();
-        let mut event = Self { raw, fields, request: Value::Null, response: None, traceparent: None };
+        let mut event =
+            Self { raw, fields, request: Value::Null, response: None, traceparent: None, invoked_at: None };
         event.request = event.field("request");
         Ok(event)
     }

@@ -52,6 +52,9 @@ pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, Tr
     let sub = event.sub();
     let SignInDecision { outcome, reason, .. } = decide(store, publisher, &sub, *on_store_error).await;
 
+    if outcome == SignInOutcome::Denied {
+        publisher.record_denial(Metric::SignInsDenied, reason.code(), &event);
+    }
     let attempt = SignInAttempted {
         flow: AttemptFlow::PreAuthentication,
         outcome,
@@ -63,10 +66,7 @@ pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, Tr
     publisher.publish(publisher.build_event(&event, subject, Data::SignInAttempted(attempt))).await;
     match outcome {
         SignInOutcome::Allowed => Ok(event),
-        SignInOutcome::Denied => {
-            publisher.count(Metric::SignInsDenied, reason.code());
-            Err(DENIED)
-        }
+        SignInOutcome::Denied => Err(DENIED),
     }
 }
 

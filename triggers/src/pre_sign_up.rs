@@ -55,15 +55,15 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
     let (email, user_name) = (event.attribute("email"), event.user_name());
     let decision = policy.decide(&SignUp { channel, email: email.as_deref(), user_name: &user_name });
 
+    if decision.outcome == SignUpOutcome::Denied {
+        publisher.record_denial(Metric::SignUpsDenied, decision.reason.code(), &event);
+    }
     let attempt =
         SignUpAttempted { outcome: decision.outcome, reason: decision.reason.code().to_owned(), channel };
     let subject = Subject::Domain(decision.domain);
     publisher.publish(publisher.build_event(&event, subject, Data::SignUpAttempted(attempt))).await;
     match decision.outcome {
-        SignUpOutcome::Denied => {
-            publisher.count(Metric::SignUpsDenied, decision.reason.code());
-            Err(DENIED)
-        }
+        SignUpOutcome::Denied => Err(DENIED),
         SignUpOutcome::Allowed => Ok(event),
         SignUpOutcome::AutoConfirmed => {
             let mut response = event.response();

@@ -86,6 +86,7 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
     let decision = decide(store, publisher, &sub, deps.on_store_error).await;
     if decision.outcome == SignInOutcome::Denied {
         let reason = decision.reason.code();
+        publisher.record_denial(Metric::SignInsDenied, reason, &event);
         let attempt = SignInAttempted {
             flow,
             outcome: decision.outcome,
@@ -93,7 +94,6 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
             claimed_by_client: None,
         };
         publisher.publish(publisher.build_event(&event, subject, Data::SignInAttempted(attempt))).await;
-        publisher.count(Metric::SignInsDenied, reason);
         return Err(DENIED);
     }
 

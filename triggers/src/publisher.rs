@@ -47,6 +47,17 @@ impl EventPublisher {
         self.metrics.count_by(Some(("reason", reason)), &[(metric, 1)]);
     }
 
+    /// Counts a denial and logs its reason.
+    ///
+    /// Lambda counts a denial as an error, at the start of the invocation. The alarms subtract
+    /// denials from errors, so the denial counts at the same time. Call this before the event is
+    /// published: if SQS is slow and Lambda stops the trigger, the denial is counted all the same.
+    pub fn record_denial(&self, metric: Metric, reason: &'static str, event: &TriggerEvent) {
+        let metrics = self.metrics.at(event.invoked_at().unwrap_or_else(|| self.now()));
+        metrics.count_by(Some(("reason", reason)), &[(metric, 1)]);
+        tracing::info!(reason, "denied");
+    }
+
     /// Builds an event about `subject`. The user pool and the trace context come from `cause`.
     pub fn build_event(&self, cause: &TriggerEvent, subject: Subject, data: Data) -> Event {
         let event = Event::new(pool_source(&cause.user_pool_id()), subject, self.now(), data);

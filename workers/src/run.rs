@@ -33,7 +33,10 @@ pub async fn run<D>(
         // After either error, SQS redelivers the whole batch. The errors quote nothing of a
         // message.
         match handling.catch_unwind().await {
-            Ok(response) => response.map_err(|error| diagnostic("batch", &error.to_string())),
+            Ok(response) => response.map_err(|error| {
+                tracing::error!(error_type = "batch", "{error}");
+                diagnostic("batch", &error.to_string())
+            }),
             Err(_) => Err(diagnostic("panic", "the worker panicked")),
         }
     });

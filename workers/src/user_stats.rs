@@ -233,11 +233,15 @@ async fn process_partition(
         Ok(notice) => PartitionOutcome::Done { notice: notice.map(Box::new) },
         Err(CommitFailure::Conflict(_)) => PartitionOutcome::Conflict,
         Err(CommitFailure::OutOfTime) => {
-            tracing::warn!(error_type = "deadline", "no time left to commit a user's events");
+            tracing::warn!(error_type = "deadline", "no time left to commit the events of a user or domain");
             PartitionOutcome::Failed
         }
         Err(CommitFailure::Store(error)) => {
-            tracing::error!(error_type = "store", cause = chain(&error), "could not commit a user's events");
+            tracing::error!(
+                error_type = "store",
+                cause = chain(&error),
+                "could not commit the events of a user or domain"
+            );
             PartitionOutcome::Failed
         }
     }

@@ -1,93 +1,39 @@
-//! A reader for `template.yaml`, and the page of permissions that follows from it.
-//!
-//! Short forms become long forms: `!Ref X` becomes `{"Ref": "X"}`, and `!GetAtt A.B` becomes
-//! `{"Fn::GetAtt": "A.B"}`. Nothing else is evaluated.
+//! The page of permissions that follows from `template.yaml`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-/// The parsed `template.yaml`.
-pub struct Template(Value);
+pub use ::template::Template;
 
-impl Template {
-    /// Reads and parses `template.yaml`. Panics if it is not a valid template.
-    pub fn read() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
-        let text = std::fs::read_to_string(path).expect("template.yaml");
-        let mut events = Parser::new_from_str(&text);
-        while !matches!(event(&mut events), Event::DocumentStart(_)) {}
-        let template = value(&mut events);
-        assert_eq!((event(&mut events), event(&mut events)), (Event::DocumentEnd, Event::StreamEnd));
-        Self(template)
-    }
-
-    /// The parameters by name.
-    pub fn parameters(&self) -> &Map<String, Value> {
-        self.0["Parameters"].as_object().expect("parameters")
-    }
-
-    /// A top-level section, such as `Globals` or `Metadata`.
-    pub fn section(&self, name: &str) -> &Value {
-        &self.0[name]
-    }
-
-    /// The properties of a resource.
-    pub fn properties(&self, resource: &str) -> &Value {
-        &self.0["Resources"][resource]["Properties"]
-    }
-
-    /// The resources of a type: logical ID and resource.
-    pub fn of_type<'a>(&'a self, resource_type: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
-        let resources = self.0["Resources"].as_object().expect("resources");
-        let of_type = resources.iter().filter(move |(_, resource)| resource["Type"] == resource_type);
-        of_type.map(|(name, resource)| (name.as_str(), resource))
-    }
-
-    /// The functions by the name of their binary: logical ID and properties.
-    pub fn functions(&self) -> BTreeMap<&str, (&str, &Value)> {
-        let functions = self.of_type("AWS::Serverless::Function");
-        let by_binary = functions.map(|(name, function)| {
-            let binary = function.pointer("/Metadata/BuildProperties/Binary").and_then(Value::as_str);
-            (binary.expect("a binary"), (name, &function["Properties"]))
-        });
-        by_binary.collect()
-    }
-
-    /// The text of `docs/permissions.md`.
-    pub fn permissions(&self) -> String {
-        let mut page = String::from(PERMISSIONS_HEAD);
-        for (binary, (_, properties)) in self.functions() {
-            let role = get_att(&properties["Role"]).trim_end_matches(".Arn");
-            let _ = write!(page, "\n## {binary}\n\n{TABLE_HEAD}");
-            for policy in self.properties(role)["Policies"].as_array().into_iter().flatten() {
-                for statement in policy["PolicyDocument"]["Statement"].as_array().into_iter().flatten() {
-                    row(&mut page, statement);
-                }
-            }
-        }
-        let _ = write!(page, "\n## All functions, if Tracing is Active\n\n{TABLE_HEAD}");
-        for (_, policy) in self.of_type("AWS::IAM::ManagedPolicy") {
-            for statement in
-                policy["Properties"]["PolicyDocument"]["Statement"].as_array().into_iter().flatten()
-            {
+/// The text of `docs/permissions.md`.
+pub fn permissions(template: &Template) -> String {
+    let mut page = String::from(PERMISSIONS_HEAD);
+    for (binary, (_, properties)) in template.functions() {
+        let role = get_att(&properties["Role"]).trim_end_matches(".Arn");
+        let _ = write!(page, "\n## {binary}\n\n{TABLE_HEAD}");
+        for policy in template.properties(role)["Policies"].as_array().into_iter().flatten() {
+            for statement in policy["PolicyDocument"]["Statement"].as_array().into_iter().flatten() {
                 row(&mut page, statement);
             }
         }
-        page.push_str("\n## Queue policies\n");
-        for (name, policy) in self.of_type("AWS::SQS::QueuePolicy") {
-            let _ = write!(page, "\n### {}\n\n{POLICY_HEAD}", name.trim_end_matches("Policy"));
-            for statement in
-                policy["Properties"]["PolicyDocument"]["Statement"].as_array().into_iter().flatten()
-            {
-                queue_row(&mut page, statement);
-            }
-        }
-        page
     }
+    let _ = write!(page, "\n## All functions, if Tracing is Active\n\n{TABLE_HEAD}");
+    for (_, policy) in template.of_type("AWS::IAM::ManagedPolicy") {
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"].as_array().into_iter().flatten()
+        {
+            row(&mut page, statement);
+        }
+    }
+    page.push_str("\n## Queue policies\n");
+    for (name, policy) in template.of_type("AWS::SQS::QueuePolicy") {
+        let _ = write!(page, "\n### {}\n\n{POLICY_HEAD}", name.trim_end_matches("Policy"));
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"].as_array().into_iter().flatten()
+        {
+            queue_row(&mut page, statement);
+        }
+    }
+    page
 }
 
 const PERMISSIONS_HEAD: &str = "\
@@ -212,65 +158,4 @@ fn intrinsic(value: &Value) -> String {
 
 fn get_att(value: &Value) -> &str {
     value["Fn::GetAtt"].as_str().expect("Fn::GetAtt")
-}
-
-type Events<'a> = Parser<'a, StrInput<'a>>;
-
-/// Reads the next value of the document.
-fn value(events: &mut Events<'_>) -> Value {
-    match event(events) {
-        Event::Scalar(text, style, _, tag) => match tag {
-            Some(tag) => short_form(Some(&tag), json!(text)),
-            None if style == ScalarStyle::Plain => plain(&text),
-            None => json!(text),
-        },
-        Event::SequenceStart(_, tag) => {
-            let mut values = Vec::new();
-            while !is_end(events) {
-                values.push(value(events));
-            }
-            short_form(tag.as_deref(), Value::Array(values))
-        }
-        Event::MappingStart(_, tag) => {
-            let mut values = Map::new();
-            while !is_end(events) {
-                let Event::Scalar(name, ..) = event(events) else { panic!("a key that is not a string") };
-                let before = values.insert(name.to_string(), value(events));
-                assert_eq!(before, None, "the key {name} occurs twice");
-            }
-            short_form(tag.as_deref(), Value::Object(values))
-        }
-        other => panic!("{other:?} in a template"),
-    }
-}
-
-fn event<'a>(events: &mut Events<'a>) -> Event<'a> {
-    events.next().expect("unexpected end of the template").expect("invalid YAML").0
-}
-
-/// Returns true if the sequence or mapping ends here, and skips the end.
-fn is_end(events: &mut Events<'_>) -> bool {
-    let is_end = matches!(events.peek(), Some(Ok((Event::SequenceEnd | Event::MappingEnd, _))));
-    if is_end {
-        events.next();
-    }
-    is_end
-}
-
-/// The value of a scalar without quotes. JSON and YAML have the same format for the numbers,
-/// booleans and nulls that occur in the template.
-fn plain(text: &str) -> Value {
-    match serde_json::from_str(text) {
-        Ok(value @ (Value::Bool(_) | Value::Number(_) | Value::Null)) => value,
-        _ => json!(text),
-    }
-}
-
-fn short_form(tag: Option<&Tag>, value: Value) -> Value {
-    assert!(tag.is_none_or(|tag| tag.handle == "!"), "{tag:?} in a template");
-    match tag.map(|tag| tag.suffix.as_str()) {
-        None => value,
-        Some(name @ ("Ref" | "Condition")) => json!({ name: value }),
-        Some(function) => json!({ format!("Fn::{function}"): value }),
-    }
 }

@@ -1,13 +1,16 @@
 //! `sandbox play`: its options and output.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use shared::function_id::FunctionId;
 
-use super::format::{self, InvalidJourney, Journey};
+use super::format::{self, DEFAULT_START, InvalidJourney, Journey, Variables};
 use super::{player, report};
+use crate::aws::SandboxAccount;
+use crate::functions::check_start;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,7 +56,13 @@ impl Play {
             }
         };
         let journeys = paths.iter().map(|path| format::read(path)).collect::<Result<Vec<Journey>, _>>()?;
+        let variables_path =
+            self.env_vars.clone().or_else(|| Some(events.as_ref()?.join("environment.json")));
         let variables = format::read_variables_or_default(self.env_vars, events.as_deref())?;
+        check_values(variables_path.as_deref(), &Variables::new(), &variables).await?;
+        for (path, journey) in paths.iter().zip(&journeys) {
+            check_values(Some(path), &variables, &journey.environment).await?;
+        }
         let mut out = std::io::stdout().lock();
         if self.json {
             let outcome = player::play_all(&journeys, &variables).await?;
@@ -68,4 +77,20 @@ impl Play {
         }
         Ok(())
     }
+}
+
+/// Refuses values with which a function does not start. `path` is the file of `own`, which replace
+/// those of `others`.
+async fn check_values(path: Option<&Path>, others: &Variables, own: &Variables) -> Result<()> {
+    let Some(path) = path.filter(|_| !own.is_empty()) else { return Ok(()) };
+    let account = SandboxAccount::start(DEFAULT_START.parse()?).await?;
+    for (name, values) in own {
+        let Some(function) = FunctionId::from_resource_name(name) else { continue };
+        let mut variables = others.get(name).cloned().unwrap_or_default();
+        variables.extend(values.clone());
+        if let Err(error) = check_start(&account, function, &variables) {
+            return Err(InvalidJourney::new(path, format!("{name}.{error}")).into());
+        }
+    }
+    Ok(())
 }

@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use shared::function_id::FunctionId;
+use shared::config::Object;
+use shared::function_id::{FunctionId, FunctionKind};
 
 /// Start of a journey without `start`.
 pub const DEFAULT_START: &str = "2026-03-02T09:00:00Z";
@@ -105,7 +106,7 @@ struct JourneyFile {
     environment: Variables,
     #[serde(default = "once")]
     deliveries: u32,
-    steps: Vec<StepFile>,
+    steps: Vec<Object<StepFile>>,
 }
 
 #[derive(Deserialize)]
@@ -123,9 +124,9 @@ struct StepFile {
     #[serde(default)]
     times: Option<u32>,
     #[serde(default)]
-    suspend: Option<SuspensionStep>,
+    suspend: Option<Object<SuspensionStep>>,
     #[serde(default)]
-    reinstate: Option<SuspensionStep>,
+    reinstate: Option<Object<SuspensionStep>>,
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SignedDuration, D::Error> {
@@ -144,7 +145,7 @@ fn once() -> u32 {
 /// Reads a journey, or a function's event as a journey of one step.
 pub fn read(path: &Path) -> Result<Journey, InvalidJourney> {
     if let Some(function) = function_of(path) {
-        let event: Value = read_json(path)?;
+        let event = read_event(path, function)?;
         let step = Step {
             name: path.display().to_string(),
             after: SignedDuration::ZERO,
@@ -165,12 +166,12 @@ pub fn read(path: &Path) -> Result<Journey, InvalidJourney> {
             "this is an event. Put it into a folder that is named after its function, such as pre-sign-up";
         return Err(invalid(path, reason.to_owned()));
     }
-    let file: JourneyFile = parse_json(path, &text)?;
+    let Object(file): Object<JourneyFile> = parse_json(path, &text)?;
     check_variables(path, "environment.", &file.environment)?;
     if file.steps.is_empty() {
         return Err(invalid(path, "steps: is empty. Add a step".to_owned()));
     }
-    let steps = file.steps.into_iter().enumerate().map(|(index, step)| {
+    let steps = file.steps.into_iter().enumerate().map(|(index, Object(step))| {
         let at = |reason: String| invalid(path, format!("steps[{index}]: {reason}"));
         let action = action(path, &step).map_err(|error| match error {
             ActionError::File(error) => error,
@@ -250,7 +251,7 @@ enum ActionError {
 fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
     let wrong = |reason: &str| ActionError::Step(reason.to_owned());
     let suspensions = [("suspend", &step.suspend), ("reinstate", &step.reinstate)];
-    for (name, suspension) in
+    for (name, Object(suspension)) in
         suspensions.iter().filter_map(|(name, suspension)| Some((name, suspension.as_ref()?)))
     {
         if suspension.sub.trim().is_empty() {
@@ -266,7 +267,7 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
     if step.after.is_negative() {
         return Err(wrong("after: must not be negative"));
     }
-    if step.reinstate.as_ref().is_some_and(|suspension| suspension.duration.is_some()) {
+    if step.reinstate.as_ref().is_some_and(|Object(suspension)| suspension.duration.is_some()) {
         return Err(wrong("reinstate.for: a reinstatement has no end. Remove it"));
     }
     if step.times.is_some() && step.send.is_none() {
@@ -286,7 +287,7 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
                     "invoke: file {event} does not exist. The path is relative to the journey's folder"
                 )));
             }
-            let mut event: Value = read_json(&path).map_err(ActionError::File)?;
+            let mut event = read_event(&path, function).map_err(ActionError::File)?;
             merge(&mut event, &step.patch);
             let has_own_groups = step.patch.pointer("/request/groupConfiguration").is_some();
             Ok(Action::Invoke { function, event, has_own_groups })
@@ -294,8 +295,8 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
         (None, Some(messages), None, None) => {
             Ok(Action::Send { messages: messages.clone(), times: step.times.unwrap_or(1) })
         }
-        (None, None, Some(suspension), None) => Ok(Action::Suspend(suspension.clone())),
-        (None, None, None, Some(suspension)) => Ok(Action::Reinstate(suspension.clone())),
+        (None, None, Some(Object(suspension)), None) => Ok(Action::Suspend(suspension.clone())),
+        (None, None, None, Some(Object(suspension))) => Ok(Action::Reinstate(suspension.clone())),
         _ => Err(wrong("expected exactly one of invoke, send, suspend, reinstate")),
     }
 }
@@ -304,6 +305,19 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
 fn function_of(path: &Path) -> Option<FunctionId> {
     let path = std::path::absolute(path).ok()?;
     FunctionId::from_name(path.parent()?.file_name()?.to_str()?)
+}
+
+/// Reads an event of `function`. Lambda would pass any JSON, but another document is a mistake here.
+fn read_event(path: &Path, function: FunctionId) -> Result<Value, InvalidJourney> {
+    let event: Value = read_json(path)?;
+    let (is_event, expected) = match function.kind() {
+        FunctionKind::Trigger => (event["triggerSource"].is_string(), "the text triggerSource"),
+        FunctionKind::Worker => (event["Records"].is_array(), "the list Records"),
+    };
+    if is_event {
+        return Ok(event);
+    }
+    Err(invalid(path, format!("is not an event of {function}. Expected an object with {expected}")))
 }
 
 fn default_start() -> Timestamp {

@@ -4,12 +4,12 @@ use std::process::{Command, Output};
 
 use shared::function_id::FunctionId;
 
-fn sandbox(arguments: &[&str]) -> Output {
+pub fn sandbox(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox-under-test"));
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).args(arguments).output().expect("it runs")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -106,6 +106,27 @@ fn invalid_files_are_one_line_and_exit_code_2() {
             "g.json: steps[0]: expected exactly one of",
         ),
         (write("pre-sign-up/h.json", "[1,"), "h.json: "),
+        (
+            write("pre-sign-up/r.json", r#"{"name": "x", "steps": []}"#),
+            "r.json: is not an event of pre-sign-up. Expected an object with the text triggerSource",
+        ),
+        (write("user-stats/s.json", "[]"), "s.json: is not an event of user-stats. Expected an object with"),
+        (
+            write("t.json", r#"["x", null, {}, 1, []]"#),
+            "t.json: .: invalid type: sequence, expected an object",
+        ),
+        (
+            write("u.json", r#"{"name": "x", "steps": [["y"]]}"#),
+            "u.json: steps[0]: invalid type: sequence, expected an object",
+        ),
+        (
+            write(
+                "v.json",
+                r#"{"name": "x", "steps": [{"name": "y", "send": ["x"]}],
+                    "environment": {"PreAuthenticationFunction": {"ON_STORE_ERROR": "maybe"}}}"#,
+            ),
+            "v.json: PreAuthenticationFunction.ON_STORE_ERROR: \"maybe\" is not one of",
+        ),
     ];
     for (path, expected) in broken {
         let output = sandbox(&[&path]);
@@ -114,6 +135,17 @@ fn invalid_files_are_one_line_and_exit_code_2() {
         assert!(message.contains(expected), "{path}: {message}");
         assert_eq!(text(&output.stdout), "");
     }
+}
+
+#[test]
+fn invalid_value_in_a_file_of_variables_names_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("variables.json");
+    std::fs::write(&path, r#"{"CustomMessageFunction": {"DEFAULT_LOCALE": "xx"}}"#).expect("a file");
+    let output = sandbox(&["--env-vars", path.to_str().expect("a name"), "events/pre-sign-up/sign-up.json"]);
+    let message = text(&output.stderr);
+    assert_eq!((output.status.code(), message.lines().count()), (Some(2), 1), "{message}");
+    assert!(message.contains("variables.json: CustomMessageFunction.DEFAULT_LOCALE: \"xx\""), "{message}");
 }
 
 #[test]

@@ -110,3 +110,30 @@ async fn profile_that_the_trigger_could_not_write_is_written_by_user_stats() {
     let profile = stack.item(&format!("USER#{ANA}"), "PROFILE").await;
     assert_eq!((&profile["email"], &profile["isBanned"]), (&json!("ana@example.com"), &json!(false)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn denial_counts_at_the_start_of_the_invocation_and_before_the_event_is_published() {
+    let stack = test_stack().await;
+    super::pre_authentication::suspend(&stack, None).await;
+    stack.account.faults.inject("SendMessage", Fault::Hang, 1_000);
+    let blocked: &[_] = &[("BLOCKED_EMAIL_DOMAINS", "spam.test")];
+    for (function, variables, fixture) in [
+        ("pre-sign-up", blocked, "pre-sign-up/denied-domain"),
+        ("pre-authentication", &[], "pre-authentication/authentication"),
+        ("pre-token-generation", &[], "pre-token-generation/refresh-tokens"),
+    ] {
+        tests::log::take_lines();
+        let start: jiff::Timestamp = "2026-03-02T08:59:59Z".parse().unwrap();
+        let event = fixtures::event(fixture).with_invoked_at(start);
+        // Lambda stops the trigger while it waits for SQS.
+        let stopped = stack.invoke(function, variables, event);
+        assert!(tokio::time::timeout(Duration::from_millis(100), stopped).await.is_err(), "{function}");
+        let lines = tests::log::take_lines();
+        let denied = lines.iter().filter_map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let metrics: Value = serde_json::from_str(line["fields"]["metrics"].as_str()?).unwrap();
+            metrics.to_string().contains("Denied").then(|| metrics["_aws"]["Timestamp"].clone())
+        });
+        assert_eq!(denied.collect::<Vec<_>>(), [json!(start.as_millisecond())], "{function}");
+    }
+}
