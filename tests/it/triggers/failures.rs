@@ -120,7 +120,7 @@ async fn denial_counts_at_the_start_of_the_invocation_and_before_the_event_is_pu
     for (function, variables, fixture) in [
         ("pre-sign-up", blocked, "pre-sign-up/denied-domain"),
         ("pre-authentication", &[], "pre-authentication/authentication"),
-        ("pre-token-generation", &[], "pre-token-generation/refresh-tokens"),
+        ("pre-token-generation", &[], "pre-token-generation/authentication"),
     ] {
         tests::log::take_lines();
         let start: jiff::Timestamp = "2026-03-02T08:59:59Z".parse().unwrap();
