@@ -24,7 +24,7 @@ pub enum Rejection {
     UnknownUserPool,
     #[error("Cognito does not accept the user name or the group name.")]
     InvalidName,
-    #[error("The user pool cannot have more groups. Delete groups, or raise the quota.")]
+    #[error("The user pool has 10,000 groups, or the user is in 100. Delete groups, or give the user fewer.")]
     TooManyGroups,
 }
 

@@ -129,7 +129,7 @@ pub(super) enum InvalidRule {
     )]
     UntrustedAttribute(String),
     #[error(
-        "gives a privileged group or role, and has a `separator`. A value that somebody names `x, Admins` \
+        "gives a privileged group or role, and has a `separator`. A single value with the name `x, Admins` \
          would then grant rights: remove `separator`, and store a list"
     )]
     PrivilegedSeparator,

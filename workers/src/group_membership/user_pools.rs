@@ -22,8 +22,9 @@ pub enum MembershipError {
     /// Cognito does not accept the user name or the group name.
     #[error("Cognito refused the request")]
     Invalid(#[source] Cause),
-    /// Cognito: a user pool has at most 10,000 groups.
-    #[error("the user pool has too many groups")]
+    /// Cognito: a user pool has at most 10,000 groups, and a user is in at most 100. Neither quota can
+    /// be raised.
+    #[error("the user pool has too many groups, or the user is in too many")]
     TooManyGroups(#[source] Cause),
     /// Too many requests. A later call can succeed.
     #[error("Cognito throttled the request")]
