@@ -12,7 +12,8 @@ use crate::time::Clock;
 /// Days for which the marker of an erased user stays. Longer than an event of the user is accepted.
 pub const ERASURE_MARKER_DAYS: u32 = 32;
 
-/// Erases everything in a partition except the marker and a suspension in force.
+/// Erases everything in a partition except the marker, and the flag `isBanned` of PROFILE if the
+/// triggers enforce it. SUSPENSION is in another partition, and stays.
 ///
 /// `metadata` is what was last read of STATS. It may be out of date.
 pub async fn erase(
@@ -38,7 +39,7 @@ pub async fn erase(
         }
     }
     check(deadline)?;
-    store.delete_profile(partition, clock.now()).await?;
+    store.delete_profile(partition).await?;
     loop {
         check(deadline)?;
         if !store.delete_events(partition).await? {

@@ -30,6 +30,9 @@ metrics! {
     // All functions
     StartFailures,
 
+    // All functions that use the table
+    StoreFailures,
+
     // Triggers
     MessagesNotRendered,
     ProfileWriteFailures,

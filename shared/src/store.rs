@@ -5,7 +5,8 @@
 //! - [`stats`]: STATS, the statistics
 //! - [`commit`]: EVENT and STATS, the transaction that applies events exactly once
 //! - [`stored_events`]: EVENT, reading and deleting
-//! - [`profiles`]: PROFILE, profile and suspension
+//! - [`profiles`]: PROFILE, the profile
+//! - [`suspensions`]: SUSPENSION, and the flag `isBanned` of PROFILE
 //! - [`invalidations`]: CACHE and LEDGER, what was invalidated and what it cost
 //!
 //! and for all items: [`keys`], [`batch`], [`error`], [`partitions`].
@@ -20,6 +21,7 @@ pub mod partitions;
 pub mod profiles;
 pub mod stats;
 pub mod stored_events;
+pub mod suspensions;
 mod table;
 
 pub use batch::Consistency;
@@ -28,6 +30,7 @@ pub use error::{CommitError, CommitFailure, StoreError, StoreErrorKind};
 pub use invalidations::{CacheMark, PurgeAllClaim, Reservation};
 pub use item::Item;
 pub use keys::Partition;
-pub use profiles::{KnownUser, Profile, ProfileState};
+pub use profiles::{KnownUser, Profile};
 pub use stats::{StatsMetadata, StoredStatistics};
+pub use suspensions::SignInState;
 pub use table::Store;

@@ -122,7 +122,9 @@ impl Metrics {
 /// the other metrics have only the dimensions of their function.
 const fn stack_dimensions(metric: Metric) -> Option<&'static [&'static str]> {
     match metric {
-        Metric::SignUpsDenied | Metric::StartFailures | Metric::UnsentEvents => Some(&["stack"]),
+        Metric::SignUpsDenied | Metric::StartFailures | Metric::StoreFailures | Metric::UnsentEvents => {
+            Some(&["stack"])
+        }
         Metric::SignInsDenied => Some(&["stack", "reason"]),
         _ => None,
     }

@@ -143,13 +143,9 @@ class StackClient:
         return total
 
     def suspend_user(self, sub, reason):
-        """Writes the same attributes as `replay user suspend`."""
+        """Writes the same item as `replay user suspend`."""
         suspension = {"reason": reason, "by": "support", "at": int(time.time() * 1000)}
-        self.table.update_item(
-            Key={"PK": f"USER#{sub}", "SK": "PROFILE"},
-            UpdateExpression="SET isBanned = :true, suspension = :suspension",
-            ExpressionAttributeValues={":true": True, ":suspension": suspension},
-        )
+        self.table.put_item(Item={"PK": f"SUSPENSION#{sub}", "SK": "SUSPENSION", **suspension})
 
     # Queues
 

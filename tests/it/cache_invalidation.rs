@@ -34,7 +34,7 @@ async fn changes_of_many_users_are_one_call_and_duplicates_are_free() {
     assert_eq!(invalidations(&stack), [[format!("#user:{BEN}"), format!("#user:{ANA}")].to_vec()]);
     assert_eq!(spent(&stack).await, (json!(2), json!(1)));
     assert_eq!(stack.account.counts("InvalidationsSkipped"), [("already_invalidated".to_owned(), 3)].into());
-    let mark = stack.item(&format!("USER#{ANA}"), "CACHE").await;
+    let mark = stack.item(&format!("CACHE#{ANA}"), "CACHE").await;
     assert_eq!(
         mark["lastInvalidatedAt"], 1_772_441_999_000_i64,
         "the time before the call, minus one second"

@@ -75,6 +75,11 @@ impl TestStack {
         self.put(&format!("USER#{sub}"), "PROFILE", json!({name: value})).await;
     }
 
+    /// Puts a SUSPENSION item.
+    pub async fn put_suspension(&self, sub: &str, attributes: Value) {
+        self.put(&format!("SUSPENSION#{sub}"), "SUSPENSION", attributes).await;
+    }
+
     pub async fn put(&self, partition: &str, sort: &str, attributes: Value) {
         let mut item: Item = serde_dynamo::to_item(attributes).unwrap();
         let key = [(keys::PK, partition), (keys::SK, sort)];

@@ -48,6 +48,7 @@ pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, Tr
                         "the profile was not written"
                     );
                     publisher.count(Metric::ProfileWriteFailures, "store_error");
+                    publisher.count_store_failure(&error);
                 }
             };
             join(write, publisher.publish(confirmation.clone())).await;

@@ -99,13 +99,13 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
 
     let sent = GroupConfiguration::from_request(event.request());
     let mapped = deps.rules.map(&sent, &event);
-    // If the profile could not be read, the user may be suspended: add no group. Removals still
+    // If the table could not be read, the user may be suspended: add no group. Removals still
     // apply.
-    let mapped = if decision.profile.is_some() { mapped } else { mapped.without_additions(&sent) };
+    let mapped = if decision.state.is_some() { mapped } else { mapped.without_additions(&sent) };
     let mut events =
         vec![publisher.build_event(&event, subject.clone(), token_issued(flow, &event, &mapped))];
     let is_user = event.attribute("sub").is_some() || flow != AttemptFlow::Other;
-    if is_user && decision.profile.is_some_and(|profile| !profile.exists) {
+    if is_user && decision.state.is_some_and(|state| !state.has_profile) {
         events.push(build_confirmation(publisher, &event));
     }
     let publish_memberships = async {

@@ -12,6 +12,7 @@ use shared::events::{Data, Event, Subject, pool_source};
 use shared::function_context::FunctionContext;
 use shared::metric::Metric;
 use shared::queues::{Message, Queue};
+use shared::store::StoreError;
 use shared::telemetry::{Metrics, log_unsent_event};
 use shared::time::Clock;
 
@@ -56,6 +57,11 @@ impl EventPublisher {
         let metrics = self.metrics.at(event.invoked_at().unwrap_or_else(|| self.now()));
         metrics.count_by(Some(("reason", reason)), &[(metric, 1)]);
         tracing::info!(reason, "denied");
+    }
+
+    /// Counts an access to the table that failed.
+    pub fn count_store_failure(&self, error: &StoreError) {
+        error.count(&self.metrics);
     }
 
     /// Builds an event about `subject`. The user pool and the trace context come from `cause`.

@@ -3,9 +3,12 @@
 //! pre-authentication and pre-token-generation both decide, because Cognito skips
 //! pre-authentication on a token refresh and on the first sign-in through an identity provider.
 
+use std::time::Duration;
+
 use shared::config::{ConfigError, Environment};
 use shared::events::SignInOutcome;
-use shared::store::{ProfileState, Store};
+use shared::store::{SignInState, Store, StoreError};
+use shared::suspension::Denial;
 use shared::telemetry::chain;
 
 use crate::{EventPublisher, TriggerError};
@@ -15,8 +18,7 @@ use crate::{EventPublisher, TriggerError};
 pub enum OnStoreError {
     /// No user can sign in.
     Deny,
-    /// All users can sign in, including suspended users. A suspension that was read but not
-    /// understood still denies.
+    /// All users can sign in, including suspended users. An unreadable suspension still denies.
     Allow,
 }
 
@@ -35,7 +37,9 @@ pub const DENIED: TriggerError =
 pub enum SignInReason {
     Suspended,
     NotSuspended,
-    /// The suspension could not be read, or is in the table but invalid.
+    /// The table has a suspension or a flag `isBanned` of a wrong form. It denies.
+    UnreadableSuspension,
+    /// The table could not be read.
     StoreError,
 }
 
@@ -45,6 +49,7 @@ impl SignInReason {
         match self {
             Self::Suspended => "suspended",
             Self::NotSuspended => "not_suspended",
+            Self::UnreadableSuspension => "unreadable_suspension",
             Self::StoreError => "store_error",
         }
     }
@@ -54,35 +59,49 @@ impl SignInReason {
 pub struct SignInDecision {
     pub outcome: SignInOutcome,
     pub reason: SignInReason,
-    /// `None` if the profile could not be read.
-    pub profile: Option<ProfileState>,
+    /// `None` if the table could not be read.
+    pub state: Option<SignInState>,
 }
 
-/// Decides with one consistent read of the profile.
+/// Timeout for reading the table. Longer than one call of a trigger, so that the error of a call
+/// comes first. It ends the retries after a call that DynamoDB answered only in part.
+const READ_TIMEOUT: Duration = Duration::from_millis(1_200);
+
+/// Decides with one consistent read of PROFILE and SUSPENSION.
 pub async fn decide(
     store: &Store,
     publisher: &EventPublisher,
     sub: &str,
     on_store_error: OnStoreError,
 ) -> SignInDecision {
-    match store.read_profile_state(sub).await {
-        Ok(profile) => {
-            let (outcome, reason) = if profile.suspension.is_in_force(publisher.now()) {
-                (SignInOutcome::Denied, SignInReason::Suspended)
-            } else {
-                (SignInOutcome::Allowed, SignInReason::NotSuspended)
+    let read = match tokio::time::timeout(READ_TIMEOUT, store.read_sign_in_state(sub)).await {
+        Ok(read) => read,
+        Err(_) => Err(StoreError::timed_out("BatchGetItem")),
+    };
+    match read {
+        Ok(state) => {
+            let (outcome, reason) = match state.suspension.denial(publisher.now()) {
+                None => (SignInOutcome::Allowed, SignInReason::NotSuspended),
+                Some(Denial::Suspended) => (SignInOutcome::Denied, SignInReason::Suspended),
+                Some(Denial::Unreadable) => {
+                    tracing::error!(
+                        error_type = SignInReason::UnreadableSuspension.code(),
+                        cause = state.suspension.unreadable(),
+                        "the suspension is unreadable, so the sign-in is denied"
+                    );
+                    (SignInOutcome::Denied, SignInReason::UnreadableSuspension)
+                }
             };
-            SignInDecision { outcome, reason, profile: Some(profile) }
+            SignInDecision { outcome, reason, state: Some(state) }
         }
         Err(error) => {
             tracing::error!(error_type = "store", cause = chain(&error), "the suspension could not be read");
+            publisher.count_store_failure(&error);
             let outcome = match on_store_error {
-                // The item exists and is invalid: it may be a suspension, so it denies.
-                _ if error.is_unreadable() => SignInOutcome::Denied,
                 OnStoreError::Deny => SignInOutcome::Denied,
                 OnStoreError::Allow => SignInOutcome::Allowed,
             };
-            SignInDecision { outcome, reason: SignInReason::StoreError, profile: None }
+            SignInDecision { outcome, reason: SignInReason::StoreError, state: None }
         }
     }
 }

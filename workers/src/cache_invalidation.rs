@@ -131,7 +131,7 @@ impl Deps {
         let cloudfront = aws_sdk_cloudfront::Client::new(&function.aws);
         Ok(Self {
             distribution: Distribution::new(cloudfront, distribution_id.clone()),
-            ledger: Ledger { store: store.clone(), distribution_id },
+            ledger: Ledger { store: store.clone(), distribution_id, metrics: function.metrics.clone() },
             store,
             context: BatchContext::new(function, "CACHE_INVALIDATIONS_QUEUE_URL")?,
             config,
@@ -228,10 +228,12 @@ async fn read_marks(deps: &Deps, changes: &[Change]) -> CacheMarks {
         Ok(Ok((users, purge_all))) => CacheMarks { users, purge_all },
         Ok(Err(error)) => {
             tracing::error!(error_type = "store", cause = chain(&error), "could not read the cache marks");
+            error.count(&deps.context.metrics);
             CacheMarks::default()
         }
         Err(_) => {
             tracing::error!(error_type = "deadline", "reading the cache marks timed out");
+            deps.context.metrics.count(&[(Metric::StoreFailures, 1)]);
             CacheMarks::default()
         }
     }
@@ -365,6 +367,7 @@ async fn write_marks(
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             tracing::warn!(error_type = "store", cause = chain(&error), "could not write the cache marks");
+            error.count(&deps.context.metrics);
         }
         Err(_) => tracing::warn!(error_type = "deadline", "no time left to write the cache marks"),
     }

@@ -147,7 +147,8 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, accepted: Vec<AcceptedMessa
     let statistics = match deps.store.read_statistics(&keys, Consistency::Eventual).await {
         Ok(statistics) => statistics,
         Err(error) => {
-            tracing::error!(error_type = "store", cause = chain(&error), "could not read statistics");
+            tracing::error!(error_type = error.code(), cause = chain(&error), "could not read statistics");
+            error.count(metrics);
             counts.report(metrics, clock.now());
             batch.fail(partitions.into_iter().flat_map(|group| group.messages));
             return;
@@ -238,10 +239,11 @@ async fn process_partition(
         }
         Err(CommitFailure::Store(error)) => {
             tracing::error!(
-                error_type = "store",
+                error_type = error.code(),
                 cause = chain(&error),
                 "could not commit the events of a user or domain"
             );
+            error.count(&deps.context.metrics);
             PartitionOutcome::Failed
         }
     }

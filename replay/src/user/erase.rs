@@ -9,15 +9,16 @@ use shared::erasure;
 use shared::events::{Data, DataChanged, Event, OPERATOR_SOURCE, Subject, View};
 use shared::queues::{Queue, QueueError};
 use shared::store::{CommitFailure, Consistency, Partition, StatsMetadata, Store};
+use shared::suspension::{Stored, SuspensionStatus};
 use shared::time::Clock;
 
-use crate::user::suspension::StoredStatus;
-
 /// What the table stores about a user.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredUserData {
-    /// Also `true` if there is a suspension that is unreadable.
     pub has_profile: bool,
+    /// The triggers enforce a part of it, or none. An erasure keeps exactly the parts that they
+    /// enforce.
+    pub suspension: SuspensionStatus,
     /// `false` for an erased user: then STATS is only the erasure marker.
     pub has_statistics: bool,
     /// Whether the user was erased before, and the erasure marker has not expired.
@@ -41,21 +42,38 @@ impl StoredUserData {
         let stored = store.read_statistics(&[&partition], Consistency::Strong).await?.into_values().next();
         let metadata = stored.as_ref().map(|stored| stored.metadata()).transpose()?;
         let is_erased = metadata.is_some_and(|metadata| metadata.erased_at.is_some());
-        let has_profile = StoredStatus::read(store, sub).await?.has_profile;
+        let state = store.read_sign_in_state(sub).await?;
         let events = store.read_event_times(&partition).await?.len();
-        Ok(Self { has_profile, has_statistics: stored.is_some() && !is_erased, is_erased, events })
+        Ok(Self {
+            has_profile: state.has_profile,
+            suspension: state.suspension,
+            has_statistics: stored.is_some() && !is_erased,
+            is_erased,
+            events,
+        })
     }
 
     /// Whether the table stores nothing about the user, not even an erasure marker.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// What the erasure does to the user's suspension, in a few words.
+    pub fn describe_suspension(&self, now: Timestamp) -> String {
+        if self.suspension.denial(now).is_some() {
+            return format!("stays: {}", self.suspension.describe(now));
+        }
+        match self.suspension.suspension {
+            Stored::Missing => "no".to_owned(),
+            _ => "yes, over: its record is erased too".to_owned(),
+        }
+    }
 }
 
 /// Erases a user's data, then publishes an event that invalidates the user's cached pages.
 ///
-/// A suspension in force stays. An erasure marker stays for 32 days, so that late events do not
-/// count.
+/// What the triggers enforce of a suspension stays, and the record of a suspension that is over is
+/// deleted. An erasure marker stays for 32 days, so that late events do not count.
 pub async fn erase(
     store: &Store,
     cache_invalidations: &Queue,
@@ -67,6 +85,7 @@ pub async fn erase(
     let erasing = erasure::erase(store, &partition, StatsMetadata::default(), clock, &no_deadline);
     erasing.await.map_err(EraseError::NotErased)?;
     let now = clock.now();
+    store.delete_ended_suspension(sub, now).await.map_err(EraseError::NotErased)?;
     let data = Data::DataChanged(DataChanged { views: View::ALL.into(), changed_at: now });
     let event = Event::new(OPERATOR_SOURCE, Subject::user(sub), now, data);
     cache_invalidations.send(&event).await.map_err(EraseError::NotPublished)

@@ -13,8 +13,6 @@ use shared::statistics::DomainStats;
 use shared::store::keys::{DOMAIN_SHARDS, PK, SK};
 use shared::store::{Consistency, Partition, Store};
 
-use crate::user::suspension::StoredStatus;
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserSummary {
     pub sub: String,
@@ -29,7 +27,7 @@ pub struct UserSummary {
 
 impl UserSummary {
     pub async fn read(store: &Store, sub: &str, now: Timestamp) -> Result<Self> {
-        let status = StoredStatus::read(store, sub).await?;
+        let state = store.read_sign_in_state(sub).await?;
         let partition = Partition::User(sub.to_owned());
         let stored = store.read_statistics(&[&partition], Consistency::Strong).await?;
         let statistics =
@@ -40,8 +38,8 @@ impl UserSummary {
         }
         Ok(Self {
             sub: sub.to_owned(),
-            has_profile: status.has_profile,
-            status: status.describe(now),
+            has_profile: state.has_profile,
+            status: state.suspension.describe(now),
             statistics: statistics.map(without_keys),
             events_by_day,
         })

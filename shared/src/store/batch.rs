@@ -1,5 +1,7 @@
 //! Reading and writing many items, in as few calls as DynamoDB allows.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::{KeysAndAttributes, WriteRequest};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -13,6 +15,8 @@ pub const MAX_READ_ITEMS: usize = 100;
 const MAX_WRITE_ITEMS: usize = 25;
 /// Maximum number of calls that one operation makes concurrently.
 const CALLS_IN_FLIGHT: usize = 8;
+/// Longest delay before a read of which DynamoDB processed nothing is repeated.
+const REPEAT_DELAY: Duration = Duration::from_millis(50);
 
 /// Whether a read sees the latest writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +47,9 @@ impl Store {
     ) -> Result<Vec<Item>, StoreError> {
         const OPERATION: &str = "BatchGetItem";
         let mut items = Vec::new();
+        let mut is_repeated = false;
         // DynamoDB returns a part if it throttles, or if the answer exceeds 16 MB. The loop ends if
-        // a call makes no progress: SQS then redelivers the messages.
+        // two calls in a row make no progress: the read then fails.
         while !remaining.is_empty() {
             let requested = remaining.len();
             let request = KeysAndAttributes::builder()
@@ -57,9 +62,15 @@ impl Store {
             items.extend(output.responses.unwrap_or_default().into_values().flatten());
             remaining =
                 output.unprocessed_keys.unwrap_or_default().into_values().flat_map(|k| k.keys).collect();
-            if remaining.len() == requested {
+            if remaining.len() < requested {
+                is_repeated = false;
+                continue;
+            }
+            if is_repeated {
                 return Err(StoreError::throttled(OPERATION));
             }
+            is_repeated = true;
+            tokio::time::sleep(REPEAT_DELAY.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         }
         Ok(items)
     }

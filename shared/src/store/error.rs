@@ -3,6 +3,8 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::backoff::TooManyConflicts;
+use crate::metric::Metric;
+use crate::telemetry::Metrics;
 
 /// A DynamoDB operation that failed, or a stored item that cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +78,30 @@ impl StoreError {
         Self { operation, kind: StoreErrorKind::Throttled, cause: "DynamoDB processed no item".into() }
     }
 
+    /// For an operation whose caller stopped waiting.
+    pub fn timed_out(operation: &'static str) -> Self {
+        Self {
+            operation,
+            kind: StoreErrorKind::Service(None),
+            cause: "DynamoDB did not answer in time".into(),
+        }
+    }
+
     pub fn kind(&self) -> &StoreErrorKind {
         &self.kind
+    }
+
+    /// Stable code for the log.
+    pub fn code(&self) -> &'static str {
+        if self.is_unreadable() { "unreadable_item" } else { "store" }
+    }
+
+    /// Counts the failed access to the table in StoreFailures. An unreadable item is not one,
+    /// because DynamoDB answered.
+    pub fn count(&self, metrics: &Metrics) {
+        if !self.is_unreadable() {
+            metrics.count(&[(Metric::StoreFailures, 1)]);
+        }
     }
 
     /// Whether the item exists but cannot be understood.

@@ -48,8 +48,8 @@ impl Store {
         distribution: &str,
         subs: impl Iterator<Item = &str>,
     ) -> Result<(HashMap<String, CacheMark>, Option<CacheMark>), StoreError> {
-        let by_key: HashMap<String, &str> = subs.map(|sub| (keys::user(sub), sub)).collect();
-        let mut wanted: Vec<Item> = by_key.keys().map(|user| keys::key(user, CACHE)).collect();
+        let by_key: HashMap<String, &str> = subs.map(|sub| (keys::cache(sub), sub)).collect();
+        let mut wanted: Vec<Item> = by_key.keys().map(|partition| keys::key(partition, CACHE)).collect();
         wanted.push(keys::key(keys::ledger(distribution), PURGE_ALL));
         let (mut marks, mut purge_all) = (HashMap::new(), None);
         // An old or missing mark only costs one more invalidation.
@@ -77,7 +77,7 @@ impl Store {
         let mark: Item =
             serde_dynamo::to_item(mark).map_err(|error| StoreError::invalid_request(OPERATION, error))?;
         let requests = subs.map(|sub| {
-            let mut item = keys::key(keys::user(sub), CACHE);
+            let mut item = keys::key(keys::cache(sub), CACHE);
             item.extend(mark.clone());
             item.insert(EXPIRES_AT.to_owned(), number(expires_at.as_second()));
             let request = PutRequest::builder().set_item(Some(item)).build();

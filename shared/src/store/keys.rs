@@ -13,11 +13,13 @@ pub const SK: &str = "SK";
 /// Attribute of DynamoDB's time to live, in seconds since 1970.
 pub const EXPIRES_AT: &str = "expiresAt";
 
-/// Sort key of a user's profile and suspension.
+/// Sort key of a user's profile, in a USER partition.
 pub const PROFILE: &str = "PROFILE";
+/// Sort key of the record of a user's last suspension or reinstatement, in a SUSPENSION partition.
+pub const SUSPENSION: &str = "SUSPENSION";
 /// Sort key of the statistics.
 pub const STATS: &str = "STATS";
-/// Sort key of the mark of a user's last invalidation.
+/// Sort key of the mark of a user's last invalidation, in a CACHE partition.
 pub const CACHE: &str = "CACHE";
 /// Sort key of the mark of the last purge of all users' pages, in a LEDGER partition.
 pub const PURGE_ALL: &str = "PURGE_ALL";
@@ -81,6 +83,23 @@ pub fn user(sub: &str) -> String {
     format!("{USER_PREFIX}{sub}")
 }
 
+/// Whether this is the partition key of a user.
+pub(super) fn is_user(partition: &str) -> bool {
+    partition.starts_with(USER_PREFIX)
+}
+
+/// The partition key of a user's suspension. A partition of its own, because IAM can restrict
+/// access to partition keys only: no function's role can write it.
+pub fn suspension(sub: &str) -> String {
+    format!("SUSPENSION#{sub}")
+}
+
+/// The partition key of the mark of a user's last invalidation. A partition of its own, so that
+/// cache-invalidation needs no right to write USER partitions.
+pub fn cache(sub: &str) -> String {
+    format!("CACHE#{sub}")
+}
+
 /// The partition key of a distribution's ledger.
 pub fn ledger(distribution: &str) -> String {
     format!("LEDGER#{distribution}")
@@ -115,6 +134,8 @@ mod tests {
             "",
             "USER",
             "LEDGER#E2EXAMPLE1ABCD",
+            "SUSPENSION#ana",
+            "CACHE#ana",
             "DOMAIN#example.com",
             "DOMAIN#a#07",
             "DOMAIN#a#256",

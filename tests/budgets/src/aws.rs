@@ -10,14 +10,12 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use md5::{Digest, Md5};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio_rustls::TlsAcceptor;
 
 use crate::server::{Answer, Server, serve};
 use crate::write_units::write_units;
 
-const PROFILE: &str =
-    r#"{"Item":{"cognitoId":{"S":"7d8ca528-4931-4254-9273-ea5ee853f271"},"isBanned":{"BOOL":false}}}"#;
 const INVALIDATION: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <Invalidation xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Id>I1</Id><Status>InProgress</Status>
 <CreateTime>2026-03-02T09:00:00Z</CreateTime><InvalidationBatch><Paths><Quantity>1</Quantity><Items><Path>/</Path>
@@ -108,11 +106,9 @@ async fn answer(request: Request<Incoming>, calls: Arc<Mutex<Calls>>) -> Answer 
 }
 
 fn canned_response(operation: &str, body: &Bytes) -> Bytes {
-    let is_profile = || body.windows(9).any(|part| part == br#""PROFILE""#);
     match operation {
         "CreateInvalidation" => Bytes::from_static(INVALIDATION.as_bytes()),
-        "GetItem" if is_profile() => Bytes::from_static(PROFILE.as_bytes()),
-        "BatchGetItem" => Bytes::from_static(br#"{"Responses":{},"UnprocessedKeys":{}}"#),
+        "BatchGetItem" => profiles(&serde_json::from_slice(body).unwrap_or_default()).to_string().into(),
         "BatchWriteItem" => Bytes::from_static(br#"{"UnprocessedItems":{}}"#),
         "GetQueueAttributes" => {
             let arn = r#"{"Attributes":{"QueueArn":"arn:aws:sqs:eu-central-1:123456789012:queue"}}"#;
@@ -126,6 +122,20 @@ fn canned_response(operation: &str, body: &Bytes) -> Bytes {
         }
         _ => Bytes::from_static(b"{}"),
     }
+}
+
+/// The answer to a BatchGetItem: of all items, only profiles exist.
+fn profiles(request: &Value) -> Value {
+    let tables = request["RequestItems"].as_object().into_iter().flatten();
+    let responses = tables.map(|(table, read)| {
+        let keys = read["Keys"].as_array().into_iter().flatten();
+        let profiles = keys.filter(|key| key["SK"]["S"] == "PROFILE").map(|key| {
+            let id = "7d8ca528-4931-4254-9273-ea5ee853f271";
+            json!({"PK": key["PK"], "SK": key["SK"], "cognitoId": {"S": id}, "isBanned": {"BOOL": false}})
+        });
+        (table.clone(), profiles.collect::<Value>())
+    });
+    json!({"Responses": responses.collect::<Map<String, Value>>(), "UnprocessedKeys": {}})
 }
 
 #[derive(Default, Deserialize)]
@@ -172,12 +182,14 @@ mod tests {
 
     #[test]
     fn profile_is_the_only_item_that_exists() {
-        let answer = |sort: &str| {
-            let request = json!({"TableName": "t", "Key": {"PK": {"S": "USER#a"}, "SK": {"S": sort}}});
-            canned_response("GetItem", &request.to_string().into())
-        };
-        assert_eq!(answer("PROFILE"), PROFILE);
-        assert_eq!(answer("STATS"), "{}");
+        let key = |partition: &str, sort: &str| json!({"PK": {"S": partition}, "SK": {"S": sort}});
+        let keys = [key("USER#a", "PROFILE"), key("SUSPENSION#a", "SUSPENSION"), key("USER#b", "STATS")];
+        let request = json!({"RequestItems": {"t": {"Keys": keys, "ConsistentRead": true}}});
+        let answer = canned_response("BatchGetItem", &request.to_string().into());
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        let items = answer["Responses"]["t"].as_array().unwrap();
+        assert_eq!((items.len(), &items[0]["PK"]["S"]), (1, &json!("USER#a")));
+        assert_eq!(answer["UnprocessedKeys"], json!({}));
     }
 
     #[test]

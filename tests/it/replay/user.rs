@@ -10,6 +10,7 @@ use super::loopback_account::{LoopbackAccount, order_event, sign_up_event};
 use super::support::{ANA, CommandRun};
 
 const PARTITION_OF_ANA: &str = "USER#7d8ca528-4931-4254-9273-ea5ee853f271";
+const SUSPENSION_OF_ANA: &str = "SUSPENSION#7d8ca528-4931-4254-9273-ea5ee853f271";
 
 /// An account in which Ana has a profile.
 async fn account_with_profile() -> LoopbackAccount {
@@ -38,8 +39,14 @@ async fn profile(account: &LoopbackAccount) -> Value {
     account.item(PARTITION_OF_ANA, "PROFILE").await
 }
 
+/// Ana's SUSPENSION item, or null.
+async fn suspension(account: &LoopbackAccount) -> Value {
+    account.item(SUSPENSION_OF_ANA, "SUSPENSION").await
+}
+
 async fn assert_nothing_was_changed(account: &LoopbackAccount) {
     assert_eq!(profile(account).await["isBanned"], json!(false));
+    assert_eq!(suspension(account).await, Value::Null);
     assert_eq!(account.receive_user_events().await.len(), 0);
 }
 
@@ -59,8 +66,14 @@ async fn suspension_is_shown_first_and_written_with_yes() {
 
     let run = replay(&account, &[&command[..], &["--yes"]].concat()).await;
     assert!(run.code == 0 && run.stdout.contains("\nUser suspended. "), "{run:?}");
-    let suspended = profile(&account).await;
-    assert_eq!((&suspended["isBanned"], &suspended["suspension"]["reason"]), (&json!(true), &json!("spam")));
+    let suspended = suspension(&account).await;
+    let until = 4_070_908_800_000_i64;
+    assert_eq!((&suspended["reason"], &suspended["by"]), (&json!("spam"), &json!("ben")));
+    assert_eq!(
+        (&suspended["until"], &suspended["expiresAt"]),
+        (&json!(until), &json!(until / 1000 + 365 * 24 * 3600))
+    );
+    assert_eq!(profile(&account).await["isBanned"], json!(false), "the flag has no end");
     let events = account.receive_user_events().await;
     assert_eq!((&events[0]["type"], &events[0]["subject"]), (&json!("user.suspended"), &json!(ANA)));
 
@@ -73,6 +86,8 @@ async fn suspension_is_shown_first_and_written_with_yes() {
     User reinstated. The user's cached pages are being invalidated.
     ");
     assert_eq!(profile(&account).await["isBanned"], json!(false));
+    let reinstated = suspension(&account).await;
+    assert_eq!((&reinstated["reason"], &reinstated["until"]), (&json!("settled"), &reinstated["at"]));
     assert_eq!(account.receive_user_events().await[0]["type"], "user.reinstated");
 }
 
@@ -87,7 +102,7 @@ async fn newer_decision_is_not_overwritten() {
         run.code == 1 && run.stderr.contains("a newer decision about this user already exists"),
         "{run:?}"
     );
-    assert_eq!(profile(&account).await["suspension"]["reason"], json!("fraud"));
+    assert_eq!(suspension(&account).await["reason"], json!("fraud"));
     assert_eq!(account.receive_user_events().await.len(), 0);
 }
 
@@ -99,7 +114,9 @@ async fn suspension_stays_in_force_and_is_reported_if_its_event_is_not_published
     let expected = "in force, but the user's cached pages were not invalidated";
     assert!(run.code == 1 && run.stderr.contains(expected), "{run:?}");
     assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
-    assert_eq!(profile(&account).await["isBanned"], json!(true));
+    assert_eq!(profile(&account).await["isBanned"], json!(true), "a suspension without an end sets the flag");
+    let suspended = suspension(&account).await;
+    assert_eq!((&suspended["reason"], suspended.get("expiresAt")), (&json!("spam"), None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +136,7 @@ async fn invalid_suspension_is_one_line_and_changes_nothing() {
         assert!(run.code == 2 && run.stderr.contains(expected), "{run:?}");
         assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
     }
-    account.sandbox.faults.inject("GetItem", Fault::Error("ResourceNotFoundException"), 9);
+    account.sandbox.faults.inject("BatchGetItem", Fault::Error("ResourceNotFoundException"), 9);
     let run = replay(&account, &["user", "suspend", ANA, "--reason", "x", "--yes"]).await;
     assert!(run.code == 1 && run.stderr.lines().count() == 1, "{run:?}");
     assert_nothing_was_changed(&account).await;
@@ -182,7 +199,8 @@ async fn user_data_is_shown_first_and_erased_with_yes() {
     assert_eq!(run.code, 0, "{run:?}");
     insta::assert_snapshot!(run.stdout, @r"
     user 7d8ca528-4931-4254-9273-ea5ee853f271
-      profile        yes (a suspension in force stays)
+      profile        yes
+      suspension     no
       statistics     yes
       stored events  2
     Dry run: nothing was erased. Add --yes to erase the user's data. You cannot undo this.

@@ -25,7 +25,7 @@ const FAULTS: [Fault; 7] = [
     Fault::CutOff,
 ];
 
-const TABLE: &[&str] = &["GetItem", "UpdateItem"];
+const TABLE: &[&str] = &["BatchGetItem", "UpdateItem"];
 const QUEUE: &[&str] = &["SendMessage", "SendMessageBatch"];
 const BOTH: &[&str] = &["*"];
 

@@ -19,7 +19,7 @@ pub async fn suspend(stack: &TestStack, seconds: Option<i64>) {
 async fn user_without_a_suspension_may_sign_in_and_client_data_is_marked_as_claimed() {
     let stack = test_stack().await;
     stack.response("pre-authentication", &[], event("pre-authentication/with-client-metadata")).await;
-    assert_eq!(stack.account.calls.operations()[..2], ["GetItem", "SendMessage"]);
+    assert_eq!(stack.account.calls.operations()[..2], ["BatchGetItem", "SendMessage"]);
     let sent = stack.sent().await;
     let expected = json!({
         "flow": "pre_authentication", "outcome": "allowed", "reason": "not_suspended",

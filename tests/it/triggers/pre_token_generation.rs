@@ -116,7 +116,7 @@ async fn claims_are_added_to_event_version_3() {
 async fn confirmation_is_published_again_for_a_user_without_a_profile() {
     let stack = test_stack().await;
     stack.response("pre-token-generation", &[], event("pre-token-generation/authentication")).await;
-    assert_eq!(stack.account.calls.operations(), ["GetItem", "SendMessageBatch"]);
+    assert_eq!(stack.account.calls.operations(), ["BatchGetItem", "SendMessageBatch"]);
     let mut sent = published_types(&stack).await;
     sent.sort();
     assert_eq!(sent, ["user.confirmed", "user.signed_in"]);
@@ -125,7 +125,7 @@ async fn confirmation_is_published_again_for_a_user_without_a_profile() {
     stack.sent().await;
     stack.account.calls.clear_operations();
     stack.response("pre-token-generation", &[], event("pre-token-generation/authentication")).await;
-    assert_eq!(stack.account.calls.operations(), ["GetItem", "SendMessage"]);
+    assert_eq!(stack.account.calls.operations(), ["BatchGetItem", "SendMessage"]);
     assert_eq!(published_types(&stack).await, ["user.signed_in"]);
 }
 

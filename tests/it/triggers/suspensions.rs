@@ -75,8 +75,8 @@ async fn set_up(stack: &TestStack, state: UserState) {
             write(2, None).await;
         }
         OnlyFlag => stack.put_profile(ANA, "isBanned", true.into()).await,
-        UnreadableSuspension => stack.put_profile(ANA, "suspension", "for ever".into()).await,
-        StoreDown => stack.account.faults.inject("GetItem", Fault::Error("InternalServerError"), 100),
+        UnreadableSuspension => stack.put_suspension(ANA, json!({"at": "for ever"})).await,
+        StoreDown => stack.account.faults.inject("BatchGetItem", Fault::Error("InternalServerError"), 100),
     }
 }
 

@@ -1,7 +1,7 @@
-// PROFILE items (docs/data-model.md), including suspensions.
+// PROFILE and SUSPENSION items (docs/data-model.md).
 
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { DynamoDBDocumentClient, GetCommand, UpdateCommand } from '@aws-sdk/lib-dynamodb';
+import { BatchGetCommand, DynamoDBDocumentClient, UpdateCommand } from '@aws-sdk/lib-dynamodb';
 import { clientConfig } from './config.mjs';
 
 const { TABLE_NAME, ON_STORE_ERROR = 'deny' } = process.env;
@@ -21,32 +21,33 @@ export class SignInDenied extends Error {
   }
 }
 
-/** Whether a suspension is in force. A temporary one ends at `until`. A reinstatement has `until` equal to `at`. */
-const isSuspended = ({ isBanned = false, suspension } = {}) => {
-  if (!suspension || suspension.until <= suspension.at) return isBanned;
-  return suspension.until === undefined || Date.now() < suspension.until;
+/** Whether the flag isBanned is set, or a suspension is in force. A reinstatement has `until` equal to `at`. */
+const isSuspended = (profile, suspension) => {
+  if (profile?.isBanned || !suspension) return profile?.isBanned === true;
+  const { at, until } = suspension;
+  return until === undefined || (until > at && Date.now() < until);
 };
 
 /** Whether to deny the sign-in, the reason, and whether there is a profile (undefined if the table cannot be read). */
 export const checkSuspension = async (id) => {
   try {
-    const { Item } = await dynamodb.send(
-      new GetCommand({
-        TableName: TABLE_NAME,
-        Key: profileKey(id),
-        ConsistentRead: true,
-        ProjectionExpression: 'cognitoId, isBanned, suspension',
-      }),
+    const Keys = [profileKey(id), { PK: `SUSPENSION#${id}`, SK: 'SUSPENSION' }];
+    const { Responses, UnprocessedKeys } = await dynamodb.send(
+      new BatchGetCommand({ RequestItems: { [TABLE_NAME]: { Keys, ConsistentRead: true } } }),
     );
-    const denied = isSuspended(Item);
-    return { denied, reason: denied ? 'suspended' : 'not_suspended', hasProfile: Item?.cognitoId !== undefined };
+    if (Object.keys(UnprocessedKeys ?? {}).length > 0) throw new Error('DynamoDB returned only a part');
+    const [profile, suspension] = ['PROFILE', 'SUSPENSION'].map((SK) =>
+      Responses[TABLE_NAME]?.find((item) => item.SK === SK),
+    );
+    const denied = isSuspended(profile, suspension);
+    return { denied, reason: denied ? 'suspended' : 'not_suspended', hasProfile: profile?.cognitoId !== undefined };
   } catch (error) {
     console.error(JSON.stringify({ level: 'ERROR', message: 'could not read the suspension', error: String(error) }));
     return { denied: ON_STORE_ERROR !== 'allow', reason: 'store_error' };
   }
 };
 
-/** Writes only missing attributes: a second confirmation changes nothing, and an earlier suspension stays. */
+/** Writes only missing attributes: a second confirmation changes nothing, and an earlier flag isBanned stays. */
 export const writeProfile = async (id, { data, time }) => {
   const attributes = Object.entries({
     cognitoId: id,

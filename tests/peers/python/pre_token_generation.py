@@ -45,24 +45,28 @@ class SignInDenied(Exception):
         super().__init__("Sign-in is not possible, please contact support")
 
 
-def get_profile(user_id):
-    """The attributes of the profile that the trigger needs. Empty if there is no profile."""
-    response = dynamodb.get_item(
-        TableName=TABLE_NAME,
-        Key={"PK": {"S": f"USER#{user_id}"}, "SK": {"S": "PROFILE"}},
-        ConsistentRead=True,
-        ProjectionExpression="cognitoId, isBanned, suspension",
-    )
-    return {name: deserialize(value) for name, value in response.get("Item", {}).items()}
+def get_profile_and_suspension(user_id):
+    """The items PROFILE and SUSPENSION of the user. Empty if there is none."""
+    keys = [
+        {"PK": {"S": f"USER#{user_id}"}, "SK": {"S": "PROFILE"}},
+        {"PK": {"S": f"SUSPENSION#{user_id}"}, "SK": {"S": "SUSPENSION"}},
+    ]
+    response = dynamodb.batch_get_item(RequestItems={TABLE_NAME: {"Keys": keys, "ConsistentRead": True}})
+    if response.get("UnprocessedKeys"):
+        raise RuntimeError("DynamoDB returned only a part")
+    items = {}
+    for item in response["Responses"].get(TABLE_NAME, []):
+        attributes = {name: deserialize(value) for name, value in item.items()}
+        items[attributes["SK"]] = attributes
+    return items.get("PROFILE", {}), items.get("SUSPENSION", {})
 
 
-def is_suspended(profile):
-    """Whether a suspension is in force. A temporary one ends at `until`. A reinstatement has `until` equal to `at`."""
-    suspension = profile.get("suspension")
-    until = suspension.get("until") if suspension else None
-    if not suspension or (until is not None and until <= suspension["at"]):
-        return profile.get("isBanned", False)
-    return until is None or time.time() * 1000 < until
+def is_suspended(profile, suspension):
+    """Whether the flag isBanned is set, or a suspension is in force. A reinstatement has `until` equal to `at`."""
+    if profile.get("isBanned") or not suspension:
+        return profile.get("isBanned") is True
+    until = suspension.get("until")
+    return until is None or (until > suspension["at"] and time.time() * 1000 < until)
 
 
 def create_event(event, event_type, user_id, data, event_id=None):
@@ -185,8 +189,8 @@ def handler(event, context):
     flow = FLOWS.get(event["triggerSource"], "other")
     profile = None
     try:
-        profile = get_profile(user_id)
-        denied, reason = is_suspended(profile), "suspended"
+        profile, suspension = get_profile_and_suspension(user_id)
+        denied, reason = is_suspended(profile, suspension), "suspended"
     except Exception:
         logger.exception("could not read the suspension")
         denied, reason = ON_STORE_ERROR != "allow", "store_error"

@@ -7,15 +7,16 @@
 
 use jiff::Timestamp;
 use shared::store::{PurgeAllClaim, Reservation, Store};
-use shared::telemetry::chain;
+use shared::telemetry::{Metrics, chain};
 use shared::time::minus_seconds;
 
 use super::planner::PURGE_ALL_INTERVAL_SECONDS;
 
-/// The ledger of one distribution. Its methods log errors of the table.
+/// The ledger of one distribution. Its methods log and count errors of the table.
 pub struct Ledger {
     pub store: Store,
     pub distribution_id: String,
+    pub metrics: Metrics,
 }
 
 /// What was booked for a call.
@@ -47,6 +48,7 @@ impl Ledger {
             Err(error) => {
                 let cause = chain(&error);
                 tracing::error!(error_type = "store", cause, "could not claim a purge of all pages");
+                error.count(&self.metrics);
                 None
             }
         }
@@ -63,6 +65,7 @@ impl Ledger {
                 cause,
                 "could not release a claim: the next purge of all pages may be up to {PURGE_ALL_INTERVAL_SECONDS} s late"
             );
+            error.count(&self.metrics);
         }
     }
 
@@ -76,6 +79,7 @@ impl Ledger {
             Err(error) => {
                 let cause = chain(&error);
                 tracing::error!(error_type = "store", cause, "could not book invalidation items");
+                error.count(&self.metrics);
                 self.release_claim(booking.claim).await;
                 Reserved::Failed
             }
@@ -92,6 +96,7 @@ impl Ledger {
                 cause,
                 "could not release a booking: the ledger counts too many items"
             );
+            error.count(&self.metrics);
         }
         self.release_claim(claim).await;
     }

@@ -1,6 +1,8 @@
 //! `replay user erase`: options and output.
 
 use clap::Args;
+use jiff::Timestamp;
+use shared::text::printable;
 use shared::time::Clock;
 
 use crate::error::{CommandError, Result};
@@ -15,8 +17,8 @@ Examples:
 
 /// Erase what the table stores about a user: statistics, stored events and profile.
 ///
-/// You cannot undo an erasure. The user's cached pages are invalidated. A suspension in force
-/// stays. A marker stays for 32 days, so that user-stats drops late events of the user. The account
+/// You cannot undo an erasure. The user's cached pages are invalidated. A suspension stays if the
+/// triggers enforce it. A marker stays for 32 days, so that user-stats drops late events of the user. The account
 /// in the user pool is not changed. The command is a dry run unless you pass --yes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -40,7 +42,8 @@ impl Erase {
         let store = account.store(table.table.as_deref())?;
         let cache_invalidations = account.cache_invalidations(queue.as_deref()).await?;
         let stored = StoredUserData::read(&store, &sub).await?;
-        output::print(&render(&sub, &stored))?;
+        let clock = Clock::system();
+        output::print(&render(&sub, &stored, clock.now()))?;
         if stored.is_empty() {
             return Err(CommandError::failed(
                 "nothing was erased: the table has no data of this user. Check the sub and the table",
@@ -51,7 +54,7 @@ impl Erase {
                 "Dry run: nothing was erased. Add --yes to erase the user's data. You cannot undo this.",
             );
         }
-        let erased = erase(&store, &cache_invalidations, &sub, &Clock::system()).await;
+        let erased = erase(&store, &cache_invalidations, &sub, &clock).await;
         erased.map_err(anyhow::Error::from)?;
         output::done(
             "Data erased. The user's cached pages are being invalidated. The user pool is unchanged.",
@@ -59,12 +62,13 @@ impl Erase {
     }
 }
 
-fn render(sub: &str, stored: &StoredUserData) -> String {
-    let StoredUserData { has_profile, has_statistics, is_erased, events } = stored;
+fn render(sub: &str, stored: &StoredUserData, now: Timestamp) -> String {
+    let StoredUserData { has_profile, has_statistics, is_erased, events, .. } = stored;
     format!(
-        "user {sub}{}\n  profile        {}\n  statistics     {}\n  stored events  {}\n",
+        "user {sub}{}\n  profile        {}\n  suspension     {}\n  statistics     {}\n  stored events  {}\n",
         if *is_erased { ", erased before" } else { "" },
-        if *has_profile { "yes (a suspension in force stays)" } else { "no" },
+        if *has_profile { "yes" } else { "no" },
+        printable(&stored.describe_suspension(now)),
         if *has_statistics { "yes" } else { "no" },
         number(*events),
     )

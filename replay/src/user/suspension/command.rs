@@ -3,6 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 use shared::events::OPERATOR_SOURCE;
+use shared::store::SignInState;
 use shared::suspension::SuspensionStatus;
 use shared::suspension_change::SuspensionChange;
 use shared::text::printable;
@@ -12,7 +13,6 @@ use crate::error::{CommandError, Result};
 use crate::options::{ChangeOptions, TableOptions, check_sub};
 use crate::output;
 use crate::queue::filter::parse_time;
-use crate::user::suspension::StoredStatus;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -113,7 +113,7 @@ impl SuspensionOptions {
             Action::Suspend { until } => SuspensionChange::suspend(&sub, &reason, until, by, now),
             Action::Reinstate => SuspensionChange::reinstate(&sub, &reason, by, now),
         };
-        let stored = StoredStatus::read(&store, &sub).await?;
+        let stored = store.read_sign_in_state(&sub).await?;
         output::print(&render_plan(&decision, &stored, now))?;
         let (verb, done) = match action {
             Action::Suspend { .. } => ("suspend", "suspended"),
@@ -141,14 +141,13 @@ impl SuspensionOptions {
     }
 }
 
-fn render_plan(decision: &SuspensionChange, stored: &StoredStatus, now: Timestamp) -> String {
-    let suspension = decision.suspension.clone();
-    let new = SuspensionStatus { is_banned: !suspension.is_reinstatement(), suspension: Some(suspension) };
+fn render_plan(decision: &SuspensionChange, stored: &SignInState, now: Timestamp) -> String {
+    let new = SuspensionStatus::after(&decision.suspension);
     format!(
         "user {}{}\n  now   {}\n  then  {}\n",
         decision.sub,
         if stored.has_profile { "" } else { " (no profile in this table)" },
-        printable(&stored.describe(now)),
+        printable(&stored.suspension.describe(now)),
         printable(&new.describe(now))
     )
 }
