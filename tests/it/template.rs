@@ -20,6 +20,7 @@ use triggers::pre_token_generation::groups::GroupRules;
 use triggers::sign_in::OnStoreError;
 use triggers::{custom_message, post_confirmation, pre_authentication, pre_sign_up, pre_token_generation};
 use workers::{cache_invalidation, group_membership, user_stats};
+use xtask::template::table_access::{AccessKind, table_access};
 use xtask::template::{Template, permissions};
 
 use crate::support::test_stack;
@@ -316,6 +317,25 @@ fn policies_have_no_wildcard_except_for_tracing() {
         assert!(!cells[1].contains('*'), "{line}");
         assert!(!cells[2].contains('*') || cells[0] == "| Trace" || cells[1] == "Deny", "{line}");
     }
+}
+
+/// The table has a partition for suspensions so that IAM can protect it.
+#[test]
+fn no_function_can_write_or_delete_a_suspension() {
+    use AccessKind::{Delete, Read, Write};
+    let access = table_access(&Template::read());
+    let may = |kind: AccessKind, key: &str| -> BTreeSet<&str> {
+        let allowed = access.iter().filter(|access| access.allows(kind, key));
+        allowed.map(|access| access.function.as_str()).collect()
+    };
+    let key = "SUSPENSION#7d8ca528-4931-4254-9273-ea5ee853f271";
+    assert_eq!(may(Write, key), BTreeSet::new());
+    assert_eq!(may(Delete, key), BTreeSet::new());
+    let readers = ["cache-invalidation", "pre-authentication", "pre-token-generation"];
+    assert_eq!(may(Read, key), readers.into());
+    assert_eq!(may(Write, "USER#a"), ["post-confirmation", "user-stats"].into());
+    assert_eq!(may(Write, "CACHE#a"), ["cache-invalidation"].into());
+    assert!(access.iter().all(|access| access.leading_keys.is_some()), "{access:?}");
 }
 
 /// The metrics of the functions that `value` refers to, each with the names of its dimensions.

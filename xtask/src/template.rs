@@ -6,6 +6,8 @@ use serde_json::Value;
 
 pub use ::template::Template;
 
+pub mod table_access;
+
 /// The text of `docs/permissions.md`.
 pub fn permissions(template: &Template) -> String {
     let mut page = String::from(PERMISSIONS_HEAD);
@@ -25,6 +27,7 @@ pub fn permissions(template: &Template) -> String {
             row(&mut page, statement);
         }
     }
+    table_access::write_table_access(template, &mut page);
     page.push_str("\n## Queue policies\n");
     for (name, policy) in template.of_type("AWS::SQS::QueuePolicy") {
         let _ = write!(page, "\n### {}\n\n{POLICY_HEAD}", name.trim_end_matches("Policy"));
