@@ -27,6 +27,7 @@ mod sandbox;
 mod schedules;
 mod statistics;
 mod support;
+mod suspensions;
 mod template;
 mod tidy;
 mod trigger_binaries;

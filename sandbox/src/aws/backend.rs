@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use serde_json::Value;
+use serde_json::{Value, json};
 use winterbaume_cloudfront::CloudFrontService;
-use winterbaume_core::{MockRequest, MockService};
+use winterbaume_core::{MockRequest, MockResponse, MockService};
 use winterbaume_dynamodb::DynamoDbService;
 use winterbaume_sqs::SqsService;
 
@@ -83,7 +83,11 @@ impl AwsBackend for SandboxBackend {
             }
             Some(Fault::Refused) => return Err(ConnectorError::io("connection refused".into())),
             Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::ReplyLost | Fault::CutOff) | None => {}
+            Some(Fault::Unprocessed) if operation == "BatchGetItem" => {
+                let response = all_keys_unprocessed(&request);
+                return Ok(Answer { response, is_cut_off: false });
+            }
+            Some(Fault::ReplyLost | Fault::CutOff | Fault::Unprocessed) | None => {}
         }
         let response = {
             let _turn = self.services.turn.lock().await;
@@ -101,9 +105,16 @@ impl AwsBackend for SandboxBackend {
         }
         match fault {
             Some(Fault::ReplyLost) => Err(ConnectorError::io("connection closed".into())),
-            fault => Ok(Answer { response, is_cut_off: fault.is_some() }),
+            fault => Ok(Answer { response, is_cut_off: fault == Some(Fault::CutOff) }),
         }
     }
+}
+
+/// The answer to a BatchGetItem of which DynamoDB processed nothing.
+fn all_keys_unprocessed(request: &MockRequest) -> MockResponse {
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let answer = json!({"Responses": {}, "UnprocessedKeys": body["RequestItems"]});
+    MockResponse::json(200, answer.to_string())
 }
 
 /// Nothing arrives while a receive waits, because requests are answered one at a time.

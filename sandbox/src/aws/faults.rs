@@ -16,6 +16,9 @@ pub enum Fault {
     ReplyLost,
     /// The service performs the request. The connection closes halfway through the response.
     CutOff,
+    /// DynamoDB reads no item of a BatchGetItem, and returns all keys as unprocessed. Other
+    /// operations do not meet this fault.
+    Unprocessed,
 }
 
 /// Faults that are waiting for a request. Clones share them.

@@ -55,6 +55,9 @@ async fn every_trigger_answers_in_time_when_aws_fails() {
             let unchanged = reads_the_table && failing != QUEUE;
             assert!(!unchanged || answer == fixtures::json(fixture), "{case}: no group is added");
         }
+        let uses_the_table = reads_the_table || function == "post-confirmation";
+        let store_failures = u64::from(uses_the_table && failing != QUEUE);
+        assert_eq!(stack.account.count("StoreFailures"), store_failures, "{case}: whatever is decided");
         let (unsent, counted) = (unsent_events(), stack.account.count("UnsentEvents"));
         assert_eq!(unsent.len() as u64, counted, "{case}: each unsent event is logged and counted");
         assert_eq!(unsent.is_empty(), failing == TABLE, "{case}");
