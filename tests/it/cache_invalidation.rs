@@ -41,6 +41,21 @@ async fn changes_of_many_users_are_one_call_and_duplicates_are_free() {
     );
 }
 
+/// Reading the marks, booking in the ledger, writing the marks.
+#[tokio::test(start_paused = true)]
+async fn each_failed_access_to_the_table_is_counted_whatever_follows() {
+    for (operation, is_invalidated) in
+        [("BatchGetItem", true), ("UpdateItem", false), ("BatchWriteItem", true)]
+    {
+        let stack = test_stack().await;
+        let worker = stack.cache_invalidation(&[]);
+        stack.account.faults.inject(operation, Fault::Error("AccessDeniedException"), 9);
+        worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await;
+        assert_eq!(invalidations(&stack).len(), usize::from(is_invalidated), "{operation}");
+        assert_eq!(stack.account.count("StoreFailures"), 1, "{operation}");
+    }
+}
+
 #[tokio::test]
 async fn change_after_a_call_causes_another_call() {
     let stack = test_stack().await;

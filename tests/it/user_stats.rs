@@ -149,6 +149,7 @@ async fn messages_fail_while_the_table_fails_and_count_once_afterwards() {
         assert_eq!(failed, ["m0", "m1"], "{operation}");
         stack.account.faults.clear();
     }
+    assert_eq!(stack.account.count("StoreFailures"), 3, "one read, and one transaction for each user");
     user_stats.handle_twice(&batch(&[order("1", ANA, "5.00"), order("2", BEN, "5.00")])).await;
     assert_eq!(ana(&stack).await["orders"], 1);
 }
@@ -278,6 +279,7 @@ async fn unreadable_item_fails_only_its_own_user() {
     let failed = user_stats.handle(&batch(&[order("1", ANA, "1.00"), order("2", BEN, "1.00")])).await;
     assert_eq!(failed, ["m0"]);
     assert_eq!(stack.item(&format!("USER#{BEN}"), "STATS").await["orders"], 1);
+    assert_eq!(stack.account.count("StoreFailures"), 0, "DynamoDB answered");
 }
 
 #[tokio::test]

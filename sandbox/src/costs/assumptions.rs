@@ -68,8 +68,9 @@ pub fn write_units(events_per_user: usize) -> f64 {
     (2 * events_per_user + 2 * events_per_user.div_ceil(MAX_EVENTS)) as f64 / events_per_user as f64
 }
 
-/// A consistent read of an item of at most 4 KB: the profile, in each of the two triggers.
-pub const CONSISTENT_READ_UNITS: f64 = 1.0;
+/// Consistent reads of two items of at most 4 KB, PROFILE and SUSPENSION, in each of the two triggers.
+/// DynamoDB charges one unit for an item that does not exist.
+pub const TRIGGER_READ_UNITS: f64 = 2.0;
 /// An eventually consistent read: STATS, and the marks of cache-invalidation.
 pub const EVENTUAL_READ_UNITS: f64 = 0.5;
 /// A write outside a transaction: LEDGER for each call, CACHE for each invalidated user.

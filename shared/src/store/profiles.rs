@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::batch::Consistency;
 use super::error::{CommitFailure, StoreError};
 use super::item::{Item, UpdateExpression, number, string};
-use super::keys::{self, Partition};
+use super::keys::{self, PK, Partition, SK};
 use super::suspensions::{IS_BANNED, read_flag};
 use super::table::Store;
 use crate::backoff::ConflictRetry;
@@ -112,27 +112,31 @@ impl Store {
         loop {
             let profile = self.read_items(vec![key()], Consistency::Strong).await?.pop();
             let Some(profile) = profile else { return Ok(()) };
-            let flag = profile.get(IS_BANNED).cloned();
-            let is_unchanged = match flag {
-                Some(_) => format!("{IS_BANNED} = :isBanned"),
-                None => format!("attribute_not_exists({IS_BANNED})"),
-            };
-            let values = flag.clone().map(|flag| Item::from([(":isBanned".to_owned(), flag)]));
-            let result = match flag.filter(|_| read_flag(&profile).denial().is_some()) {
-                Some(flag) => {
-                    let mut kept = key();
-                    kept.insert(IS_BANNED.to_owned(), flag);
-                    let call = self.client.put_item().table_name(&self.table).set_item(Some(kept));
-                    let call = call.condition_expression(is_unchanged);
-                    let call = call.set_expression_attribute_values(values);
-                    call.send().await.map(drop).map_err(StoreError::from_sdk("PutItem PROFILE"))
+            let result = if read_flag(&profile).denial().is_none() {
+                let call = self.client.delete_item().table_name(&self.table).set_key(Some(key()));
+                let call = call
+                    .condition_expression(format!(
+                        "attribute_not_exists({IS_BANNED}) OR {IS_BANNED} = :false"
+                    ))
+                    .expression_attribute_values(":false", AttributeValue::Bool(false));
+                call.send().await.map(drop).map_err(StoreError::from_sdk("DeleteItem PROFILE"))
+            } else {
+                let others = profile.keys().filter(|name| ![PK, SK, IS_BANNED].contains(&name.as_str()));
+                let names: HashMap<String, String> =
+                    others.enumerate().map(|(index, name)| (format!("#n{index}"), name.clone())).collect();
+                if names.is_empty() {
+                    return Ok(());
                 }
-                None => {
-                    let call = self.client.delete_item().table_name(&self.table).set_key(Some(key()));
-                    let call = call.condition_expression(is_unchanged);
-                    let call = call.set_expression_attribute_values(values);
-                    call.send().await.map(drop).map_err(StoreError::from_sdk("DeleteItem PROFILE"))
-                }
+                let placeholders: Vec<&str> = names.keys().map(String::as_str).collect();
+                let call = self.client.update_item().table_name(&self.table).set_key(Some(key()));
+                let call = call
+                    .update_expression(format!("REMOVE {}", placeholders.join(", ")))
+                    .condition_expression(format!(
+                        "attribute_exists({IS_BANNED}) AND NOT {IS_BANNED} = :false"
+                    ))
+                    .set_expression_attribute_names(Some(names))
+                    .expression_attribute_values(":false", AttributeValue::Bool(false));
+                call.send().await.map(drop).map_err(StoreError::from_sdk("UpdateItem PROFILE"))
             };
             match result {
                 Err(error) if error.is_condition_failed() || error.is_conflict() => retry.wait().await?,
