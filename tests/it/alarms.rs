@@ -263,6 +263,17 @@ fn stream_of_denials_rings_no_alarm() {
     }
 }
 
+/// A person with an unreadable suspension is a fault of the data, not of DynamoDB or of a function.
+#[test]
+fn unreadable_suspension_rings_only_its_own_alarm() {
+    for functions in [["PreAuthenticationFunction"], ["PreTokenGenerationFunction"]] {
+        let stream = denials(&functions, "unreadable_suspension", 1, Stamp::Trace, 1);
+        let rings = |alarm: &Alarm| alarm.rings_after(&stream).is_some();
+        let ringing: Vec<String> = alarms().into_iter().filter(rings).map(|alarm| alarm.name).collect();
+        assert_eq!(ringing, ["UnreadableSuspensionsAlarm"], "{functions:?}");
+    }
+}
+
 /// Shows that the streams above contain the difficulty: the plain difference, and one period, ring.
 #[test]
 fn difference_of_errors_and_denials_without_a_tolerance_rings() {

@@ -7,18 +7,22 @@ use template::Template;
 
 use super::{get_att, unwrapped};
 
-/// What the roles of the functions may do in the table: one entry for each statement.
+/// What the roles of the functions may do in the table: one entry for each statement. A managed
+/// policy of the template counts for the function `every function`.
 pub fn table_access(template: &Template) -> Vec<TableAccess> {
-    let mut access = Vec::new();
-    for (binary, (_, properties)) in template.functions() {
+    let of_functions = template.functions().into_iter().flat_map(|(binary, (_, properties))| {
         let role = get_att(&properties["Role"]).trim_end_matches(".Arn");
         let policies = template.properties(role)["Policies"].as_array().into_iter().flatten();
-        let statements = policies.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array());
-        for statement in statements.flatten() {
+        policies.map(move |policy| (binary, policy))
+    });
+    let managed = template.of_type("AWS::IAM::ManagedPolicy");
+    let managed = managed.map(|(_, policy)| ("every function", &policy["Properties"]));
+    let mut access = Vec::new();
+    for (binary, policy) in of_functions.chain(managed) {
+        for statement in policy["PolicyDocument"]["Statement"].as_array().into_iter().flatten() {
             let (statement, _) = unwrapped(statement);
             let of_table = |action: &String| action == "*" || action.starts_with("dynamodb:");
-            let actions: Vec<String> =
-                strings(&statement["Action"]).into_iter().filter(of_table).collect();
+            let actions: Vec<String> = strings(&statement["Action"]).into_iter().filter(of_table).collect();
             if statement["Effect"] == "Allow" && !actions.is_empty() {
                 access.push(TableAccess {
                     function: binary.to_owned(),
@@ -42,8 +46,7 @@ pub(super) fn write_table_access(template: &Template, page: &mut String) {
             names.dedup();
             if names.is_empty() { "**none**".to_owned() } else { names.join(", ") }
         };
-        let [read, write, delete] =
-            [AccessKind::Read, AccessKind::Write, AccessKind::Delete].map(functions);
+        let [read, write, delete] = [AccessKind::Read, AccessKind::Write, AccessKind::Delete].map(functions);
         let _ = writeln!(page, "| `{name}` | {read} | {write} | {delete} |");
     }
 }
