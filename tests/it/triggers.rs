@@ -8,6 +8,7 @@ mod pre_authentication;
 mod pre_sign_up;
 mod pre_token_generation;
 mod suspensions;
+mod undecodable;
 
 use serde_json::{Value, json};
 use tests::fixtures::{self, event_with};

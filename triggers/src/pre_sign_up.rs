@@ -52,7 +52,7 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
         _ => return Ok(event),
     };
     let Deps { policy, publisher } = deps;
-    let (email, user_name) = (event.attribute("email"), event.user_name());
+    let (email, user_name) = (event.attribute_or_invalid("email"), event.user_name());
     let decision = policy.decide(&SignUp { channel, email: email.as_deref(), user_name: &user_name });
 
     if decision.outcome == SignUpOutcome::Denied {
