@@ -91,7 +91,11 @@ impl FunctionId {
                 variables: &[
                     "DEFAULT_LOCALE",
                     "EMAIL_THROUGH_SES",
+                    "EMAIL_VERIFICATION",
                     "LINK_BASE_URL",
+                    "LOCALE_FROM_CLIENT_METADATA",
+                    "MAX_TEMPORARY_PASSWORD_LENGTH",
+                    "MAX_USERNAME_LENGTH",
                     "PRODUCT_NAME",
                     "SUPPORT_URL",
                 ],

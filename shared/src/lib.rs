@@ -20,3 +20,4 @@ pub mod suspension_change;
 pub mod telemetry;
 pub mod text;
 pub mod time;
+pub mod user_attributes;

@@ -2,11 +2,12 @@
 
 use futures_util::future::join;
 use shared::config::ConfigError;
-use shared::events::{Confirmed, Data, Empty, Event, Subject, confirmation_id};
+use shared::events::{Data, Empty, Event, Subject, confirmation_id};
 use shared::function_context::FunctionContext;
 use shared::metric::Metric;
 use shared::store::{Profile, Store};
 use shared::telemetry::chain;
+use shared::user_attributes;
 
 use crate::{EventPublisher, TriggerError, TriggerEvent};
 
@@ -65,14 +66,8 @@ pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, Tr
 /// Builds `user.confirmed` for the user of a trigger event. A user's confirmation always has the
 /// same id, so that it counts once however often it is published.
 pub fn build_confirmation(publisher: &EventPublisher, event: &TriggerEvent) -> Event {
-    let attribute = |name: &str| event.attribute(name).map(|value| value.into_owned());
     let sub = event.sub();
-    let confirmed = Confirmed {
-        username: event.user_name(),
-        email: attribute("email"),
-        email_verified: event.attribute("email_verified").is_some_and(|value| value == "true"),
-        name: attribute("name"),
-    };
+    let confirmed = user_attributes::confirmed(event.user_name(), |name| event.attribute(name));
     publisher
         .build_event(event, Subject::user(&sub), Data::Confirmed(confirmed))
         .with_id(confirmation_id(&event.user_pool_id(), &sub))

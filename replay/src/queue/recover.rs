@@ -208,7 +208,13 @@ mod tests {
 
     fn event(name: &str) -> Event {
         let name = Some(name.to_owned());
-        let confirmed = Confirmed { username: "ana".into(), email: None, email_verified: false, name };
+        let confirmed = Confirmed {
+            username: "ana".into(),
+            email: None,
+            email_verified: false,
+            name,
+            preferred_username: None,
+        };
         Event::new("/pool", Subject::user("ana"), now(), Data::Confirmed(confirmed))
     }
 

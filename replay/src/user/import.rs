@@ -7,6 +7,7 @@
 pub mod checkpoint;
 pub mod command;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,8 +18,9 @@ use aws_sdk_cognitoidentityprovider::operation::list_users::ListUsersError;
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, UserStatusType, UserType};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use shared::events::{Confirmed, Subject};
+use shared::events::Subject;
 use shared::store::{KnownUser, Profile, Store};
+use shared::user_attributes;
 use tokio::time::MissedTickBehavior;
 
 use crate::aws_error::aws_error;
@@ -161,12 +163,8 @@ fn profile_of(user: &UserType) -> Result<Profile, &str> {
     let username = user.username().filter(|name| !name.is_empty()).ok_or("no username")?;
     let created_at = user.user_create_date().and_then(|date| date.to_millis().ok());
     let created_at = created_at.and_then(|millis| Timestamp::from_millisecond(millis).ok());
-    let confirmed = Confirmed {
-        username: username.to_owned(),
-        email: attribute("email").map(str::to_owned),
-        email_verified: attribute("email_verified") == Some("true"),
-        name: attribute("name").map(str::to_owned),
-    };
+    let confirmed =
+        user_attributes::confirmed(username.to_owned(), |name| attribute(name).map(Cow::Borrowed));
     let sub = attribute("sub").filter(|sub| !sub.is_empty()).unwrap_or(username);
     Ok(Profile {
         sub: Subject::user(sub).to_string(),
@@ -178,6 +176,8 @@ fn profile_of(user: &UserType) -> Result<Profile, &str> {
 #[cfg(test)]
 mod tests {
     use aws_sdk_cognitoidentityprovider::primitives::DateTime;
+
+    use shared::events::Confirmed;
 
     use super::*;
 
@@ -192,14 +192,21 @@ mod tests {
 
     #[test]
     fn profile_has_the_values_of_the_pool() {
-        let attributes =
-            [("sub", "7d8c"), ("email", "ana@example.com"), ("email_verified", "true"), ("name", "Ana")];
+        let attributes = [
+            ("sub", "7d8c"),
+            ("email", "ana@example.com"),
+            ("email_verified", "true"),
+            ("given_name", "Ana"),
+            ("family_name", "Silva"),
+            ("preferred_username", "zoe"),
+        ];
         let profile = profile_of(&user("CONFIRMED", &attributes)).unwrap();
         let confirmed = Confirmed {
             username: "ana".into(),
             email: Some("ana@example.com".into()),
             email_verified: true,
-            name: Some("Ana".into()),
+            name: Some("Ana Silva".into()),
+            preferred_username: Some("zoe".into()),
         };
         let created_at = "2023-07-21T23:07:37.949Z".parse().unwrap();
         assert_eq!(profile, Profile { sub: "7d8c".into(), confirmed, created_at });

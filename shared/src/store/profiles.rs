@@ -37,7 +37,9 @@ impl Profile {
         let mut update = UpdateExpression::default();
         update.set_if_missing("cognitoId", string(&self.sub));
         update.set_if_missing("username", string(&self.confirmed.username));
-        for (name, value) in [("email", &self.confirmed.email), ("name", &self.confirmed.name)] {
+        let Confirmed { email, name, preferred_username, .. } = &self.confirmed;
+        let optional = [("email", email), ("name", name), ("preferredUsername", preferred_username)];
+        for (name, value) in optional {
             if let Some(value) = value {
                 update.set_if_missing(name, string(value));
             }

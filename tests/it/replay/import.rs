@@ -44,7 +44,13 @@ fn calls(account: &LoopbackAccount, operation: &str) -> usize {
 }
 
 async fn write_profile(account: &LoopbackAccount, sub: &str) {
-    let confirmed = Confirmed { username: "before".into(), email: None, email_verified: false, name: None };
+    let confirmed = Confirmed {
+        username: "before".into(),
+        email: None,
+        email_verified: false,
+        name: None,
+        preferred_username: None,
+    };
     let profile = Profile { sub: sub.into(), confirmed, created_at: account.sandbox.time.now() };
     account.store().write_profile(&profile).await.unwrap();
 }
@@ -122,7 +128,13 @@ async fn profile_written_meanwhile_is_not_overwritten() {
     let store = account.store();
     write_profile(&account, ANA).await;
     let before = profiles(&account).await;
-    let confirmed = Confirmed { username: "after".into(), email: None, email_verified: true, name: None };
+    let confirmed = Confirmed {
+        username: "after".into(),
+        email: None,
+        email_verified: true,
+        name: None,
+        preferred_username: None,
+    };
     let profile = Profile { sub: ANA.into(), confirmed, created_at: account.sandbox.time.now() };
     assert!(!store.write_missing_profile(&profile).await.unwrap());
     assert_eq!(profiles(&account).await, before);

@@ -15,7 +15,13 @@ const SUSPENSION_OF_ANA: &str = "SUSPENSION#7d8ca528-4931-4254-9273-ea5ee853f271
 /// An account in which Ana has a profile.
 async fn account_with_profile() -> LoopbackAccount {
     let account = LoopbackAccount::start().await;
-    let confirmed = Confirmed { username: ANA.into(), email: None, email_verified: false, name: None };
+    let confirmed = Confirmed {
+        username: ANA.into(),
+        email: None,
+        email_verified: false,
+        name: None,
+        preferred_username: None,
+    };
     let profile = Profile { sub: ANA.into(), confirmed, created_at: account.sandbox.time.now() };
     account.store().write_profile(&profile).await.unwrap();
     account

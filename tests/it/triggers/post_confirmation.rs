@@ -69,3 +69,31 @@ async fn federated_user_gets_a_profile() {
     let profile = items.values().next().unwrap();
     assert!(profile["username"].as_str().unwrap().starts_with("Google_"));
 }
+
+#[tokio::test]
+async fn profile_has_the_preferred_username_beside_the_username() {
+    let stack = test_stack().await;
+    let event = event_with("post-confirmation/confirm-sign-up", |event| {
+        event["userName"] = "zoe1".into();
+        event["request"]["userAttributes"]["preferred_username"] = "zoe".into();
+    });
+    stack.response("post-confirmation", &[], event).await;
+    let profile = stack.item(&format!("USER#{ANA}"), "PROFILE").await;
+    assert_eq!((&profile["username"], &profile["preferredUsername"]), (&json!("zoe1"), &json!("zoe")));
+    let data = &stack.sent().await[0]["data"];
+    assert_eq!((&data["username"], &data["preferred_username"]), (&json!("zoe1"), &json!("zoe")));
+}
+
+#[tokio::test]
+async fn profile_has_the_given_and_the_family_name_if_there_is_no_name() {
+    let stack = test_stack().await;
+    let event = event_with("post-confirmation/confirm-sign-up", |event| {
+        let attributes = &mut event["request"]["userAttributes"];
+        attributes["name"] = json!(null);
+        attributes["given_name"] = "Ana".into();
+        attributes["family_name"] = "Silva".into();
+    });
+    stack.response("post-confirmation", &[], event).await;
+    assert_eq!(stack.item(&format!("USER#{ANA}"), "PROFILE").await["name"], "Ana Silva");
+    assert_eq!(stack.sent().await[0]["data"]["name"], "Ana Silva");
+}

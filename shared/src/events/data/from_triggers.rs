@@ -59,9 +59,12 @@ pub struct Confirmed {
     /// Whether Cognito has verified the email address.
     #[serde(default)]
     pub email_verified: bool,
-    /// The user's attribute `name`.
+    /// The user's name: the attribute `name`, or the given and the family name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The user's attribute `preferred_username`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferred_username: Option<String>,
 }
 
 /// Data of `user.sign_in_attempted`.
