@@ -7,6 +7,8 @@ pub enum RenderError {
     NoCodeParameter,
     #[error("the event has no `usernameParameter`")]
     NoUsernameParameter,
+    #[error("the event has no `linkParameter`")]
+    NoLinkParameter,
     #[error("the template failed")]
     TemplateFailed,
     #[error("the subject breaks a limit of Cognito")]
@@ -25,6 +27,7 @@ impl RenderError {
         match self {
             Self::NoCodeParameter => "no_code_parameter",
             Self::NoUsernameParameter => "no_username_parameter",
+            Self::NoLinkParameter => "no_link_parameter",
             Self::TemplateFailed => "template_failed",
             Self::SubjectInvalid => "subject_invalid",
             Self::EmailInvalid => "email_invalid",

@@ -24,9 +24,31 @@ pub struct Fields<'a> {
     pub name: Option<&'a str>,
     pub code: &'a str,
     pub username: Option<&'a str>,
+    pub sign_in_name: SignInName,
+    pub cognito_link: Option<&'a str>,
     pub link: Option<&'a str>,
     pub support_url: Option<&'a str>,
     pub locale: &'a str,
+}
+
+/// What a user signs in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInName {
+    Username,
+    Email,
+    PhoneNumber,
+}
+
+impl SignInName {
+    pub const ALL: [Self; 3] = [Self::Username, Self::Email, Self::PhoneNumber];
+}
+
+/// The texts of a message.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Subject,
+    Html,
+    Sms,
 }
 
 /// Defines the enum, the list of its variants and their codes from one list, so that the list of
@@ -69,14 +91,33 @@ impl Locale {
     }
 }
 
+/// Renders the texts of a message.
 pub fn render(kind: MessageKind, locale: Locale, fields: &Fields<'_>) -> Result<Message, RenderError> {
+    Ok(Message {
+        subject: render_part(kind, locale, Part::Subject, fields)?,
+        html: render_part(kind, locale, Part::Html, fields)?,
+        sms: render_sms(kind, locale, fields)?,
+    })
+}
+
+/// Renders only the SMS text of a message.
+pub fn render_sms(kind: MessageKind, locale: Locale, fields: &Fields<'_>) -> Result<String, RenderError> {
+    render_part(kind, locale, Part::Sms, fields)
+}
+
+fn render_part(
+    kind: MessageKind,
+    locale: Locale,
+    part: Part,
+    fields: &Fields<'_>,
+) -> Result<String, RenderError> {
     match locale {
-        Locale::En => en(kind, fields),
-        Locale::De => de(kind, fields),
-        Locale::Es => es(kind, fields),
-        Locale::Fr => fr(kind, fields),
-        Locale::Pt => pt(kind, fields),
-        Locale::Ja => ja(kind, fields),
+        Locale::En => en(kind, part, fields),
+        Locale::De => de(kind, part, fields),
+        Locale::Es => es(kind, part, fields),
+        Locale::Fr => fr(kind, part, fields),
+        Locale::Pt => pt(kind, part, fields),
+        Locale::Ja => ja(kind, part, fields),
     }
 }
 
@@ -92,12 +133,34 @@ macro_rules! block {
             name: Option<&'a str>,
             code: &'a str,
             username: Option<&'a str>,
+            sign_in_name: SignInName,
+            cognito_link: Option<&'a str>,
             link: Option<&'a str>,
             support_url: Option<&'a str>,
             locale: &'a str,
         }
-        let Fields { product_name, name, code, username, link, support_url, locale } = *$fields;
-        let block = Block { product_name, name, code, username, link, support_url, locale };
+        let Fields {
+            product_name,
+            name,
+            code,
+            username,
+            sign_in_name,
+            cognito_link,
+            link,
+            support_url,
+            locale,
+        } = *$fields;
+        let block = Block {
+            product_name,
+            name,
+            code,
+            username,
+            sign_in_name,
+            cognito_link,
+            link,
+            support_url,
+            locale,
+        };
         block.render().map_err(|_| RenderError::TemplateFailed)?.trim().to_owned()
     }};
 }
@@ -105,12 +168,12 @@ macro_rules! block {
 /// Defines the function that renders the messages of one locale.
 macro_rules! locale {
     ($locale:ident: $($kind:ident $path:tt),+ $(,)?) => {
-        fn $locale(kind: MessageKind, fields: &Fields<'_>) -> Result<Message, RenderError> {
+        fn $locale(kind: MessageKind, part: Part, fields: &Fields<'_>) -> Result<String, RenderError> {
             match kind {
-                $(MessageKind::$kind => Ok(Message {
-                    subject: block!(fields, $path, "subject", "none"),
-                    html: block!(fields, $path, "html", "html"),
-                    sms: block!(fields, $path, "sms", "none"),
+                $(MessageKind::$kind => Ok(match part {
+                    Part::Subject => block!(fields, $path, "subject", "none"),
+                    Part::Html => block!(fields, $path, "html", "html"),
+                    Part::Sms => block!(fields, $path, "sms", "none"),
                 }),)+
             }
         }

@@ -2,6 +2,9 @@
 
 use std::ops::RangeInclusive;
 
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
+use icu_properties::{CodePointMapData, CodePointSetData};
+
 use super::error::RenderError;
 use super::templates::Message;
 
@@ -16,16 +19,45 @@ const EMAIL_CHARS: RangeInclusive<usize> = 6..=20_000;
 /// Cognito's limits for an SMS.
 const SMS_CHARS: RangeInclusive<usize> = 6..=140;
 
-/// Whether Cognito could reject the character, or a reader could not see it: control and format
-/// characters, separators other than a space, private-use and unassigned characters.
+/// The most characters of a code. Verification codes have 6 digits, and codes for a sign-in without
+/// a password have 8.
+const MAX_CODE_CHARS: usize = 8;
+
+/// Cognito's placeholders, as the event has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Placeholders<'a> {
+    /// For the code, or in an invitation for the temporary password.
+    pub code: &'a str,
+    /// For the user name. Only in an invitation.
+    pub username: Option<&'a str>,
+    /// For Cognito's link in the email. Only in a pool that verifies by link.
+    pub link: Option<&'a str>,
+}
+
+/// The most characters that Cognito can put in place of the placeholders of an invitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvitationLengths {
+    pub username: usize,
+    pub temporary_password: usize,
+}
+
+/// Whether Cognito could reject the character, or a reader could not see it.
+///
+/// Cognito accepts letters, marks, symbols, numbers, punctuation and white space (the pattern of its
+/// type EmailVerificationMessageType). So it accepts no control, format, private-use and unassigned
+/// characters. Of white space, only the space is safe in a subject and in a name. Readers cannot see
+/// default-ignorable characters, such as variation selectors and the Hangul fillers, and cannot read
+/// the two replacement characters.
 pub fn is_unsafe(c: char) -> bool {
-    let is_separator =
-        matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}');
-    let is_format = matches!(c,
-        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-        | '\u{fff0}'..='\u{ffff}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}');
-    c.is_control() || is_separator || is_format
+    use GeneralCategoryGroup as Group;
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    let accepted =
+        Group::Letter.union(Group::Mark).union(Group::Symbol).union(Group::Number).union(Group::Punctuation);
+    !accepted.contains(CodePointMapData::<GeneralCategory>::new().get(c))
+        || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+        || matches!(c, '\u{fffc}' | '\u{fffd}')
 }
 
 /// Removes control and format characters from a user's name. Returns `None` if the rest could be a
@@ -56,10 +88,34 @@ fn has_dotted_word(text: &str) -> bool {
     chars.windows(3).any(|three| three[0].is_alphanumeric() && three[1] == '.' && three[2].is_alphanumeric())
 }
 
-/// Checks that Cognito accepts the texts. `code` and `username` are Cognito's placeholders, which
-/// the texts must contain.
-pub fn check_message(message: &Message, code: &str, username: Option<&str>) -> Result<(), RenderError> {
+/// The characters of an SMS after Cognito has filled in the longest values. `invitation` has the
+/// lengths for an invitation, and is `None` for a message with a code.
+pub fn longest_sms_chars(
+    sms: &str,
+    placeholders: &Placeholders<'_>,
+    invitation: Option<InvitationLengths>,
+) -> usize {
+    let code = invitation.map_or(MAX_CODE_CHARS, |lengths| lengths.temporary_password);
+    let username = invitation.map_or(0, |lengths| lengths.username);
+    let replacements = [(placeholders.code, code), (placeholders.username.unwrap_or_default(), username)];
+    let mut chars = sms.chars().count();
+    for (placeholder, longest) in replacements.into_iter().filter(|(placeholder, _)| !placeholder.is_empty())
+    {
+        let occurrences = sms.matches(placeholder).count();
+        chars = chars - occurrences * placeholder.chars().count() + occurrences * longest;
+    }
+    chars
+}
+
+/// Whether an SMS of this length is within Cognito's limits.
+pub fn fits_sms(chars: usize) -> bool {
+    SMS_CHARS.contains(&chars)
+}
+
+/// Checks that Cognito accepts the texts, which must contain its placeholders.
+pub fn check_message(message: &Message, placeholders: &Placeholders<'_>) -> Result<(), RenderError> {
     let Message { subject, html, sms } = message;
+    let Placeholders { code, username, link } = *placeholders;
     let within = |text: &str, limits: RangeInclusive<usize>| limits.contains(&text.chars().count());
     if !within(subject, SUBJECT_CHARS) || subject.contains(is_unsafe) {
         return Err(RenderError::SubjectInvalid);
@@ -70,9 +126,13 @@ pub fn check_message(message: &Message, code: &str, username: Option<&str>) -> R
     if !within(sms, SMS_CHARS) || sms.contains(is_unsafe) {
         return Err(RenderError::SmsInvalid);
     }
-    let has_placeholders =
-        |text: &str| text.contains(code) && username.is_none_or(|name| text.contains(name));
-    if !has_placeholders(html) || !has_placeholders(sms) {
+    let has_username = |text: &str| username.is_none_or(|name| text.contains(name));
+    // In a pool that verifies by link, Cognito would replace a code in the email with a link, too.
+    let has_code_or_link = match link {
+        Some(link) => html.contains(link) && !html.contains(code),
+        None => html.contains(code),
+    };
+    if !has_code_or_link || !sms.contains(code) || !has_username(html) || !has_username(sms) {
         return Err(RenderError::PlaceholderMissing);
     }
     Ok(())
@@ -81,6 +141,82 @@ pub fn check_message(message: &Message, code: &str, username: Option<&str>) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn characters_that_cognito_rejects_or_nobody_sees_are_unsafe() {
+        for c in [
+            '\n',
+            '\u{7f}',
+            '\u{85}',
+            '\u{a0}',
+            '\u{ad}',
+            '\u{34f}',
+            '\u{378}',
+            '\u{600}',
+            '\u{115f}',
+            '\u{180b}',
+            '\u{1680}',
+            '\u{200b}',
+            '\u{2028}',
+            '\u{202e}',
+            '\u{2065}',
+            '\u{3000}',
+            '\u{3164}',
+            '\u{e000}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{ffa0}',
+            '\u{fff9}',
+            '\u{fffd}',
+            '\u{ffff}',
+            '\u{110bd}',
+            '\u{13430}',
+            '\u{1bca0}',
+            '\u{1d173}',
+            '\u{1fffe}',
+            '\u{e0001}',
+            '\u{e0100}',
+            '\u{f0000}',
+            '\u{10ffff}',
+        ] {
+            assert!(is_unsafe(c), "{c:?}");
+        }
+        for c in " aé'-&<~€田ーアﾊاकि한Ω०²–·😀\u{301}\u{20e3}\u{1d11e}".chars() {
+            assert!(!is_unsafe(c), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn sms_is_measured_with_the_longest_values() {
+        let placeholders = Placeholders { code: "{####}", username: Some("{username}"), link: None };
+        let lengths = InvitationLengths { username: 36, temporary_password: 16 };
+        for (sms, invitation, chars) in [
+            ("no placeholder", Some(lengths), 14),
+            ("é {####}", None, 10),
+            ("{username} {####}", Some(lengths), 53),
+            ("{####} {####}", Some(lengths), 33),
+        ] {
+            assert_eq!(longest_sms_chars(sms, &placeholders, invitation), chars, "{sms}");
+        }
+        assert_eq!([5, 6, 140, 141].map(fits_sms), [false, true, true, false]);
+    }
+
+    #[test]
+    fn email_with_cognitos_link_has_no_code() {
+        let link = Placeholders { code: "{####}", username: None, link: Some("{##Click Here##}") };
+        let code = Placeholders { link: None, ..link };
+        for (html, placeholders, accepted) in [
+            ("{####} text", code, true),
+            ("{##Click Here##} text", code, false),
+            ("{##Click Here##} text", link, true),
+            ("{##Click Here##} {####}", link, false),
+            ("only text", link, false),
+        ] {
+            let message =
+                Message { subject: "Hello".to_owned(), html: html.to_owned(), sms: "{####} text".to_owned() };
+            assert_eq!(check_message(&message, &placeholders).is_ok(), accepted, "{html}");
+        }
+    }
 
     #[test]
     fn text_that_could_be_more_than_a_name_is_dropped() {
@@ -105,6 +241,7 @@ mod tests {
             ("evil﹒test", None),
             ("＜b＞", None),
             ("Dr. Ana Example", Some("Dr. Ana Example")),
+            ("Ana\u{1d173} Exa\u{378}mple\u{10ffff}", Some("Ana Example")),
         ] {
             assert_eq!(sanitize_name(name).as_deref(), shown, "{name:?}");
         }
