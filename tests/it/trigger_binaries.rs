@@ -126,7 +126,7 @@ async fn denial_is_logged_once_as_information_and_a_failure_as_an_error() {
     let mut function = start(TRIGGERS[0].1, &account, &[("BLOCKED_EMAIL_DOMAINS", "spam.test")]).await;
     function.invoke(&fixtures::text("pre-sign-up/denied-domain")).await;
     let unreadable =
-        r#"{"triggerSource": "PreSignUp_SignUp", "request": {"userAttributes": {"name": "\ud800"}}}"#;
+        r#"{"triggerSource": "PreSignUp_SignUp", "request": {"userAttributes": {"sub": "\ud800"}}}"#;
     assert!(matches!(function.invoke(unreadable).await, Answer::Error(_)));
     let output = function.stop().await;
     let lines: Vec<Value> = output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
