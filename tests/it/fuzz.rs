@@ -355,10 +355,12 @@ fn check(
     if answer == sent.trim() {
         return Ok(());
     }
-    let (sent, answer): (Value, Value) =
-        (serde_json::from_str(sent).unwrap_or_default(), serde_json::from_str(&answer).unwrap());
-    let response = &answer["response"];
+    let answered = fields(&answer).into_iter().rev().find(|(name, _)| name == "response");
+    let response: Value = answered.and_then(|(_, json)| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let response = &response;
     prop_assert!(response.is_object());
+    // The tests of undecodable values compare these events with events without the values.
+    let Ok(sent) = serde_json::from_str::<Value>(sent) else { return Ok(()) };
     match function {
         "pre-sign-up" => {
             // An attribute that the user does not have is not verified.
