@@ -293,7 +293,13 @@ async fn suspension_that_is_written_during_an_erasure_survives() {
     let stack = test_stack().await;
     let now = stack.account.time.now();
     let suspension = |at, until| Suspension { reason: "spam".into(), until, by: "ben".into(), at };
-    let confirmed = Confirmed { username: ANA.into(), email: None, email_verified: false, name: None };
+    let confirmed = Confirmed {
+        username: ANA.into(),
+        email: None,
+        email_verified: false,
+        name: None,
+        preferred_username: None,
+    };
     let profile = Profile { sub: ANA.into(), confirmed, created_at: now };
     stack.store().write_profile(&profile).await.unwrap();
     let ended = suspension(minus_seconds(now, 20), Some(minus_seconds(now, 10)));
