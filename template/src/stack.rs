@@ -79,6 +79,14 @@ impl<'a> Stack<'a> {
         Some(result)
     }
 
+    /// The items of a list, or of a parameter with the type CommaDelimitedList.
+    fn list(&self, value: &Value) -> Option<Vec<String>> {
+        match value {
+            Value::Array(items) => items.iter().map(|item| self.text(item)).collect(),
+            _ => Some(self.text(value)?.split(',').map(|item| item.trim().to_owned()).collect()),
+        }
+    }
+
     /// A condition by its name. `None` if it cannot be evaluated.
     pub fn condition(&self, name: &str) -> Option<bool> {
         self.holds(self.template.section("Conditions").get(name)?)
@@ -94,9 +102,8 @@ impl<'a> Stack<'a> {
         if let Some([inner]) = arguments(condition, "Fn::Not") {
             return self.holds(inner).map(|holds| !holds);
         }
-        if let Some([Value::Array(list), value]) = arguments(condition, "Fn::Contains") {
-            let value = self.text(value)?;
-            return Some(list.iter().any(|item| self.text(item).as_ref() == Some(&value)));
+        if let Some([list, value]) = arguments(condition, "Fn::Contains") {
+            return Some(self.list(list)?.contains(&self.text(value)?));
         }
         let all = |function: &str| -> Option<Vec<bool>> {
             condition[function].as_array()?.iter().map(|inner| self.holds(inner)).collect()
@@ -236,7 +243,11 @@ Parameters:
   Name: { Type: String }
   Flag: { Type: String, Default: "false", AllowedValues: ["true", "false"] }
   Days: { Type: Number, Default: 30, MinValue: 1, MaxValue: 90 }
+  Flows: { Type: CommaDelimitedList, Default: "SRP, REFRESH" }
 Rules:
+  FlowsNeedFlag:
+    RuleCondition: !Contains [!Ref Flows, PASSWORD]
+    Assertions: [{ Assert: !Contains [["true", "yes"], !Ref Flag], AssertDescription: PASSWORD needs Flag. }]
   FlagNeedsDays:
     RuleCondition: !Equals [!Ref Flag, "true"]
     Assertions:
@@ -302,6 +313,9 @@ Resources: { Queue: { Type: "AWS::SQS::Queue" } }
         let rules = |values: &[(&str, &str)]| Stack::new(&template, &given(values)).0.broken_rules();
         assert_eq!(rules(&[("Flag", "true")]), ["rule FlagNeedsDays: Flag needs Days."]);
         assert_eq!(rules(&[("Flag", "true"), ("Days", "31")]), [] as [&str; 0]);
+        let flows = ("Flows", "SRP,PASSWORD");
+        assert_eq!(rules(&[flows]), ["rule FlowsNeedFlag: PASSWORD needs Flag."]);
+        assert_eq!(rules(&[flows, ("Flag", "true"), ("Days", "31")]), [] as [&str; 0]);
         assert_eq!(rules(&[]), [] as [&str; 0]);
     }
 }

@@ -44,6 +44,11 @@ class StackClient:
 
     # User pool
 
+    def app_client_settings(self, output):
+        """The settings of the app client whose ID is this output of the stack."""
+        client = self.cognito.describe_user_pool_client(UserPoolId=self.user_pool, ClientId=self.outputs[output])
+        return client["UserPoolClient"]
+
     def sign_up(self, email, name):
         return self.browser.sign_up(
             ClientId=self.app_client,

@@ -56,13 +56,16 @@ def reject_invalid_parameters(report, stack, build):
 
 def check_managed_login(report, stack):
     report.section("Managed login")
-    with report.step("the app client is an OAuth client with the code grant, and may write custom:groups:") as step:
-        client = stack.cognito.describe_user_pool_client(UserPoolId=stack.user_pool, ClientId=stack.app_client)
-        client = client["UserPoolClient"]
+    with report.step("its app client has the code grant, and may write the mapped attribute custom:groups:") as step:
+        client = stack.app_client_settings("ManagedLoginClientId")
         expect(client["AllowedOAuthFlows"] == ["code"] and client["AllowedOAuthFlowsUserPoolClient"], client)
         expect(client["CallbackURLs"] == PARAMETERS["CallbackUrls"].split(","), client)
         expect(client["WriteAttributes"] == ["email", "name", "locale", "custom:groups"], client)
         step.show(stack.outputs["ManagedLoginUrl"])
+    with report.step("the client of the SDK may not write custom:groups, and has no grant"):
+        client = stack.app_client_settings("UserPoolClientId")
+        expect(client["WriteAttributes"] == ["email", "name", "locale"], client)
+        expect(not client.get("AllowedOAuthFlowsUserPoolClient"), client)
     with report.step("the pool has the attribute custom:groups"):
         pool = stack.cognito.describe_user_pool(UserPoolId=stack.user_pool)["UserPool"]
         expect("custom:groups" in [attribute["Name"] for attribute in pool["SchemaAttributes"]], pool)

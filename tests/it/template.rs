@@ -241,6 +241,15 @@ fn parameters_are_used_described_and_grouped() {
 }
 
 #[test]
+fn configuration_page_names_every_parameter() {
+    let page = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let template = Template::read();
+    let missing: Vec<&String> =
+        template.parameters().keys().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/configuration.md does not name {missing:?}");
+}
+
+#[test]
 fn triggers_have_the_timeout_of_cognito_and_are_attached_to_the_pool() {
     let template = Template::read();
     let functions = template.functions();

@@ -1,147 +1,102 @@
-//! The template with values for its parameters: evaluates rules, conditions and intrinsic functions
-//! as CloudFormation does.
+//! The resources of the template with values for its parameters.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use serde_json::{Map, Value, json};
-use xtask::template::Template;
+use serde_json::{Value, json};
+use template::Template;
+use template::stack::Stack;
 
-pub struct Deployment {
-    template: Template,
-    parameters: BTreeMap<String, String>,
-}
+static TEMPLATE: LazyLock<Template> = LazyLock::new(Template::read);
+
+/// Evaluates functions as CloudFormation does. A resource is `${Name}`, its attribute `${Name.Arn}`.
+pub struct Deployment(Stack<'static>);
 
 impl Deployment {
     /// A deployment with these parameters, and defaults for all others.
     pub fn with(values: &[(&str, &str)]) -> Self {
-        let template = Template::read();
-        let default = |parameter: &Value| match &parameter["Default"] {
-            Value::String(text) => text.clone(),
-            Value::Null => String::new(),
-            other => other.to_string(),
-        };
-        let mut parameters: BTreeMap<String, String> =
-            template.parameters().iter().map(|(name, value)| (name.clone(), default(value))).collect();
-        for (name, value) in
-            [("ProductName", "Example Shop"), ("ApiOriginDomainName", "api.example.com")].iter().chain(values)
-        {
-            let before = parameters.insert((*name).to_owned(), (*value).to_owned());
-            assert!(before.is_some(), "{name} is not a parameter");
-        }
-        Self { template, parameters }
+        let required = [("ProductName", "Example Shop"), ("ApiOriginDomainName", "api.example.com")];
+        let given: BTreeMap<String, String> = required
+            .iter()
+            .chain(values)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let (stack, problems) = Stack::new(&TEMPLATE, &given);
+        assert!(problems.is_empty(), "{problems:?}");
+        Self(stack)
     }
 
     /// The descriptions of the rules that refuse these parameters.
     pub fn refusals(&self) -> Vec<String> {
-        let rules = self.template.section("Rules").as_object().unwrap().values();
-        let applied =
-            rules.filter(|rule| rule["RuleCondition"].is_null() || self.holds(&rule["RuleCondition"]));
-        let assertions = applied.flat_map(|rule| rule["Assertions"].as_array().unwrap());
-        let failed = assertions.filter(|assertion| !self.holds(&assertion["Assert"]));
-        failed.map(|assertion| assertion["AssertDescription"].as_str().unwrap().to_owned()).collect()
+        let broken = self.0.broken_rules().into_iter();
+        broken.map(|rule| rule.split_once(": ").unwrap().1.to_owned()).collect()
     }
 
     /// The properties of a resource, or `None` if its condition is false.
     pub fn properties(&self, resource: &str) -> Option<Value> {
-        let resource = &self.template.section("Resources")[resource];
+        let resource = &TEMPLATE.section("Resources")[resource];
         assert!(resource.is_object(), "no such resource");
-        let exists = resource["Condition"].as_str().is_none_or(|name| self.condition(name));
+        let exists = resource["Condition"].as_str().is_none_or(|name| self.0.condition(name).unwrap());
         exists.then(|| self.resolve(&resource["Properties"]).unwrap())
     }
 
-    fn condition(&self, name: &str) -> bool {
-        self.holds(&self.template.section("Conditions")[name])
-    }
-
-    fn holds(&self, expression: &Value) -> bool {
-        let (function, arguments) =
-            single(expression).unwrap_or_else(|| panic!("not a condition: {expression}"));
-        let list = || arguments.as_array().unwrap();
-        match function {
-            "Condition" => self.condition(arguments.as_str().unwrap()),
-            "Fn::Not" => !self.holds(&arguments[0]),
-            "Fn::And" => list().iter().all(|each| self.holds(each)),
-            "Fn::Or" => list().iter().any(|each| self.holds(each)),
-            "Fn::Equals" => self.text(&arguments[0]) == self.text(&arguments[1]),
-            "Fn::Contains" => {
-                let (values, value) = (self.resolve(&arguments[0]).unwrap(), self.text(&arguments[1]));
-                values.as_array().unwrap().contains(&json!(value))
-            }
-            other => panic!("{other} is not a function of conditions and rules"),
-        }
-    }
-
-    fn text(&self, value: &Value) -> String {
-        match self.resolve(value) {
-            Some(Value::String(text)) => text,
-            Some(other) => panic!("not a string: {other}"),
-            None => panic!("no value"),
-        }
-    }
-
-    /// The value of an expression. A resource is `${Name}`, its attribute `${Name.Arn}`. `None` is
-    /// `AWS::NoValue`.
+    /// The value of an expression. `None` is `AWS::NoValue`.
     fn resolve(&self, value: &Value) -> Option<Value> {
         if let Some((function, arguments)) = single(value) {
             match function {
                 "Ref" => return self.reference(arguments.as_str().unwrap()),
                 "Fn::GetAtt" => return Some(json!(format!("${{{}}}", arguments.as_str().unwrap()))),
                 "Fn::If" => {
-                    let branch = if self.condition(arguments[0].as_str().unwrap()) { 1 } else { 2 };
-                    return self.resolve(&arguments[branch]);
+                    let holds = self.0.condition(arguments[0].as_str().unwrap()).unwrap();
+                    return self.resolve(&arguments[if holds { 1 } else { 2 }]);
                 }
                 "Fn::Join" => {
-                    let (separator, values) =
-                        (self.text(&arguments[0]), self.resolve(&arguments[1]).unwrap());
-                    let texts = values.as_array().unwrap().iter().map(|each| each.as_str().unwrap());
-                    return Some(json!(texts.collect::<Vec<_>>().join(&separator)));
+                    let texts = self.list(&arguments[1]);
+                    return Some(json!(texts.join(arguments[0].as_str().unwrap())));
                 }
                 "Fn::Split" => {
-                    let (separator, text) = (self.text(&arguments[0]), self.text(&arguments[1]));
-                    return Some(json!(text.split(&separator).collect::<Vec<_>>()));
+                    let text = self.resolve(&arguments[1]).unwrap();
+                    let items = text.as_str().unwrap().split(arguments[0].as_str().unwrap());
+                    return Some(items.collect());
                 }
                 "Fn::Select" => {
                     let index = usize::try_from(arguments[0].as_u64().unwrap()).unwrap();
-                    return Some(self.resolve(&arguments[1]).unwrap()[index].clone());
+                    return Some(json!(self.list(&arguments[1])[index]));
                 }
-                "Fn::Sub" if arguments.is_string() => {
-                    let text = arguments.as_str().unwrap().to_owned();
-                    let filled_in = self
-                        .parameters
-                        .iter()
-                        .fold(text, |text, (name, value)| text.replace(&format!("${{{name}}}"), value));
-                    return Some(json!(filled_in));
-                }
-                _ => {}
+                "Fn::Sub" => return Some(self.0.text(value).map_or_else(|| value.clone(), Value::String)),
+                other => panic!("{other} is not evaluated"),
             }
         }
         Some(match value {
             Value::Array(values) => values.iter().filter_map(|each| self.resolve(each)).collect(),
             Value::Object(fields) => {
-                let resolved =
-                    fields.iter().filter_map(|(name, field)| Some((name.clone(), self.resolve(field)?)));
-                Value::Object(resolved.collect::<Map<_, _>>())
+                let fields = fields.iter();
+                fields.filter_map(|(name, field)| Some((name.clone(), self.resolve(field)?))).collect()
             }
             other => other.clone(),
         })
+    }
+
+    fn list(&self, value: &Value) -> Vec<String> {
+        serde_json::from_value(self.resolve(value).unwrap()).unwrap()
     }
 
     fn reference(&self, name: &str) -> Option<Value> {
         if name == "AWS::NoValue" {
             return None;
         }
-        let Some(value) = self.parameters.get(name) else { return Some(json!(format!("${{{name}}}"))) };
-        let is_list = self.template.parameters()[name]["Type"] == "CommaDelimitedList";
-        Some(if is_list { json!(value.split(',').collect::<Vec<_>>()) } else { json!(value) })
+        let Some(text) = self.0.text(&json!({"Ref": name})) else {
+            return Some(json!(format!("${{{name}}}")));
+        };
+        let is_list = TEMPLATE.parameters()[name]["Type"] == "CommaDelimitedList";
+        Some(if is_list { text.split(',').collect() } else { json!(text) })
     }
 }
 
-/// The name and the argument of an intrinsic function.
+/// The name and the arguments of a function.
 fn single(value: &Value) -> Option<(&str, &Value)> {
     let fields = value.as_object()?;
-    let mut entries = fields.iter();
-    let (name, argument) = entries.next()?;
-    let is_function = name.starts_with("Fn::") || name == "Ref" || name == "Condition";
-    // A policy statement has a field Condition too, but not as its only field.
-    (is_function && entries.next().is_none()).then_some((name.as_str(), argument))
+    let (name, arguments) = fields.iter().next()?;
+    let is_function = fields.len() == 1 && (name.starts_with("Fn::") || name == "Ref");
+    is_function.then_some((name.as_str(), arguments))
 }

@@ -1,7 +1,7 @@
 //! The distribution: what it forwards to the origin, and what it adds.
 
 use serde_json::{Value, json};
-use xtask::template::Template;
+use template::Template;
 
 use super::deployment::Deployment;
 

@@ -7,12 +7,14 @@ use super::deployment::Deployment;
 const MANAGED_LOGIN: [(&str, &str); 2] =
     [("ManagedLoginDomain", "example-shop"), ("CallbackUrls", "https://www.example.com/callback")];
 
+const WEB_ACL: &str = "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/users/0";
+
 fn with(values: &[(&str, &str)]) -> Deployment {
     Deployment::with(&[&MANAGED_LOGIN[..], values].concat())
 }
 
 #[test]
-fn defaults_contradict_no_rule_and_create_no_oauth_client() {
+fn defaults_contradict_no_rule_and_create_no_managed_login() {
     let deployment = Deployment::with(&[]);
     assert_eq!(deployment.refusals(), Vec::<String>::new());
     let client = deployment.properties("UserPoolClient").unwrap();
@@ -20,9 +22,13 @@ fn defaults_contradict_no_rule_and_create_no_oauth_client() {
     for setting in ["AllowedOAuthFlows", "AllowedOAuthScopes", "CallbackURLs", "SupportedIdentityProviders"] {
         assert_eq!(client[setting], Value::Null, "{setting}");
     }
-    for resource in
-        ["UserPoolDomain", "ManagedLoginBranding", "UserPoolWebAclAssociation", "FirstUserPoolGroup"]
-    {
+    for resource in [
+        "UserPoolDomain",
+        "ManagedLoginClient",
+        "ManagedLoginBranding",
+        "UserPoolWebAclAssociation",
+        "FirstUserPoolGroup",
+    ] {
         assert_eq!(deployment.properties(resource), None, "{resource}");
     }
 }
@@ -59,18 +65,24 @@ fn contradictory_parameters_are_refused() {
             &[("ManagedLoginCertificateArn", "arn:aws:acm:us-east-1:123456789012:certificate/0")],
             "ManagedLoginCertificateArn needs ManagedLoginDomain.",
         ),
+        (
+            &[("FirstMappedAttribute", "custom:groups")],
+            "Mapped attributes need CallbackUrls and ManagedLoginDomain.",
+        ),
         (&[("FirstGroupPrecedence", "1")], "FirstGroupPrecedence and FirstGroupRoleArn need FirstGroup."),
         (
             &[("ThirdGroupRoleArn", "arn:aws:iam::123456789012:role/developer")],
             "ThirdGroupPrecedence and ThirdGroupRoleArn need ThirdGroup.",
         ),
         (
-            &[("ExistingUserPoolId", "eu-central-1_EXAMPLE12"), ("FirstMappedAttribute", "custom:groups")],
+            &[("ExistingUserPoolId", "eu-central-1_EXAMPLE12"), ("UserPoolWebAclArn", WEB_ACL)],
             "ManagedLoginDomain, CallbackUrls, IdentityProviders, the mapped attributes and UserPoolWebAclArn \
              are settings of a new pool. They do not change ExistingUserPoolId.",
         ),
         (
             &[
+                MANAGED_LOGIN[0],
+                MANAGED_LOGIN[1],
                 ("TrustedAttributes", "custom:department"),
                 ("OAuthScopes", "openid,aws.cognito.signin.user.admin"),
                 ("SecondMappedAttribute", "custom:department"),
@@ -115,10 +127,13 @@ fn federated_sign_in_can_write_each_mapped_attribute() {
         ("SecondMappedAttribute", "custom:department"),
         ("ThirdMappedAttribute", "custom:cost_center"),
     ]);
-    let client = deployment.properties("UserPoolClient").unwrap();
+    let client = deployment.properties("ManagedLoginClient").unwrap();
     let mapped = ["custom:groups", "custom:department", "custom:cost_center"];
     assert_eq!(client["WriteAttributes"], json!([&["email", "name", "locale"][..], &mapped].concat()));
     assert_eq!(client["SupportedIdentityProviders"], json!(["COGNITO", "ExampleCorp"]));
+    // Its tokens have the scope aws.cognito.signin.user.admin.
+    let client_of_the_sdk = deployment.properties("UserPoolClient").unwrap();
+    assert_eq!(client_of_the_sdk["WriteAttributes"], json!(["email", "name", "locale"]));
     let pool = deployment.properties("UserPool").unwrap();
     let schema = pool["Schema"].as_array().unwrap();
     for name in mapped {
@@ -138,10 +153,11 @@ fn federated_sign_in_can_write_each_mapped_attribute() {
 }
 
 #[test]
-fn oauth_client_has_the_code_grant_only_and_no_scope_to_write_attributes() {
+fn client_of_managed_login_has_the_code_grant_only_and_no_scope_to_write_attributes() {
     let deployment = with(&[("LogoutUrls", "https://www.example.com/,http://localhost:3000/")]);
-    let client = deployment.properties("UserPoolClient").unwrap();
+    let client = deployment.properties("ManagedLoginClient").unwrap();
     assert_eq!(client["AllowedOAuthFlowsUserPoolClient"], json!(true));
+    assert_eq!(client["ExplicitAuthFlows"], json!(["ALLOW_REFRESH_TOKEN_AUTH"]));
     assert_eq!(client["AllowedOAuthFlows"], json!(["code"]));
     assert_eq!(client["AllowedOAuthScopes"], json!(["openid", "email", "profile"]));
     assert_eq!(client["CallbackURLs"], json!(["https://www.example.com/callback"]));
@@ -201,7 +217,7 @@ fn password_policy_and_web_acl_follow_the_parameters() {
     ] {
         assert_eq!(policy(&[(parameter, value)])[setting], value);
     }
-    let acl = "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/users/0";
-    let association = Deployment::with(&[("UserPoolWebAclArn", acl)]).properties("UserPoolWebAclAssociation");
-    assert_eq!(association, Some(json!({"ResourceArn": "${UserPool.Arn}", "WebACLArn": acl})));
+    let association =
+        Deployment::with(&[("UserPoolWebAclArn", WEB_ACL)]).properties("UserPoolWebAclAssociation");
+    assert_eq!(association, Some(json!({"ResourceArn": "${UserPool.Arn}", "WebACLArn": WEB_ACL})));
 }
