@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 pub use ::template::Template;
+pub use ::template::stack::Stack;
 
 pub mod table_access;
 

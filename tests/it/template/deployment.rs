@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
-use template::Template;
-use template::stack::Stack;
+use xtask::template::{Stack, Template};
 
 static TEMPLATE: LazyLock<Template> = LazyLock::new(Template::read);
 

@@ -1,7 +1,7 @@
 //! The distribution: what it forwards to the origin, and what it adds.
 
 use serde_json::{Value, json};
-use template::Template;
+use xtask::template::Template;
 
 use super::deployment::Deployment;
 

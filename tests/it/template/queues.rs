@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use shared::function_id::FunctionId;
-use template::Template;
+use xtask::template::Template;
 
 use super::deployment::Deployment;
 use super::pascal;
