@@ -20,7 +20,7 @@ use triggers::pre_token_generation::groups::GroupRules;
 use triggers::sign_in::OnStoreError;
 use triggers::{custom_message, post_confirmation, pre_authentication, pre_sign_up, pre_token_generation};
 use workers::{cache_invalidation, group_membership, user_stats};
-use xtask::template::table_access::{AccessKind, table_access};
+use xtask::table_access::{AccessKind, table_access};
 use xtask::template::{Template, permissions};
 
 use crate::support::test_stack;

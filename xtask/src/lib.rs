@@ -11,6 +11,7 @@ pub mod ci;
 pub mod command;
 pub mod permissions;
 pub mod schema;
+pub mod table_access;
 pub mod template;
 pub mod weight;
 

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use serde_json::Value;
 
 pub use ::template::Template;
-pub use ::template::stack::Stack;
 
-pub mod table_access;
+use crate::table_access::{get_att, unwrapped, write_table_access};
+pub use ::template::stack::Stack;
 
 /// The text of `docs/permissions.md`.
 pub fn permissions(template: &Template) -> String {
@@ -28,7 +28,7 @@ pub fn permissions(template: &Template) -> String {
             row(&mut page, statement);
         }
     }
-    table_access::write_table_access(template, &mut page);
+    write_table_access(template, &mut page);
     page.push_str("\n## Queue policies\n");
     for (name, policy) in template.of_type("AWS::SQS::QueuePolicy") {
         let _ = write!(page, "\n### {}\n\n{POLICY_HEAD}", name.trim_end_matches("Policy"));
@@ -56,14 +56,6 @@ A function reads it at startup to open the connection to DynamoDB.
 const TABLE_HEAD: &str = "| Statement | Actions | Resources | Conditions |\n|---|---|---|---|\n";
 const POLICY_HEAD: &str =
     "| Statement | Effect | Principals | Actions | Conditions |\n|---|---|---|---|---|\n";
-
-/// The statement, and the template's condition if it is inside an `Fn::If`.
-fn unwrapped(statement: &Value) -> (&Value, Option<&str>) {
-    match statement["Fn::If"].as_array() {
-        Some(parts) => (&parts[1], parts[0].as_str()),
-        None => (statement, None),
-    }
-}
 
 fn row(page: &mut String, statement: &Value) {
     let (statement, condition) = unwrapped(statement);
@@ -158,8 +150,4 @@ fn intrinsic(value: &Value) -> String {
         (Value::Array(parts), _) | (_, Value::Array(parts)) => code(&parts[1]),
         _ => value.to_string(),
     }
-}
-
-fn get_att(value: &Value) -> &str {
-    value["Fn::GetAtt"].as_str().expect("Fn::GetAtt")
 }

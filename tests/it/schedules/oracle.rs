@@ -272,7 +272,7 @@ fn lifetime_seconds(settings: &Settings) -> i64 {
 fn check_marks(items: &Items, history: &[HistoryEntry]) -> Result<(), String> {
     for ((partition, sort), item) in items {
         let Some(mark) = item.get("lastInvalidatedAt").and_then(Value::as_i64) else { continue };
-        let own = partition.strip_prefix("USER#").map(|sub| format!("#user:{sub}"));
+        let own = partition.strip_prefix("CACHE#").map(|sub| format!("#user:{sub}"));
         let last = history
             .iter()
             .filter_map(|entry| match entry {

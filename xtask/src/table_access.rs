@@ -5,8 +5,6 @@ use std::fmt::Write;
 use serde_json::Value;
 use template::Template;
 
-use super::{get_att, unwrapped};
-
 /// What the roles of the functions may do in the table: one entry for each statement. A managed
 /// policy of the template counts for the function `every function`.
 pub fn table_access(template: &Template) -> Vec<TableAccess> {
@@ -36,7 +34,7 @@ pub fn table_access(template: &Template) -> Vec<TableAccess> {
 }
 
 /// Writes the table of partitions with the functions that may access them.
-pub(super) fn write_table_access(template: &Template, page: &mut String) {
+pub(crate) fn write_table_access(template: &Template, page: &mut String) {
     page.push_str(TABLE_ACCESS_HEAD);
     let access = table_access(template);
     for (name, key) in PARTITIONS {
@@ -131,6 +129,19 @@ fn strings(value: &Value) -> Vec<String> {
         },
         _ => Vec::new(),
     }
+}
+
+/// The statement, and the template's condition if it is inside an `Fn::If`.
+pub(crate) fn unwrapped(statement: &Value) -> (&Value, Option<&str>) {
+    match statement["Fn::If"].as_array() {
+        Some(parts) => (&parts[1], parts[0].as_str()),
+        None => (statement, None),
+    }
+}
+
+/// The text of an `Fn::GetAtt`, such as `Role.Arn`.
+pub(crate) fn get_att(value: &Value) -> &str {
+    value["Fn::GetAtt"].as_str().expect("Fn::GetAtt")
 }
 
 /// The kinds of partitions of the table, each with the key of an example.
