@@ -15,6 +15,7 @@ pub mod metric;
 pub mod queues;
 pub mod statistics;
 pub mod store;
+pub mod suspended_email;
 pub mod suspension;
 pub mod suspension_change;
 pub mod telemetry;
