@@ -13,6 +13,7 @@ use clap::Args;
 use shared::config::Environment;
 use shared::queues::Queue;
 use shared::store::Store;
+use shared::suspended_email::SuspendedEmailKey;
 
 use crate::aws_error::aws_error;
 use crate::error::{CommandError, Result};
@@ -188,6 +189,12 @@ impl Account {
     fn option_or_variable(&self, option: &str, value: Option<&str>, variable: &str) -> Result<String> {
         let value = value.or_else(|| self.environment.optional(variable)).map(str::to_owned);
         value.ok_or_else(|| CommandError::invalid_input(format!("pass {option}, or set {variable}")))
+    }
+
+    /// SUSPENDED_EMAIL_KEY. `None` if it is not set.
+    pub fn suspended_email_key(&self) -> Result<Option<SuspendedEmailKey>> {
+        SuspendedEmailKey::from_environment(&self.environment)
+            .map_err(|error| CommandError::invalid_input(error.to_string()))
     }
 
     /// Name of the operator: the variable USER.

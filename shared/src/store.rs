@@ -7,6 +7,7 @@
 //! - [`stored_events`]: EVENT, reading and deleting
 //! - [`profiles`]: PROFILE, the profile
 //! - [`suspensions`]: SUSPENSION, and the flag `isBanned` of PROFILE
+//! - [`suspended_emails`]: SUSPENSION of an email address
 //! - [`invalidations`]: CACHE and LEDGER, what was invalidated and what it cost
 //!
 //! and for all items: [`keys`], [`batch`], [`error`], [`partitions`].
@@ -21,6 +22,7 @@ pub mod partitions;
 pub mod profiles;
 pub mod stats;
 pub mod stored_events;
+pub mod suspended_emails;
 pub mod suspensions;
 mod table;
 

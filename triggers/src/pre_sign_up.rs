@@ -1,5 +1,6 @@
 //! pre-sign-up: decides by the email address who may sign up.
 
+use futures_util::future::join;
 use serde_json::Value;
 use shared::config::ConfigError;
 use shared::events::{Data, SignUpAttempted, SignUpChannel, SignUpOutcome, Subject};
@@ -10,13 +11,17 @@ use crate::{EventPublisher, TriggerError, TriggerEvent};
 
 pub mod disposable;
 pub mod policy;
+pub mod suspended_email;
 
 pub use policy::Policy;
-use policy::SignUp;
+use policy::{SignUp, SignUpDecision, SignUpReason};
+use suspended_email::SuspendedEmailCheck;
 
 /// Dependencies of the trigger.
 pub struct Deps {
     policy: Policy,
+    /// `None` if CHECK_SUSPENDED_EMAILS is false. The trigger then makes no call to DynamoDB.
+    suspended_emails: Option<SuspendedEmailCheck>,
     publisher: EventPublisher,
 }
 
@@ -25,17 +30,21 @@ impl Deps {
     pub fn new(function: &FunctionContext) -> Result<Self, ConfigError> {
         Ok(Self {
             policy: Policy::from_environment(&function.environment)?,
+            suspended_emails: SuspendedEmailCheck::from_function(function)?,
             publisher: EventPublisher::from_function(function)?,
         })
     }
 
-    /// Opens the connection to SQS.
+    /// Opens the connections.
     pub async fn warm_up(&self) {
-        self.publisher.warm_up().await;
+        match &self.suspended_emails {
+            Some(check) => drop(join(check.warm_up(), self.publisher.warm_up()).await),
+            None => self.publisher.warm_up().await,
+        }
     }
 }
 
-/// The user sees this message whatever the reason, so it does not reveal the domain lists.
+/// The user sees this message whatever the reason, so it reveals neither the lists nor a suspension.
 const DENIED: TriggerError =
     TriggerError { error_type: "sign_up_denied", message: "Sign-up is not possible with this email address" };
 
@@ -51,9 +60,18 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
         source if source.starts_with("PreSignUp_") => SignUpChannel::Other,
         _ => return Ok(event),
     };
-    let Deps { policy, publisher } = deps;
+    let Deps { policy, suspended_emails, publisher } = deps;
     let (email, user_name) = (event.attribute_or_invalid("email"), event.user_name());
-    let decision = policy.decide(&SignUp { channel, email: email.as_deref(), user_name: &user_name });
+    let mut decision = policy.decide(&SignUp { channel, email: email.as_deref(), user_name: &user_name });
+    // Like the policy, the check does not apply to users that an administrator creates, unless
+    // CHECK_ADMIN_CREATED is true.
+    if decision.outcome != SignUpOutcome::Denied
+        && decision.reason != SignUpReason::AdminCreated
+        && let (Some(check), Some(email)) = (suspended_emails, &email)
+        && let Some(reason) = check.denial(publisher, email).await
+    {
+        decision = SignUpDecision { outcome: SignUpOutcome::Denied, reason, ..decision };
+    }
 
     if decision.outcome == SignUpOutcome::Denied {
         publisher.record_denial(Metric::SignUpsDenied, decision.reason.code(), &event);

@@ -1,3 +1,6 @@
 //! Suspending and reinstating users: see `shared/src/suspension_change.rs`.
 
 pub mod command;
+pub mod email;
+pub mod pool_account;
+pub mod step;

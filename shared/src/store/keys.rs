@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::item::{Item, string};
 use crate::events::{Event, Subject};
+use crate::suspended_email::SuspendedEmailHash;
 
 /// Attribute of the partition key.
 pub const PK: &str = "PK";
@@ -16,6 +17,7 @@ pub const EXPIRES_AT: &str = "expiresAt";
 /// Sort key of a user's profile, in a USER partition.
 pub const PROFILE: &str = "PROFILE";
 /// Sort key of the record of a user's last suspension or reinstatement, in a SUSPENSION partition.
+/// Also of the suspension of an email address, in a SUSPENDED_EMAIL partition.
 pub const SUSPENSION: &str = "SUSPENSION";
 /// Sort key of the statistics.
 pub const STATS: &str = "STATS";
@@ -92,6 +94,11 @@ pub(super) fn is_user(partition: &str) -> bool {
 /// access to partition keys only: no function's role can write it.
 pub fn suspension(sub: &str) -> String {
     format!("SUSPENSION#{sub}")
+}
+
+/// The partition key of the suspension of an email address.
+pub fn suspended_email(hash: &SuspendedEmailHash) -> String {
+    format!("SUSPENDED_EMAIL#{}", hash.as_str())
 }
 
 /// The partition key of the mark of a user's last invalidation. A partition of its own, so that

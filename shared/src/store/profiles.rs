@@ -52,6 +52,15 @@ impl Profile {
 }
 
 impl Store {
+    /// Reads the email address in a user's profile, with strong consistency.
+    pub async fn read_email(&self, sub: &str) -> Result<Option<String>, StoreError> {
+        let call = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let call =
+            call.set_key(Some(keys::key(keys::user(sub), keys::PROFILE))).projection_expression("email");
+        let item = call.send().await.map_err(StoreError::from_sdk("GetItem PROFILE"))?.item;
+        Ok(item.and_then(|item| item.get("email")?.as_s().ok().cloned()))
+    }
+
     /// Writes the attributes of a profile that do not exist yet.
     pub async fn write_profile(&self, profile: &Profile) -> Result<(), StoreError> {
         let (key, update) = profile.update();

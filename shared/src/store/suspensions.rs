@@ -183,7 +183,7 @@ pub(super) fn read_flag(profile: &Item) -> Stored<bool> {
 }
 
 /// Reads a SUSPENSION item. `reason` and `by` may be missing.
-fn read_suspension(item: &Item) -> Stored<Suspension> {
+pub(super) fn read_suspension(item: &Item) -> Stored<Suspension> {
     let text = |name: &str, problem: &'static str| match item.get(name) {
         None => Ok(String::new()),
         Some(AttributeValue::S(text)) => Ok(text.clone()),

@@ -78,6 +78,12 @@ pub enum SignUpReason {
     /// The list of allowed domains is empty.
     AnyDomain,
     DomainNotAllowed,
+    /// An operator suspended the address. Not a decision of the policy.
+    SuspendedEmail,
+    /// The table has a suspension of the address in a wrong form. It denies.
+    UnreadableSuspension,
+    /// The table could not be read.
+    StoreError,
 }
 
 impl SignUpReason {
@@ -97,6 +103,9 @@ impl SignUpReason {
             Self::AllowedDomain => "allowed_domain",
             Self::AnyDomain => "any_domain",
             Self::DomainNotAllowed => "domain_not_allowed",
+            Self::SuspendedEmail => "suspended_email",
+            Self::UnreadableSuspension => "unreadable_suspension",
+            Self::StoreError => "store_error",
         }
     }
 }

@@ -3,12 +3,17 @@
 use clap::Args;
 use jiff::Timestamp;
 use shared::events::OPERATOR_SOURCE;
-use shared::store::SignInState;
+use shared::store::{SignInState, Store};
+use shared::suspended_email::KEY_VARIABLE;
 use shared::suspension::SuspensionStatus;
-use shared::suspension_change::SuspensionChange;
+use shared::suspension_change::{SuspensionChange, SuspensionError};
 use shared::text::printable;
 use shared::time::Clock;
 
+use super::email::UserEmail;
+use super::pool_account::PoolAccount;
+use super::step::Step;
+use crate::account::Account;
 use crate::error::{CommandError, Result};
 use crate::options::{ChangeOptions, TableOptions, check_sub};
 use crate::output;
@@ -18,7 +23,11 @@ const EXAMPLES: &str = "\
 Examples:
   replay user suspend 7d8ca528-4931-4254-9273-ea5ee853f271 --reason chargebacks
   replay user suspend 7d8ca528-4931-4254-9273-ea5ee853f271 --reason spam --until 2026-04-01 --yes
-  replay user reinstate 7d8ca528-4931-4254-9273-ea5ee853f271 --reason settled --yes";
+  replay user suspend 7d8ca528-4931-4254-9273-ea5ee853f271 --reason fraud --email \\
+    --sign-out --user-pool eu-central-1_EXAMPLE12 --yes
+  replay user reinstate 7d8ca528-4931-4254-9273-ea5ee853f271 --reason settled --yes
+  replay user reinstate 7d8ca528-4931-4254-9273-ea5ee853f271 --reason settled --email \\
+    --enable --user-pool eu-central-1_EXAMPLE12 --yes";
 
 /// Suspend a user, with or without an end.
 ///
@@ -34,6 +43,14 @@ pub struct Suspend {
     /// [default: no end]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
+    /// Also suspend the email address, so that nobody can sign up with it. Without ADDRESS: the
+    /// addresses in the profile and in --user-pool. Needs SUSPENDED_EMAIL_KEY, and pre-sign-up with
+    /// CHECK_SUSPENDED_EMAILS=true.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "")]
+    email: Option<String>,
+    /// Also sign the user out of all devices, and disable the account in --user-pool.
+    #[arg(long, requires = "user_pool")]
+    sign_out: bool,
 }
 
 /// End a user's suspension.
@@ -45,6 +62,13 @@ pub struct Suspend {
 pub struct Reinstate {
     #[command(flatten)]
     pub options: SuspensionOptions,
+    /// Also end the suspension of the email address. Without ADDRESS: of the addresses in the
+    /// profile and in --user-pool. Needs SUSPENDED_EMAIL_KEY.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "")]
+    email: Option<String>,
+    /// Also enable the account in --user-pool. `suspend --sign-out` disabled it.
+    #[arg(long, requires = "user_pool")]
+    enable: bool,
 }
 
 /// Options of both commands.
@@ -61,6 +85,9 @@ pub struct SuspensionOptions {
     /// The queue user-events, by name, ARN or URL. [default: USER_EVENTS_QUEUE_URL]
     #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
+    /// The user pool, such as eu-central-1_EXAMPLE12.
+    #[arg(long, value_name = "ID")]
+    user_pool: Option<String>,
     /// Write the decision even if the table has no profile of the user.
     #[arg(long)]
     without_profile: bool,
@@ -70,7 +97,17 @@ pub struct SuspensionOptions {
     pub change: ChangeOptions,
 }
 
+/// What the options of one command ask for.
 #[derive(Clone, Copy)]
+struct Task<'a> {
+    action: Action,
+    /// `--email`: the address. Empty for the addresses that the table and the pool have.
+    email: Option<&'a str>,
+    /// `--sign-out` or `--enable`.
+    changes_account: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
 enum Action {
     Suspend { until: Option<Timestamp> },
     Reinstate,
@@ -78,73 +115,169 @@ enum Action {
 
 impl Suspend {
     pub async fn run(self) -> Result<()> {
-        self.options.run(Action::Suspend { until: self.until }).await
+        let action = Action::Suspend { until: self.until };
+        let task = Task { action, email: self.email.as_deref(), changes_account: self.sign_out };
+        self.options.run(task).await
     }
 }
 
 impl Reinstate {
     pub async fn run(self) -> Result<()> {
-        self.options.run(Action::Reinstate).await
+        let action = Action::Reinstate;
+        let task = Task { action, email: self.email.as_deref(), changes_account: self.enable };
+        self.options.run(task).await
     }
 }
 
 impl SuspensionOptions {
-    async fn run(self, action: Action) -> Result<()> {
-        let Self { sub, reason, by, queue, without_profile, table, change } = self;
+    async fn run(self, task: Task<'_>) -> Result<()> {
         let now = Clock::system().now();
-        check_sub(&sub)?;
-        if reason.trim().is_empty() {
-            return Err(CommandError::invalid_input(
-                "--reason is empty. Write the reason for your colleagues",
-            ));
-        }
-        if let Action::Suspend { until: Some(until) } = action
-            && until <= now
-        {
-            return Err(CommandError::invalid_input(
-                "--until is in the past. To end a suspension, use `replay user reinstate`",
-            ));
-        }
-        let account = change.open().await?;
-        let store = account.store(table.table.as_deref())?;
-        let user_events = account.user_events(queue.as_deref()).await?;
-        let by = by.as_deref().unwrap_or(account.operator());
-        let decision = match action {
-            Action::Suspend { until } => SuspensionChange::suspend(&sub, &reason, until, by, now),
-            Action::Reinstate => SuspensionChange::reinstate(&sub, &reason, by, now),
+        self.check(task, now)?;
+        let account = self.change.open().await?;
+        let store = account.store(self.table.table.as_deref())?;
+        let user_events = account.user_events(self.queue.as_deref()).await?;
+        let by = self.by.as_deref().unwrap_or(account.operator());
+        let decision = match task.action {
+            Action::Suspend { until } => SuspensionChange::suspend(&self.sub, &self.reason, until, by, now),
+            Action::Reinstate => SuspensionChange::reinstate(&self.sub, &self.reason, by, now),
         };
-        let stored = store.read_sign_in_state(&sub).await?;
-        output::print(&render_plan(&decision, &stored, now))?;
-        let (verb, done) = match action {
+        let stored = store.read_sign_in_state(&self.sub).await?;
+        let steps = self.steps(task, &account, &store).await?;
+        let lacks_key = steps.iter().any(Step::lacks_key);
+        output::print(&render_plan(&decision, &stored, &steps, now))?;
+        let (verb, done) = match task.action {
             Action::Suspend { .. } => ("suspend", "suspended"),
             Action::Reinstate => ("reinstate", "reinstated"),
         };
-        if !change.yes {
+        if !self.change.yes {
             let flags = if stored.has_profile { "--yes" } else { "--yes --without-profile" };
-            return output::not_done(&format!(
-                "Dry run: nothing was changed. Add {flags} to {verb} the user."
-            ));
+            return output::not_done(&if lacks_key {
+                format!(
+                    "Dry run: nothing was changed. Set {KEY_VARIABLE} to the key of pre-sign-up, which --email \
+                     needs. Then add {flags} to {verb} the user."
+                )
+            } else {
+                format!("Dry run: nothing was changed. Add {flags} to {verb} the user.")
+            });
         }
-        if !stored.has_profile && !without_profile {
+        if lacks_key {
+            return Err(CommandError::invalid_input(format!(
+                "nothing was changed: --email needs the key of pre-sign-up. Set {KEY_VARIABLE}"
+            )));
+        }
+        if !stored.has_profile && !self.without_profile {
             return Err(CommandError::failed(
                 "nothing was changed: the table has no profile of this user. Check the sub, or add \
                  --without-profile",
             ));
         }
-        let applied = decision.apply(&store, &user_events, OPERATOR_SOURCE).await;
-        if !applied.map_err(anyhow::Error::from)? {
-            return Err(CommandError::failed(
-                "nothing was changed: a newer decision about this user already exists",
-            ));
+        let mut failures = Vec::new();
+        match decision.apply(&store, &user_events, OPERATOR_SOURCE).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(CommandError::failed(
+                    "nothing was changed: a newer decision about this user already exists",
+                ));
+            }
+            // The decision is in force. The other steps do not depend on the event.
+            Err(SuspensionError::NotPublished(cause)) if !steps.is_empty() => {
+                let cause = anyhow::Error::from(cause);
+                failures.push(format!("invalidate the user's cached pages ({cause:#})"));
+            }
+            Err(error) => return Err(anyhow::Error::from(error).into()),
+        }
+        for step in &steps {
+            match step.run(&store, &decision.suspension).await {
+                Ok(()) => output::print(&format!("  done  {}\n", step.describe(now)))?,
+                Err(error) => failures.push(format!("{} ({error:#})", step.name())),
+            }
+        }
+        if !failures.is_empty() {
+            return Err(CommandError::failed(format!(
+                "the user is {done}, but these steps failed: {}. Run the command again",
+                failures.join("; ")
+            )));
         }
         output::done(&format!("User {done}. The user's cached pages are being invalidated."))
     }
+
+    /// Checks what does not need the account.
+    fn check(&self, task: Task<'_>, now: Timestamp) -> Result<()> {
+        check_sub(&self.sub)?;
+        let problem = match task.action {
+            _ if self.reason.trim().is_empty() => "--reason is empty. Write the reason for your colleagues",
+            Action::Suspend { until: Some(until) } if until <= now => {
+                "--until is in the past. To end a suspension, use `replay user reinstate`"
+            }
+            Action::Suspend { .. }
+                if self.user_pool.is_some() && !task.changes_account && task.email != Some("") =>
+            {
+                "--user-pool has no effect here. Add --sign-out, or --email without an address"
+            }
+            Action::Reinstate
+                if self.user_pool.is_some() && !task.changes_account && task.email != Some("") =>
+            {
+                "--user-pool has no effect here. Add --enable, or --email without an address"
+            }
+            _ => return Ok(()),
+        };
+        Err(CommandError::invalid_input(problem))
+    }
+
+    /// The steps after the decision about the sub, in their order.
+    async fn steps(&self, task: Task<'_>, account: &Account, store: &Store) -> Result<Vec<Step>> {
+        let pool_account = match &self.user_pool {
+            Some(pool) => PoolAccount::find(account.cognito(), pool, &self.sub).await?,
+            None => None,
+        };
+        let mut steps = Vec::new();
+        if let Some(given) = task.email {
+            let profile_email = if given.is_empty() { store.read_email(&self.sub).await? } else { None };
+            let pool_email = pool_account.as_ref().and_then(|account| account.email.clone());
+            let mut addresses = Vec::new();
+            if given.is_empty() {
+                addresses.extend(profile_email.as_deref().map(|address| ("the profile", address)));
+                addresses.extend(pool_email.as_deref().map(|address| ("the user pool", address)));
+            } else {
+                addresses.push(("--email", given));
+            }
+            if addresses.is_empty() {
+                return Err(CommandError::failed(
+                    "nothing was changed: neither the profile nor --user-pool has an email address of this \
+                     user. Pass --email ADDRESS",
+                ));
+            }
+            let key = account.suspended_email_key()?;
+            let emails = UserEmail::read_all(store, key.as_ref(), &addresses).await?;
+            steps.extend(emails.into_iter().map(|email| match task.action {
+                Action::Suspend { .. } => Step::SuspendEmail(email),
+                Action::Reinstate => Step::ReinstateEmail(email),
+            }));
+        }
+        if task.changes_account {
+            let pool_account = pool_account.map(std::rc::Rc::new).ok_or_else(|| {
+                CommandError::failed(
+                    "nothing was changed: the user pool has no user with this sub. Check --user-pool, or run \
+                     the command without it",
+                )
+            })?;
+            match task.action {
+                Action::Suspend { .. } => {
+                    steps.push(Step::SignOut(pool_account.clone()));
+                    steps.push(Step::Disable(pool_account));
+                }
+                Action::Reinstate => steps.push(Step::Enable(pool_account)),
+            }
+        }
+        Ok(steps)
+    }
 }
 
-fn render_plan(decision: &SuspensionChange, stored: &SignInState, now: Timestamp) -> String {
+fn render_plan(decision: &SuspensionChange, stored: &SignInState, steps: &[Step], now: Timestamp) -> String {
     let new = SuspensionStatus::after(&decision.suspension);
+    let steps: String = steps.iter().map(|step| format!("  also  {}\n", step.describe(now))).collect();
     format!(
-        "user {}{}\n  now   {}\n  then  {}\n",
+        "user {}{}\n  now   {}\n  then  {}\n{steps}",
         decision.sub,
         if stored.has_profile { "" } else { " (no profile in this table)" },
         printable(&stored.suspension.describe(now)),
