@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import subprocess
 import time
 from datetime import datetime, timezone
 
@@ -10,7 +11,7 @@ from botocore import UNSIGNED
 
 import srp
 from assertions import eventually, expect
-from stack import ACCOUNT, REGION, STACK_NAME
+from stack import ACCOUNT, PARAMETERS, REGION, STACK_NAME
 
 PASSWORD = "Corr3ct-horse!"
 
@@ -18,8 +19,8 @@ PASSWORD = "Corr3ct-horse!"
 class StackClient:
     """The deployed stack, seen through AWS's APIs."""
 
-    def __init__(self, ministack, root):
-        self.ministack, self.root = ministack, root
+    def __init__(self, ministack, root, replay_binary):
+        self.ministack, self.root, self.replay_binary = ministack, root, replay_binary
         # No retries: the error of a failing trigger is a result.
         self.cognito = ministack.client("cognito-idp", retries={"total_max_attempts": 1})
         # A user's browser has no AWS credentials.
@@ -87,6 +88,9 @@ class StackClient:
             UserPoolId=self.user_pool, Username=email, UserAttributes=attribute_list(attributes)
         )
 
+    def delete_user(self, email):
+        self.cognito.admin_delete_user(UserPoolId=self.user_pool, Username=email)
+
     def get_user(self, email):
         return self.cognito.admin_get_user(UserPoolId=self.user_pool, Username=email)
 
@@ -152,9 +156,31 @@ class StackClient:
         suspension = {"reason": reason, "by": "support", "at": int(time.time() * 1000)}
         self.table.put_item(Item={"PK": f"SUSPENSION#{sub}", "SK": "SUSPENSION", **suspension})
 
+    def replay(self, *arguments):
+        """Runs a command of `replay` for one user as an operator, and returns its output.
+
+        The operator has the permissions that docs/replay.md lists.
+        """
+        operator = self.assume_role("operator", ACCOUNT, may_send=True, may_suspend=True)
+        environment = {
+            "AWS_ACCESS_KEY_ID": operator["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": operator["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": operator["SessionToken"],
+            "AWS_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.ministack.endpoint,
+            "SSL_CERT_FILE": str(self.ministack.certificate),
+            "TABLE_NAME": self.outputs["TableName"],
+            "USER_EVENTS_QUEUE_URL": self.outputs["UserEventsQueueUrl"],
+            "SUSPENDED_EMAIL_KEY": PARAMETERS["SuspendedEmailKey"],
+            "USER": "support",
+        }
+        result = subprocess.run([self.replay_binary, *arguments], env=environment, capture_output=True, text=True)
+        expect(result.returncode == 0, f"replay ended with exit code {result.returncode}:\n{result.stderr}")
+        return result.stdout
+
     # Queues
 
-    def assume_role(self, name, account, may_send=False, may_read_queues=False):
+    def assume_role(self, name, account, may_send=False, may_read_queues=False, may_suspend=False):
         """Credentials of a role. Creates the role if it does not exist."""
         iam = self.ministack.client("iam", account=account)
         trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}
@@ -166,9 +192,29 @@ class StackClient:
         if may_read_queues:
             read = {"Effect": "Allow", "Action": ["sqs:GetQueueAttributes", "sqs:ReceiveMessage"], "Resource": "*"}
             iam.put_role_policy(RoleName=name, PolicyName="read-queues", PolicyDocument=policy(read))
+        if may_suspend:
+            pool = f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{self.user_pool}"
+            calls = ["ListUsers", "AdminUserGlobalSignOut", "AdminDisableUser", "AdminEnableUser"]
+            statements = [
+                self.table_access(["GetItem", "BatchGetItem"], "USER#*", "SUSPENSION#*", "SUSPENDED_EMAIL#*"),
+                self.table_access(["UpdateItem"], "USER#*"),
+                self.table_access(["PutItem"], "SUSPENSION#*", "SUSPENDED_EMAIL#*"),
+                self.table_access(["DeleteItem"], "SUSPENDED_EMAIL#*"),
+                {"Effect": "Allow", "Action": [f"cognito-idp:{call}" for call in calls], "Resource": pool},
+            ]
+            iam.put_role_policy(RoleName=name, PolicyName="suspend", PolicyDocument=policy(*statements))
         return self.ministack.client("sts", account=account).assume_role(
             RoleArn=f"arn:aws:iam::{account}:role/{name}", RoleSessionName="end-to-end"
         )["Credentials"]
+
+    def table_access(self, calls, *leading_keys):
+        """An IAM statement that allows these calls on these partitions of the table."""
+        return {
+            "Effect": "Allow",
+            "Action": [f"dynamodb:{call}" for call in calls],
+            "Resource": self.outputs["TableArn"],
+            "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": leading_keys}},
+        }
 
     def send_messages(self, credentials, bodies):
         """Sends messages to the queue user-events."""
@@ -246,5 +292,5 @@ def attribute_list(attributes):
     return [{"Name": name, "Value": value} for name, value in attributes.items()]
 
 
-def policy(statement):
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+def policy(*statements):
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})

@@ -2,6 +2,7 @@
 
     python tests/e2e/e2e.py                  # runs sam build, sam deploy and the scenario
     python tests/e2e/e2e.py --build DIR      # uses the result of an earlier sam build
+    python tests/e2e/e2e.py --replay FILE    # uses this binary `replay`
 
 scenario.py contains the tests. MiniStack runs with IAM switched on (stand_in.py) and listens with TLS: it checks every
 call, also those of the functions, against the policies of the template.
@@ -33,7 +34,7 @@ def main():
         try:
             report.section("Build and deployment")
             build = options.build or build_stack(report, options.root)
-            stack = deploy(report, ministack, build, options.root)
+            stack = deploy(report, ministack, build, options.root, options.replay)
             scenario.run(report, stack, build)
         except Exception:
             traceback.print_exc()
@@ -54,7 +55,16 @@ def parse_options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=absolute_path, default=ROOT, help="the repository")
     parser.add_argument("--build", type=absolute_path, help="result of an earlier `sam build`; skips the build")
-    return parser.parse_args()
+    parser.add_argument(
+        "--replay",
+        type=absolute_path,
+        default=ROOT / "target/debug/replay",
+        help="the binary `replay` (default: target/debug/replay)",
+    )
+    options = parser.parse_args()
+    if not options.replay.exists():
+        parser.error(f"{options.replay} does not exist. Run: cargo build -p replay")
+    return options
 
 
 def build_stack(report, root):
@@ -62,13 +72,13 @@ def build_stack(report, root):
         return sam_build(root)
 
 
-def deploy(report, ministack, build, root):
+def deploy(report, ministack, build, root, replay):
     with report.step("MiniStack listens on") as step:
         ministack.start()
         step.show(ministack.endpoint)
     with report.step("sam deploy creates the stack:") as step:
         ministack.deploy(build, PARAMETERS)
-        stack = StackClient(ministack, root)
+        stack = StackClient(ministack, root, replay)
         step.show(f"{len(stack.resources)} resources")
     return stack
 

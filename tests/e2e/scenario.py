@@ -7,6 +7,8 @@ docs/end-to-end.md lists these triggers, and what the scenario does not cover.
 
 import re
 
+from boto3.dynamodb.conditions import Attr
+
 from assertions import eventually, expect, expect_client_error
 from client import StackClient, order_service_event, token_claims
 from stack import ACCOUNT, PARAMETERS, PARTNER_ACCOUNT
@@ -27,6 +29,7 @@ def run(report, stack, build):
     ana = sign_up(report, stack)
     sign_in(report, stack, ana)
     suspend_user(report, stack)
+    suspend_email(report, stack)
     events = process_orders(report, stack, ana)
     dead_letter_invalid_messages(report, stack, ana)
     deliver_duplicates(report, stack, ana, events)
@@ -50,7 +53,7 @@ def reject_invalid_parameters(report, stack, build):
         expect(reason in output, output)
         step.show(reason)
     with report.step("the failed deployments change neither resources nor outputs"):
-        current = StackClient(stack.ministack, stack.root)
+        current = StackClient(stack.ministack, stack.root, stack.replay_binary)
         expect((current.resources, current.outputs) == (stack.resources, stack.outputs), current.resources)
 
 
@@ -180,6 +183,51 @@ def suspend_user(report, stack):
         expect(error["errorMessage"] == SIGN_IN_DENIED, error)
     with report.step("the statistics count three denied attempts"):
         eventually(lambda: stack.user_statistics(sub).get("signInsDenied") == 3, "three denied sign-ins")
+
+
+def suspend_email(report, stack):
+    report.section("Suspension of Carla and of her email address")
+    email, other_spelling = "carla@example.com", "Carla+second@example.com"
+    with report.step(f"{email} signs up, confirms her account and signs in"):
+        sub = stack.sign_up(email, "Carla")["UserSub"]
+        stack.confirm_sign_up(email, re.search(r"\b\d{6}\b", stack.latest_email_to(email)["BodyText"])[0])
+        tokens = stack.sign_in(email)
+    with report.step("post-confirmation creates her profile (invoked by the test)"):
+        event = stack.trigger_event("post-confirmation/confirm-sign-up.json", sub, {"sub": sub, "email": email})
+        expect(stack.invoke("PostConfirmationFunction", event) == event, "the trigger changed the event")
+        expect(stack.item(f"USER#{sub}", "PROFILE")["email"] == email, "no profile")
+    pool = ["--user-pool", stack.user_pool]
+    suspend = ["user", "suspend", sub, "--reason", "fraud", "--email", "--sign-out", *pool]
+    with report.step("the dry run of `replay user suspend` shows each step and changes nothing:") as step:
+        output = stack.replay(*suspend)
+        expect("Dry run: nothing was changed." in output, output)
+        expect(email not in output, output)
+        for text in ["suspend the address of the profile", "sign the user out", "disable the account"]:
+            expect(text in output, output)
+        stack.refresh_tokens(tokens["RefreshToken"])
+        step.show(output.splitlines()[-1])
+    with report.step("with --yes, she is signed out and her account is disabled"):
+        output = stack.replay(*suspend, "--yes")
+        expect("User suspended." in output and output.count("  done  ") == 3, output)
+        expect(not stack.get_user(email)["Enabled"], stack.get_user(email))
+        expect_client_error(lambda: stack.refresh_tokens(tokens["RefreshToken"]))
+        expect_client_error(lambda: stack.sign_in(email))
+    with report.step(f"after the deletion of her account, {other_spelling} cannot sign up:") as step:
+        stack.delete_user(email)
+        for address in [other_spelling, email]:
+            error = expect_client_error(lambda address=address: stack.sign_up(address, "Carla"))
+            expect(SIGN_UP_DENIED in error["Message"], error)
+        step.show(SIGN_UP_DENIED)
+    with report.step("the statistics count both denials under the domain"):
+        eventually(lambda: stack.domain_statistics("example.com")["signUpsDenied"] == 2, "two denied sign-ups")
+    with report.step("the item of the address has neither the address nor her sub"):
+        items = stack.table.scan(FilterExpression=Attr("PK").begins_with("SUSPENDED_EMAIL#"))["Items"]
+        expect(len(items) == 1 and items[0].keys() == {"PK", "SK", "at"}, items)
+        expect(sub not in str(items) and "carla" not in str(items), items)
+    with report.step("after `replay user reinstate` the address can sign up again"):
+        reinstate = ["user", "reinstate", sub, "--reason", "settled", "--email", email]
+        expect("User reinstated." in stack.replay(*reinstate, "--yes"), "not reinstated")
+        stack.sign_up(other_spelling, "Carla")
 
 
 def process_orders(report, stack, ana):

@@ -29,6 +29,8 @@ PARAMETERS = {
     "ApiOriginDomainName": "api.example.com",
     "AllowedEmailDomains": "example.com",
     "BlockedEmailDomains": "spam.test",
+    "CheckSuspendedEmails": "true",
+    "SuspendedEmailKey": "an-example-key-with-32-characters-or-more",
     "FirstGroup": "Developer",
     "GroupRules": '[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"}]',
     "TokenClaims": '{"access": {"tenant": "example"}}',

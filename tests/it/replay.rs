@@ -12,4 +12,5 @@ mod rebuild;
 mod recover;
 mod redrive;
 mod support;
+mod suspended_email;
 mod user;

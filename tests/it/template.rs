@@ -345,6 +345,9 @@ fn no_function_can_write_or_delete_a_suspension() {
     assert_eq!(may(Delete, key), BTreeSet::new());
     let readers = ["cache-invalidation", "pre-authentication", "pre-token-generation"];
     assert_eq!(may(Read, key), readers.into());
+    let key = "SUSPENDED_EMAIL#0e9166fe256f8cdc412827b7c18d7aea62940e8e6e34abc49621bca671190ebe";
+    assert_eq!((may(Write, key), may(Delete, key)), (BTreeSet::new(), BTreeSet::new()));
+    assert_eq!(may(Read, key), ["pre-sign-up"].into());
     assert_eq!(may(Write, "USER#a"), ["post-confirmation", "user-stats"].into());
     assert_eq!(may(Write, "CACHE#a"), ["cache-invalidation"].into());
     assert!(access.iter().all(|access| access.leading_keys.is_some()), "{access:?}");

@@ -161,6 +161,7 @@ async fn invalid_variable_stops_startup_with_its_name_and_the_reason() {
         "role_arn": null}]"#;
     for (index, variable, value, reason) in [
         (0, "ALLOWED_EMAIL_DOMAINS", "@example.com", "entry 1 has an `@` but is not a plain email address"),
+        (0, "SUSPENDED_EMAIL_KEY", "too short", "fewer than 32 characters"),
         (0, "NOT_DISPOSABLE_DOMAINS", "com", "entry 1 `com` is not a domain"),
         (0, "BLOCK_DISPOSABLE_DOMAINS", "yes", "not one of: true, false"),
         (0, "PROVIDER_DOMAINS", r#"{"Google": "example.com"}"#, "at Google: invalid type"),

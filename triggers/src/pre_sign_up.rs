@@ -45,7 +45,7 @@ impl Deps {
 }
 
 /// The user sees this message whatever the reason, so it reveals neither the lists nor a suspension.
-const DENIED: TriggerError =
+pub const DENIED: TriggerError =
     TriggerError { error_type: "sign_up_denied", message: "Sign-up is not possible with this email address" };
 
 /// Applies the policy and publishes the attempt. For a trusted domain, it also confirms the user

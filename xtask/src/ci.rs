@@ -80,19 +80,22 @@ impl Step {
             Self::Build => run(Tool::new("tests/template/build", &[]).path_first(&python()?)),
             Self::E2e => {
                 let build = format!("target/sam/{}", sam_architecture());
-                let arguments = ["tests/e2e/e2e.py", "--build", &build];
+                let arguments = ["tests/e2e/e2e.py", "--build", &build, "--replay", replay()?];
                 run(Tool::new("python", &arguments).path_first(&python()?))
             }
             Self::Messages => {
-                // The binaries that the tests start. `cargo build --package replay` would compile
-                // the SDK again, with other features.
-                run(Cargo(&["test", "--workspace", "--no-run", "--locked"]))?;
-                let replay = "target/debug/replay-under-test";
-                let arguments = ["tests/e2e/many_messages.py", "--replay", replay];
+                let arguments = ["tests/e2e/many_messages.py", "--replay", replay()?];
                 run(Tool::new("python", &arguments).path_first(&python()?))
             }
         }
     }
+}
+
+/// Builds the binaries that the tests start, and returns the path of `replay`.
+fn replay() -> Result<&'static str> {
+    // `cargo build --package replay` would compile the SDK again, with other features.
+    run(Cargo(&["test", "--workspace", "--no-run", "--locked"]))?;
+    Ok("target/debug/replay-under-test")
 }
 
 fn lock() -> Result<()> {

@@ -145,9 +145,10 @@ pub(crate) fn get_att(value: &Value) -> &str {
 }
 
 /// The kinds of partitions of the table, each with the key of an example.
-pub const PARTITIONS: [(&str, &str); 5] = [
+pub const PARTITIONS: [(&str, &str); 6] = [
     ("USER#{sub}", "USER#example"),
     ("SUSPENSION#{sub}", "SUSPENSION#example"),
+    ("SUSPENDED_EMAIL#{hash}", "SUSPENDED_EMAIL#example"),
     ("CACHE#{sub}", "CACHE#example"),
     ("DOMAIN#{domain}#{shard}", "DOMAIN#example#0"),
     ("LEDGER#{distribution}", "LEDGER#${Id}"),

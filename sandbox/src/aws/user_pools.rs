@@ -56,6 +56,18 @@ impl UserPools {
         .await;
     }
 
+    /// Deletes a user, as the user or an administrator can.
+    pub async fn delete_user(&self, user_pool_id: &str, username: &str) {
+        self.change_pool(user_pool_id, |pool| drop(pool.users.remove(username))).await;
+    }
+
+    /// Whether the account of every user of every pool is enabled, by username.
+    pub async fn enabled(&self) -> BTreeMap<String, bool> {
+        let view = self.0.snapshot(default_account_id(), REGION).await;
+        let users = view.user_pools.into_values().flat_map(|pool| pool.users);
+        users.map(|(username, user)| (username, user.enabled)).collect()
+    }
+
     /// The groups of every user of every pool, by username.
     pub async fn groups(&self) -> BTreeMap<String, Vec<String>> {
         let view = self.0.snapshot(default_account_id(), REGION).await;
@@ -97,7 +109,7 @@ impl UserPools {
         (response.status >= 300).then_some(response)
     }
 
-    /// winterbaume returns all users at once, unsorted. AWS returns pages.
+    /// winterbaume returns all users at once, unsorted and unfiltered. AWS returns pages.
     async fn page_of_users(&self, request: &MockRequest) -> MockResponse {
         let response = self.0.handle(request.clone()).await;
         if response.status >= 300 {
@@ -112,8 +124,8 @@ impl UserPools {
     }
 }
 
-/// The requested page of all users, sorted by username. `None` for a limit or token that Cognito
-/// refuses.
+/// The requested page of all users that match the filter, sorted by username. `None` for a limit,
+/// token or filter that Cognito refuses, and for filters that the sandbox does not know.
 fn page_of(asked: &Value, all: &Value) -> Option<Value> {
     let limit = match asked.get("Limit") {
         Some(limit) => {
@@ -127,6 +139,14 @@ fn page_of(asked: &Value, all: &Value) -> Option<Value> {
     };
     let name = |user: &Value| user.get("Username").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut users = all.get("Users").and_then(Value::as_array).cloned().unwrap_or_default();
+    if let Some(filter) = asked.get("Filter") {
+        let (attribute, value) = parse_filter(filter.as_str()?)?;
+        let has_value = |user: &Value| {
+            let attributes = user.get("Attributes").and_then(Value::as_array);
+            attributes.into_iter().flatten().any(|each| each["Name"] == attribute && each["Value"] == value)
+        };
+        users.retain(has_value);
+    }
     users.sort_by_key(name);
     users.retain(|user| name(user).as_str() > after);
     let more = users.len() > limit;
@@ -137,6 +157,25 @@ fn page_of(asked: &Value, all: &Value) -> Option<Value> {
         fields.insert("PaginationToken".to_owned(), token.into());
     }
     Some(page)
+}
+
+/// The attribute and the value of a filter such as `sub = "7d8c"`. A backslash escapes a quotation
+/// mark or a backslash.
+fn parse_filter(filter: &str) -> Option<(&str, String)> {
+    let (attribute, quoted) = filter.split_once('=')?;
+    let attribute = attribute.trim().trim_matches('"');
+    if attribute.is_empty() || attribute.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+        return None;
+    }
+    let mut characters = quoted.trim().strip_prefix('"')?.chars();
+    let mut value = String::new();
+    loop {
+        match characters.next()? {
+            '"' => return characters.next().is_none().then_some((attribute, value)),
+            '\\' => value.push(characters.next()?),
+            character => value.push(character),
+        }
+    }
 }
 
 fn user_pool(id: &str) -> UserPoolView {
@@ -180,5 +219,27 @@ fn group(user_pool_id: &str, name: &str) -> GroupView {
         precedence: None,
         created_date: CREATED_DATE.to_owned(),
         last_modified_date: CREATED_DATE.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filter_is_one_attribute_with_one_quoted_value() {
+        let parsed = |attribute, value: &str| Some((attribute, value.to_owned()));
+        for (filter, expected) in [
+            (r#"sub = "7d8c""#, parsed("sub", "7d8c")),
+            (r#""email"="ana@example.com""#, parsed("email", "ana@example.com")),
+            (r#"sub = "a\" or \\""#, parsed("sub", r#"a" or \"#)),
+            (r#"sub = "a" or sub = "b""#, None),
+            (r#"sub ^= "a""#, None),
+            (r#"sub = "a"#, None),
+            ("sub = a", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_filter(filter), expected, "{filter}");
+        }
     }
 }

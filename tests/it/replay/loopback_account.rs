@@ -27,8 +27,13 @@ impl LoopbackAccount {
 
     /// Runs `replay`. Options name the region and the endpoint, not the environment.
     pub async fn replay(&self, arguments: &[&str]) -> CommandRun {
+        self.replay_with(&[], arguments).await
+    }
+
+    /// The same, with environment variables.
+    pub async fn replay_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> CommandRun {
         let mut command = support::command(&self.endpoint, arguments);
-        command.env_remove("AWS_REGION").env_remove("AWS_ENDPOINT_URL");
+        command.env_remove("AWS_REGION").env_remove("AWS_ENDPOINT_URL").envs(variables.iter().copied());
         command.args(["--region", "eu-central-1", "--endpoint-url", &self.endpoint]);
         support::run(command).await
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shared::events::Event;
 use shared::telemetry::UNSENT_EVENT;
 use tests::{fixtures, log};
-use triggers::sign_in::DENIED;
+use triggers::{pre_sign_up, sign_in};
 
 use super::FIXTURES;
 use crate::support::{ANA, test_stack};
@@ -25,7 +25,7 @@ const FAULTS: [Fault; 7] = [
     Fault::CutOff,
 ];
 
-const TABLE: &[&str] = &["BatchGetItem", "UpdateItem"];
+const TABLE: &[&str] = &["BatchGetItem", "GetItem", "UpdateItem"];
 const QUEUE: &[&str] = &["SendMessage", "SendMessageBatch"];
 const BOTH: &[&str] = &["*"];
 
@@ -42,14 +42,21 @@ async fn every_trigger_answers_in_time_when_aws_fails() {
         for operation in failing {
             stack.account.faults.inject(operation, fault.clone(), 100);
         }
-        let variables = [("ON_STORE_ERROR", on_store_error), ("GROUP_RULES", GROUP_RULES)];
+        let variables = [
+            ("ON_STORE_ERROR", on_store_error),
+            ("GROUP_RULES", GROUP_RULES),
+            ("CHECK_SUSPENDED_EMAILS", "true"),
+            ("SUSPENDED_EMAIL_KEY", "0123456789abcdef0123456789abcdef"),
+        ];
         let begun = tokio::time::Instant::now();
         let answer = stack.invoke(function, &variables, fixtures::event(fixture)).await;
         assert!(begun.elapsed() < LIMIT, "{case}: {:?}", begun.elapsed());
 
-        let reads_the_table = matches!(function, "pre-authentication" | "pre-token-generation");
+        let reads_the_table =
+            matches!(function, "pre-sign-up" | "pre-authentication" | "pre-token-generation");
         if reads_the_table && failing != QUEUE && on_store_error == "deny" {
-            assert_eq!(answer, Err(DENIED), "{case}");
+            let denied = if function == "pre-sign-up" { pre_sign_up::DENIED } else { sign_in::DENIED };
+            assert_eq!(answer, Err(denied), "{case}");
         } else {
             let answer = answer.unwrap_or_else(|error| panic!("{case}: {error:?}"));
             let unchanged = reads_the_table && failing != QUEUE;

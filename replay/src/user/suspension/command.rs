@@ -2,6 +2,7 @@
 
 use clap::Args;
 use jiff::Timestamp;
+use shared::email_domain::Domain;
 use shared::events::OPERATOR_SOURCE;
 use shared::store::{SignInState, Store};
 use shared::suspended_email::KEY_VARIABLE;
@@ -14,6 +15,7 @@ use super::email::UserEmail;
 use super::pool_account::PoolAccount;
 use super::step::Step;
 use crate::account::Account;
+use crate::aws_error::with_advice;
 use crate::error::{CommandError, Result};
 use crate::options::{ChangeOptions, TableOptions, check_sub};
 use crate::output;
@@ -181,15 +183,14 @@ impl SuspensionOptions {
             }
             // The decision is in force. The other steps do not depend on the event.
             Err(SuspensionError::NotPublished(cause)) if !steps.is_empty() => {
-                let cause = anyhow::Error::from(cause);
-                failures.push(format!("invalidate the user's cached pages ({cause:#})"));
+                failures.push(failure("invalidate the user's cached pages", &cause.into()));
             }
             Err(error) => return Err(anyhow::Error::from(error).into()),
         }
         for step in &steps {
             match step.run(&store, &decision.suspension).await {
                 Ok(()) => output::print(&format!("  done  {}\n", step.describe(now)))?,
-                Err(error) => failures.push(format!("{} ({error:#})", step.name())),
+                Err(error) => failures.push(failure(&step.name(), &error)),
             }
         }
         if !failures.is_empty() {
@@ -206,6 +207,9 @@ impl SuspensionOptions {
         check_sub(&self.sub)?;
         let problem = match task.action {
             _ if self.reason.trim().is_empty() => "--reason is empty. Write the reason for your colleagues",
+            _ if task.email.is_some_and(is_malformed) => {
+                "--email: expected a plain email address such as ana@example.com"
+            }
             Action::Suspend { until: Some(until) } if until <= now => {
                 "--until is in the past. To end a suspension, use `replay user reinstate`"
             }
@@ -271,6 +275,16 @@ impl SuspensionOptions {
         }
         Ok(steps)
     }
+}
+
+/// A step that failed, with the reason and advice.
+fn failure(step: &str, error: &anyhow::Error) -> String {
+    format!("{step}: {}", with_advice(&format!("{error:#}")))
+}
+
+/// Whether the value of `--email` is not an address. Empty if `--email` has no value.
+fn is_malformed(address: &str) -> bool {
+    !address.is_empty() && Domain::of_address(address.trim()).is_err()
 }
 
 fn render_plan(decision: &SuspensionChange, stored: &SignInState, steps: &[Step], now: Timestamp) -> String {
