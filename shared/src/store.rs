@@ -6,6 +6,7 @@
 //! - [`commit`]: EVENT and STATS, the transaction that applies events exactly once
 //! - [`stored_events`]: EVENT, reading and deleting
 //! - [`profiles`]: PROFILE, the profile
+//! - [`profile_changes`]: PROFILE, the attributes that follow the user pool
 //! - [`suspensions`]: SUSPENSION, and the flag `isBanned` of PROFILE
 //! - [`suspended_emails`]: SUSPENSION of an email address
 //! - [`invalidations`]: CACHE and LEDGER, what was invalidated and what it cost
@@ -19,6 +20,7 @@ pub mod invalidations;
 mod item;
 pub mod keys;
 pub mod partitions;
+pub mod profile_changes;
 pub mod profiles;
 pub mod stats;
 pub mod stored_events;
@@ -32,6 +34,7 @@ pub use error::{CommitError, CommitFailure, StoreError, StoreErrorKind};
 pub use invalidations::{CacheMark, PurgeAllClaim, Reservation};
 pub use item::Item;
 pub use keys::Partition;
+pub use profile_changes::{FollowedAttributes, ProfileChanges};
 pub use profiles::{KnownUser, Profile};
 pub use stats::{StatsMetadata, StoredStatistics};
 pub use suspensions::SignInState;

@@ -320,7 +320,9 @@ fn fields(json: &str) -> Vec<(String, String)> {
 
                 fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Fields, M::Error> {
                     let mut fields = Vec::new();
-                    while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    while let Some((raw, value)) = map.next_entry::<Box<RawValue>, Box<RawValue>>()? {
+                        // A name that cannot be decoded stays as it is.
+                        let name = serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
                         fields.push((name, value.get().to_owned()));
                     }
                     Ok(Fields(fields))

@@ -12,6 +12,7 @@ use shared::config::Environment;
 use shared::function_context::FunctionContext;
 use shared::function_id::FunctionId;
 use shared::metric::Metric;
+use shared::store::FollowedAttributes;
 use shared::telemetry::{Metrics, NAMESPACE};
 use shared::time::Clock;
 use triggers::custom_message::templates::Locale;
@@ -348,7 +349,7 @@ fn no_function_can_write_or_delete_a_suspension() {
     let key = "SUSPENDED_EMAIL#0e9166fe256f8cdc412827b7c18d7aea62940e8e6e34abc49621bca671190ebe";
     assert_eq!((may(Write, key), may(Delete, key)), (BTreeSet::new(), BTreeSet::new()));
     assert_eq!(may(Read, key), ["pre-sign-up"].into());
-    assert_eq!(may(Write, "USER#a"), ["post-confirmation", "user-stats"].into());
+    assert_eq!(may(Write, "USER#a"), ["post-confirmation", "pre-token-generation", "user-stats"].into());
     assert_eq!(may(Write, "CACHE#a"), ["cache-invalidation"].into());
     assert!(access.iter().all(|access| access.leading_keys.is_some()), "{access:?}");
 }
@@ -401,6 +402,22 @@ fn alarms_use_only_metrics_and_dimensions_that_the_functions_write() {
 fn permissions_page_matches_the_template() {
     let page = std::fs::read_to_string(root().join("docs/permissions.md")).unwrap_or_default();
     assert_eq!(page, permissions(&Template::read()), "run: cargo xtask permissions");
+}
+
+#[test]
+fn pre_token_generation_may_update_only_the_attributes_that_follow_the_user_pool() {
+    let template = Template::read();
+    let role = &template.properties("PreTokenGenerationRole")["Policies"][0]["PolicyDocument"]["Statement"];
+    let updates = role.as_array().unwrap().iter().filter(|each| each["Action"] == "dynamodb:UpdateItem");
+    let conditions: Vec<&Value> = updates.map(|each| &each["Condition"]).collect();
+    let mut attributes = vec!["PK", "SK"];
+    attributes.extend(FollowedAttributes::NAMES);
+    let expected = json!({
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["USER#*"]},
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": attributes},
+        "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
+    });
+    assert_eq!(conditions, [&expected]);
 }
 
 #[test]

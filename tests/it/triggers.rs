@@ -7,6 +7,7 @@ mod post_confirmation;
 mod pre_authentication;
 mod pre_sign_up;
 mod pre_token_generation;
+mod profile_changes;
 mod suspensions;
 mod undecodable;
 

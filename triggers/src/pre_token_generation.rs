@@ -3,17 +3,22 @@
 
 use std::sync::Once;
 
+use std::time::Duration;
+
 use futures_util::future::join;
 use serde_json::{Map, Value, json};
 use shared::config::ConfigError;
 use shared::events::{
-    AttemptFlow, Data, GroupsMapped, SignInAttempted, SignInFlow, SignInOutcome, SignedIn, Subject,
-    TokenRefreshed,
+    AttemptFlow, Data, Event, GroupsMapped, ProfileUpdated, SignInAttempted, SignInFlow, SignInOutcome,
+    SignedIn, Subject, TokenRefreshed,
 };
 use shared::function_context::FunctionContext;
 use shared::metric::Metric;
 use shared::queues::Queue;
-use shared::store::Store;
+use shared::store::{FollowedAttributes, Store, StoreError};
+use shared::telemetry::chain;
+use shared::user_attributes;
+use tokio::time::Instant;
 
 use crate::post_confirmation::build_confirmation;
 use crate::sign_in::{DENIED, OnStoreError, decide};
@@ -24,6 +29,10 @@ pub mod groups;
 
 use claims::TokenClaims;
 use groups::{GroupConfiguration, GroupRules, MappedGroups};
+
+/// Time after the start at which the trigger gives up updating the profile. Publishing the events
+/// takes up to 1.15 s more if SQS hangs, and the trigger must answer within 2.5 s.
+const UPDATE_DEADLINE: Duration = Duration::from_millis(1_200);
 
 /// Dependencies of the trigger.
 pub struct Deps {
@@ -66,6 +75,7 @@ impl Deps {
 /// publishes what happened.
 pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent, TriggerError> {
     event.check_readable()?;
+    let update_deadline = Instant::now() + UPDATE_DEADLINE;
     let flow = match event.trigger_source().as_str() {
         "TokenGeneration_HostedAuth" => AttemptFlow::Hosted,
         // Also a refresh through GetTokensFromRefreshToken, which Cognito sends with the same
@@ -105,8 +115,12 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
     let mut events =
         vec![publisher.build_event(&event, subject.clone(), token_issued(flow, &event, &mapped))];
     let is_user = event.attribute("sub").is_some() || flow != AttemptFlow::Other;
-    if is_user && decision.state.is_some_and(|state| !state.has_profile) {
-        events.push(build_confirmation(publisher, &event));
+    match &decision.state {
+        Some(state) if is_user && !state.has_profile => events.push(build_confirmation(publisher, &event)),
+        Some(state) if is_user => {
+            events.extend(update_profile(deps, &event, &state.followed, update_deadline).await);
+        }
+        _ => {}
     }
     let publish_memberships = async {
         if let Some(queue) = deps.group_memberships.as_ref().filter(|_| mapped.changes_membership()) {
@@ -123,6 +137,44 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
     tokio::join!(publisher.publish_all(events), publish_memberships);
     set_response(&mut event, &sent, &mapped, deps);
     Ok(event)
+}
+
+/// Updates the profile if the user's attributes changed. Returns the event to publish afterwards, so
+/// that cached pages with the old values are invalidated.
+///
+/// A failed update never blocks the token. The next token repeats it.
+async fn update_profile(
+    deps: &Deps,
+    event: &TriggerEvent,
+    stored: &FollowedAttributes,
+    deadline: Instant,
+) -> Option<Event> {
+    let Deps { store, publisher, .. } = deps;
+    let user = user_attributes::confirmed(event.user_name(), |name| event.attribute(name));
+    let changes = stored.changes(&user);
+    if changes.is_empty() {
+        return None;
+    }
+    let sub = event.sub();
+    let update = tokio::time::timeout_at(deadline, store.update_profile(&sub, &changes));
+    let updated = update.await.unwrap_or_else(|_| Err(StoreError::timed_out("UpdateItem PROFILE")));
+    match updated {
+        Ok(true) => {}
+        // Another token updates the profile at the same time, or the user was erased.
+        Ok(false) => return None,
+        Err(error) => {
+            tracing::error!(error_type = "store", cause = chain(&error), "the profile was not updated");
+            publisher.count_store_failure(&error);
+            publisher.count(Metric::ProfileWriteFailures, "store_error");
+            // If the update was made, the next token finds nothing to change, and publishes nothing.
+            if !error.may_have_succeeded() {
+                return None;
+            }
+        }
+    }
+    let changed = changes.names().into_iter().map(str::to_owned).collect();
+    let data = Data::ProfileUpdated(ProfileUpdated { changed });
+    Some(publisher.build_event(event, Subject::user(&sub), data))
 }
 
 /// Event data for the new token.

@@ -17,6 +17,7 @@ use shared::store::{Consistency, Partition, Store};
 pub struct UserSummary {
     pub sub: String,
     pub has_profile: bool,
+    pub preferred_username: Option<String>,
     /// The suspension in a few words, for example `not suspended`.
     pub status: String,
     /// The attributes of STATS without the keys. `None` if there is no item.
@@ -39,6 +40,7 @@ impl UserSummary {
         Ok(Self {
             sub: sub.to_owned(),
             has_profile: state.has_profile,
+            preferred_username: state.followed.preferred_username().map(str::to_owned),
             status: state.suspension.describe(now),
             statistics: statistics.map(without_keys),
             events_by_day,

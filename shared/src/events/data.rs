@@ -59,7 +59,8 @@ pub enum Data {
     /// it.
     #[serde(rename = "user.deleted")]
     Deleted(Empty),
-    /// Another service changed a user's profile.
+    /// A user's profile changed. Published by services that change it, and by pre-token-generation
+    /// after it updated the profile from the user pool.
     #[serde(rename = "profile.updated")]
     ProfileUpdated(ProfileUpdated),
     /// A user placed an order.

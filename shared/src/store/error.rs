@@ -109,6 +109,12 @@ impl StoreError {
         self.kind == StoreErrorKind::Unreadable
     }
 
+    /// Whether DynamoDB may have made the change although the operation failed, because its answer
+    /// is missing.
+    pub fn may_have_succeeded(&self) -> bool {
+        self.kind == StoreErrorKind::Service(None)
+    }
+
     pub(super) fn is_conflict(&self) -> bool {
         self.kind == StoreErrorKind::Conflict
     }

@@ -13,6 +13,7 @@ use super::batch::Consistency;
 use super::error::{CommitFailure, StoreError};
 use super::item::{Item, number, string};
 use super::keys::{self, EXPIRES_AT, PK, PROFILE, SK, SUSPENSION};
+use super::profile_changes::FollowedAttributes;
 use super::table::Store;
 use crate::backoff::ConflictRetry;
 use crate::suspension::{Stored, Suspension, SuspensionStatus};
@@ -29,6 +30,7 @@ const RECORD_SECONDS: i64 = 365 * 24 * 3600;
 pub struct SignInState {
     /// Whether the profile was written. `false` if PROFILE holds only the flag `isBanned`.
     pub has_profile: bool,
+    pub followed: FollowedAttributes,
     pub suspension: SuspensionStatus,
 }
 
@@ -65,6 +67,7 @@ impl Store {
             let state = states.entry((*sub).to_owned()).or_default();
             if item.get(SK).and_then(|key| key.as_s().ok()).is_some_and(|sort_key| sort_key == PROFILE) {
                 state.has_profile = item.contains_key("cognitoId");
+                state.followed = FollowedAttributes::of_item(&item);
                 state.suspension.is_banned = read_flag(&item);
             } else {
                 state.suspension.suspension = read_suspension(&item);

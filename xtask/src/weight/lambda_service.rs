@@ -178,7 +178,10 @@ fn profiles(request: &Value) -> Value {
         let keys = read["Keys"].as_array().into_iter().flatten();
         let profiles = keys.filter(|key| key["SK"]["S"] == "PROFILE").map(|key| {
             let id = "7d8ca528-4931-4254-9273-ea5ee853f271";
-            json!({"PK": key["PK"], "SK": key["SK"], "cognitoId": {"S": id}, "isBanned": {"BOOL": false}})
+            json!({
+                "PK": key["PK"], "SK": key["SK"], "cognitoId": {"S": id}, "isBanned": {"BOOL": false},
+                "email": {"S": "ana@example.com"}, "isEmailVerified": {"BOOL": true}, "name": {"S": "Ana Example"},
+            })
         });
         (table.clone(), profiles.collect::<Value>())
     });

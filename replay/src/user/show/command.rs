@@ -101,7 +101,11 @@ fn render(summary: &UserSummary) -> String {
 
 fn write_summary(out: &mut String, summary: &UserSummary) -> std::fmt::Result {
     let profile = if summary.has_profile { "" } else { "no profile, " };
-    writeln!(out, "user {}: {profile}{}", summary.sub, printable(&summary.status))?;
+    let name = summary.preferred_username.as_deref().map_or_else(String::new, |name| {
+        let name = printable(name);
+        format!(" ({name})")
+    });
+    writeln!(out, "user {}{name}: {profile}{}", summary.sub, printable(&summary.status))?;
     match &summary.statistics {
         Some(statistics) => write_statistics(out, "  ", statistics)?,
         None => writeln!(out, "  no statistics")?,
@@ -124,7 +128,8 @@ fn to_json(summary: &UserSummary) -> Value {
     let events_by_day: BTreeMap<String, usize> =
         summary.events_by_day.iter().map(|(day, count)| (day.to_string(), *count)).collect();
     json!({
-        "sub": summary.sub, "profile": summary.has_profile, "status": summary.status,
+        "sub": summary.sub, "profile": summary.has_profile,
+        "preferredUsername": summary.preferred_username, "status": summary.status,
         "statistics": summary.statistics, "eventsByDay": events_by_day,
     })
 }
@@ -141,6 +146,7 @@ mod tests {
         let summary = UserSummary {
             sub: "ana".into(),
             has_profile: true,
+            preferred_username: Some("zoe".into()),
             status: "not suspended".into(),
             statistics: Some(json!({"orders": 2, "signIns": 0, "recent": []})),
             events_by_day: (1..=20)
@@ -151,7 +157,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[..4],
-            ["user ana: not suspended", "  orders               2", "", "Stored events by day, in UTC"]
+            ["user ana (zoe): not suspended", "  orders               2", "", "Stored events by day, in UTC"]
         );
         assert_eq!(lines.len(), 4 + MAX_DAYS);
         assert_eq!(lines[4], format!("  2026-03-07  {} 70", "█".repeat(14)));
@@ -163,6 +169,7 @@ mod tests {
         let summary = UserSummary {
             sub: "ana".into(),
             has_profile: false,
+            preferred_username: None,
             status: "not suspended".into(),
             statistics: None,
             events_by_day: BTreeMap::new(),
