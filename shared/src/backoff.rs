@@ -16,7 +16,8 @@ pub fn backoff(first: Duration, longest: Duration, attempt: u32, random: f64) ->
 /// Counts the attempts of an optimistic write, and waits between them.
 ///
 /// The caller reads an item and writes it back on the condition that it did not change in between.
-/// After a conflict, the caller calls [`wait`](Self::wait) and starts again with the read.
+/// After a conflict, the caller calls [`wait`](Self::wait) and starts again with the read. If
+/// DynamoDB throttled the write, the caller waits in the same way.
 #[derive(Debug, Default)]
 pub struct ConflictRetry {
     conflicts: u32,
@@ -36,7 +37,7 @@ impl ConflictRetry {
         Self::default()
     }
 
-    /// Records a conflict and waits before the next attempt. An error if no attempt is left.
+    /// Records a failed attempt and waits before the next attempt. An error if no attempt is left.
     pub async fn wait(&mut self) -> Result<(), TooManyConflicts> {
         self.conflicts += 1;
         if self.conflicts >= Self::MAX_ATTEMPTS {

@@ -30,8 +30,11 @@ pub async fn erase(
         match store.mark_erased(partition, metadata.version, clock.now(), ERASURE_MARKER_DAYS).await {
             Ok(()) => break,
             Err(CommitError::Store(error)) => return Err(error.into()),
-            Err(CommitError::Conflict | CommitError::Duplicates(_)) => {
-                retry.wait().await?;
+            // Marking is a single write: it stores no events, and the SDK repeats it if DynamoDB throttles.
+            Err(CommitError::Throttled(reasons)) => return Err(CommitFailure::Throttled(reasons)),
+            Err(CommitError::Duplicates(_)) => retry.wait().await?,
+            Err(CommitError::Conflict(reasons)) => {
+                retry.wait().await.map_err(|_| CommitFailure::Conflict(reasons))?;
                 let stored = store.read_statistics(&[partition], Consistency::Strong).await?;
                 let stored = stored.into_values().next().map(|stored| stored.metadata());
                 metadata = stored.transpose()?.unwrap_or_default();

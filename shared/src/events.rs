@@ -28,7 +28,7 @@ mod subject;
 pub use data::*;
 pub use invalid_event::InvalidEvent;
 pub use json::StatedAttributes;
-pub use key::{EVENT_PREFIX, MAX_KEY_BYTES, event_key};
+pub use key::{ATTEMPT_PREFIX, EVENT_PREFIX, MAX_KEY_BYTES, attempt_key, event_key};
 pub use limits::*;
 pub use media_type::is_json_media_type;
 pub use money::{Amount, Currency, InvalidAmount, Money, Spent};
@@ -69,7 +69,16 @@ impl Event {
     /// The sort key under which the table stores the event, in the partition of its subject. Two
     /// events of one subject with the same key are the same event.
     pub fn key(&self) -> String {
+        if self.is_allowed_attempt() {
+            return attempt_key(&self.source, &self.id);
+        }
         event_key(&self.source, &self.id)
+    }
+
+    /// Whether this is a sign-in attempt that was allowed. It changes no statistics, so it is stored
+    /// outside the transaction, and for a short time.
+    pub fn is_allowed_attempt(&self) -> bool {
+        matches!(&self.data, Data::SignInAttempted(attempt) if attempt.outcome == SignInOutcome::Allowed)
     }
 
     /// Reads a message body.
@@ -94,11 +103,6 @@ impl Event {
         if !(1..=MAX_SOURCE_CHARS).contains(&envelope.source.chars().count()) {
             return Err(not_cloud_event("source: expected 1 to 128 characters"));
         }
-        if event_key(&envelope.source, &envelope.id).len() > MAX_KEY_BYTES {
-            return Err(not_cloud_event(
-                "id and source: together more than DynamoDB's 1,024 bytes for a key",
-            ));
-        }
         let data = Data::parse(&envelope.r#type, envelope.data.as_deref())?;
         let subject = envelope
             .subject
@@ -107,14 +111,14 @@ impl Event {
             .and_then(|subject| data.check_subject(&subject).map(|()| subject))
             .map_err(|InvalidSubject(reason)| InvalidEvent::InvalidData(format!("subject: {reason}")))?;
         let time = time::whole_milliseconds(envelope.time);
-        Ok(Self {
-            id: envelope.id,
-            source: envelope.source,
-            subject,
-            time,
-            traceparent: envelope.traceparent,
-            data,
-        })
+        let Envelope { id, source, traceparent, .. } = envelope;
+        let event = Self { id, source, subject, time, traceparent, data };
+        if event.key().len() > MAX_KEY_BYTES {
+            return Err(InvalidEvent::NotCloudEvent(
+                "id and source: together more than DynamoDB's 1,024 bytes for a key".to_owned(),
+            ));
+        }
+        Ok(event)
     }
 
     /// The message body.
@@ -173,6 +177,35 @@ pub fn unique_id(time: Timestamp) -> String {
 /// Cognito invokes a trigger more than once.
 pub fn confirmation_id(pool_id: &str, sub: &str) -> String {
     let name = format!("{pool_id}/{sub}/user.confirmed");
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
+}
+
+/// Attempts of one user that are allowed count as one event within this time, in seconds.
+pub const ALLOWED_ATTEMPT_SECONDS: i64 = 60;
+/// Attempts of one user that are denied for one reason count as one event within this time, in
+/// seconds. Longer than for allowed ones, because denied attempts are stored for longer.
+pub const DENIED_ATTEMPT_SECONDS: i64 = 600;
+
+/// The id of a sign-in attempt: a UUIDv5 of user pool, app client, flow, outcome, reason, user and
+/// interval. It stays the same if Cognito invokes a trigger more than once, and if a client library
+/// repeats a denied sign-in. Attempts on both sides of the end of an interval have two ids.
+pub fn attempt_id(
+    pool_id: &str,
+    client_id: &str,
+    sub: &str,
+    attempt: &SignInAttempted,
+    time: Timestamp,
+) -> String {
+    let seconds = match attempt.outcome {
+        SignInOutcome::Allowed => ALLOWED_ATTEMPT_SECONDS,
+        SignInOutcome::Denied => DENIED_ATTEMPT_SECONDS,
+    };
+    let interval = time.as_second().div_euclid(seconds);
+    let SignInAttempted { flow, outcome, reason, .. } = attempt;
+    // The sub is last, because a username may contain a slash.
+    let name = format!(
+        "{pool_id}/user.sign_in_attempted/{client_id}/{flow:?}/{outcome:?}/{reason}/{interval}/{sub}"
+    );
     Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
 }
 
@@ -382,6 +415,37 @@ mod tests {
         assert_eq!(event.check_time(at(MAX_AGE_SECONDS + 1)), Err(InvalidEvent::TooOld));
         assert_eq!(event.check_time(at(-MAX_AHEAD_SECONDS)), Ok(()));
         assert_eq!(event.check_time(at(-MAX_AHEAD_SECONDS - 1)), Err(InvalidEvent::InTheFuture));
+    }
+
+    #[test]
+    fn sign_in_attempt_has_one_id_per_user_client_flow_outcome_reason_and_interval() {
+        let attempt = |outcome, reason: &str| SignInAttempted {
+            flow: AttemptFlow::Refresh,
+            outcome,
+            reason: reason.to_owned(),
+            claimed_by_client: None,
+        };
+        let at = |second| Timestamp::from_second(1_772_442_000 + second).unwrap();
+        let denied = attempt(SignInOutcome::Denied, "suspended");
+        let allowed = attempt(SignInOutcome::Allowed, "not_suspended");
+        let id = |attempt: &SignInAttempted, second| attempt_id("pool", "client", "ana", attempt, at(second));
+        for (attempt, seconds) in [(&allowed, 60), (&denied, 600)] {
+            assert_eq!(id(attempt, 0), id(attempt, seconds - 1));
+            assert_ne!(id(attempt, 0), id(attempt, seconds));
+            assert_ne!(id(attempt, 0), id(attempt, -1));
+        }
+        let claimed =
+            SignInAttempted { claimed_by_client: Some(ClaimedByClient::default()), ..denied.clone() };
+        assert_eq!(id(&claimed, 0), id(&denied, 0));
+        let others = [
+            id(&allowed, 0),
+            id(&attempt(SignInOutcome::Denied, "store_error"), 0),
+            id(&SignInAttempted { flow: AttemptFlow::PreAuthentication, ..denied.clone() }, 0),
+            attempt_id("other", "client", "ana", &denied, at(0)),
+            attempt_id("pool", "other", "ana", &denied, at(0)),
+            attempt_id("pool", "client", "ben", &denied, at(0)),
+        ];
+        assert!(!others.contains(&id(&denied, 0)));
     }
 
     #[test]

@@ -112,6 +112,7 @@ impl FunctionId {
                     "EVENT_RETENTION_DAYS",
                     "INVALIDATION_TARGET",
                     "MAX_CACHE_LIFETIME_SECONDS",
+                    "SIGN_IN_ATTEMPT_RETENTION_DAYS",
                     "SKIP_INACTIVE_USERS",
                     "TOKEN_VALIDITY_MINUTES",
                 ],

@@ -51,10 +51,13 @@ metrics! {
     EventsApplied,
     EventsOfErasedUsers,
     InvalidationsSkippedInactive,
+    SignInAttemptsStored,
     SignInsOfUnknownUsers,
     UsersErased,
     /// Counts partitions: users, and shards of domains.
     UsersInConflict,
+    /// Counts partitions, as UsersInConflict.
+    UsersThrottled,
 
     // cache-invalidation
     BudgetExhausted,

@@ -36,6 +36,8 @@ pub struct UserStats {
     /// GetTokensFromRefreshToken counts as a sign-in, because Cognito reports it as one.
     pub sign_ins: u64,
     /// Attempts that were denied because of a suspension, or because the table could not be read.
+    /// Attempts with one app client, in one flow and for one reason count once in ten minutes, or twice
+    /// if they are on both sides of the end of such an interval.
     pub sign_ins_denied: u64,
     pub token_refreshes: u64,
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]

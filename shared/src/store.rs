@@ -4,7 +4,7 @@
 //!
 //! - [`stats`]: STATS, the statistics
 //! - [`commit`]: EVENT and STATS, the transaction that applies events exactly once
-//! - [`stored_events`]: EVENT, reading and deleting
+//! - [`stored_events`]: EVENT and ATTEMPT, reading, deleting, and writing attempts
 //! - [`profiles`]: PROFILE, the profile
 //! - [`profile_changes`]: PROFILE, the attributes that follow the user pool
 //! - [`suspensions`]: SUSPENSION, and the flag `isBanned` of PROFILE
@@ -30,7 +30,7 @@ mod table;
 
 pub use batch::Consistency;
 pub use commit::Commit;
-pub use error::{CommitError, CommitFailure, StoreError, StoreErrorKind};
+pub use error::{CancellationReasons, CommitError, CommitFailure, StoreError, StoreErrorKind};
 pub use invalidations::{CacheMark, PurgeAllClaim, Reservation};
 pub use item::Item;
 pub use keys::Partition;

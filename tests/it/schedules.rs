@@ -42,7 +42,9 @@ fn config() -> Config {
     Config { rng_seed, failure_persistence: None, ..default }
 }
 
-const PLANTED_BUGS: [PlantedBug; 9] = [
+const PLANTED_BUGS: [PlantedBug; 11] = [
+    PlantedBug::AttemptNotStored,
+    PlantedBug::AttemptCounted,
     PlantedBug::NoConditionOnMarkers,
     PlantedBug::NoticeBeforeCommit,
     PlantedBug::FailureNotReported,

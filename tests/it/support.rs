@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
 use jiff::Timestamp;
 use sandbox::aws::{QueuePair, SandboxAccount, TABLE};
 use sandbox::functions::invoke_trigger;
@@ -124,13 +125,16 @@ impl TestStack {
                 taken.sort_by_key(|(body, _): &(Value, String)| body.to_string());
                 return taken;
             }
+            let entries = messages.iter().enumerate().map(|(index, message)| {
+                DeleteMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(message.receipt_handle.clone().unwrap())
+                    .build()
+                    .unwrap()
+            });
+            let deletion = sqs.delete_message_batch().queue_url(url).set_entries(Some(entries.collect()));
+            assert!(deletion.send().await.unwrap().failed.is_empty());
             for message in messages {
-                sqs.delete_message()
-                    .queue_url(url)
-                    .receipt_handle(message.receipt_handle.unwrap())
-                    .send()
-                    .await
-                    .unwrap();
                 let body = message.body.unwrap();
                 let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
                 let attributes = message.message_attributes.unwrap_or_default();

@@ -100,6 +100,10 @@ fn cost_model_uses_the_sizes_in_the_template() {
         (&changes["MaximumBatchingWindowInSeconds"], assumptions::INVALIDATION_WINDOW_SECONDS),
         (concurrency, assumptions::INVALIDATION_CONCURRENCY),
         (&template.parameters()["EventRetentionDays"]["Default"], assumptions::RETENTION_DAYS),
+        (
+            &template.parameters()["SignInAttemptRetentionDays"]["Default"],
+            assumptions::ATTEMPT_RETENTION_DAYS,
+        ),
     ] {
         assert_eq!(value.as_f64(), Some(constant), "{value}");
     }

@@ -2,6 +2,9 @@
 
 use sandbox::aws::Fault;
 use serde_json::{Value, json};
+use shared::function_id::FunctionId;
+use shared::store::Partition;
+use triggers::pre_authentication;
 
 use crate::support::{ANA, batch, event, order, test_stack};
 
@@ -333,6 +336,198 @@ async fn erased_user_stays_erased() {
     assert_eq!((&marker["erasedAt"], &marker["orders"]), (&json!(1_772_442_000_000_i64), &Value::Null));
     assert_eq!(marker["expiresAt"], 1_772_442_000 + 32 * 24 * 3600);
     assert!(stack.account.count("EventsOfErasedUsers") > 0);
+}
+
+fn allowed_attempt(id: &str, sub: &str) -> Value {
+    let data = json!({"flow": "pre_authentication", "outcome": "allowed", "reason": "not_suspended"});
+    event("user.sign_in_attempted", id, sub, data)
+}
+
+#[tokio::test]
+async fn allowed_attempt_is_stored_and_changes_no_statistics() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[("SIGN_IN_ATTEMPT_RETENTION_DAYS", "3")]);
+    let bodies = [allowed_attempt("a", ANA), order("1", ANA, "1.00"), allowed_attempt("b", BEN)];
+    user_stats.handle_twice(&batch(&bodies)).await;
+    let stats = ana(&stack).await;
+    assert_eq!((&stats["version"], &stats["signInsDenied"]), (&json!(1), &json!(0)));
+    assert_eq!(stack.item(&format!("USER#{BEN}"), "STATS").await, Value::Null);
+    for (sub, id) in [(ANA, "a"), (BEN, "b")] {
+        let stored = stack.item(&format!("USER#{sub}"), &shared::events::attempt_key("/shop", id)).await;
+        let body: Value = serde_json::from_str(stored["event"].as_str().unwrap()).unwrap();
+        assert_eq!(body, allowed_attempt(id, sub));
+        assert_eq!(
+            (&stored["type"], &stored["time"], &stored["expiresAt"]),
+            (
+                &json!("user.sign_in_attempted"),
+                &json!(1_772_442_000_000_i64),
+                &json!(1_772_442_000 + 3 * 24 * 3600)
+            )
+        );
+    }
+    assert_eq!((stack.account.count("SignInAttemptsStored"), stack.account.count("EventsApplied")), (4, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempt_that_is_not_stored_fails_its_message_and_no_other() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    let bodies = batch(&[order("1", ANA, "1.00"), allowed_attempt("a", ANA), allowed_attempt("a", ANA)]);
+    stack.account.faults.inject("BatchWriteItem", Fault::Error("AccessDeniedException"), 100);
+    assert_eq!(user_stats.handle(&bodies).await, ["m1", "m2"]);
+    stack.account.faults.clear();
+    stack.account.faults.inject("BatchWriteItem", Fault::Error("ThrottlingException"), 100);
+    assert_eq!(user_stats.handle(&bodies).await, ["m1", "m2"]);
+    assert_eq!(stack.account.count("UsersThrottled"), 1);
+    stack.account.faults.clear();
+    user_stats.handle_twice(&bodies).await;
+    assert_eq!(stack.store().count_attempts(&Partition::User(ANA.to_owned())).await.unwrap(), 1);
+    assert_eq!(ana(&stack).await["version"], 1);
+}
+
+#[tokio::test]
+async fn erasure_deletes_attempts_and_drops_later_ones() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
+    let attempts: Vec<Value> = (0..30).map(|i| allowed_attempt(&i.to_string(), ANA)).collect();
+    user_stats.handle_twice(&batch(&attempts)).await;
+    assert_eq!(stack.account.items().await.unwrap().len(), 30);
+    let erasure = event("user.deleted", "d", ANA, json!({}));
+    user_stats.handle_twice(&batch(&[erasure, allowed_attempt("same batch", ANA)])).await;
+    user_stats.handle_twice(&batch(&[allowed_attempt("late", ANA)])).await;
+    let items = stack.account.items().await.unwrap();
+    assert_eq!(items.keys().map(|(_, sort)| sort.as_str()).collect::<Vec<_>>(), ["STATS"]);
+}
+
+/// Anyone who knows a user name can cause an attempt, without a password.
+#[tokio::test]
+async fn ten_thousand_attempts_within_an_hour_leave_at_most_sixty_items() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    let function = stack.account.function(FunctionId::PreAuthentication, &[].into());
+    let trigger = pre_authentication::Deps::new(&function).unwrap();
+    user_stats.handle_twice(&batch(&[order("1", ANA, "1.00")])).await;
+    for second in 0..3_600 {
+        for _ in 0..if second % 9 < 7 { 3 } else { 2 } {
+            let attempt = tests::fixtures::event("pre-authentication/authentication");
+            assert!(pre_authentication::handle(&trigger, attempt).await.is_ok());
+        }
+        if second % 100 == 99 {
+            let sent = stack.sent().await;
+            assert!(sent.len() > 270, "{}", sent.len());
+            user_stats.handle_twice(&batch(&sent)).await;
+        }
+        stack.account.time.advance(1);
+    }
+    let items = stack.account.items().await.unwrap();
+    let attempts = items.keys().filter(|(_, sort)| sort.starts_with("ATTEMPT#")).count();
+    assert_eq!((attempts, items.len()), (60, 62), "and the order and STATS");
+    let stats = ana(&stack).await;
+    assert_eq!((&stats["version"], &stats["orders"]), (&json!(1), &json!(1)));
+}
+
+#[tokio::test]
+async fn repeated_denial_counts_once_within_ten_minutes() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    stack.put_profile(ANA, "isBanned", json!(true)).await;
+    let refuse = async |times: usize| {
+        for _ in 0..times {
+            let refresh = tests::fixtures::event_with("pre-token-generation/refresh-tokens", |event| {
+                event["request"]["userAttributes"]["sub"] = ANA.into();
+            });
+            assert!(stack.invoke("pre-token-generation", &[], refresh).await.is_err());
+            stack.account.time.advance(2);
+        }
+        let sent = stack.sent().await;
+        assert_eq!(sent.len(), times);
+        user_stats.handle_twice(&batch(&sent)).await;
+        ana(&stack).await["signInsDenied"].as_u64().unwrap()
+    };
+    assert_eq!(refuse(6).await, 1, "a client library repeats a denied refresh six times");
+    stack.account.time.advance(600);
+    assert_eq!(refuse(6).await, 2);
+}
+
+#[tokio::test]
+async fn sign_in_takes_at_most_five_write_units() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    stack.put_profile(ANA, "cognitoId", json!(ANA)).await;
+    for trigger in ["pre-authentication", "pre-token-generation"] {
+        let event = tests::fixtures::event(&format!("{trigger}/authentication"));
+        assert!(stack.invoke(trigger, &[], event).await.is_ok());
+    }
+    let sent = stack.sent().await;
+    assert_eq!(sent.len(), 2);
+    stack.account.calls.clear_operations();
+    // In two batches, so that nothing is shared.
+    for body in sent {
+        assert_eq!(user_stats.handle(&batch(&[body])).await, [] as [&str; 0]);
+    }
+    let units = stack.account.calls.writes().into_iter().map(|(operation, body)| {
+        budgets::write_units::write_units(&operation, &serde_json::from_slice(&body).unwrap())
+    });
+    assert_eq!(units.sum::<u64>(), 5);
+}
+
+const THROTTLED: Fault = Fault::Cancelled(&["None", "ThrottlingError"]);
+const CONFLICT: Fault = Fault::Cancelled(&["None", "ConditionalCheckFailed"]);
+
+#[tokio::test(start_paused = true)]
+async fn throttled_transaction_is_repeated_and_then_its_messages_wait() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    let one = batch(&[order("1", ANA, "5.00")]);
+    for (fault, metric, code, reason) in [
+        (THROTTLED, "UsersThrottled", "throttled", "ThrottlingError"),
+        (
+            Fault::Cancelled(&["ProvisionedThroughputExceeded", "None"]),
+            "UsersThrottled",
+            "throttled",
+            "ProvisionedThroughputExceeded",
+        ),
+        (CONFLICT, "UsersInConflict", "conflict", "ConditionalCheckFailed"),
+        (Fault::Cancelled(&["None", "ValidationError"]), "", "store", "ValidationError"),
+        (Fault::Error("ThrottlingException"), "UsersThrottled", "throttled", "ThrottlingException"),
+    ] {
+        tests::log::take_lines();
+        let before = stack.account.count(metric);
+        stack.account.calls.clear_operations();
+        stack.account.faults.inject("TransactWriteItems", fault.clone(), 100);
+        assert_eq!(user_stats.handle(&one).await, ["m0"], "{fault:?}");
+        stack.account.faults.clear();
+        assert_eq!(stack.account.count(metric) - before, u64::from(!metric.is_empty()), "{fault:?}");
+        let lines = tests::log::take_lines();
+        let is_reported =
+            |line: &&String| line.contains(&format!("\"error_type\":\"{code}\"")) && line.contains(reason);
+        assert_eq!(lines.iter().filter(is_reported).count(), 1, "{fault:?}: {lines:?}");
+        let operations = stack.account.calls.operations();
+        let is_delayed = operations.iter().any(|operation| operation == "ChangeMessageVisibilityBatch");
+        assert_eq!(is_delayed, !metric.is_empty(), "{fault:?}");
+    }
+    assert_eq!(ana(&stack).await, Value::Null);
+    stack.account.faults.inject("TransactWriteItems", THROTTLED, 7);
+    user_stats.handle_twice(&one).await;
+    let stats = ana(&stack).await;
+    assert_eq!((&stats["orders"], &stats["version"]), (&json!(1), &json!(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_to_commit_are_counted_per_transaction() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    let orders: Vec<Value> = (0..250).map(|i| order(&i.to_string(), ANA, "0.10")).collect();
+    for _ in 0..3 {
+        let conflict = Fault::Cancelled(&["TransactionConflict"]);
+        stack.account.faults.inject("TransactWriteItems", conflict, 4);
+        stack.account.faults.inject("TransactWriteItems", THROTTLED, 3);
+        stack.account.faults.inject("TransactWriteItems", Fault::Served, 1);
+    }
+    user_stats.handle_twice(&batch(&orders)).await;
+    let stats = ana(&stack).await;
+    assert_eq!((&stats["orders"], &stats["version"]), (&json!(250), &json!(3)));
+    assert_eq!((stack.account.count("UsersInConflict"), stack.account.count("UsersThrottled")), (0, 0));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use futures_util::future::join;
 use serde_json::Value;
 use shared::config::ConfigError;
-use shared::events::{AttemptFlow, ClaimedByClient, Data, SignInAttempted, SignInOutcome, Subject};
+use shared::events::{AttemptFlow, ClaimedByClient, SignInAttempted, SignInOutcome, Subject};
 use shared::function_context::FunctionContext;
 use shared::metric::Metric;
 use shared::store::Store;
@@ -63,7 +63,7 @@ pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, Tr
     };
     let is_unknown_user = event.request().get("userNotFound").is_some_and(|flag| *flag == Value::Bool(true));
     let subject = if is_unknown_user { Subject::Unknown } else { Subject::user(&sub) };
-    publisher.publish(publisher.build_event(&event, subject, Data::SignInAttempted(attempt))).await;
+    publisher.publish_attempt(&event, subject, attempt).await;
     match outcome {
         SignInOutcome::Allowed => Ok(event),
         SignInOutcome::Denied => Err(DENIED),

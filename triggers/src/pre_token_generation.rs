@@ -103,7 +103,7 @@ pub async fn handle(deps: &Deps, mut event: TriggerEvent) -> Result<TriggerEvent
             reason: reason.to_owned(),
             claimed_by_client: None,
         };
-        publisher.publish(publisher.build_event(&event, subject, Data::SignInAttempted(attempt))).await;
+        publisher.publish_attempt(&event, subject, attempt).await;
         return Err(DENIED);
     }
 

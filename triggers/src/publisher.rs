@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::config::ConfigError;
-use shared::events::{Data, Event, Subject, pool_source};
+use shared::events::{Data, Event, SignInAttempted, Subject, attempt_id, pool_source};
 use shared::function_context::FunctionContext;
 use shared::metric::Metric;
 use shared::queues::{Message, Queue};
@@ -68,6 +68,20 @@ impl EventPublisher {
     pub fn build_event(&self, cause: &TriggerEvent, subject: Subject, data: Data) -> Event {
         let event = Event::new(pool_source(&cause.user_pool_id()), subject, self.now(), data);
         Event { traceparent: cause.traceparent().map(str::to_owned), ..event }
+    }
+
+    /// Publishes a sign-in attempt. A repetition within a short time has the same id, so that it counts
+    /// once. An attempt of an unknown user has an id of its own: it is only counted in a metric.
+    pub async fn publish_attempt(&self, cause: &TriggerEvent, subject: Subject, attempt: SignInAttempted) {
+        let id = subject
+            .as_user()
+            .map(|sub| attempt_id(&cause.user_pool_id(), &cause.client_id(), sub, &attempt, self.now()));
+        let event = self.build_event(cause, subject, Data::SignInAttempted(attempt));
+        self.publish(match id {
+            Some(id) => event.with_id(id),
+            None => event,
+        })
+        .await;
     }
 
     /// Publishes an event to user-events.

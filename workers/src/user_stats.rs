@@ -2,6 +2,7 @@
 //! reports which users' cached pages are stale.
 //!
 //! - [`mod@accept`]: which messages are accepted, and their events by partition
+//! - [`attempts`]: allowed sign-in attempts, which are stored outside the transactions
 //! - [`commit`]: the transactions that make an event count once
 //! - [`notice`]: which event is published after a commit, and why
 //! - [`inactive`]: the rule for users who cannot have a cached page
@@ -10,7 +11,7 @@
 //! A crash leaves a transaction applied or not applied. SQS then redelivers the messages, and the
 //! worker continues from there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
@@ -29,12 +30,14 @@ use shared::telemetry::{Unit, chain};
 use crate::batch::{Batch, BatchContext, BatchError};
 
 pub mod accept;
+pub mod attempts;
 pub mod commit;
 pub mod counts;
 pub mod inactive;
 pub mod notice;
 
 use accept::{AcceptedMessage, EventsByPartition, PartitionEvents, PendingEvent, accept, group_by_partition};
+use attempts::{AttemptWriter, Unstored};
 use commit::Committer;
 use counts::InvocationCounts;
 use inactive::InactiveUserRule;
@@ -54,6 +57,9 @@ const SENDING_MARGIN_SECONDS: i64 = 2;
 pub struct Config {
     /// EVENT_RETENTION_DAYS: the days for which an event is stored after its time.
     pub event_retention_days: u32,
+    /// SIGN_IN_ATTEMPT_RETENTION_DAYS: the days for which an allowed sign-in attempt is stored after its
+    /// time.
+    pub sign_in_attempt_retention_days: u32,
     /// When a user is inactive, so that a change needs no invalidation. `None` if every user counts
     /// as active.
     pub inactive_user_rule: Option<InactiveUserRule>,
@@ -78,6 +84,11 @@ impl Config {
         let skip_inactive = environment.flag("SKIP_INACTIVE_USERS", true)? && by_tag;
         Ok(Self {
             event_retention_days: environment.number("EVENT_RETENTION_DAYS", 90, 32..=3650)?,
+            sign_in_attempt_retention_days: environment.number(
+                "SIGN_IN_ATTEMPT_RETENTION_DAYS",
+                7,
+                1..=90,
+            )?,
             inactive_user_rule: skip_inactive.then_some(rule),
             allow_erasure_events: environment.flag("ALLOW_ERASURE_EVENTS", false)?,
         })
@@ -107,8 +118,10 @@ enum PartitionOutcome {
     /// Every event is applied, in this invocation or earlier, or belongs to an erased user and is
     /// dropped.
     Done { notice: Option<Box<Event>> },
-    /// Concurrent workers changed the statistics on every attempt.
-    Conflict,
+    /// Concurrent workers changed the statistics on every attempt. Says why the last one failed.
+    Conflict(String),
+    /// DynamoDB throttled every attempt. Says why the last one failed.
+    Throttled(String),
     /// DynamoDB failed, or the time of the invocation is used up.
     Failed,
 }
@@ -136,21 +149,37 @@ pub async fn handle(
 /// Commits the events of the accepted messages, and then publishes the notices.
 async fn process(deps: &Deps, batch: &mut Batch<'_>, accepted: Vec<AcceptedMessage>) {
     let BatchContext { clock, metrics, .. } = &deps.context;
-    let EventsByPartition { partitions, duplicates, unknown_users } = group_by_partition(accepted);
+    let EventsByPartition { partitions, attempts, duplicates, unknown_users } = group_by_partition(accepted);
     let mut counts = InvocationCounts {
         duplicates,
         sign_ins_of_unknown_users: unknown_users,
         ..InvocationCounts::default()
     };
 
-    let keys: Vec<&Partition> = partitions.iter().map(|group| &group.partition).collect();
+    let of_attempts = attempts.iter().map(|attempt| &attempt.partition);
+    let keys: BTreeSet<&Partition> =
+        partitions.iter().map(|group| &group.partition).chain(of_attempts).collect();
+    let keys: Vec<&Partition> = keys.into_iter().collect();
     let statistics = match deps.store.read_statistics(&keys, Consistency::Eventual).await {
         Ok(statistics) => statistics,
         Err(error) => {
-            tracing::error!(error_type = error.code(), cause = chain(&error), "could not read statistics");
+            let users = keys.len() as u64;
+            let messages = partitions.into_iter().flat_map(|group| group.messages);
+            let messages = messages.chain(attempts.into_iter().flat_map(|attempt| attempt.messages));
             error.count(metrics);
+            if error.is_throttled() {
+                tracing::warn!(error_type = "throttled", cause = chain(&error), "could not read statistics");
+                counts.users_throttled += users;
+                batch.fail_with_backoff(messages, FIRST_DELAY, LONGEST_DELAY);
+            } else {
+                tracing::error!(
+                    error_type = error.code(),
+                    cause = chain(&error),
+                    "could not read statistics"
+                );
+                batch.fail(messages);
+            }
             counts.report(metrics, clock.now());
-            batch.fail(partitions.into_iter().flat_map(|group| group.messages));
             return;
         }
     };
@@ -162,7 +191,70 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, accepted: Vec<AcceptedMessa
         event_retention_days: deps.config.event_retention_days,
         inactive_user_rule: deps.config.inactive_user_rule,
     };
-    let outcomes: Vec<(Vec<usize>, PartitionOutcome, InvocationCounts)> = stream::iter(partitions)
+    let being_erased: BTreeSet<Partition> =
+        partitions.iter().filter(|group| is_erasure(group)).map(|group| group.partition.clone()).collect();
+    let mut attempt_counts = InvocationCounts::default();
+    let writer = AttemptWriter {
+        store: &deps.store,
+        metrics,
+        deadline: batch.deadline(),
+        retention_days: deps.config.sign_in_attempt_retention_days,
+    };
+    let storing = writer.write(attempts, &statistics, &being_erased, &mut attempt_counts);
+    let committing = commit_partitions(deps, committer, partitions, &statistics);
+    let (Unstored { failed, throttled }, outcomes) = tokio::join!(storing, committing);
+    counts.add(&attempt_counts);
+    batch.fail(failed);
+    batch.fail_with_backoff(throttled, FIRST_DELAY, LONGEST_DELAY);
+
+    let mut notices = Vec::new();
+    let (mut conflicts, mut throttles) = (BTreeSet::new(), BTreeSet::new());
+    let (mut users_in_conflict, mut users_throttled) = (0, 0);
+    for (messages, outcome, partition_counts) in outcomes {
+        counts.add(&partition_counts);
+        match outcome {
+            PartitionOutcome::Done { notice: None } => {}
+            PartitionOutcome::Done { notice: Some(notice) } => notices.push((messages, notice)),
+            PartitionOutcome::Failed => batch.fail(messages),
+            PartitionOutcome::Conflict(cause) => {
+                users_in_conflict += 1;
+                conflicts.insert(cause);
+                batch.fail_with_backoff(messages, FIRST_DELAY, LONGEST_DELAY);
+            }
+            PartitionOutcome::Throttled(cause) => {
+                users_throttled += 1;
+                throttles.insert(cause);
+                batch.fail_with_backoff(messages, FIRST_DELAY, LONGEST_DELAY);
+            }
+        }
+    }
+    // One line of each kind, however many users it is about.
+    if users_in_conflict > 0 {
+        let (users, cause) = (users_in_conflict, join(&conflicts));
+        tracing::warn!(error_type = "conflict", users, cause, "could not commit the events of some users");
+    }
+    if users_throttled > 0 {
+        let (users, cause) = (users_throttled, join(&throttles));
+        tracing::warn!(error_type = "throttled", users, cause, "could not commit the events of some users");
+    }
+    counts.users_in_conflict += users_in_conflict;
+    counts.users_throttled += users_throttled;
+    counts.report(metrics, clock.now());
+    publish(deps, batch, notices).await;
+}
+
+fn join(causes: &BTreeSet<String>) -> String {
+    causes.iter().map(String::as_str).collect::<Vec<_>>().join("; ")
+}
+
+/// Commits the events of each partition. Returns its messages, its outcome and its counts.
+async fn commit_partitions(
+    deps: &Deps,
+    committer: &Committer<'_>,
+    partitions: Vec<PartitionEvents>,
+    statistics: &HashMap<Partition, StoredStatistics>,
+) -> Vec<(Vec<usize>, PartitionOutcome, InvocationCounts)> {
+    stream::iter(partitions)
         .map(|group| {
             let stored = statistics.get(&group.partition).cloned();
             async move {
@@ -173,23 +265,7 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, accepted: Vec<AcceptedMessa
         })
         .buffer_unordered(CONCURRENCY)
         .collect()
-        .await;
-
-    let mut notices = Vec::new();
-    for (messages, outcome, partition_counts) in outcomes {
-        counts.add(&partition_counts);
-        match outcome {
-            PartitionOutcome::Done { notice: None } => {}
-            PartitionOutcome::Done { notice: Some(notice) } => notices.push((messages, notice)),
-            PartitionOutcome::Failed => batch.fail(messages),
-            PartitionOutcome::Conflict => {
-                counts.users_in_conflict += 1;
-                batch.fail_with_backoff(messages, FIRST_DELAY, LONGEST_DELAY);
-            }
-        }
-    }
-    counts.report(metrics, clock.now());
-    publish(deps, batch, notices).await;
+        .await
 }
 
 /// Publishes notices, each given with the messages that it belongs to.
@@ -232,7 +308,11 @@ async fn process_partition(
     };
     match result {
         Ok(notice) => PartitionOutcome::Done { notice: notice.map(Box::new) },
-        Err(CommitFailure::Conflict(_)) => PartitionOutcome::Conflict,
+        Err(error @ CommitFailure::Conflict(_)) => PartitionOutcome::Conflict(error.to_string()),
+        Err(error @ CommitFailure::Throttled(_)) => PartitionOutcome::Throttled(error.to_string()),
+        Err(CommitFailure::Store(error)) if error.is_throttled() => {
+            PartitionOutcome::Throttled(chain(&error))
+        }
         Err(CommitFailure::OutOfTime) => {
             tracing::warn!(error_type = "deadline", "no time left to commit the events of a user or domain");
             PartitionOutcome::Failed

@@ -14,7 +14,7 @@ use shared::backoff::ConflictRetry;
 use shared::events::{Data, Event, InvalidEvent, MAX_AHEAD_SECONDS};
 use shared::statistics::{DomainStats, Statistics, UserStats};
 use shared::store::commit::transaction_size;
-use shared::store::{Commit, CommitError, Consistency, Partition, Store};
+use shared::store::{Commit, CommitError, CommitFailure, Consistency, Partition, Store};
 use shared::time::{minus_seconds, plus_seconds};
 
 use crate::queue::message_file::{InvalidLine, parse_line};
@@ -30,6 +30,8 @@ pub struct BackfillEvents {
     pub by_partition: BTreeMap<Partition, Vec<(Event, String)>>,
     /// Number of events with the subject `unknown`, which change no statistics.
     pub without_user: usize,
+    /// Number of allowed sign-in attempts, which change no statistics and have expired.
+    pub allowed_attempts: usize,
     /// Partition and sort key of each event, because a transaction must not contain a key twice.
     keys: HashSet<(Partition, String)>,
 }
@@ -90,6 +92,10 @@ impl BackfillEvents {
             self.without_user += 1;
             return Ok(());
         };
+        if event.is_allowed_attempt() {
+            self.allowed_attempts += 1;
+            return Ok(());
+        }
         if self.keys.insert((partition.clone(), event.key())) {
             self.by_partition.entry(partition).or_default().push((event, message.body));
         }
@@ -162,7 +168,12 @@ async fn commit<S: Statistics>(
                     !indexes.contains(&(index - 1))
                 });
             }
-            Err(CommitError::Conflict) => retry.wait().await?,
+            Err(CommitError::Conflict(reasons)) => {
+                retry.wait().await.map_err(|_| CommitFailure::Conflict(reasons))?;
+            }
+            Err(CommitError::Throttled(reasons)) => {
+                retry.wait().await.map_err(|_| CommitFailure::Throttled(reasons))?;
+            }
             Err(CommitError::Store(error)) => return Err(error.into()),
         }
     }

@@ -192,7 +192,9 @@ async fn attempt<S: Statistics>(
         return match store.replace_statistics(partition, version, &events.statistics, &removed).await {
             Ok(()) => Ok(Some(RebuildOutcome::Written(differences))),
             Err(CommitError::Store(error)) => Err(error.into()),
-            Err(CommitError::Conflict | CommitError::Duplicates(_)) => Ok(None),
+            Err(CommitError::Conflict(_) | CommitError::Throttled(_) | CommitError::Duplicates(_)) => {
+                Ok(None)
+            }
         };
     } else {
         RebuildOutcome::Differs(differences)

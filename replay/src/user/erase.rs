@@ -25,6 +25,8 @@ pub struct StoredUserData {
     pub is_erased: bool,
     /// Number of stored events.
     pub events: usize,
+    /// Number of stored sign-in attempts that were allowed.
+    pub attempts: usize,
 }
 
 /// An erasure that was not completed.
@@ -50,6 +52,7 @@ impl StoredUserData {
             has_statistics: stored.is_some() && !is_erased,
             is_erased,
             events,
+            attempts: store.count_attempts(&partition).await?,
         })
     }
 

@@ -24,6 +24,8 @@ pub struct UserSummary {
     pub statistics: Option<Value>,
     /// Number of stored events by the UTC date of the event.
     pub events_by_day: BTreeMap<Date, usize>,
+    /// Number of stored sign-in attempts that were allowed. They have a retention of their own.
+    pub attempts: usize,
 }
 
 impl UserSummary {
@@ -44,6 +46,7 @@ impl UserSummary {
             status: state.suspension.describe(now),
             statistics: statistics.map(without_keys),
             events_by_day,
+            attempts: store.count_attempts(&partition).await?,
         })
     }
 }

@@ -13,7 +13,7 @@ use winterbaume_sqs::SqsService;
 
 use super::call_log::CallLog;
 use super::faults::{Fault, Faults};
-use super::sdk_client::{Answer, AwsBackend, error_response};
+use super::sdk_client::{Answer, AwsBackend, cancelled_transaction, error_response};
 use super::user_pools::UserPools;
 
 /// Answers for one account. Clones answer for the same account.
@@ -81,13 +81,16 @@ impl AwsBackend for SandboxBackend {
                 let is_xml = !request.headers.contains_key("x-amz-target");
                 return Ok(Answer { response: error_response(code, is_xml), is_cut_off: false });
             }
+            Some(Fault::Cancelled(reasons)) => {
+                return Ok(Answer { response: cancelled_transaction(reasons), is_cut_off: false });
+            }
             Some(Fault::Refused) => return Err(ConnectorError::io("connection refused".into())),
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Unprocessed) if operation == "BatchGetItem" => {
                 let response = all_keys_unprocessed(&request);
                 return Ok(Answer { response, is_cut_off: false });
             }
-            Some(Fault::ReplyLost | Fault::CutOff | Fault::Unprocessed) | None => {}
+            Some(Fault::Served | Fault::ReplyLost | Fault::CutOff | Fault::Unprocessed) | None => {}
         }
         let response = {
             let _turn = self.services.turn.lock().await;

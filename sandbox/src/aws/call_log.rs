@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use serde_json::Value;
 
 /// The requests of an account. Clones share them.
@@ -15,6 +16,7 @@ struct Calls {
     invalidations: Vec<Vec<String>>,
     caller_references: Vec<String>,
     visibility_timeouts: HashMap<String, i64>,
+    writes: Vec<(String, Bytes)>,
 }
 
 impl CallLog {
@@ -23,9 +25,11 @@ impl CallLog {
         self.calls().operations.clone()
     }
 
-    /// Forgets the operations so far. Invalidations and visibility timeouts stay.
+    /// Forgets the operations and the writes so far. Invalidations and visibility timeouts stay.
     pub fn clear_operations(&self) {
-        self.calls().operations.clear();
+        let mut calls = self.calls();
+        calls.operations.clear();
+        calls.writes.clear();
     }
 
     /// The items of each invalidation that CloudFront accepted, in order.
@@ -43,13 +47,18 @@ impl CallLog {
         self.calls().visibility_timeouts.clone()
     }
 
+    /// The operation and the body of each write that DynamoDB accepted.
+    pub fn writes(&self) -> Vec<(String, Bytes)> {
+        self.calls().writes.clone()
+    }
+
     /// Records that a request arrived.
     pub(super) fn record_operation(&self, operation: &str) {
         self.calls().operations.push(operation.to_owned());
     }
 
     /// Records what an accepted request asked for.
-    pub(super) fn record_request(&self, operation: &str, body: &[u8]) {
+    pub(super) fn record_request(&self, operation: &str, body: &Bytes) {
         match operation {
             "CreateInvalidation" => {
                 let xml = String::from_utf8_lossy(body);
@@ -64,6 +73,9 @@ impl CallLog {
                     let seconds = entry.get("VisibilityTimeout").and_then(Value::as_i64).unwrap_or_default();
                     self.calls().visibility_timeouts.insert(receipt.to_owned(), seconds);
                 }
+            }
+            "TransactWriteItems" | "BatchWriteItem" | "PutItem" | "UpdateItem" | "DeleteItem" => {
+                self.calls().writes.push((operation.to_owned(), body.clone()));
             }
             _ => {}
         }

@@ -8,6 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub enum Fault {
     /// The service answers with this error code and does nothing.
     Error(&'static str),
+    /// DynamoDB cancels the transaction, with these reasons for its items.
+    Cancelled(&'static [&'static str]),
+    /// No fault: the service performs the request, between two that meet a fault.
+    Served,
     /// The connection is refused.
     Refused,
     /// The service never answers and does nothing.

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use serde_json::{Value, json};
 use winterbaume_core::{MockRequest, MockResponse};
 
 /// The region of every account in memory.
@@ -103,6 +104,17 @@ pub fn error_response(code: &str, is_xml: bool) -> MockResponse {
         return MockResponse::error(400, code, MESSAGE);
     }
     MockResponse::json(400, format!(r#"{{"__type":"{code}","message":"{MESSAGE}"}}"#))
+}
+
+/// DynamoDB's answer to a transaction that it cancels. `reasons` has a code for each item.
+pub fn cancelled_transaction(reasons: &[&str]) -> MockResponse {
+    let reasons: Vec<Value> = reasons.iter().map(|code| json!({"Code": code})).collect();
+    let error = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
+        "CancellationReasons": reasons,
+    });
+    MockResponse::json(400, error.to_string())
 }
 
 fn mock_request(request: &HttpRequest) -> Result<MockRequest, ConnectorError> {

@@ -11,6 +11,8 @@ use shared::store::commit::MAX_EVENTS;
 pub const PEAK: f64 = 5.0;
 /// pre-authentication and pre-token-generation. Each publishes one event.
 pub const TRIGGERS_PER_SIGN_IN: f64 = 2.0;
+/// The event of pre-authentication: an allowed attempt, which user-stats stores with a plain write.
+pub const ATTEMPTS_PER_SIGN_IN: f64 = 1.0;
 /// Assumed, the worst case: each event of a user arrives in a separate batch and has its own commit.
 /// A user's actions are seconds apart, and user-stats waits for two seconds.
 pub const EVENTS_PER_COMMIT: usize = 1;
@@ -18,6 +20,8 @@ pub const EVENTS_PER_COMMIT: usize = 1;
 pub const EVENT_KILOBYTES: f64 = 0.7;
 /// Default of EVENT_RETENTION_DAYS.
 pub const RETENTION_DAYS: f64 = 90.0;
+/// Default of SIGN_IN_ATTEMPT_RETENTION_DAYS.
+pub const ATTEMPT_RETENTION_DAYS: f64 = 7.0;
 /// MONTHLY_ITEM_BUDGET in the row with a budget: 495 dollars.
 pub const MONTHLY_ITEM_BUDGET: f64 = 100_000.0;
 
@@ -73,7 +77,8 @@ pub fn write_units(events_per_user: usize) -> f64 {
 pub const TRIGGER_READ_UNITS: f64 = 2.0;
 /// An eventually consistent read: STATS, and the marks of cache-invalidation.
 pub const EVENTUAL_READ_UNITS: f64 = 0.5;
-/// A write outside a transaction: LEDGER for each call, CACHE for each invalidated user.
+/// A write outside a transaction: LEDGER for each call, CACHE for each invalidated user, ATTEMPT for
+/// each allowed sign-in attempt.
 pub const PLAIN_WRITE_UNITS: f64 = 1.0;
 /// A purge: the claim and the mark, in addition to LEDGER.
 pub const PURGE_ALL_WRITE_UNITS: f64 = 2.0;

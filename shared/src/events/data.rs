@@ -36,7 +36,10 @@ pub enum Data {
     #[serde(rename = "user.password_reset")]
     PasswordReset(Empty),
     /// A sign-in was attempted. Published by pre-authentication, and by pre-token-generation if it
-    /// denies the sign-in.
+    /// denies the sign-in. Attempts of one user with the same app client, flow and outcome have the
+    /// same id within a minute, or within ten minutes if they are denied, so they count once, or
+    /// twice if they are on both sides of the end of such an interval. Denied attempts are counted.
+    /// Allowed attempts are kept for a short time.
     #[serde(rename = "user.sign_in_attempted")]
     SignInAttempted(SignInAttempted),
     /// A user signed in and gets tokens. Published by pre-token-generation.

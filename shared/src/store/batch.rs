@@ -12,7 +12,7 @@ use super::table::Store;
 /// DynamoDB: a BatchGetItem reads at most 100 items.
 pub const MAX_READ_ITEMS: usize = 100;
 /// DynamoDB: a BatchWriteItem writes at most 25 items.
-const MAX_WRITE_ITEMS: usize = 25;
+pub const MAX_WRITE_ITEMS: usize = 25;
 /// Maximum number of calls that one operation makes concurrently.
 const CALLS_IN_FLIGHT: usize = 8;
 /// Longest delay before a read of which DynamoDB processed nothing is repeated.

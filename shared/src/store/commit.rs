@@ -9,11 +9,12 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use serde::Serialize;
 
-use super::error::{CommitError, StoreError};
-use super::item::{Item, UpdateExpression, number, string};
-use super::keys::{self, EXPIRES_AT, PK, Partition, STATS};
+use super::error::{CancellationReasons, CommitError, StoreError};
+use super::item::{Item, UpdateExpression};
+use super::keys::{self, PK, Partition, STATS};
 use super::profiles::Profile;
 use super::stats::StatsMetadata;
+use super::stored_events::event_item;
 use super::table::Store;
 use crate::aws::WORKER_CALL_SECONDS;
 use crate::events::Event;
@@ -74,10 +75,11 @@ impl Store {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
                 let reasons = cancelled.cancellation_reasons().iter();
                 let codes: Vec<&str> = reasons.map(|reason| reason.code().unwrap_or_default()).collect();
-                cancellation_cause(&codes, commit.events.len())
+                Some(cancellation_cause(&codes, commit.events.len()))
             }
-            Some(other) if other.code() == Some("TransactionInProgressException") => {
-                Some(CommitError::Conflict)
+            // An earlier attempt of the SDK is still in progress.
+            Some(other) if other.code() == Some(IN_PROGRESS) => {
+                Some(CommitError::Conflict(CancellationReasons::from_codes(&[IN_PROGRESS])))
             }
             _ => None,
         };
@@ -119,12 +121,7 @@ impl Store {
         body: &str,
         retention_days: u32,
     ) -> Result<TransactWriteItem, StoreError> {
-        let mut item = keys::key(partition, event.key());
-        item.insert("event".to_owned(), string(body));
-        item.insert("type".to_owned(), string(event.data.event_type()));
-        item.insert("time".to_owned(), number(event.time.as_millisecond()));
-        let expires_at = event.time.as_second() + i64::from(retention_days) * 24 * 3600;
-        item.insert(EXPIRES_AT.to_owned(), number(expires_at));
+        let item = event_item(partition, event, body, retention_days);
         let put = Put::builder().table_name(&self.table).set_item(Some(item));
         let put = put.condition_expression(format!("attribute_not_exists({PK})")).build();
         let put = put.map_err(|error| StoreError::invalid_request(OPERATION, error))?;
@@ -151,24 +148,30 @@ impl Store {
 }
 
 const OPERATION: &str = "TransactWriteItems";
+const IN_PROGRESS: &str = "TransactionInProgressException";
 
 /// What the cancellation reasons of a transaction mean. `codes` has one code per item, events
-/// first. `None` if they mean neither duplicates nor a conflict.
+/// first. The API reference of TransactWriteItems lists the codes.
 ///
 /// If an event is a duplicate, the commit that stored it has also changed the version of STATS. So
-/// duplicates take precedence over a conflict.
-fn cancellation_cause(codes: &[&str], events: usize) -> Option<CommitError> {
+/// duplicates take precedence over a conflict. A conflict takes precedence over throttling, because
+/// the next attempt must read STATS again.
+fn cancellation_cause(codes: &[&str], events: usize) -> CommitError {
     const CONDITION_FAILED: &str = "ConditionalCheckFailed";
     let (event_codes, other_codes) = codes.split_at(events.min(codes.len()));
     let duplicates: Vec<usize> =
         (0..event_codes.len()).filter(|index| event_codes[*index] == CONDITION_FAILED).collect();
     if !duplicates.is_empty() {
-        return Some(CommitError::Duplicates(duplicates));
+        return CommitError::Duplicates(duplicates);
     }
+    let reasons = CancellationReasons::from_codes(codes);
     if other_codes.contains(&CONDITION_FAILED) || codes.contains(&"TransactionConflict") {
-        return Some(CommitError::Conflict);
+        return CommitError::Conflict(reasons);
     }
-    None
+    if codes.iter().any(|code| matches!(*code, "ThrottlingError" | "ProvisionedThroughputExceeded")) {
+        return CommitError::Throttled(reasons);
+    }
+    StoreError::cancelled(OPERATION, &reasons).into()
 }
 
 #[cfg(test)]
@@ -176,16 +179,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cancellation_reasons_distinguish_duplicates_from_conflicts() {
-        let cause = |codes: &[&str]| cancellation_cause(codes, 2).map(|error| error.to_string());
-        let failed = "ConditionalCheckFailed";
-        let duplicates = Some("events are already committed".to_owned());
-        let conflict = Some("another commit came first".to_owned());
-        assert_eq!(cause(&["None", failed, "None"]), duplicates);
-        assert_eq!(cause(&["None", failed, failed]), duplicates);
-        assert_eq!(cause(&["None", "None", failed]), conflict);
-        assert_eq!(cause(&["None", "TransactionConflict", "None"]), conflict);
-        assert_eq!(cause(&["None", "None", "ThrottlingError"]), None);
-        assert_eq!(cause(&[]), None);
+    fn cancellation_reasons_distinguish_duplicates_conflicts_and_throttling() {
+        let (failed, conflict, throttled) =
+            ("ConditionalCheckFailed", "TransactionConflict", "ThrottlingError");
+        for (codes, expected) in [
+            (&["None", failed, "None"][..], "events are already committed"),
+            (&["None", failed, failed], "events are already committed"),
+            (&[throttled, failed, "None"], "events are already committed"),
+            (&["None", "None", failed], "another commit came first"),
+            (&["None", conflict, "None"], "another commit came first"),
+            (&[throttled, "None", failed], "another commit came first"),
+            (&["None", "None", throttled], "DynamoDB throttled the transaction"),
+            (&["ProvisionedThroughputExceeded", "None", "None"], "DynamoDB throttled the transaction"),
+            (&["None", "ValidationError", "None"], "TransactWriteItems failed"),
+            (&[], "TransactWriteItems failed"),
+        ] {
+            assert_eq!(cancellation_cause(codes, 2).to_string(), expected, "{codes:?}");
+        }
+        let CommitError::Store(error) = cancellation_cause(&["None", "ValidationError"], 1) else { panic!() };
+        let chain = crate::telemetry::chain(&error);
+        assert_eq!(chain, "TransactWriteItems failed: TransactionCanceledException: ValidationError");
     }
 }

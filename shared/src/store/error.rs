@@ -1,8 +1,11 @@
 //! Why an operation on the table failed.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-use crate::backoff::TooManyConflicts;
+use crate::backoff::{ConflictRetry, TooManyConflicts};
 use crate::metric::Metric;
 use crate::telemetry::Metrics;
 
@@ -73,6 +76,16 @@ impl StoreError {
         Self { operation, kind: StoreErrorKind::InvalidRequest, cause: Box::new(cause) }
     }
 
+    /// For a transaction that DynamoDB canceled for reasons that another attempt does not change.
+    pub(super) fn cancelled(operation: &'static str, reasons: &CancellationReasons) -> Self {
+        let code = "TransactionCanceledException";
+        Self {
+            operation,
+            kind: StoreErrorKind::Service(Some(code.to_owned())),
+            cause: format!("{code}: {reasons}").into(),
+        }
+    }
+
     /// For a batch of which DynamoDB processed nothing.
     pub(super) fn throttled(operation: &'static str) -> Self {
         Self { operation, kind: StoreErrorKind::Throttled, cause: "DynamoDB processed no item".into() }
@@ -115,12 +128,50 @@ impl StoreError {
         self.kind == StoreErrorKind::Service(None)
     }
 
+    /// Whether DynamoDB had no capacity for the request, after the SDK's own attempts.
+    pub fn is_throttled(&self) -> bool {
+        self.kind == StoreErrorKind::Throttled
+    }
+
     pub(super) fn is_conflict(&self) -> bool {
         self.kind == StoreErrorKind::Conflict
     }
 
+    /// The code of the error, for an error that means a conflict.
+    pub(super) fn reasons(&self) -> CancellationReasons {
+        let code = match &self.kind {
+            StoreErrorKind::ConditionFailed => "ConditionalCheckFailedException",
+            StoreErrorKind::Conflict => "TransactionConflictException",
+            StoreErrorKind::Service(Some(code)) => code,
+            _ => "",
+        };
+        CancellationReasons::from_codes(&[code])
+    }
+
     pub(super) fn is_condition_failed(&self) -> bool {
         self.kind == StoreErrorKind::ConditionFailed
+    }
+}
+
+/// Why DynamoDB canceled a transaction: the distinct codes of its items, without `None`. No code
+/// contains data of an item.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CancellationReasons(BTreeSet<String>);
+
+impl CancellationReasons {
+    /// From the codes of all items.
+    pub(super) fn from_codes(codes: &[&str]) -> Self {
+        let is_reason = |code: &&&str| !code.is_empty() && **code != "None";
+        Self(codes.iter().filter(is_reason).map(|code| (*code).to_owned()).collect())
+    }
+}
+
+impl fmt::Display for CancellationReasons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no reason given");
+        }
+        f.write_str(&self.0.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -132,7 +183,11 @@ pub enum CommitError {
     Duplicates(Vec<usize>),
     /// Another writer committed in between, or is about to. Read again, with strong consistency.
     #[error("another commit came first")]
-    Conflict,
+    Conflict(CancellationReasons),
+    /// DynamoDB had no capacity for an item of the transaction. The SDK does not repeat such a
+    /// transaction.
+    #[error("DynamoDB throttled the transaction")]
+    Throttled(CancellationReasons),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -142,10 +197,20 @@ pub enum CommitError {
 pub enum CommitFailure {
     #[error("the deadline is too close for another attempt")]
     OutOfTime,
-    #[error(transparent)]
-    Conflict(#[from] TooManyConflicts),
+    /// The reasons of the last attempt.
+    #[error("{conflicts}: {0}", conflicts = TooManyConflicts)]
+    Conflict(CancellationReasons),
+    /// The reasons of the last attempt.
+    #[error("DynamoDB throttled all {attempts} attempts: {0}", attempts = ConflictRetry::MAX_ATTEMPTS)]
+    Throttled(CancellationReasons),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<TooManyConflicts> for CommitFailure {
+    fn from(_: TooManyConflicts) -> Self {
+        Self::Conflict(CancellationReasons::default())
+    }
 }
 
 #[cfg(test)]
@@ -158,6 +223,14 @@ mod tests {
         assert!(StoreError::unreadable("GetItem", cause()).is_unreadable());
         assert!(!StoreError::invalid_request("GetItem", cause()).is_unreadable());
         assert!(!StoreError::throttled("BatchGetItem").is_unreadable());
+    }
+
+    #[test]
+    fn cancellation_reasons_are_the_distinct_codes() {
+        let text = |codes: &[&str]| CancellationReasons::from_codes(codes).to_string();
+        assert_eq!(text(&["None", "ThrottlingError", "None", "ThrottlingError"]), "ThrottlingError");
+        assert_eq!(text(&["ValidationError", "", "ThrottlingError"]), "ThrottlingError, ValidationError");
+        assert_eq!(text(&["None"]), "no reason given");
     }
 
     #[test]

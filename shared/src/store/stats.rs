@@ -132,7 +132,9 @@ impl Store {
 fn conflict_or_done<T>(result: Result<T, StoreError>) -> Result<(), CommitError> {
     match result {
         Ok(_) => Ok(()),
-        Err(error) if error.is_condition_failed() || error.is_conflict() => Err(CommitError::Conflict),
+        Err(error) if error.is_condition_failed() || error.is_conflict() => {
+            Err(CommitError::Conflict(error.reasons()))
+        }
         Err(error) => Err(error.into()),
     }
 }

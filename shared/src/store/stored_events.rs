@@ -1,19 +1,71 @@
-//! EVENT: reading a partition's stored events, and deleting them in an erasure.
+//! EVENT and ATTEMPT: reading a partition's stored events, writing allowed sign-in attempts, and
+//! deleting both in an erasure.
 
-use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, Select, WriteRequest};
 use jiff::Timestamp;
 
 use super::error::StoreError;
-use super::item::{Item, string};
-use super::keys::{self, PK, Partition, SK, STATS};
+use super::item::{Item, number, string};
+use super::keys::{self, EXPIRES_AT, PK, Partition, SK, STATS};
 use super::table::Store;
-use crate::events::EVENT_PREFIX;
+use crate::events::{ATTEMPT_PREFIX, EVENT_PREFIX, Event};
 
 /// Items that one call of [`Store::delete_events`] deletes at most. The caller checks its deadline
 /// between two calls.
 const MAX_DELETED_ITEMS: i32 = 200;
 
+/// The item of a stored event. `body` is the message body as it arrived.
+pub(super) fn event_item(partition: &str, event: &Event, body: &str, retention_days: u32) -> Item {
+    let mut item = keys::key(partition, event.key());
+    item.insert("event".to_owned(), string(body));
+    item.insert("type".to_owned(), string(event.data.event_type()));
+    item.insert("time".to_owned(), number(event.time.as_millisecond()));
+    let expires_at = event.time.as_second() + i64::from(retention_days) * 24 * 3600;
+    item.insert(EXPIRES_AT.to_owned(), number(expires_at));
+    item
+}
+
 impl Store {
+    /// Stores allowed sign-in attempts, each with its partition and its body, without a condition: an
+    /// attempt with the same key replaces the stored one. No two have the same key. Each takes one
+    /// write unit for each kilobyte.
+    pub async fn put_attempts(
+        &self,
+        attempts: &[(&Partition, &Event, &str)],
+        retention_days: u32,
+    ) -> Result<(), StoreError> {
+        let requests = attempts.iter().map(|(partition, event, body)| {
+            let item = event_item(&partition.key(), event, body, retention_days);
+            let request = PutRequest::builder().set_item(Some(item)).build();
+            request.map(|request| WriteRequest::builder().put_request(request).build())
+        });
+        let requests = requests.collect::<Result<Vec<_>, _>>();
+        self.write_items(requests.map_err(|error| StoreError::invalid_request("BatchWriteItem", error))?)
+            .await
+    }
+
+    /// Counts the stored sign-in attempts of a partition that were allowed.
+    pub async fn count_attempts(&self, partition: &Partition) -> Result<usize, StoreError> {
+        let (mut count, mut start) = (0, None);
+        loop {
+            let call = self.client.query().table_name(&self.table).consistent_read(true);
+            let output = call
+                .key_condition_expression(format!("{PK} = :partition AND begins_with({SK}, :attempt)"))
+                .expression_attribute_values(":partition", string(partition.key()))
+                .expression_attribute_values(":attempt", string(ATTEMPT_PREFIX))
+                .select(Select::Count)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(StoreError::from_sdk("Query"))?;
+            count += usize::try_from(output.count).unwrap_or_default();
+            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(count);
+            }
+        }
+    }
+
     /// Reads one page of the bodies of a partition's stored events, with strong consistency. Also
     /// returns where the next page starts, if there is one. The body of an item without one is
     /// empty.

@@ -209,6 +209,7 @@ async fn user_data_is_shown_first_and_erased_with_yes() {
       suspension     no
       statistics     yes
       stored events  2
+      attempts       0 (allowed sign-in attempts)
     Dry run: nothing was erased. Add --yes to erase the user's data. You cannot undo this.
     ");
     assert_eq!(keys_of_ana().await.len(), 4, "profile, statistics and two events");

@@ -14,9 +14,10 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use jiff::{SignedDuration, Timestamp};
 use sandbox::aws::TABLE;
 use sandbox::aws::call_log::xml_elements;
-use sandbox::aws::sdk_client::error_response;
+use sandbox::aws::sdk_client::{cancelled_transaction, error_response};
 use sandbox::aws::{Answer, AwsBackend};
 use serde_json::{Value, json};
+use shared::events::ATTEMPT_PREFIX;
 use shared::time::{Clock, plus, plus_seconds};
 use tokio::time::Instant;
 use winterbaume_core::{MockRequest, MockResponse, MockService};
@@ -301,6 +302,18 @@ impl FaultyAws {
                 }
                 request.body = body.to_string().into();
             }
+            PlantedBug::AttemptNotStored if operation == "BatchWriteItem" && is_attempts(&body) => {
+                return Some(MockResponse::json(200, json!({"UnprocessedItems": {}}).to_string()));
+            }
+            PlantedBug::AttemptCounted if operation == "BatchWriteItem" && is_attempts(&body) => {
+                let partition = &body["RequestItems"][TABLE][0]["PutRequest"]["Item"]["PK"];
+                let count = json!({
+                    "TableName": TABLE, "Key": {"PK": partition, "SK": {"S": "STATS"}},
+                    "UpdateExpression": "ADD version :one",
+                    "ExpressionAttributeValues": {":one": {"N": "1"}},
+                });
+                self.dynamodb.handle(request_of("UpdateItem", &count)).await;
+            }
             PlantedBug::NoConsistentReads if operation == "BatchGetItem" => {
                 body["RequestItems"][TABLE]["ConsistentRead"] = json!(false);
                 request.body = body.to_string().into();
@@ -321,6 +334,12 @@ impl FaultyAws {
 
 fn is_month(body: &Value) -> bool {
     body["Key"]["SK"]["S"].as_str().is_some_and(|sort_key| sort_key.starts_with("MONTH#"))
+}
+
+/// Whether a BatchWriteItem puts sign-in attempts.
+fn is_attempts(body: &Value) -> bool {
+    let sort_key = body["RequestItems"][TABLE][0]["PutRequest"]["Item"]["SK"]["S"].as_str();
+    sort_key.is_some_and(|sort_key| sort_key.starts_with(ATTEMPT_PREFIX))
 }
 
 /// The response of SQS for a batch that is dropped.
@@ -444,13 +463,8 @@ impl FaultyAws {
                 ];
                 let code = codes[random.usize(0..codes.len())];
                 let cancelled = random.usize(0..count);
-                let reason = |index| json!({"Code": if index == cancelled { code } else { "None" }});
-                let reasons: Vec<Value> = (0..count).map(reason).collect();
-                let error = json!({
-                    "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-                    "message": "Transaction cancelled", "CancellationReasons": reasons,
-                });
-                MockResponse::json(400, error.to_string())
+                let reason = |index| if index == cancelled { code } else { "None" };
+                cancelled_transaction(&(0..count).map(reason).collect::<Vec<_>>())
             }
             "UpdateItem" | "PutItem" | "DeleteItem" => error_response("TransactionConflictException", false),
             operation => error_response("InternalServerError", operation == "CreateInvalidation"),

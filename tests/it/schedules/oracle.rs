@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use shared::events::{Data, Event, View};
+use shared::events::{ATTEMPT_PREFIX, Data, Event, View};
 use shared::statistics::{DomainStats, Statistics, UserStats, changed_views};
 use shared::store::keys::{self, Partition};
 use shared::time::plus_seconds;
@@ -81,9 +81,15 @@ fn is_erased(events: &BTreeMap<String, Event>) -> bool {
 /// The table has the statistics, stored events and profiles of the events, and no other items.
 fn check_store(events: &Events, items: &Items) -> Result<(), String> {
     let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut erased: BTreeSet<String> = BTreeSet::new();
     for (partition, events) in events {
         let key = partition.key();
         let stats = items.get(&(key.clone(), keys::STATS.to_owned()));
+        let is_counted = |event: &&Event| !event.is_allowed_attempt();
+        if !events.values().any(|event| is_counted(&event)) {
+            check_attempts(&key, events, items, &mut expected)?;
+            continue;
+        }
         let stats = stats.ok_or_else(|| format!("{key} has no statistics"))?;
         expected.insert((key.clone(), keys::STATS.to_owned()));
         if is_erased(events) {
@@ -91,6 +97,7 @@ fn check_store(events: &Events, items: &Items) -> Result<(), String> {
             if names != ["erasedAt", "expiresAt", "version"] {
                 return Err(format!("{key} was not erased: {stats:?}"));
             }
+            erased.insert(key);
             continue;
         }
         let mut found = stats.clone();
@@ -111,7 +118,8 @@ fn check_store(events: &Events, items: &Items) -> Result<(), String> {
         if Value::Object(found.clone()) != statistics {
             return Err(format!("{key} has {}, not {statistics}", Value::Object(found)));
         }
-        for (sort_key, event) in events {
+        check_attempts(&key, events, items, &mut expected)?;
+        for (sort_key, event) in events.iter().filter(|(_, event)| is_counted(event)) {
             expected.insert((key.clone(), sort_key.clone()));
             let stored = items.get(&(key.clone(), sort_key.clone()));
             let stored = stored.ok_or_else(|| format!("{key} {sort_key} is missing"))?;
@@ -132,13 +140,37 @@ fn check_store(events: &Events, items: &Items) -> Result<(), String> {
             }
         }
     }
-    let of_users =
-        |(partition, sort): &&(String, String)| !partition.starts_with("LEDGER#") && sort != keys::CACHE;
+    // An attempt that is stored while its user is erased can stay until it expires.
+    let of_users = |(partition, sort): &&(String, String)| {
+        !partition.starts_with("LEDGER#")
+            && sort != keys::CACHE
+            && !(erased.contains(partition) && sort.starts_with(ATTEMPT_PREFIX))
+    };
     let found: BTreeSet<(String, String)> = items.keys().filter(of_users).cloned().collect();
     if found != expected {
         let missing: Vec<_> = expected.difference(&found).collect();
         let more: Vec<_> = found.difference(&expected).collect();
         return Err(format!("missing items {missing:?}, unexpected items {more:?}"));
+    }
+    Ok(())
+}
+
+/// Each allowed sign-in attempt of the partition is stored as it arrived, with its own retention.
+fn check_attempts(
+    key: &str,
+    events: &BTreeMap<String, Event>,
+    items: &Items,
+    expected: &mut BTreeSet<(String, String)>,
+) -> Result<(), String> {
+    for (sort_key, event) in events.iter().filter(|(_, event)| event.is_allowed_attempt()) {
+        let item = (key.to_owned(), sort_key.clone());
+        let stored = items.get(&item).ok_or_else(|| format!("{key} {sort_key} is missing"))?;
+        let as_it_came = stored["event"].as_str().and_then(|body| Event::parse(body).ok());
+        let expires_at = event.time.as_second() + 7 * 24 * 3600;
+        if as_it_came.as_ref() != Some(event) || stored["expiresAt"] != expires_at {
+            return Err(format!("{key} {sort_key} is stored as {stored:?}"));
+        }
+        expected.insert(item);
     }
     Ok(())
 }
@@ -168,6 +200,9 @@ fn check_dead_letters(schedule: &Schedule, world: &World) -> Result<(), String> 
 fn check_metadata(events: &Events, items: &Items, history: &[HistoryEntry]) -> Result<(), String> {
     for (partition, events) in events {
         let key = partition.key();
+        if events.values().all(Event::is_allowed_attempt) {
+            continue;
+        }
         let stats = &items[&(key.clone(), keys::STATS.to_owned())];
         let commits: Vec<(&Vec<String>, Timestamp)> = history
             .iter()
@@ -176,6 +211,9 @@ fn check_metadata(events: &Events, items: &Items, history: &[HistoryEntry]) -> R
                 _ => None,
             })
             .collect();
+        if commits.iter().any(|(keys, _)| keys.iter().any(|key| key.starts_with(ATTEMPT_PREFIX))) {
+            return Err(format!("{key}: an allowed attempt is in a transaction"));
+        }
         if stats["version"] != commits.len() {
             return Err(format!(
                 "{key} has the version {} after {} commits",

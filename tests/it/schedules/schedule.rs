@@ -38,6 +38,10 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlantedBug {
     None,
+    /// An allowed sign-in attempt is acknowledged without being stored.
+    AttemptNotStored,
+    /// An allowed sign-in attempt increases the version of STATS.
+    AttemptCounted,
     /// Stored events are put without the condition that they do not exist.
     NoConditionOnMarkers,
     /// The notice is published before the commit instead of after it.
@@ -70,6 +74,7 @@ pub enum Kind {
     SignedIn,
     TokenRefreshed,
     SignInDenied,
+    SignInAllowed,
     SignUp,
     Suspended,
     Deleted,
@@ -162,6 +167,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         3 => Just(Kind::SignedIn),
         2 => Just(Kind::TokenRefreshed),
         1 => Just(Kind::SignInDenied),
+        2 => Just(Kind::SignInAllowed),
         2 => Just(Kind::SignUp),
         1 => Just(Kind::Suspended),
         1 => prop_oneof![3 => Just(Kind::Order), 1 => Just(Kind::Deleted)],
@@ -293,6 +299,10 @@ impl MessageSpec {
             Kind::SignInDenied | Kind::UnknownUser => (
                 "user.sign_in_attempted",
                 json!({"flow": "pre_authentication", "outcome": "denied", "reason": "suspended"}),
+            ),
+            Kind::SignInAllowed => (
+                "user.sign_in_attempted",
+                json!({"flow": "pre_authentication", "outcome": "allowed", "reason": "not_suspended"}),
             ),
             Kind::SignUp => (
                 "user.sign_up_attempted",

@@ -32,10 +32,21 @@ pub struct PartitionEvents {
     pub messages: Vec<usize>,
 }
 
+/// An allowed sign-in attempt. It changes no statistics.
+pub struct Attempt {
+    pub partition: Partition,
+    pub pending: PendingEvent,
+    /// Indexes of the messages that carry it, duplicates included.
+    pub messages: Vec<usize>,
+}
+
 /// The accepted messages of a batch.
 #[derive(Default)]
 pub struct EventsByPartition {
+    /// Events to commit.
     pub partitions: Vec<PartitionEvents>,
+    /// No two of them have the same partition and key.
+    pub attempts: Vec<Attempt>,
     /// Number of messages whose event is in the batch a second time.
     pub duplicates: u64,
     /// Number of sign-in attempts of users that the user pool does not know. They have no
@@ -57,6 +68,7 @@ pub fn accept(body: &str, now: Timestamp, allow_erasure_events: bool) -> Result<
 pub fn group_by_partition(messages: Vec<AcceptedMessage>) -> EventsByPartition {
     let mut grouped = EventsByPartition::default();
     let mut partitions: BTreeMap<Partition, PartitionEvents> = BTreeMap::new();
+    let mut attempts: BTreeMap<(Partition, String), Attempt> = BTreeMap::new();
     let mut seen = HashSet::new();
     for AcceptedMessage { index, pending } in messages {
         let Some(partition) = Partition::of(&pending.event) else {
@@ -64,6 +76,18 @@ pub fn group_by_partition(messages: Vec<AcceptedMessage>) -> EventsByPartition {
             continue;
         };
         let key = (partition.clone(), pending.event.key());
+        if pending.event.is_allowed_attempt() {
+            match attempts.entry(key) {
+                Entry::Occupied(mut entry) => {
+                    entry.get_mut().messages.push(index);
+                    grouped.duplicates += 1;
+                }
+                Entry::Vacant(entry) => {
+                    entry.insert(Attempt { partition, pending, messages: vec![index] });
+                }
+            }
+            continue;
+        }
         let group = match partitions.entry(partition) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
@@ -79,5 +103,6 @@ pub fn group_by_partition(messages: Vec<AcceptedMessage>) -> EventsByPartition {
         }
     }
     grouped.partitions = partitions.into_values().collect();
+    grouped.attempts = attempts.into_values().collect();
     grouped
 }

@@ -1,11 +1,15 @@
 //! Commits the events of one partition, each exactly once.
 //!
 //! The stored event is the idempotency marker. One transaction puts the events that are not stored
-//! yet, and updates the statistics if their version is still the one that was read. Two failures
-//! are expected:
+//! yet, and updates the statistics if their version is still the one that was read. Three
+//! failures are expected:
 //!
 //! - Duplicates: some events are already stored. The next attempt leaves them out.
 //! - Conflict: another worker changed the statistics. The next attempt starts from the new state.
+//! - Throttled: DynamoDB had no capacity. The next attempt is the same one, after a delay.
+//!
+//! Each transaction has eight attempts of its own, so a user whose events need several transactions
+//! makes progress while others commit in between.
 
 use jiff::Timestamp;
 use shared::backoff::ConflictRetry;
@@ -91,6 +95,7 @@ impl Committer<'_> {
                     let times = events.iter().map(|pending| pending.event.time);
                     counts.oldest_applied = times.chain(counts.oldest_applied).min();
                     remaining.drain(..count);
+                    retry = ConflictRetry::new();
                     continue;
                 }
                 // Each attempt removes at least one event, so the loop ends.
@@ -99,9 +104,16 @@ impl Committer<'_> {
                     for index in indexes.into_iter().rev() {
                         remaining.remove(index);
                     }
+                    retry = ConflictRetry::new();
                 }
-                // Fails after eight conflicts.
-                Err(CommitError::Conflict) => retry.wait().await?,
+                Err(CommitError::Conflict(reasons)) => {
+                    retry.wait().await.map_err(|_| CommitFailure::Conflict(reasons))?;
+                }
+                // Nothing was written, so the state is not older than before.
+                Err(CommitError::Throttled(reasons)) => {
+                    retry.wait().await.map_err(|_| CommitFailure::Throttled(reasons))?;
+                    continue;
+                }
                 Err(CommitError::Store(error)) => return Err(error.into()),
             }
             // Read with strong consistency: the notice needs the latest commit, even if no event remains.

@@ -15,6 +15,8 @@ pub struct InvocationCounts {
     pub events_of_erased_users: u64,
     pub users_erased: u64,
     pub users_in_conflict: u64,
+    pub users_throttled: u64,
+    pub attempts_stored: u64,
     pub skipped_inactive: u64,
     /// The time of the oldest applied event.
     pub oldest_applied: Option<Timestamp>,
@@ -28,6 +30,8 @@ impl InvocationCounts {
         self.events_of_erased_users += other.events_of_erased_users;
         self.users_erased += other.users_erased;
         self.users_in_conflict += other.users_in_conflict;
+        self.users_throttled += other.users_throttled;
+        self.attempts_stored += other.attempts_stored;
         self.skipped_inactive += other.skipped_inactive;
         self.oldest_applied = self.oldest_applied.into_iter().chain(other.oldest_applied).min();
     }
@@ -40,6 +44,8 @@ impl InvocationCounts {
             (Metric::EventsOfErasedUsers, self.events_of_erased_users),
             (Metric::UsersErased, self.users_erased),
             (Metric::UsersInConflict, self.users_in_conflict),
+            (Metric::UsersThrottled, self.users_throttled),
+            (Metric::SignInAttemptsStored, self.attempts_stored),
             (Metric::InvalidationsSkippedInactive, self.skipped_inactive),
         ]);
         if let Some(oldest) = self.oldest_applied {

@@ -96,6 +96,12 @@ fn render_plan(events: &BackfillEvents) -> String {
             counted(events.without_user, "event")
         );
     }
+    if events.allowed_attempts > 0 {
+        text += &format!(
+            "{} skipped: allowed sign-in attempts change no statistics\n",
+            counted(events.allowed_attempts, "event")
+        );
+    }
     text
 }
 

@@ -110,6 +110,9 @@ fn write_summary(out: &mut String, summary: &UserSummary) -> std::fmt::Result {
         Some(statistics) => write_statistics(out, "  ", statistics)?,
         None => writeln!(out, "  no statistics")?,
     }
+    if summary.attempts > 0 {
+        writeln!(out, "\nStored sign-in attempts that were allowed: {}", number(summary.attempts))?;
+    }
     if summary.events_by_day.is_empty() {
         return Ok(());
     }
@@ -131,6 +134,7 @@ fn to_json(summary: &UserSummary) -> Value {
         "sub": summary.sub, "profile": summary.has_profile,
         "preferredUsername": summary.preferred_username, "status": summary.status,
         "statistics": summary.statistics, "eventsByDay": events_by_day,
+        "signInAttempts": summary.attempts,
     })
 }
 
@@ -152,6 +156,7 @@ mod tests {
             events_by_day: (1..=20)
                 .map(|number| (day(number), usize::try_from(number).unwrap() * 10))
                 .collect(),
+            attempts: 0,
         };
         let text = render(&summary);
         let lines: Vec<&str> = text.lines().collect();
@@ -173,7 +178,10 @@ mod tests {
             status: "not suspended".into(),
             statistics: None,
             events_by_day: BTreeMap::new(),
+            attempts: 0,
         };
         assert_eq!(render(&summary), "user ana: no profile, not suspended\n  no statistics\n");
+        let summary = UserSummary { attempts: 1_200, ..summary };
+        assert!(render(&summary).ends_with("\nStored sign-in attempts that were allowed: 1,200\n"));
     }
 }
