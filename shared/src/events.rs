@@ -425,7 +425,7 @@ mod tests {
             reason: reason.to_owned(),
             claimed_by_client: None,
         };
-        let at = |second| Timestamp::from_second(1_772_442_000 + second).unwrap();
+        let at = |second: i64| Timestamp::from_second(1_772_442_000 + second).unwrap();
         let denied = attempt(SignInOutcome::Denied, "suspended");
         let allowed = attempt(SignInOutcome::Allowed, "not_suspended");
         let id = |attempt: &SignInAttempted, second| attempt_id("pool", "client", "ana", attempt, at(second));
