@@ -13,8 +13,9 @@ use super::table::Store;
 use crate::suspended_email::SuspendedEmailHash;
 use crate::suspension::{Stored, Suspension};
 
-/// An item of the same time or earlier, or one whose time is unreadable.
-const NOT_NEWER: &str = "attribute_not_exists(#at) OR NOT #at > :at";
+/// An item of the same time or earlier, or one whose time is unreadable: not a number, or later than
+/// any time in milliseconds.
+const NOT_NEWER: &str = "attribute_not_exists(#at) OR NOT #at > :at OR #at > :latest";
 
 impl Store {
     /// Reads the suspension of an email address with one consistent GetItem. Its `reason` and `by`
@@ -51,7 +52,8 @@ impl Store {
         let call = call
             .condition_expression(NOT_NEWER)
             .expression_attribute_names("#at", "at")
-            .expression_attribute_values(":at", number(at.as_millisecond()));
+            .expression_attribute_values(":at", number(at.as_millisecond()))
+            .expression_attribute_values(":latest", number(Timestamp::MAX.as_millisecond()));
         written(call.send().await.map_err(StoreError::from_sdk("PutItem SUSPENDED_EMAIL")))
     }
 
@@ -67,7 +69,8 @@ impl Store {
         let call = call
             .condition_expression(NOT_NEWER)
             .expression_attribute_names("#at", "at")
-            .expression_attribute_values(":at", number(at.as_millisecond()));
+            .expression_attribute_values(":at", number(at.as_millisecond()))
+            .expression_attribute_values(":latest", number(Timestamp::MAX.as_millisecond()));
         written(call.send().await.map_err(StoreError::from_sdk("DeleteItem SUSPENDED_EMAIL")))
     }
 }
