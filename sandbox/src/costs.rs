@@ -3,6 +3,7 @@
 pub mod assumptions;
 pub mod command;
 pub mod day;
+pub mod day_tables;
 pub mod month;
 pub mod plot;
 pub mod policy;

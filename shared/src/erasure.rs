@@ -24,10 +24,10 @@ pub async fn erase(
     deadline: &Deadline,
 ) -> Result<(), CommitFailure> {
     let mut retry = ConflictRetry::new();
-    // A second erasure renews the marker, which stays for 32 days after the latest one.
+    // A second erasure keeps the marker for 32 more days, with the time of the first erasure.
     loop {
         check(deadline)?;
-        match store.mark_erased(partition, metadata.version, clock.now(), ERASURE_MARKER_DAYS).await {
+        match store.mark_erased(partition, &metadata, clock.now(), ERASURE_MARKER_DAYS).await {
             Ok(()) => break,
             Err(CommitError::Store(error)) => return Err(error.into()),
             // Marking is a single write: it stores no events, and the SDK repeats it if DynamoDB throttles.

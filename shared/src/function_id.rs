@@ -122,6 +122,7 @@ impl FunctionId {
                 resource_name: "CacheInvalidationFunction",
                 queue: Some("cache-invalidations"),
                 variables: &[
+                    "INVALIDATION_INTERVAL_SECONDS",
                     "INVALIDATION_TARGET",
                     "MAX_CACHE_LIFETIME_SECONDS",
                     "MONTHLY_ITEM_BUDGET",

@@ -42,6 +42,8 @@ metrics! {
 
     // All workers
     MessagesDeadLettered,
+    /// Messages that failed because no time was left.
+    MessagesOutOfTime,
 
     // user-stats
     BatchSize,
@@ -63,6 +65,8 @@ metrics! {
     BudgetExhausted,
     /// In seconds.
     InvalidationAge,
+    /// In percent of the month's budget.
+    InvalidationBudgetUsed,
     InvalidationCalls,
     InvalidationDollars,
     InvalidationItems,

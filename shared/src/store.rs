@@ -31,7 +31,7 @@ mod table;
 pub use batch::Consistency;
 pub use commit::Commit;
 pub use error::{CancellationReasons, CommitError, CommitFailure, StoreError, StoreErrorKind};
-pub use invalidations::{CacheMark, PurgeAllClaim, Reservation};
+pub use invalidations::{CacheMark, Millis, PurgeAllClaim, PurgeAllMark, Reservation};
 pub use item::Item;
 pub use keys::Partition;
 pub use profile_changes::{FollowedAttributes, ProfileChanges};

@@ -139,6 +139,7 @@ fn directive(dimensions: &[&[&str]], metrics: &[Value]) -> Value {
 pub enum Unit {
     Seconds,
     Count,
+    Percent,
     /// `None` in CloudWatch, which has no unit for money.
     Dollars,
 }
@@ -148,6 +149,7 @@ impl Unit {
         match self {
             Self::Seconds => "Seconds",
             Self::Count => "Count",
+            Self::Percent => "Percent",
             Self::Dollars => "None",
         }
     }

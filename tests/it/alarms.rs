@@ -54,7 +54,9 @@ fn alarms() -> Vec<Alarm> {
     let alarms = alarms.map(|(name, alarm)| {
         let properties = alarm["Properties"].clone();
         assert_eq!(properties["ComparisonOperator"], "GreaterThanThreshold", "{name}");
-        assert_eq!(properties["TreatMissingData"], "notBreaching", "{name}");
+        // Without data, an alarm does not start to ring.
+        let missing_data = properties["TreatMissingData"].as_str().unwrap_or_default();
+        assert!(["notBreaching", "ignore"].contains(&missing_data), "{name}");
         Alarm { name: name.to_owned(), properties }
     });
     alarms.collect()
@@ -65,8 +67,13 @@ fn alarm(name: &str) -> Alarm {
 }
 
 impl Alarm {
+    /// A property, or the default of the parameter that it refers to.
     fn number(&self, property: &str) -> i64 {
-        self.properties[property].as_i64().unwrap_or_else(|| panic!("{property} of {}", self.name))
+        let value = &self.properties[property];
+        let template = Template::read();
+        let default = value["Ref"].as_str().map(|parameter| &template.parameters()[parameter]["Default"]);
+        let value = default.unwrap_or(value).as_i64();
+        value.unwrap_or_else(|| panic!("{property} of {}", self.name))
     }
 
     /// The metrics by id, and the expression. An alarm on one metric has no expression of its own.
@@ -104,7 +111,8 @@ impl Alarm {
             .collect();
         let (period, evaluated) = (seconds * 1_000, self.number("EvaluationPeriods"));
         let needed = self.properties["DatapointsToAlarm"].as_i64().unwrap_or(evaluated);
-        let threshold = self.properties["Threshold"].as_f64().unwrap();
+        let threshold = self.properties["Threshold"].as_f64();
+        let threshold = threshold.unwrap_or_else(|| self.number("Threshold") as f64);
         (1..=SIMULATED_MINUTES).find(|minute| {
             let now = minute * MINUTE;
             let breaching = (0..evaluated).filter(|index| {

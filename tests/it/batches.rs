@@ -4,8 +4,10 @@ use aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
 use workers::BatchError;
 
-use crate::support::{ANA, TestStack, order, test_stack};
+use crate::support::{ANA, TestStack, batch, event, order, test_stack};
 
+/// A rule that manages the group of the tests.
+const RULES: &str = r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"}]"#;
 const WORKERS: [&str; 3] = ["user-stats", "cache-invalidation", "group-membership"];
 
 /// Gives a batch to a worker. Returns the ids of the failed messages, or the error that fails the
@@ -107,4 +109,40 @@ async fn foreign_large_and_full_messages_do_not_block_others() {
     let failed = handle(&stack, "user-stats", records).await;
     assert_eq!(failed, Ok(vec!["full".into(), "large".into()]), "SQS moves them after too many receives");
     assert_eq!(stack.item(&format!("USER#{ANA}"), "STATS").await["orders"], 2);
+}
+
+#[tokio::test]
+async fn timeout_that_is_too_short_for_one_step_is_logged_and_counted() {
+    for worker in WORKERS {
+        let stack = test_stack().await;
+        let deadline = shared::time::plus_seconds(stack.account.time.now(), 10);
+        let failed = match worker {
+            "user-stats" => {
+                let event = batch(&[order("1", ANA, "1.00")]);
+                stack.user_stats(&[]).handle_until(&event, deadline).await
+            }
+            "cache-invalidation" => {
+                let data = json!({"views": ["orders"], "changed_at": "2026-03-02T08:59:50Z"});
+                let event = batch(&[event("user.data_changed", "1", ANA, data)]);
+                stack.cache_invalidation(&[]).handle_until(&event, deadline).await
+            }
+            _ => {
+                let data = json!({
+                    "user_pool_id": "eu-central-1_Example", "username": "ana", "add": ["Developer"], "remove": [],
+                });
+                let mut mapped = event("user.groups_mapped", "1", ANA, data);
+                mapped["source"] = json!("/cognito/eu-central-1_Example");
+                stack
+                    .group_membership(&[("GROUP_RULES", RULES)])
+                    .handle_until(&batch(&[mapped]), deadline)
+                    .await
+            }
+        };
+        assert_eq!(failed, ["m0"], "{worker}");
+        let counted = stack.account.counts("MessagesOutOfTime");
+        assert_eq!(counted, [("timeout_too_short".to_owned(), 1)].into(), "{worker}");
+        let lines = tests::log::take_lines();
+        let is_error = |line: &String| line.contains("ERROR") && line.contains("timeout_too_short");
+        assert!(lines.iter().any(is_error), "{worker}: {lines:?}");
+    }
 }

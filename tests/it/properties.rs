@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use shared::email_domain::Domain;
 use shared::events::{SignUpChannel, SignUpOutcome, View};
 use shared::group_rules::values::{Values, is_list};
-use shared::store::CacheMark;
+use shared::store::{CacheMark, Millis, PurgeAllMark};
 use shared::time::plus_seconds;
 use triggers::pre_sign_up::Policy;
 use triggers::pre_sign_up::policy::SignUp;
@@ -21,6 +21,16 @@ fn at(second: i64) -> Timestamp {
     plus_seconds(Timestamp::from_second(NOW).expect("a time"), second)
 }
 
+fn limits(target: Target, invalidation_interval_seconds: u32) -> Limits {
+    Limits {
+        target,
+        purge_all_threshold: 3_000,
+        purge_all_threshold_halving_seconds: 300,
+        invalidation_interval_seconds,
+        max_cache_lifetime_seconds: 1_800,
+    }
+}
+
 fn changes() -> impl Strategy<Value = Vec<Change>> {
     let views = prop::collection::btree_set(prop::sample::select(View::ALL.to_vec()), 1..=3);
     let one = (0..60_u16, views, -2_000..10_i64);
@@ -31,6 +41,8 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
             views,
             changed_at: at(second),
             sent_at: at(second),
+            claims_security: false,
+            security_change_at: None,
         };
         changes.into_iter().enumerate().map(change).collect()
     })
@@ -42,10 +54,23 @@ fn aged(changes: &[Change], age: i64) -> Vec<Change> {
 }
 
 fn marks() -> impl Strategy<Value = CacheMarks> {
-    let mark = || (-400..5_i64).prop_map(|second| CacheMark { last_invalidated_at: at(second) });
+    let views = prop::collection::btree_map(
+        prop::sample::select(View::ALL.to_vec()),
+        (-400..5_i64).prop_map(|second| Millis(at(second))),
+        0..3,
+    );
+    let all = prop::option::of((-400..5_i64).prop_map(at));
+    let mark = move || {
+        (all.clone(), views.clone()).prop_map(|(last_invalidated_at, views)| CacheMark {
+            last_invalidated_at,
+            views,
+            last_security_change_at: None,
+        })
+    };
+    let purge_all = (-400..5_i64).prop_map(|second| PurgeAllMark { last_invalidated_at: at(second) });
     let users =
         prop::collection::hash_map((0..60_u16).prop_map(|user| format!("user-{user}")), mark(), 0..40);
-    (users, prop::option::of(mark()))
+    (users, prop::option::of(purge_all))
         .prop_map(|(users, purge_all): (HashMap<_, _>, _)| CacheMarks { users, purge_all })
 }
 
@@ -97,17 +122,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
-    fn messages_are_skipped_or_deferred_or_in_exactly_one_call(
-        changes in changes(), marks in marks(), by_tag in any::<bool>(), purge_all_threshold in 1..80_u32, age in 0..2_000_i64,
+    fn messages_are_skipped_or_wait_or_are_in_exactly_one_call(
+        changes in changes(), marks in marks(), by_tag in any::<bool>(), purge_all_threshold in 1..80_u32,
+        age in 0..2_000_i64, interval in prop_oneof![Just(0), 1..300_u32],
     ) {
         let target = if by_tag { Target::Tag } else { Target::Path };
-        let limits = Limits { target, purge_all_threshold, purge_all_threshold_halving_seconds: 300, max_cache_lifetime_seconds: 1800 };
+        let limits = Limits { purge_all_threshold, ..limits(target, interval) };
         let plan = plan(&aged(&changes, age), &marks, &limits, at(0));
 
         let skipped = plan.skipped.iter().map(|(message, _)| *message);
         let called = plan.calls.iter().flat_map(|call| call.messages.iter().copied());
         let deferred = plan.deferred.iter().flat_map(|deferred| deferred.messages.iter().copied());
-        let mut messages: Vec<usize> = skipped.chain(called).chain(deferred).collect();
+        let waiting = plan.waiting.iter().map(|waiting| waiting.message);
+        let mut messages: Vec<usize> = skipped.chain(called).chain(deferred).chain(waiting).collect();
         messages.sort_unstable();
         prop_assert_eq!(messages, (0..changes.len()).collect::<Vec<_>>());
 
@@ -117,24 +144,39 @@ proptest! {
         let purges = plan.calls.iter().filter(|call| call.is_purge_all).count();
         let soon = marks.purge_all.as_ref().is_some_and(|mark| mark.last_invalidated_at > at(-300));
         prop_assert!(purges == 0 || (plan.calls.len() == 1 && !soon));
+        for waiting in &plan.waiting {
+            prop_assert!(waiting.until > at(0) && waiting.until <= at(i64::from(interval) + 1));
+        }
+        for message in plan.calls.iter().filter(|call| !call.is_purge_all).flat_map(|call| &call.messages) {
+            let change = &changes[*message];
+            for view in &change.views {
+                let mark = marks.users.get(&change.sub).and_then(|mark| mark.invalidated_until(*view));
+                let Some(mark) = mark.filter(|mark| interval > 0 && *mark < change.changed_at) else { continue };
+                // A mark is a second earlier than its call. A mark in the future is wrong.
+                let called = plus_seconds(mark, 1);
+                prop_assert!(called > at(1) || called <= at(-i64::from(interval)));
+            }
+        }
         prop_assert!(plan.deferred.is_none_or(|deferred| soon && deferred.until > at(0) && plan.calls.is_empty()));
     }
 
     #[test]
     fn changes_that_are_not_skipped_are_invalidated(changes in changes(), marks in marks(), by_tag in any::<bool>()) {
         let target = if by_tag { Target::Tag } else { Target::Path };
-        let limits =
-            Limits { target, purge_all_threshold: 3000, purge_all_threshold_halving_seconds: 300, max_cache_lifetime_seconds: 1800 };
-        let plan = plan(&changes, &marks, &limits, at(0));
+        let plan = plan(&changes, &marks, &limits(target, 0), at(0));
         let skipped: BTreeSet<usize> = plan.skipped.iter().map(|(message, _)| *message).collect();
         let items: BTreeSet<&String> = plan.calls.iter().flat_map(|call| &call.items).collect();
         for change in &changes {
+            let is_evicted = |view: &View| {
+                let user = marks.users.get(&change.sub).and_then(|mark| mark.invalidated_until(*view));
+                let purged = marks.purge_all.as_ref().map(|mark| mark.last_invalidated_at);
+                [user, purged].into_iter().flatten().any(|until| change.changed_at <= until)
+            };
             if skipped.contains(&change.message) {
-                let user = marks.users.get(&change.sub).filter(|_| by_tag);
-                let evicted = user.into_iter().chain(&marks.purge_all).any(|mark| change.changed_at <= mark.last_invalidated_at);
-                prop_assert!(evicted || change.changed_at < at(-1800));
+                prop_assert!(change.views.iter().all(is_evicted) || change.changed_at < at(-1800));
             } else {
-                prop_assert!(target.items_for_user(&change.sub, &change.views).iter().all(|item| items.contains(item)));
+                let left: BTreeSet<View> = change.views.iter().copied().filter(|view| !is_evicted(view)).collect();
+                prop_assert!(target.items_for_user(&change.sub, &left).iter().all(|item| items.contains(item)));
             }
         }
     }

@@ -42,7 +42,7 @@ fn config() -> Config {
     Config { rng_seed, failure_persistence: None, ..default }
 }
 
-const PLANTED_BUGS: [PlantedBug; 11] = [
+const PLANTED_BUGS: [PlantedBug; 15] = [
     PlantedBug::AttemptNotStored,
     PlantedBug::AttemptCounted,
     PlantedBug::NoConditionOnMarkers,
@@ -54,6 +54,10 @@ const PLANTED_BUGS: [PlantedBug; 11] = [
     PlantedBug::NoConsistentReads,
     PlantedBug::NotBookedInLedger,
     PlantedBug::ClaimNotKept,
+    PlantedBug::IntervalNotKept,
+    PlantedBug::WaitingChangeDropped,
+    PlantedBug::ClaimBelieved,
+    PlantedBug::SuspensionNotFound,
 ];
 
 #[test]

@@ -184,6 +184,11 @@ impl CacheInvalidation {
     pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
         self.try_handle(event).await.unwrap()
     }
+
+    /// Handles a batch with a deadline.
+    pub async fn handle_until(&self, event: &SqsEvent, deadline: Timestamp) -> Vec<String> {
+        failed(cache_invalidation::handle(&self.0, event.clone(), deadline).await.unwrap())
+    }
 }
 
 pub struct GroupMembership(group_membership::Deps);

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
 use sandbox::costs::assumptions;
 use sandbox::journey::player::WorkerSettings;
 use serde_json::{Value, json};
 use shared::config::Environment;
+use shared::events::{Data, DataChanged, Event, Subject, View};
 use shared::function_context::FunctionContext;
 use shared::function_id::FunctionId;
 use shared::metric::Metric;
@@ -20,6 +22,7 @@ use triggers::pre_token_generation::claims::TokenClaims;
 use triggers::pre_token_generation::groups::GroupRules;
 use triggers::sign_in::OnStoreError;
 use triggers::{custom_message, post_confirmation, pre_authentication, pre_sign_up, pre_token_generation};
+use workers::cache_invalidation::planner;
 use workers::{cache_invalidation, group_membership, user_stats};
 use xtask::table_access::{AccessKind, table_access};
 use xtask::template::{Template, permissions};
@@ -318,9 +321,40 @@ fn workers_read_their_queue_and_report_each_failed_message() {
 fn worker_timeouts_are_at_least_twice_the_time_that_one_step_needs() {
     let template = Template::read();
     let timeout = |worker: &str| seconds(&template.functions()[worker].1["Timeout"]);
-    assert!(timeout("user-stats") >= 2 * 18);
-    assert!(timeout("cache-invalidation") >= 2 * 43);
-    assert!(timeout("group-membership") >= 2 * 20);
+    for (worker, step) in [
+        ("user-stats", shared::store::commit::ATTEMPT_SECONDS),
+        ("cache-invalidation", cache_invalidation::CALL_SECONDS),
+        ("group-membership", group_membership::CHANGE_SECONDS),
+    ] {
+        assert!(timeout(worker) >= 2 * step.unsigned_abs(), "{worker}");
+        // A parameter could be set to a value with which no message ever succeeds.
+        assert!(template.functions()[worker].1["Timeout"].is_u64(), "{worker}");
+    }
+}
+
+#[test]
+fn batch_can_exceed_the_largest_purge_all_threshold() {
+    let template = Template::read();
+    let batch =
+        &template.properties("CacheInvalidationFunction")["Events"]["CacheInvalidations"]["Properties"];
+    let maximum = &template.parameters()["PurgeAllThreshold"]["MaxValue"];
+    assert_eq!(*maximum, planner::MAX_PURGE_ALL_THRESHOLD);
+    assert!(batch["BatchSize"].as_u64().unwrap() > maximum.as_u64().unwrap());
+    // The record of the smallest notice, with the receipt handle of the SQS API reference, which is
+    // shorter than those that SQS returns today.
+    let changed =
+        DataChanged { views: [View::Orders].into(), changed_at: Timestamp::UNIX_EPOCH, reason: None };
+    let sub = "7d8ca528-4931-4254-9273-ea5ee853f271".to_owned();
+    let source = workers::user_stats::SOURCE;
+    let notice = Event::new(source, Subject::User(sub), Timestamp::UNIX_EPOCH, Data::DataChanged(changed));
+    let mut record = tests::fixtures::json("cache-invalidation/changes-of-two-users")["Records"][0].clone();
+    record["body"] = json!(notice.to_json());
+    record["receiptHandle"] = json!("x".repeat(184));
+    let bytes = record.to_string().len();
+    let max_records = 6 * 1024 * 1024 / bytes;
+    let possible =
+        planner::MAX_PURGE_ALL_THRESHOLD as usize + 1..planner::MAX_PURGE_ALL_THRESHOLD as usize + 100;
+    assert!(possible.contains(&max_records), "{max_records} records of {bytes} bytes");
 }
 
 #[test]

@@ -531,6 +531,38 @@ async fn attempts_to_commit_are_counted_per_transaction() {
 }
 
 #[tokio::test]
+async fn repeated_erasure_keeps_the_time_of_the_first() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
+    for (id, expires_in) in [("d", 0), ("e", 600)] {
+        user_stats.handle_twice(&batch(&[event("user.deleted", id, ANA, json!({}))])).await;
+        let marker = stack.item(&format!("USER#{ANA}"), "STATS").await;
+        assert_eq!(marker["erasedAt"], 1_772_442_000_000_i64);
+        assert_eq!(marker["expiresAt"], 1_772_442_000 + expires_in + 32 * 24 * 3600);
+        stack.account.time.advance(600);
+    }
+}
+
+#[tokio::test]
+async fn notice_claims_a_suspension_a_reinstatement_or_an_erasure_and_nothing_else() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
+    for (event_type, reason) in [
+        ("profile.updated", Value::Null),
+        ("user.suspended", json!("suspended")),
+        ("user.reinstated", json!("reinstated")),
+        ("user.deleted", json!("erased")),
+        // The suspension of an erased user, whose token may still fill the cache.
+        ("user.suspended", json!("suspended")),
+    ] {
+        user_stats.handle_twice(&batch(&[event(event_type, event_type, ANA, json!({}))])).await;
+        let notices = stack.notices().await;
+        let reasons: Vec<&Value> = notices.iter().map(|notice| &notice["data"]["reason"]).collect();
+        assert_eq!(reasons, [&reason, &reason], "{event_type}");
+    }
+}
+
+#[tokio::test]
 async fn statistics_stay_below_a_kilobyte() {
     let stack = test_stack().await;
     let user_stats = stack.user_stats(&[]);

@@ -34,7 +34,8 @@ async fn start(binary: &str, account: &Arc<SandboxAccount>) -> lambda::Function 
 
 /// The fixture with the current time in its events, because the binary uses the machine's clock.
 fn dated_now(fixture: &str) -> String {
-    let now = shared::time::Clock::system().now().to_string();
+    let sent_at = shared::time::Clock::system().now();
+    let now = sent_at.to_string();
     let mut event = fixtures::json(fixture);
     for record in event["Records"].as_array_mut().unwrap() {
         let mut body: Value = serde_json::from_str(record["body"].as_str().unwrap()).unwrap();
@@ -43,6 +44,7 @@ fn dated_now(fixture: &str) -> String {
             body["data"]["changed_at"] = json!(now);
         }
         record["body"] = json!(body.to_string());
+        record["attributes"]["SentTimestamp"] = json!(sent_at.as_millisecond().to_string());
     }
     event.to_string()
 }

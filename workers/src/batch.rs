@@ -35,6 +35,9 @@ const DEAD_LETTER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time before the deadline that is reserved for the answer to Lambda.
 const ANSWER_SECONDS: i64 = 1;
 
+/// Log code, and reason of MessagesOutOfTime.
+const TIMEOUT_TOO_SHORT: &str = "timeout_too_short";
+
 /// The whole batch fails, and SQS redelivers all of it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
@@ -75,17 +78,31 @@ pub struct Batch<'a> {
     rejections: BTreeMap<usize, Rejection>,
     /// Messages to report as failed.
     failed: BTreeSet<usize>,
+    /// Whether a new invocation has too little time for one step of the worker.
+    timeout_too_short: bool,
     /// The new visibility timeouts of failed messages. Other failed messages keep the timeout of
     /// the queue.
     delays: BTreeMap<usize, Duration>,
 }
 
 impl<'a> Batch<'a> {
-    /// `deadline` is the time at which Lambda ends the invocation.
-    pub fn new(context: &'a BatchContext, event: SqsEvent, deadline: Timestamp) -> Self {
+    /// `deadline` is the time at which Lambda ends the invocation. `step_seconds` is the time that
+    /// must be left for the worker to start a step: logs an error if the invocation has too little
+    /// time from the beginning. The function's timeout is too short then, and no message can succeed.
+    pub fn new(context: &'a BatchContext, event: SqsEvent, deadline: Timestamp, step_seconds: i64) -> Self {
+        let deadline = Deadline::new(deadline, context.clock.clone());
+        let timeout_too_short = !deadline.leaves(step_seconds);
+        if timeout_too_short {
+            tracing::error!(
+                error_type = TIMEOUT_TOO_SHORT,
+                "the function's timeout is too short: set it to at least {} s",
+                2 * step_seconds
+            );
+        }
         Self {
             context,
-            deadline: Deadline::new(deadline, context.clock.clone()),
+            deadline,
+            timeout_too_short,
             messages: event.records,
             rejections: BTreeMap::new(),
             failed: BTreeSet::new(),
@@ -139,8 +156,8 @@ impl<'a> Batch<'a> {
         accepted
     }
 
-    /// Marks messages that [`Self::dead_letter`] or [`Self::finish`] dead-letters. If a message is rejected twice, the first
-    /// reason counts.
+    /// Marks messages that [`Self::dead_letter`] or [`Self::finish`] dead-letters. If a message is
+    /// rejected twice, the first reason counts.
     pub fn reject(&mut self, indexes: impl IntoIterator<Item = usize>, rejection: &Rejection) {
         for index in indexes {
             self.rejections.entry(index).or_insert_with(|| rejection.clone());
@@ -150,6 +167,15 @@ impl<'a> Batch<'a> {
     /// Reports messages as failed. SQS redelivers them after the visibility timeout of the queue.
     pub fn fail(&mut self, indexes: impl IntoIterator<Item = usize>) {
         self.failed.extend(indexes);
+    }
+
+    /// Logs and counts `messages` that fail because too little time is left for a step. `what` is the
+    /// log message. The caller reports the messages as failed.
+    pub fn report_out_of_time(&self, messages: usize, what: &str) {
+        let reason = if self.timeout_too_short { TIMEOUT_TOO_SHORT } else { "deadline" };
+        tracing::warn!(error_type = "deadline", messages, "{what}");
+        let metrics = &self.context.metrics;
+        metrics.count_by(Some(("reason", reason)), &[(Metric::MessagesOutOfTime, messages as u64)]);
     }
 
     /// Reports messages as failed. SQS redelivers them after `delay`.
@@ -189,7 +215,14 @@ impl<'a> Batch<'a> {
                 }
                 // The message cannot take two more attributes. SQS moves it after too many
                 // receives.
-                None => self.fail([index]),
+                None => {
+                    tracing::warn!(
+                        error_type = rejection.code(),
+                        message_id = self.message_id(index),
+                        "message is invalid, and has no room for the reason or no body"
+                    );
+                    self.fail([index]);
+                }
             }
         }
         let timeout = DEAD_LETTER_TIMEOUT.min(self.deadline.until(ANSWER_SECONDS));

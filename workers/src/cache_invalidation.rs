@@ -5,115 +5,58 @@
 //! worker coalesces the changes of a batch, skips changes that need no invalidation, and keeps to a
 //! monthly budget.
 //!
+//! - [`config`]: the settings
 //! - [`planner`]: which calls to make for a batch
 //! - [`items`]: the cache tags and paths of an invalidation
+//! - [`security`]: which changes are always invalidated
+//! - [`marks`]: when pages were last invalidated
 //! - [`ledger`]: the booked items of a month, and the right to purge all pages
 //! - [`distribution`]: the call to CloudFront
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
 use shared::aws::WORKER_CALL_SECONDS;
-use shared::config::{ConfigError, Environment};
+use shared::config::ConfigError;
 use shared::events::{Data, DataChanged, Event, InvalidEvent, Subject};
 use shared::function_context::FunctionContext;
 use shared::metric::Metric;
-use shared::store::{CacheMark, Store};
+use shared::store::{PurgeAllClaim, Store};
 use shared::telemetry::{Unit, chain};
 use shared::time::{minus_seconds, plus_seconds, seconds_between};
 
 use crate::batch::{Batch, BatchContext, BatchError};
 use crate::rejection::Rejection;
 
+pub mod config;
 pub mod distribution;
 pub mod items;
 pub mod ledger;
+pub mod marks;
 pub mod planner;
+pub mod security;
 
+pub use config::{Config, OnBudgetExhausted};
 use distribution::{CLOUDFRONT_SECONDS, Distribution, InvalidationError};
 use items::Target;
-use ledger::{Booking, Ledger, Reserved};
-use planner::{CacheMarks, Change, Deferred, InvalidationCall, Limits, Plan};
+use ledger::{Booking, Ledger, LedgerFailed, Reserved};
+use planner::{CLOCK_SKEW_SECONDS, CacheMarks, Change, Deferred, InvalidationCall, Plan, Waiting};
 
 /// Initial visibility timeout of messages whose call could not be made. Doubles with each receive.
 const FIRST_DELAY: Duration = Duration::from_secs(30);
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 /// Upper bound for one call: a claim, two reservations if the budget is spent, CloudFront, the
 /// release of booking and claim, and the visibility changes that follow.
-const CALL_SECONDS: i64 = 5 * WORKER_CALL_SECONDS + CLOUDFRONT_SECONDS + 3;
-/// Timeout for reading the marks.
-const READ_MARKS_TIMEOUT: Duration = Duration::from_secs(15);
-/// Time before the deadline at which the worker stops writing marks.
-const MARKS_MARGIN_SECONDS: i64 = 2;
-/// A mark is this much earlier than its call, because the clocks of two workers can differ.
-const CLOCK_SKEW_SECONDS: i64 = 1;
+pub const CALL_SECONDS: i64 = 5 * WORKER_CALL_SECONDS + CLOUDFRONT_SECONDS + 3;
 /// CloudFront's price of an item, after the first 1,000 items of a month.
 pub const DOLLARS_PER_ITEM: f64 = 0.005;
-/// How long a mark is stored after all pages from before it have expired.
-const MARK_GRACE_SECONDS: i64 = 24 * 3600;
-
-/// ON_BUDGET_EXHAUSTED: what happens when the budget of the month is spent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnBudgetExhausted {
-    /// Purge the pages of all users with one item, at most once in five minutes.
-    PurgeAll,
-    /// Let the pages expire.
-    Expire,
-}
-
-impl OnBudgetExhausted {
-    /// The value of the variable, and the dimension `reason` of BudgetExhausted.
-    fn code(self) -> &'static str {
-        match self {
-            Self::PurgeAll => "purge_all",
-            Self::Expire => "expire",
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// DISTRIBUTION_ID.
-    pub distribution_id: String,
-    pub limits: Limits,
-    /// MONTHLY_ITEM_BUDGET. `None` for 0, which means no budget.
-    pub monthly_item_budget: Option<u64>,
-    pub on_budget_exhausted: OnBudgetExhausted,
-}
-
-impl Config {
-    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        let budget = environment.number("MONTHLY_ITEM_BUDGET", 0, 0..=u32::MAX)?;
-        let on_budget_exhausted =
-            [OnBudgetExhausted::PurgeAll, OnBudgetExhausted::Expire].map(|value| (value.code(), value));
-        Ok(Self {
-            distribution_id: environment.required("DISTRIBUTION_ID")?,
-            limits: Limits {
-                target: Target::from_environment(environment)?,
-                purge_all_threshold: environment.number("PURGE_ALL_THRESHOLD", 3000, 1..=1_000_000)?,
-                purge_all_threshold_halving_seconds: environment.number(
-                    "PURGE_ALL_THRESHOLD_HALVING_SECONDS",
-                    300,
-                    1..=86_400,
-                )?,
-                max_cache_lifetime_seconds: environment.number(
-                    "MAX_CACHE_LIFETIME_SECONDS",
-                    1800,
-                    0..=31_536_000,
-                )?,
-            },
-            monthly_item_budget: (budget > 0).then_some(u64::from(budget)),
-            on_budget_exhausted: environment.choice(
-                "ON_BUDGET_EXHAUSTED",
-                OnBudgetExhausted::Expire,
-                &on_budget_exhausted,
-            )?,
-        })
-    }
-}
+/// How much longer than the interval a change waits, so that the interval is over for every clock.
+/// The messages of a user return one after another: the first one is invalidated, and covers the
+/// others.
+const INTERVAL_MARGIN: Duration = Duration::from_secs(2);
+const INTERVAL_SPREAD: Duration = Duration::from_secs(4);
 
 pub struct Deps {
     config: Config,
@@ -157,13 +100,13 @@ pub async fn handle(
     event: SqsEvent,
     deadline: Timestamp,
 ) -> Result<SqsBatchResponse, BatchError> {
-    let mut batch = Batch::new(&deps.context, event, deadline);
+    let mut batch = Batch::new(&deps.context, event, deadline, CALL_SECONDS);
     let (target, now) = (deps.config.limits.target, deps.context.clock.now());
     let changes = batch.accept(|batch, index| accept(batch, index, target, now));
     batch.dead_letter().await;
     if !changes.is_empty() {
         // Boxed, because the nested futures exceed the compiler's recursion limit otherwise.
-        Box::pin(process(deps, &mut batch, &changes)).await;
+        Box::pin(process(deps, &mut batch, changes)).await;
     }
     batch.finish().await
 }
@@ -174,7 +117,7 @@ fn accept(batch: &Batch<'_>, index: usize, target: Target, now: Timestamp) -> Re
     let Event { subject: Subject::User(sub), data: Data::DataChanged(changed), .. } = event else {
         return Err(Rejection::wrong_queue(&event));
     };
-    let DataChanged { views, changed_at } = changed;
+    let DataChanged { views, changed_at, reason } = changed;
     if views.is_empty() {
         return Err(InvalidEvent::InvalidData("data.views: is empty".to_owned()).into());
     }
@@ -183,26 +126,45 @@ fn accept(batch: &Batch<'_>, index: usize, target: Target, now: Timestamp) -> Re
         let reason = "subject: too long for a cache tag or path".to_owned();
         return Err(InvalidEvent::InvalidData(reason).into());
     }
-    Ok(Change { message: index, sub, views, changed_at, sent_at: batch.sent_at(index).unwrap_or(now) })
+    let sent_at = batch.sent_at(index).unwrap_or(now);
+    // The change was committed before its message was sent. A later `changed_at` would not be covered
+    // by an invalidation that was made in the meantime.
+    let changed_at = changed_at.min(plus_seconds(sent_at, CLOCK_SKEW_SECONDS));
+    let claims_security = reason.is_some();
+    Ok(Change { message: index, sub, views, changed_at, sent_at, claims_security, security_change_at: None })
 }
 
-async fn process(deps: &Deps, batch: &mut Batch<'_>, changes: &[Change]) {
-    let marks = read_marks(deps, changes).await;
+async fn process(deps: &Deps, batch: &mut Batch<'_>, mut changes: Vec<Change>) {
+    let limits = &deps.config.limits;
+    let metrics = &deps.context.metrics;
+    let marks = marks::read(&deps.store, metrics, &deps.config, &changes).await;
     let now = deps.context.clock.now();
-    let plan = planner::plan(changes, &marks, &deps.config.limits, now);
+    if security::confirm(&deps.store, metrics, &mut changes, &marks, limits, now).await.is_err() {
+        let claimed = changes.extract_if(.., |change| {
+            change.claims_security && change.stale_views(&marks, limits, now).is_ok()
+        });
+        batch.fail_with_backoff(claimed.map(|change| change.message), FIRST_DELAY, LONGEST_DELAY);
+    }
+    let now = deps.context.clock.now();
+    let plan = planner::plan(&changes, &marks, limits, now);
     report(deps, &plan);
 
+    let left = |until: Timestamp| Duration::try_from(until.duration_since(now)).unwrap_or_default();
     if let Some(Deferred { messages, until }) = plan.deferred {
         // The delay varies, so that the messages do not all return in the batches of one moment.
         // The first batch purges all pages, and the later ones are then skipped.
-        let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-        batch.fail_with_delay(messages, left + FIRST_DELAY.mul_f64(0.1 + fastrand::f64()));
+        batch.fail_with_delay(messages, left(until) + FIRST_DELAY.mul_f64(0.1 + fastrand::f64()));
     }
-    let mut calls = plan.calls.into_iter();
+    for Waiting { message, until } in plan.waiting {
+        let delay = left(until) + INTERVAL_MARGIN + INTERVAL_SPREAD.mul_f64(fastrand::f64());
+        batch.fail_with_delay([message], delay);
+    }
+    let (mut calls, mut out_of_time) = (plan.calls.into_iter(), 0);
     for call in calls.by_ref() {
         let outcome = if batch.deadline().leaves(CALL_SECONDS) {
-            invalidate(deps, batch, &call).await
+            invalidate(deps, batch, &call, &marks).await
         } else {
+            out_of_time = call.messages.len();
             CallOutcome::RetryLater
         };
         match outcome {
@@ -215,46 +177,37 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, changes: &[Change]) {
         }
     }
     for call in calls {
+        if out_of_time > 0 {
+            out_of_time += call.messages.len();
+        }
         batch.fail_with_backoff(call.messages, FIRST_DELAY, LONGEST_DELAY);
     }
-}
-
-/// When the users' pages were last invalidated. Without marks, the worker only invalidates more
-/// than necessary.
-async fn read_marks(deps: &Deps, changes: &[Change]) -> CacheMarks {
-    let subs: BTreeSet<&str> = changes.iter().map(|change| change.sub.as_str()).collect();
-    let read = deps.store.read_cache_marks(&deps.config.distribution_id, subs.into_iter());
-    match tokio::time::timeout(READ_MARKS_TIMEOUT, read).await {
-        Ok(Ok((users, purge_all))) => CacheMarks { users, purge_all },
-        Ok(Err(error)) => {
-            tracing::error!(error_type = "store", cause = chain(&error), "could not read the cache marks");
-            error.count(&deps.context.metrics);
-            CacheMarks::default()
-        }
-        Err(_) => {
-            tracing::error!(error_type = "deadline", "reading the cache marks timed out");
-            deps.context.metrics.count(&[(Metric::StoreFailures, 1)]);
-            CacheMarks::default()
-        }
+    if out_of_time > 0 {
+        batch.report_out_of_time(out_of_time, "no time left to call CloudFront");
     }
 }
 
 fn report(deps: &Deps, plan: &Plan) {
     let metrics = &deps.context.metrics;
     let calls = plan.calls.iter().filter(|call| !call.is_purge_all);
-    let coalesced: usize = calls.map(|call| call.messages.len() - call.subs.len()).sum();
+    let coalesced: usize = calls.map(|call| call.messages.len() - call.users.len()).sum();
+    metrics.count(&[(Metric::InvalidationsCoalesced, coalesced as u64)]);
     let deferred = plan.deferred.as_ref().map_or(0, |deferred| deferred.messages.len());
-    metrics.count(&[
-        (Metric::InvalidationsCoalesced, coalesced as u64),
-        (Metric::InvalidationsDeferred, deferred as u64),
-    ]);
+    for (reason, messages) in [("purge_all", deferred), ("interval", plan.waiting.len())] {
+        metrics.count_by(Some(("reason", reason)), &[(Metric::InvalidationsDeferred, messages as u64)]);
+    }
     for (_, reason) in &plan.skipped {
         metrics.count_by(Some(("reason", reason.code())), &[(Metric::InvalidationsSkipped, 1)]);
     }
 }
 
 /// Books the items, makes the call and writes the marks.
-async fn invalidate(deps: &Deps, batch: &Batch<'_>, call: &InvalidationCall) -> CallOutcome {
+async fn invalidate(
+    deps: &Deps,
+    batch: &Batch<'_>,
+    call: &InvalidationCall,
+    marks: &CacheMarks,
+) -> CallOutcome {
     let BatchContext { clock, metrics, .. } = &deps.context;
     let Booked { call, booking } = match book(deps, call).await {
         Ok(booked) => booked,
@@ -262,7 +215,8 @@ async fn invalidate(deps: &Deps, batch: &Batch<'_>, call: &InvalidationCall) -> 
     };
     let now = clock.now();
     let message_ids = call.messages.iter().map(|message| batch.message_id(*message));
-    let reference = distribution::caller_reference(message_ids, &call.items);
+    let security_changes = call.users.iter().filter_map(|user| user.security_change_at);
+    let reference = distribution::caller_reference(message_ids, &call.items, security_changes);
     let created_at = match deps.distribution.invalidate(&call.items, &reference).await {
         Ok(created_at) => created_at,
         Err(error) => {
@@ -281,12 +235,12 @@ async fn invalidate(deps: &Deps, batch: &Batch<'_>, call: &InvalidationCall) -> 
     metrics.measure(Metric::InvalidationDollars, Unit::Dollars, items as f64 * DOLLARS_PER_ITEM);
     metrics.measure(Metric::InvalidationAge, Unit::Seconds, seconds_between(call.oldest_changed_at, now));
     if call.is_purge_all {
-        metrics.count(&[(Metric::InvalidationsReplacedByPurgeAll, call.subs.len() as u64)]);
+        metrics.count(&[(Metric::InvalidationsReplacedByPurgeAll, call.users.len() as u64)]);
     }
     // CloudFront may have returned the invalidation of an earlier delivery. Pages that were cached
     // after that one are still in the cache.
     let invalidated_at = created_at.map_or(now, |created_at| created_at.min(now));
-    write_marks(deps, batch, &call, invalidated_at, now).await;
+    marks::write(&deps.store, metrics, &deps.config, batch.deadline(), &call, marks, invalidated_at).await;
     // A purge of an earlier delivery does not cover the other messages of this batch.
     let is_new = invalidated_at >= minus_seconds(now, CLOCK_SKEW_SECONDS);
     if call.is_purge_all && is_new { CallOutcome::PurgedAll } else { CallOutcome::Done }
@@ -305,11 +259,15 @@ async fn book<'a>(deps: &Deps, call: &'a InvalidationCall) -> Result<Booked<'a>,
     let now = context.clock.now();
     let mut claim = None;
     if call.is_purge_all {
-        claim = Some(ledger.claim_purge_all(now).await.ok_or(CallOutcome::RetryLater)?);
+        claim = Some(claim_purge_all(deps, call).await?);
     }
     let booking = Booking { booked_at: now, items: call.items.len(), claim };
-    let booking = match ledger.reserve(booking, config.monthly_item_budget).await {
-        Reserved::Granted(booking) => return Ok(Booked { call: Cow::Borrowed(call), booking }),
+    let budget = config.monthly_item_budget.filter(|_| !call.is_security);
+    let booking = match ledger.reserve(booking, budget).await {
+        Reserved::Granted { booking, month_items } => {
+            report_budget(deps, month_items);
+            return Ok(Booked { call: Cow::Borrowed(call), booking });
+        }
         Reserved::Failed => return Err(CallOutcome::RetryLater),
         Reserved::Exhausted(booking) => booking,
     };
@@ -327,48 +285,40 @@ async fn book<'a>(deps: &Deps, call: &'a InvalidationCall) -> Result<Booked<'a>,
     }
     let claim = match booking.claim {
         Some(claim) => claim,
-        None => ledger.claim_purge_all(context.clock.now()).await.ok_or(CallOutcome::RetryLater)?,
+        None => claim_purge_all(deps, call).await?,
     };
     let items = vec![config.limits.target.item_for_all_users()];
     let purge_all = InvalidationCall { items, is_purge_all: true, ..call.clone() };
     // This one item exceeds the budget, and is booked without a limit.
     let booking = Booking { booked_at: context.clock.now(), items: 1, claim: Some(claim) };
     match ledger.reserve(booking, None).await {
-        Reserved::Granted(booking) | Reserved::Exhausted(booking) => {
+        Reserved::Granted { booking, .. } | Reserved::Exhausted(booking) => {
             Ok(Booked { call: Cow::Owned(purge_all), booking })
         }
         Reserved::Failed => Err(CallOutcome::RetryLater),
     }
 }
 
-/// Notes what was invalidated. A mark that is not written costs at most one more invalidation.
-async fn write_marks(
-    deps: &Deps,
-    batch: &Batch<'_>,
-    call: &InvalidationCall,
-    invalidated_at: Timestamp,
-    now: Timestamp,
-) {
-    let Deps { config, store, .. } = deps;
-    let mark = CacheMark { last_invalidated_at: minus_seconds(invalidated_at, CLOCK_SKEW_SECONDS) };
-    let lifetime = i64::from(config.limits.max_cache_lifetime_seconds);
-    let expires_at = plus_seconds(now, lifetime + MARK_GRACE_SECONDS);
-    let write = async {
-        match (call.is_purge_all, config.limits.target) {
-            (true, _) => store.mark_all_purged(&config.distribution_id, &mark, expires_at).await,
-            (false, Target::Tag) => {
-                store.mark_invalidated(call.subs.iter().map(String::as_str), &mark, expires_at).await
-            }
-            // A path covers one view, but a mark would cover all views of the user.
-            (false, Target::Path) => Ok(()),
+/// Claims the right to purge all pages. The error is the outcome of a call that is not made.
+async fn claim_purge_all(deps: &Deps, call: &InvalidationCall) -> Result<PurgeAllClaim, CallOutcome> {
+    let now = deps.context.clock.now();
+    match deps.ledger.claim_purge_all(now).await {
+        Ok(Some(claim)) => Ok(claim),
+        Ok(None) => {
+            let messages = call.messages.len() as u64;
+            let reason = Some(("reason", "purge_all"));
+            deps.context.metrics.count_by(reason, &[(Metric::InvalidationsDeferred, messages)]);
+            Err(CallOutcome::RetryLater)
         }
-    };
-    match tokio::time::timeout(batch.deadline().until(MARKS_MARGIN_SECONDS), write).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(error_type = "store", cause = chain(&error), "could not write the cache marks");
-            error.count(&deps.context.metrics);
-        }
-        Err(_) => tracing::warn!(error_type = "deadline", "no time left to write the cache marks"),
+        // The ledger has logged the error.
+        Err(LedgerFailed) => Err(CallOutcome::RetryLater),
+    }
+}
+
+/// Reports how much of the budget the month's items are.
+fn report_budget(deps: &Deps, month_items: u64) {
+    if let Some(budget) = deps.config.monthly_item_budget {
+        let percent = month_items as f64 * 100.0 / budget as f64;
+        deps.context.metrics.measure(Metric::InvalidationBudgetUsed, Unit::Percent, percent);
     }
 }

@@ -41,7 +41,7 @@ pub const MAX_REQUEST_AGE_SECONDS: i64 = 24 * 3600;
 pub const MAX_ADD_AGE_SECONDS: i64 = 15 * 60;
 /// Upper bound for one change: three calls if a group is created, and the dead letters and
 /// visibility changes that follow.
-const CHANGE_SECONDS: i64 = 3 * WORKER_CALL_SECONDS + 5;
+pub const CHANGE_SECONDS: i64 = 3 * WORKER_CALL_SECONDS + 5;
 
 pub struct Deps {
     /// The groups that GROUP_RULES manages. A message about another group is forged, or older than
@@ -82,7 +82,7 @@ pub async fn handle(
     event: SqsEvent,
     deadline: Timestamp,
 ) -> Result<SqsBatchResponse, BatchError> {
-    let mut batch = Batch::new(&deps.context, event, deadline);
+    let mut batch = Batch::new(&deps.context, event, deadline, CHANGE_SECONDS);
     let now = deps.context.clock.now();
     let requests = batch.accept(|batch, index| accept(batch.body(index), index, now));
     process(deps, &mut batch, &requests).await;
@@ -133,17 +133,17 @@ fn find_problem(mapped: &GroupsMapped, source: &str) -> Option<&'static str> {
 
 async fn process(deps: &Deps, batch: &mut Batch<'_>, requests: &[MembershipRequest]) {
     let BatchContext { clock, metrics, .. } = &deps.context;
-    let mut retry_later = false;
+    let (mut retry_later, mut out_of_time) = (false, 0);
     for change in plan(requests) {
         let oldest_add = minus_seconds(clock.now(), MAX_ADD_AGE_SECONDS);
         let outcome = if !deps.managed_groups.contains(&change.group) {
             let reason = Some(("reason", Rejection::UnmanagedGroup.code()));
             metrics.count_by(reason, &[(Metric::MembershipsFailed, 1)]);
             ChangeOutcome::Rejected(Rejection::UnmanagedGroup)
-        } else if retry_later {
-            ChangeOutcome::RetryLater
         } else if !batch.deadline().leaves(CHANGE_SECONDS) {
-            tracing::warn!(error_type = "deadline", "no time left to change group memberships");
+            out_of_time += change.messages.len();
+            ChangeOutcome::RetryLater
+        } else if retry_later {
             ChangeOutcome::RetryLater
         } else if change.action == Action::Add && change.requested_at < oldest_add {
             metrics.count_by(Some(("reason", "outdated")), &[(Metric::MembershipsSkipped, 1)]);
@@ -160,6 +160,9 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, requests: &[MembershipReque
             }
             ChangeOutcome::Failed => batch.fail(change.messages),
         }
+    }
+    if out_of_time > 0 {
+        batch.report_out_of_time(out_of_time, "no time left to change group memberships");
     }
 }
 

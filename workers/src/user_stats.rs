@@ -19,11 +19,12 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use shared::config::{ConfigError, Environment};
 use shared::erasure;
-use shared::events::{Data, DataChanged, Event, Subject, View};
+use shared::events::{Data, DataChanged, Event, SecurityReason, Subject, View};
 use shared::function_context::FunctionContext;
 use shared::metric::Metric;
 use shared::queues::{Message, Queue};
 use shared::statistics::{DomainStats, UserStats};
+use shared::store::commit::ATTEMPT_SECONDS;
 use shared::store::{CommitFailure, Consistency, Partition, Store, StoredStatistics};
 use shared::telemetry::{Unit, chain};
 
@@ -38,7 +39,7 @@ pub mod notice;
 
 use accept::{AcceptedMessage, EventsByPartition, PartitionEvents, PendingEvent, accept, group_by_partition};
 use attempts::{AttemptWriter, Unstored};
-use commit::Committer;
+use commit::{Committed, Committer};
 use counts::InvocationCounts;
 use inactive::InactiveUserRule;
 use notice::Notice;
@@ -122,8 +123,10 @@ enum PartitionOutcome {
     Conflict(String),
     /// DynamoDB throttled every attempt. Says why the last one failed.
     Throttled(String),
-    /// DynamoDB failed, or the time of the invocation is used up.
+    /// DynamoDB failed.
     Failed,
+    /// The time of the invocation is used up.
+    OutOfTime,
 }
 
 /// Handles a batch. `deadline` is the time at which Lambda ends the invocation.
@@ -132,7 +135,7 @@ pub async fn handle(
     event: SqsEvent,
     deadline: Timestamp,
 ) -> Result<SqsBatchResponse, BatchError> {
-    let mut batch = Batch::new(&deps.context, event, deadline);
+    let mut batch = Batch::new(&deps.context, event, deadline, ATTEMPT_SECONDS);
     deps.context.metrics.measure(Metric::BatchSize, Unit::Count, batch.len() as f64);
     let now = deps.context.clock.now();
     let check = |batch: &Batch<'_>, index: usize| {
@@ -202,7 +205,7 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, accepted: Vec<AcceptedMessa
     };
     let storing = writer.write(attempts, &statistics, &being_erased, &mut attempt_counts);
     let committing = commit_partitions(deps, committer, partitions, &statistics);
-    let (Unstored { failed, throttled }, outcomes) = tokio::join!(storing, committing);
+    let (Unstored { failed, throttled, mut out_of_time }, outcomes) = tokio::join!(storing, committing);
     counts.add(&attempt_counts);
     batch.fail(failed);
     batch.fail_with_backoff(throttled, FIRST_DELAY, LONGEST_DELAY);
@@ -216,6 +219,7 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, accepted: Vec<AcceptedMessa
             PartitionOutcome::Done { notice: None } => {}
             PartitionOutcome::Done { notice: Some(notice) } => notices.push((messages, notice)),
             PartitionOutcome::Failed => batch.fail(messages),
+            PartitionOutcome::OutOfTime => out_of_time.extend(messages),
             PartitionOutcome::Conflict(cause) => {
                 users_in_conflict += 1;
                 conflicts.insert(cause);
@@ -227,6 +231,10 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, accepted: Vec<AcceptedMessa
                 batch.fail_with_backoff(messages, FIRST_DELAY, LONGEST_DELAY);
             }
         }
+    }
+    if !out_of_time.is_empty() {
+        batch.report_out_of_time(out_of_time.len(), "no time left to commit events");
+        batch.fail(out_of_time);
     }
     // One line of each kind, however many users it is about.
     if users_in_conflict > 0 {
@@ -301,7 +309,8 @@ async fn process_partition(
         Partition::User(sub) if is_erasure(group) => {
             erase(deps, committer, group, stored, counts).await.map(|()| {
                 let now = deps.context.clock.now();
-                Some(data_changed(sub, View::ALL.into(), now, now))
+                let reason = Some(SecurityReason::Erased);
+                Some(data_changed(sub, DataChanged { views: View::ALL.into(), changed_at: now, reason }, now))
             })
         }
         Partition::User(sub) => apply_user_events(deps, committer, sub, group, stored, counts).await,
@@ -313,10 +322,7 @@ async fn process_partition(
         Err(CommitFailure::Store(error)) if error.is_throttled() => {
             PartitionOutcome::Throttled(chain(&error))
         }
-        Err(CommitFailure::OutOfTime) => {
-            tracing::warn!(error_type = "deadline", "no time left to commit the events of a user or domain");
-            PartitionOutcome::Failed
-        }
+        Err(CommitFailure::OutOfTime) => PartitionOutcome::OutOfTime,
         Err(CommitFailure::Store(error)) => {
             tracing::error!(
                 error_type = error.code(),
@@ -341,21 +347,22 @@ async fn apply_user_events(
     let committed = committer.commit::<UserStats>(group, stored, counts).await?;
     let events: Vec<&Event> = group.events.iter().map(|pending| &pending.event).collect();
     let rule = deps.config.inactive_user_rule;
-    Ok(match notice::after_commit(&events, &committed.metadata, committed.committed_no_later_than, rule) {
+    let now = deps.context.clock.now();
+    let Committed { metadata, committed_no_later_than } = committed;
+    Ok(match notice::after_commit(&events, &metadata, committed_no_later_than, rule, now) {
         Notice::Unneeded => None,
         Notice::SkippedInactive => {
             counts.skipped_inactive += 1;
             None
         }
-        Notice::Needed { views, changed_at } => {
-            Some(data_changed(sub, views, changed_at, deps.context.clock.now()))
+        Notice::Needed { views, changed_at, reason } => {
+            Some(data_changed(sub, DataChanged { views, changed_at, reason }, now))
         }
     })
 }
 
-fn data_changed(sub: &str, views: BTreeSet<View>, changed_at: Timestamp, now: Timestamp) -> Event {
-    let data = Data::DataChanged(DataChanged { views, changed_at });
-    Event::new(SOURCE, Subject::User(sub.to_owned()), now, data)
+fn data_changed(sub: &str, data: DataChanged, now: Timestamp) -> Event {
+    Event::new(SOURCE, Subject::User(sub.to_owned()), now, Data::DataChanged(data))
 }
 
 fn is_erasure(group: &PartitionEvents) -> bool {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use shared::deadline::Deadline;
 use shared::erasure;
-use shared::events::{Data, DataChanged, Event, OPERATOR_SOURCE, Subject, View};
+use shared::events::{Data, DataChanged, Event, OPERATOR_SOURCE, SecurityReason, Subject, View};
 use shared::queues::{Queue, QueueError};
 use shared::store::{CommitFailure, Consistency, Partition, StatsMetadata, Store};
 use shared::suspension::{Stored, SuspensionStatus};
@@ -89,7 +89,11 @@ pub async fn erase(
     erasing.await.map_err(EraseError::NotErased)?;
     let now = clock.now();
     store.delete_ended_suspension(sub, now).await.map_err(EraseError::NotErased)?;
-    let data = Data::DataChanged(DataChanged { views: View::ALL.into(), changed_at: now });
+    let data = Data::DataChanged(DataChanged {
+        views: View::ALL.into(),
+        changed_at: now,
+        reason: Some(SecurityReason::Erased),
+    });
     let event = Event::new(OPERATOR_SOURCE, Subject::user(sub), now, data);
     cache_invalidations.send(&event).await.map_err(EraseError::NotPublished)
 }

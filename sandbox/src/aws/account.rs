@@ -136,6 +136,13 @@ impl SandboxAccount {
         self.counts(metric).into_values().sum()
     }
 
+    /// The values of a measured metric, in order.
+    pub fn measurements(&self, metric: &str) -> Vec<f64> {
+        let lines = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter_map(|line| line.get(metric)?.as_f64()).collect()
+    }
+
     /// Every item of the table as JSON, by partition key and sort key.
     pub async fn items(&self) -> Result<BTreeMap<(String, String), Value>> {
         let client = self.dynamodb();

@@ -22,8 +22,8 @@ pub const EVENT_KILOBYTES: f64 = 0.7;
 pub const RETENTION_DAYS: f64 = 90.0;
 /// Default of SIGN_IN_ATTEMPT_RETENTION_DAYS.
 pub const ATTEMPT_RETENTION_DAYS: f64 = 7.0;
-/// MONTHLY_ITEM_BUDGET in the row with a budget: 495 dollars.
-pub const MONTHLY_ITEM_BUDGET: f64 = 100_000.0;
+/// Default of MONTHLY_ITEM_BUDGET: 45 dollars.
+pub const MONTHLY_ITEM_BUDGET: f64 = 10_000.0;
 
 // The template. tests/it/template.rs compares these with template.yaml.
 
@@ -75,7 +75,9 @@ pub fn write_units(events_per_user: usize) -> f64 {
 /// Consistent reads of two items of at most 4 KB, PROFILE and SUSPENSION, in each of the two triggers.
 /// DynamoDB charges one unit for an item that does not exist.
 pub const TRIGGER_READ_UNITS: f64 = 2.0;
-/// An eventually consistent read: STATS, and the marks of cache-invalidation.
+/// A consistent read of an item of at most 4 KB: the marks of cache-invalidation.
+pub const MARK_READ_UNITS: f64 = 1.0;
+/// An eventually consistent read: STATS.
 pub const EVENTUAL_READ_UNITS: f64 = 0.5;
 /// A write outside a transaction: LEDGER for each call, CACHE for each invalidated user, ATTEMPT for
 /// each allowed sign-in attempt.

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::day::{self, Model};
-use super::{plot, tables};
+use super::day::Model;
+use super::{day_tables, plot, tables};
 use anyhow::{Context, Result};
 use clap::Args;
 
@@ -43,7 +43,7 @@ impl Costs {
         match (months, plot) {
             (true, _) => write!(std::io::stdout(), "{}", tables::months(&model))?,
             (false, Some(path)) => writeln!(std::io::stdout(), "{}", path.display())?,
-            (false, None) => write!(std::io::stdout(), "{}", day::report(&model))?,
+            (false, None) => write!(std::io::stdout(), "{}", day_tables::report(&model))?,
         }
         Ok(())
     }

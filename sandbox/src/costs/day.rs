@@ -1,19 +1,15 @@
-//! A day of users, run through the rules that the workers use. `cargo sandbox costs` prints the
-//! tables of docs/costs.md.
+//! A day of users, run through the rules that the workers use.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write;
 
 use jiff::Timestamp;
 use shared::events::View;
-use shared::store::CacheMark;
-use shared::store::commit::MAX_EVENTS;
+use shared::store::{CacheMark, PurgeAllMark};
 use shared::time::plus_seconds;
 use workers::cache_invalidation::items::Target;
-use workers::cache_invalidation::planner::{CacheMarks, Change, Deferred, Limits, plan};
+use workers::cache_invalidation::planner::{CacheMarks, Change, Deferred, Limits, Waiting, plan};
 use workers::user_stats::inactive::InactiveUserRule;
 
-use super::assumptions::write_units;
 use super::prices;
 
 /// How users behave on a day.
@@ -53,6 +49,8 @@ impl Default for Model {
 pub(super) const WINDOW_SECONDS: i64 = 15;
 /// Default of PURGE_ALL_THRESHOLD.
 pub(super) const PURGE_ALL_THRESHOLD: u32 = 3_000;
+/// Default of INVALIDATION_INTERVAL_SECONDS.
+const INTERVAL_SECONDS: u32 = 60;
 /// Lambda: a batch from a standard queue has at most 10,000 messages.
 const MAX_BATCH: usize = 10_000;
 pub(super) const DAYS_PER_MONTH: u64 = 30;
@@ -88,7 +86,7 @@ impl Cost {
 pub(super) struct DayEvent {
     second: i64,
     user: u32,
-    is_token: bool,
+    pub is_token: bool,
 }
 
 pub(super) fn day(model: &Model) -> Vec<DayEvent> {
@@ -117,27 +115,40 @@ pub(super) fn day(model: &Model) -> Vec<DayEvent> {
     day
 }
 
+/// The rules with which a day is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rules {
+    pub skip_inactive: bool,
+    pub purge_all: bool,
+    /// Items per day, after which nothing is invalidated.
+    pub budget: Option<u64>,
+}
+
 /// Runs a day through the rules of the workers.
-pub(super) fn run(day: &[DayEvent], skip_inactive: bool, purge_all: bool) -> Cost {
+pub(super) fn run(day: &[DayEvent], rules: Rules) -> Cost {
     let limits = Limits {
         target: Target::Tag,
-        purge_all_threshold: if purge_all { PURGE_ALL_THRESHOLD } else { u32::MAX },
+        purge_all_threshold: if rules.purge_all { PURGE_ALL_THRESHOLD } else { u32::MAX },
         purge_all_threshold_halving_seconds: 300,
+        invalidation_interval_seconds: INTERVAL_SECONDS,
         max_cache_lifetime_seconds: INACTIVE.max_cache_lifetime_seconds,
     };
     let at = |second| plus_seconds(Timestamp::UNIX_EPOCH, second);
     let (mut tokens, mut marks, mut cost) = (HashMap::new(), CacheMarks::default(), Cost::default());
     let views = BTreeSet::from([View::Dashboard]);
-    // Changes that wait for the next purge.
-    let (mut waiting, mut waiting_until): (Vec<Change>, _) = (Vec::new(), None);
-    for window in day.chunk_by(|a, b| a.second / WINDOW_SECONDS == b.second / WINDOW_SECONDS) {
+    // Changes that wait, and until when.
+    let mut waiting: Vec<(Timestamp, Change)> = Vec::new();
+    let (mut events, mut window) = (day.iter().peekable(), 0);
+    while events.peek().is_some() || !waiting.is_empty() {
+        window += WINDOW_SECONDS;
+        let now = at(window);
         let mut changes = Vec::new();
-        for event in window {
+        while let Some(event) = events.next_if(|event| event.second < window) {
             let changed_at = at(event.second);
             if event.is_token {
                 tokens.insert(event.user, changed_at);
             // A user without a token on this day counts as a user with an old token.
-            } else if !skip_inactive
+            } else if !rules.skip_inactive
                 || tokens
                     .get(&event.user)
                     .is_some_and(|token| !INACTIVE.is_inactive(Some(*token), changed_at))
@@ -149,88 +160,43 @@ pub(super) fn run(day: &[DayEvent], skip_inactive: bool, purge_all: bool) -> Cos
                     views: views.clone(),
                     changed_at,
                     sent_at: changed_at,
+                    claims_security: false,
+                    security_change_at: None,
                 });
             }
         }
-        let now = at((window[0].second / WINDOW_SECONDS + 1) * WINDOW_SECONDS);
-        if waiting_until.is_some_and(|until| until <= now) {
-            changes.append(&mut waiting);
-            waiting_until = None;
-        }
+        changes.extend(waiting.extract_if(.., |(until, _)| *until <= now).map(|(_, change)| change));
         for batch in changes.chunks_mut(MAX_BATCH) {
             batch.iter_mut().enumerate().for_each(|(index, change)| change.message = index);
-            let mark = CacheMark { last_invalidated_at: plus_seconds(now, -1) };
             let plan = plan(batch, &marks, &limits, now);
+            let mut wait = |messages: Vec<usize>, until| {
+                waiting.extend(messages.into_iter().map(|index| (until, batch[index].clone())));
+            };
             if let Some(Deferred { messages, until }) = plan.deferred {
-                waiting.extend(messages.into_iter().map(|index| batch[index].clone()));
-                waiting_until = Some(until);
+                wait(messages, until);
+            }
+            for Waiting { message, until } in plan.waiting {
+                wait(vec![message], until);
             }
             for call in plan.calls {
+                let items = call.items.len() as u64;
+                if rules.budget.is_some_and(|budget| cost.items + items > budget) {
+                    continue;
+                }
                 cost.calls += 1;
-                cost.items += call.items.len() as u64;
+                cost.items += items;
                 cost.purges += u64::from(call.is_purge_all);
+                let covered_until = plus_seconds(now, -1);
                 if call.is_purge_all {
-                    marks.purge_all = Some(mark.clone());
+                    marks.purge_all = Some(PurgeAllMark { last_invalidated_at: covered_until });
                 } else {
-                    marks.users.extend(call.subs.into_iter().map(|sub| (sub, mark.clone())));
+                    let mark = CacheMark { last_invalidated_at: Some(covered_until), ..CacheMark::default() };
+                    marks.users.extend(call.users.into_iter().map(|user| (user.sub, mark.clone())));
                 }
             }
         }
     }
-    // The changes that still wait at the end of the day.
-    if !waiting.is_empty() {
-        cost.items += 1;
-        cost.calls += 1;
-        cost.purges += 1;
-    }
     cost
-}
-
-/// The tables of docs/costs.md, in Markdown.
-pub fn report(model: &Model) -> String {
-    let day = day(model);
-    let changes = day.iter().filter(|event| !event.is_token).count() as u64;
-    let each = Cost { items: changes, calls: changes, purges: 0 };
-    let rows = [
-        ("one invalidation for each change", each),
-        ("coalescing", run(&day, false, false)),
-        ("coalescing, purge all", run(&day, false, true)),
-        ("coalescing, inactive users skipped", run(&day, true, false)),
-        ("coalescing, inactive users skipped, purge all", run(&day, true, true)),
-    ];
-    let mut out = String::new();
-    // Writing to a string cannot fail.
-    let _ = write_report(&mut out, model, day.len() as u64 - changes, changes, &rows);
-    out
-}
-
-fn write_report(
-    out: &mut String,
-    model: &Model,
-    tokens: u64,
-    changes: u64,
-    rows: &[(&str, Cost)],
-) -> std::fmt::Result {
-    let Model { users, active_percent, session_minutes, job_percent, job_minutes, .. } = model;
-    let (actions, each) = (model.actions_in_session, model.changes_of_action);
-
-    writeln!(
-        out,
-        "A day of {users} users. {active_percent} % of them are active: a session of {session_minutes} minutes with \
-         {actions} actions, each of which changes their data {each} times. At night, a job changes {job_percent} % of all \
-         users within {job_minutes} minutes. Together: {tokens} tokens, {changes} changes.\n"
-    )?;
-    writeln!(out, "| policy | items per day | calls per day | purges | dollars per month |")?;
-    writeln!(out, "|---|---:|---:|---:|---:|")?;
-    for (policy, cost) in rows {
-        let Cost { items, calls, purges } = cost;
-        writeln!(out, "| {policy} | {items} | {calls} | {purges} | {:.2} |", cost.dollars_per_month())?;
-    }
-    writeln!(out, "\n| events per user in a batch | write units per event |\n|---:|---:|")?;
-    for events in [1, 2, 5, 10, MAX_EVENTS] {
-        writeln!(out, "| {events} | {:.2} |", write_units(events))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -242,7 +208,8 @@ mod tests {
         let model = Model { users: 20_000, ..Model::default() };
         let day = day(&model);
         let changes = day.iter().filter(|event| !event.is_token).count() as u64;
-        let (coalesced, skipped) = (run(&day, false, false), run(&day, true, false));
+        let skip = |skip_inactive| run(&day, Rules { skip_inactive, ..Rules::default() });
+        let (coalesced, skipped) = (skip(false), skip(true));
         assert!(changes > coalesced.items && coalesced.items > skipped.items, "{coalesced:?} {skipped:?}");
         assert!(skipped.calls <= coalesced.calls && coalesced.calls < changes);
         assert_eq!(
@@ -256,7 +223,15 @@ mod tests {
     fn job_that_changes_many_users_at_once_purges_all() {
         let model = Model { users: 100_000, job_minutes: 1, ..Model::default() };
         let day = day(&model);
-        let (without, with) = (run(&day, false, false), run(&day, false, true));
+        let purge = |purge_all| run(&day, Rules { purge_all, ..Rules::default() });
+        let (without, with) = (purge(false), purge(true));
         assert!(with.purges > 0 && with.items < without.items, "{with:?}");
+    }
+
+    #[test]
+    fn budget_bounds_the_items() {
+        let day = day(&Model { users: 20_000, ..Model::default() });
+        let cost = run(&day, Rules { budget: Some(333), ..Rules::default() });
+        assert!((300..=333).contains(&cost.items), "{cost:?}");
     }
 }

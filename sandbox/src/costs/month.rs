@@ -7,10 +7,10 @@ use super::assumptions::{
     ATTEMPT_RETENTION_DAYS, CALLS_IN_FLIGHT, CHUNK_KILOBYTES, CLOUDFRONT_MILLISECONDS, COMMITS_IN_FLIGHT,
     DYNAMODB_MILLISECONDS, EMPTY_RECEIVES_PER_MONTH, EVENT_CPU_MILLISECONDS, EVENT_KILOBYTES,
     EVENTS_PER_COMMIT, EVENTUAL_READ_UNITS, INVALIDATION_BATCH, INVALIDATION_CONCURRENCY,
-    INVALIDATION_WINDOW_SECONDS, MARKS_PER_CALL, MEGABYTES_PER_PROCESSOR, PEAK, PLAIN_WRITE_UNITS, POLLERS,
-    PURGE_ALL_WRITE_UNITS, QUEUES, RETENTION_DAYS, SQS_MILLISECONDS, TRANSACTION_MILLISECONDS,
-    TRIGGER_CPU_MILLISECONDS, TRIGGER_MEGABYTES, TRIGGER_READ_UNITS, TRIGGERS_PER_SIGN_IN, USER_STATS_BATCH,
-    USER_STATS_WINDOW_SECONDS, WORKER_MEGABYTES,
+    INVALIDATION_WINDOW_SECONDS, MARK_READ_UNITS, MARKS_PER_CALL, MEGABYTES_PER_PROCESSOR, PEAK,
+    PLAIN_WRITE_UNITS, POLLERS, PURGE_ALL_WRITE_UNITS, QUEUES, RETENTION_DAYS, SQS_MILLISECONDS,
+    TRANSACTION_MILLISECONDS, TRIGGER_CPU_MILLISECONDS, TRIGGER_MEGABYTES, TRIGGER_READ_UNITS,
+    TRIGGERS_PER_SIGN_IN, USER_STATS_BATCH, USER_STATS_WINDOW_SECONDS, WORKER_MEGABYTES,
 };
 use super::day::{DAY_SECONDS, DAYS_PER_MONTH, Model};
 use super::policy::{Invalidations, Phase, Policy, job, people, phases, sign_ins};
@@ -57,7 +57,7 @@ pub fn usage(model: &Model, policy: Policy) -> Usage {
         let milliseconds = invalidation_milliseconds(batch, &done, invocations);
         day.add_lambda(invocations, milliseconds, WORKER_MEGABYTES);
         day.sqs_requests += 2.0 * requests(notices, batch);
-        day.read_units += (notices + invocations) * EVENTUAL_READ_UNITS;
+        day.read_units += (notices + invocations) * MARK_READ_UNITS;
         let Invalidations { planned, purges, items, .. } = done;
         day.write_units += (planned + items - purges) * PLAIN_WRITE_UNITS;
         day.write_units += purges * PURGE_ALL_WRITE_UNITS;
@@ -260,7 +260,7 @@ mod tests {
             (
                 "read units",
                 usage.read_units,
-                30.0 * (2.0 * 172_800.0 + 0.5 * (691_200.0 + 518_400.0 + invalidation)),
+                30.0 * (2.0 * 172_800.0 + 0.5 * 691_200.0 + 518_400.0 + invalidation),
             ),
             ("gigabytes", usage.stored_gigabytes, 38.52576),
             ("items", usage.items, 6_566_400.0),

@@ -1,11 +1,11 @@
 //! CACHE and LEDGER: when a user's cached pages were last invalidated, and what invalidations have
 //! cost.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{PutRequest, ReturnValue, WriteRequest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -14,19 +14,47 @@ use super::error::StoreError;
 use super::item::{Item, number, string};
 use super::keys::{self, CACHE, EXPIRES_AT, PK, PURGE_ALL};
 use super::table::Store;
-use crate::events;
+use crate::events::{self, View};
 use crate::time::millis;
 
 /// Days for which the months of a ledger stay in the table.
 const LEDGER_DAYS: i64 = 400;
 
-/// Records the last invalidation of a user's cached pages, or of all users' pages.
+/// Records the last purge of all users' pages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CacheMark {
+pub struct PurgeAllMark {
     /// A change at this time or earlier needs no invalidation.
     #[serde(with = "millis")]
     pub last_invalidated_at: Timestamp,
+}
+
+/// Records the last invalidations of a user's cached pages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheMark {
+    /// A change at this time or earlier needs no invalidation: all pages of the user were
+    /// invalidated.
+    #[serde(default, with = "millis::option", skip_serializing_if = "Option::is_none")]
+    pub last_invalidated_at: Option<Timestamp>,
+    /// The same for views that were invalidated one by one, by path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub views: BTreeMap<View, Millis>,
+    /// The last suspension, reinstatement or erasure for which the user's pages were invalidated.
+    #[serde(default, with = "millis::option", skip_serializing_if = "Option::is_none")]
+    pub last_security_change_at: Option<Timestamp>,
+}
+
+/// A time, in milliseconds since 1970 in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Millis(#[serde(with = "millis")] pub Timestamp);
+
+impl CacheMark {
+    /// A change of `view` at this time or earlier needs no invalidation.
+    pub fn invalidated_until(&self, view: View) -> Option<Timestamp> {
+        self.last_invalidated_at.max(self.views.get(&view).map(|at| at.0))
+    }
 }
 
 /// The right to purge all users' pages, which one worker has at a time.
@@ -36,7 +64,10 @@ pub struct PurgeAllClaim(String);
 /// Result of booking invalidation items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reservation {
-    Granted,
+    Granted {
+        /// The items of the month, with these.
+        booked: u64,
+    },
     /// The items would exceed the month's budget. Nothing was booked.
     Exhausted,
 }
@@ -47,45 +78,46 @@ impl Store {
         &self,
         distribution: &str,
         subs: impl Iterator<Item = &str>,
-    ) -> Result<(HashMap<String, CacheMark>, Option<CacheMark>), StoreError> {
+    ) -> Result<(HashMap<String, CacheMark>, Option<PurgeAllMark>), StoreError> {
         let by_key: HashMap<String, &str> = subs.map(|sub| (keys::cache(sub), sub)).collect();
         let mut wanted: Vec<Item> = by_key.keys().map(|partition| keys::key(partition, CACHE)).collect();
         wanted.push(keys::key(keys::ledger(distribution), PURGE_ALL));
         let (mut marks, mut purge_all) = (HashMap::new(), None);
-        // An old or missing mark only costs one more invalidation.
-        for item in self.read_items(wanted, Consistency::Eventual).await? {
+        // An eventually consistent read could miss the last invalidation of a user, and the next one
+        // would come before INVALIDATION_INTERVAL_SECONDS have passed.
+        for item in self.read_items(wanted, Consistency::Strong).await? {
             let sub = item.get(PK).and_then(|key| by_key.get(key.as_s().ok()?.as_str())).copied();
-            // A purge that was claimed but not made yet has no mark.
-            let Ok(mark) = serde_dynamo::from_item(item) else { continue };
             match sub {
-                Some(sub) => drop(marks.insert(sub.to_owned(), mark)),
-                None => purge_all = Some(mark),
+                Some(sub) => {
+                    drop(marks.insert(sub.to_owned(), serde_dynamo::from_item(item).unwrap_or_default()))
+                }
+                // A purge that was claimed but not made yet has no mark.
+                None => purge_all = serde_dynamo::from_item(item).ok(),
             }
         }
         Ok((marks, purge_all))
     }
 
-    /// Records that users' pages were invalidated. Of two workers the later writer wins, even with
-    /// an earlier time: that costs one more invalidation, and never leaves a stale page.
+    /// Records that users' pages were invalidated: the mark of each `sub`. Of two workers the later
+    /// writer wins, even with an earlier time: that costs one more invalidation, and never leaves a
+    /// stale page.
     pub async fn mark_invalidated(
         &self,
-        subs: impl Iterator<Item = &str>,
-        mark: &CacheMark,
+        marks: impl Iterator<Item = (&str, CacheMark)>,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
         const OPERATION: &str = "BatchWriteItem CACHE";
-        let mark: Item =
-            serde_dynamo::to_item(mark).map_err(|error| StoreError::invalid_request(OPERATION, error))?;
-        let requests = subs.map(|sub| {
+        let requests = marks.map(|(sub, mark)| {
             let mut item = keys::key(keys::cache(sub), CACHE);
-            item.extend(mark.clone());
+            let mark: Item =
+                serde_dynamo::to_item(mark).map_err(|error| StoreError::invalid_request(OPERATION, error))?;
+            item.extend(mark);
             item.insert(EXPIRES_AT.to_owned(), number(expires_at.as_second()));
             let request = PutRequest::builder().set_item(Some(item)).build();
-            request.map(|request| WriteRequest::builder().put_request(request).build())
+            let request = request.map_err(|error| StoreError::invalid_request(OPERATION, error))?;
+            Ok(WriteRequest::builder().put_request(request).build())
         });
-        let requests = requests.collect::<Result<Vec<_>, _>>();
-        let requests = requests.map_err(|error| StoreError::invalid_request(OPERATION, error))?;
-        self.write_items(requests).await
+        self.write_items(requests.collect::<Result<Vec<_>, StoreError>>()?).await
     }
 
     /// Claims the right to purge all users' pages. `None` if another worker claimed it after
@@ -140,7 +172,7 @@ impl Store {
     pub async fn mark_all_purged(
         &self,
         distribution: &str,
-        mark: &CacheMark,
+        mark: &PurgeAllMark,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
         let call = self.client.update_item().table_name(&self.table);
@@ -172,7 +204,7 @@ impl Store {
         }
         let booking = Booking { items, calls: 1, max_booked, config: Builder::default() };
         match self.book(distribution, now, booking).await {
-            Ok(()) => Ok(Reservation::Granted),
+            Ok(booked) => Ok(Reservation::Granted { booked }),
             Err(error) if error.is_condition_failed() => Ok(Reservation::Exhausted),
             Err(error) => Err(error),
         }
@@ -189,10 +221,12 @@ impl Store {
         // One attempt: a repeated request would take the items back twice, and the ledger would
         // count too little.
         let config = Builder::new().retry_config(RetryConfig::disabled());
-        self.book(distribution, now, Booking { items: -items, calls: -1, max_booked: None, config }).await
+        let booking = Booking { items: -items, calls: -1, max_booked: None, config };
+        self.book(distribution, now, booking).await.map(|_| ())
     }
 
-    async fn book(&self, distribution: &str, now: Timestamp, booking: Booking) -> Result<(), StoreError> {
+    /// Returns the items of the month after the booking.
+    async fn book(&self, distribution: &str, now: Timestamp, booking: Booking) -> Result<u64, StoreError> {
         let Booking { items, calls, max_booked, config } = booking;
         let call = self.client.update_item().table_name(&self.table);
         let call = call
@@ -201,7 +235,8 @@ impl Store {
             .expression_attribute_names("#items", "items")
             .expression_attribute_values(":items", number(items))
             .expression_attribute_values(":calls", number(calls))
-            .expression_attribute_values(":expiresAt", number(now.as_second() + LEDGER_DAYS * 24 * 3600));
+            .expression_attribute_values(":expiresAt", number(now.as_second() + LEDGER_DAYS * 24 * 3600))
+            .return_values(ReturnValue::AllNew);
         let call = match max_booked {
             None => call,
             Some(max_booked) => call
@@ -209,7 +244,10 @@ impl Store {
                 .expression_attribute_values(":maxBooked", number(max_booked)),
         };
         let call = call.customize().config_override(config);
-        call.send().await.map(|_| ()).map_err(StoreError::from_sdk("UpdateItem LEDGER"))
+        let output = call.send().await.map_err(StoreError::from_sdk("UpdateItem LEDGER"))?;
+        let booked =
+            output.attributes.as_ref().and_then(|month| month.get("items")?.as_n().ok()?.parse().ok());
+        Ok(booked.unwrap_or_default())
     }
 }
 

@@ -101,18 +101,25 @@ impl Store {
         conflict_or_done(call.send().await.map_err(StoreError::from_sdk(OPERATION)))
     }
 
-    /// Marks a user as erased if STATS still has the version that was read. After that, no commit
-    /// to the partition succeeds. The marker expires after `marker_days`.
+    /// Marks a user as erased if STATS still has the version in `read`. After that, no commit to
+    /// the partition succeeds. The marker expires after `marker_days`.
+    ///
+    /// A second erasure keeps the time of the first one. Otherwise each repetition of `user.deleted`
+    /// would be a new erasure, and cause one more invalidation beyond the budget.
     pub async fn mark_erased(
         &self,
         partition: &Partition,
-        read_version: u64,
+        read: &StatsMetadata,
         now: Timestamp,
         marker_days: u32,
     ) -> Result<(), CommitError> {
         const OPERATION: &str = "PutItem STATS erased";
-        let metadata =
-            StatsMetadata { version: read_version + 1, erased_at: Some(now), ..StatsMetadata::default() };
+        let read_version = read.version;
+        let metadata = StatsMetadata {
+            version: read_version + 1,
+            erased_at: read.erased_at.or(Some(now)),
+            ..StatsMetadata::default()
+        };
         let mut item: Item =
             serde_dynamo::to_item(metadata).map_err(|error| StoreError::invalid_request(OPERATION, error))?;
         item.extend(keys::key(partition.key(), STATS));

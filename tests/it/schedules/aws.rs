@@ -17,7 +17,8 @@ use sandbox::aws::call_log::xml_elements;
 use sandbox::aws::sdk_client::{cancelled_transaction, error_response};
 use sandbox::aws::{Answer, AwsBackend};
 use serde_json::{Value, json};
-use shared::events::ATTEMPT_PREFIX;
+use shared::events::{ATTEMPT_PREFIX, View};
+use shared::store::keys;
 use shared::time::{Clock, plus, plus_seconds};
 use tokio::time::Instant;
 use winterbaume_core::{MockRequest, MockResponse, MockService};
@@ -80,6 +81,9 @@ pub struct Message {
     pub visible_at: Timestamp,
 }
 
+/// CACHE items by sub.
+pub type Marks = BTreeMap<String, Value>;
+
 /// An entry of the history that the oracle checks.
 #[derive(Clone, Debug)]
 pub enum HistoryEntry {
@@ -90,10 +94,22 @@ pub enum HistoryEntry {
         events: Vec<String>,
         at: Timestamp,
     },
+    /// The table has a new suspension or erasure of this user.
+    SecurityChange {
+        sub: String,
+        /// The time in the item, in milliseconds.
+        time: i64,
+        at: Timestamp,
+    },
     /// SQS accepted a notice for cache-invalidation.
     Notice { changed_at: Timestamp },
     /// CloudFront accepted an invalidation.
-    Invalidation { items: Vec<String>, at: Timestamp },
+    Invalidation {
+        items: Vec<String>,
+        at: Timestamp,
+        /// The marks that the worker had read, by sub. Empty if a fault hit its reads.
+        marks: Marks,
+    },
     /// A worker processed a message about this user, and SQS deleted it.
     Done { sub: String, at: Timestamp },
     /// A worker counted a metric.
@@ -117,6 +133,11 @@ pub struct State {
     before: BTreeMap<String, Option<Value>>,
     /// Whether each worker has committed in its current batch.
     pub has_committed: [bool; WORKERS],
+    /// Whether each worker has counted a change that waits for the interval, in its current batch.
+    pub has_waiting: [bool; WORKERS],
+    /// The marks that each worker has read in its current batch. `None` after a fault: the worker may
+    /// not have got them.
+    marks: [Option<Marks>; WORKERS],
     /// Number of requests that AWS still performs after the worker gave up.
     pub late: usize,
     seed: u64,
@@ -127,7 +148,7 @@ pub struct State {
 #[derive(Clone)]
 pub struct FaultyAws {
     /// Index of the worker whose requests this handles.
-    worker: usize,
+    pub worker: usize,
     state: Arc<Mutex<State>>,
     dynamodb: Arc<DynamoDbService>,
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -152,6 +173,8 @@ impl FaultyAws {
             served: [0; WORKERS],
             before: BTreeMap::new(),
             has_committed: [false; WORKERS],
+            has_waiting: [false; WORKERS],
+            marks: [const { Some(Marks::new()) }; WORKERS],
             late: 0,
             seed,
             next_id: 0,
@@ -197,18 +220,33 @@ impl FaultyAws {
         match operation {
             "SendMessageBatch" => self.state().send(&body, None),
             "ChangeMessageVisibilityBatch" => self.state().change_visibility(&body, None),
-            "CreateInvalidation" => self.state().invalidate(&String::from_utf8_lossy(&request.body)),
+            "CreateInvalidation" => {
+                self.state().invalidate(&String::from_utf8_lossy(&request.body), self.worker)
+            }
             "TransactWriteItems" => self.transact(request, body).await,
             _ => {
                 let response = self.dynamodb.handle(request).await;
-                let is_erasure = operation == "PutItem" && body["Item"].get("erasedAt").is_some();
-                if is_erasure && response.status == 200 {
+                let erased_at = number(&body["Item"]["erasedAt"]).filter(|_| operation == "PutItem");
+                if let Some(erased_at) = erased_at.filter(|_| response.status == 200) {
                     let partition = body["Item"]["PK"]["S"].as_str().unwrap_or_default().to_owned();
+                    if let Some(sub) = partition.strip_prefix("USER#") {
+                        self.state().record_security_change(sub, erased_at);
+                    }
                     self.record_commit(partition, vec![ERASED.to_owned()]);
                 }
                 response
             }
         }
+    }
+
+    /// An operator suspends a user. The operator's clock has an offset.
+    pub async fn suspend(&self, sub: &str, offset_millis: i64) {
+        let now = self.state().time.now();
+        let at = now.as_millisecond() + offset_millis;
+        let item = suspension(sub, at);
+        let put = request_of("PutItem", &json!({"TableName": TABLE, "Item": item}));
+        assert_eq!(self.dynamodb.handle(put).await.status, 200);
+        self.state().record_security_change(sub, at);
     }
 
     async fn transact(&self, mut request: MockRequest, mut body: Value) -> MockResponse {
@@ -252,6 +290,22 @@ impl FaultyAws {
         MockResponse::json(200, answer.to_string())
     }
 
+    /// Records the marks in the response to a read. After a fault, the worker may act without marks.
+    fn record_marks(&self, response: &MockResponse, fault: Option<Fault>) {
+        let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let items = answer.pointer(&format!("/Responses/{TABLE}")).and_then(Value::as_array);
+        let known = &mut self.state().marks[self.worker];
+        if !matches!(fault, None | Some(Fault::Stale)) {
+            *known = None;
+        }
+        for item in items.into_iter().flatten().filter(|item| item["SK"]["S"] == keys::CACHE) {
+            let (_, sub) = item["PK"]["S"].as_str().and_then(|key| key.split_once('#')).unwrap();
+            if let Some(known) = known {
+                known.insert(sub.to_owned(), item.clone());
+            }
+        }
+    }
+
     fn record_commit(&self, partition: String, events: Vec<String>) {
         let mut state = self.state();
         state.has_committed[self.worker] = true;
@@ -285,7 +339,7 @@ impl FaultyAws {
         match bug {
             PlantedBug::NoticeBeforeCommit if matches!(operation, "TransactWriteItems" | "PutItem") => {
                 self.publish_notice_too_early(&body);
-                tokio::time::sleep(Duration::from_millis(40)).await;
+                tokio::time::sleep(Duration::from_millis(400)).await;
             }
             PlantedBug::NoticeBeforeCommit if is_notice => return Some(accepted_and_dropped(&body)),
             PlantedBug::NoNoticeForDuplicates if is_notice && !has_committed => {
@@ -314,6 +368,17 @@ impl FaultyAws {
                 });
                 self.dynamodb.handle(request_of("UpdateItem", &count)).await;
             }
+            PlantedBug::ClaimBelieved | PlantedBug::SuspensionNotFound if reads_suspensions(&body) => {
+                let now = self.state().time.now().as_millisecond();
+                let keys = body["RequestItems"][TABLE]["Keys"].as_array().cloned().unwrap_or_default();
+                let subs = keys.iter().filter_map(|key| key["PK"]["S"].as_str()?.strip_prefix("SUSPENSION#"));
+                let items: Vec<Value> = match bug {
+                    PlantedBug::ClaimBelieved => subs.map(|sub| suspension(sub, now)).collect(),
+                    _ => Vec::new(),
+                };
+                let answer = json!({"Responses": {TABLE: items}, "UnprocessedKeys": {}});
+                return Some(MockResponse::json(200, answer.to_string()));
+            }
             PlantedBug::NoConsistentReads if operation == "BatchGetItem" => {
                 body["RequestItems"][TABLE]["ConsistentRead"] = json!(false);
                 request.body = body.to_string().into();
@@ -330,6 +395,23 @@ impl FaultyAws {
         }
         None
     }
+}
+
+/// A number attribute.
+pub fn number(value: &Value) -> Option<i64> {
+    value["N"].as_str()?.parse().ok()
+}
+
+fn suspension(sub: &str, at: i64) -> Value {
+    json!({
+        "PK": {"S": format!("SUSPENSION#{sub}")}, "SK": {"S": "SUSPENSION"}, "at": {"N": at.to_string()},
+        "reason": {"S": "spam"}, "by": {"S": "ben"},
+    })
+}
+
+fn reads_suspensions(body: &Value) -> bool {
+    let keys = body["RequestItems"][TABLE]["Keys"].as_array();
+    keys.is_some_and(|keys| keys.iter().any(|key| key["SK"]["S"] == "SUSPENSION"))
 }
 
 fn is_month(body: &Value) -> bool {
@@ -359,6 +441,9 @@ impl AwsBackend for FaultyAws {
             let (before, after, late) = (millis(30), millis(15), millis(2_800));
             (state.faults.pop_front().flatten(), before, after, late)
         };
+        if fault.is_some() && operation == "BatchGetItem" {
+            self.record_marks(&MockResponse::json(200, "{}".to_owned()), fault);
+        }
         tokio::time::sleep(before).await;
         let answer = |response| Answer { response, is_cut_off: false };
         if let Some(response) = self.planted(&operation, &mut request).await {
@@ -382,8 +467,9 @@ impl AwsBackend for FaultyAws {
         }
         // AWS performs a request that it received, even if the worker crashes or gives up.
         let (aws, is_late) = (self.clone(), fault == Some(Fault::Late));
-        let may_be_stale = operation == "BatchGetItem"
-            && !String::from_utf8_lossy(&request.body).contains("\"ConsistentRead\":true");
+        let is_read = operation == "BatchGetItem";
+        let may_be_stale =
+            is_read && !String::from_utf8_lossy(&request.body).contains("\"ConsistentRead\":true");
         self.state().late += usize::from(is_late);
         let performing = tokio::spawn(async move {
             if is_late {
@@ -399,6 +485,9 @@ impl AwsBackend for FaultyAws {
         }
         let response = performing.await.map_err(|error| ConnectorError::other(error.into(), None))?;
         self.state().served[self.worker] += 1;
+        if is_read {
+            self.record_marks(&response, fault);
+        }
         tokio::time::sleep(after).await;
         match fault {
             Some(Fault::ReplyLost) => Err(ConnectorError::io("connection closed".into())),
@@ -553,14 +642,47 @@ impl State {
         received
     }
 
+    fn record_security_change(&mut self, sub: &str, time: i64) {
+        let at = self.time.now();
+        // A repeated erasure keeps its time.
+        let is_known = self.history.iter().any(|entry| {
+            matches!(entry, HistoryEntry::SecurityChange { sub: known, time: at, .. } if known == sub && *at == time)
+        });
+        if !is_known {
+            self.history.push(HistoryEntry::SecurityChange { sub: sub.to_owned(), time, at });
+        }
+    }
+
+    /// Whether this notice claims a suspension or erasure for which the user's pages were not
+    /// invalidated yet.
+    pub fn is_urgent(&self, notice: &str) -> bool {
+        let notice: Value = serde_json::from_str(notice).unwrap_or_default();
+        let sub = notice["subject"].as_str().unwrap_or_default();
+        let is_change =
+            |entry: &HistoryEntry| matches!(entry, HistoryEntry::SecurityChange { sub: of, .. } if of == sub);
+        let Some(index) = self.history.iter().rposition(is_change) else { return false };
+        let is_invalidated = |entry: &HistoryEntry| matches!(entry, HistoryEntry::Invalidation { items, .. } if covers_user(items, sub));
+        notice["data"].get("reason").is_some() && !self.history[index..].iter().any(is_invalidated)
+    }
+
+    /// Forgets what a worker did in its last batch.
+    pub fn start_delivery(&mut self, worker: usize) {
+        self.has_committed[worker] = false;
+        self.has_waiting[worker] = false;
+        self.marks[worker] = Some(Marks::new());
+    }
+
     pub fn stop_faults(&mut self) {
         self.faults.clear();
     }
 
     /// Adds the metrics that the oracle needs to the history.
-    pub fn record_metric(&mut self, line: &str) {
+    pub fn record_metric(&mut self, worker: usize, line: &str) {
         let line: Value = serde_json::from_str(line).unwrap_or_default();
         let at = self.time.now();
+        if line.get("InvalidationsDeferred").is_some() && line["reason"] == "interval" {
+            self.has_waiting[worker] = true;
+        }
         for metric in ["BudgetExhausted", "InvalidationsSkipped", "InvalidationsSkippedInactive"] {
             if line.get(metric).is_some() {
                 let reason = line["reason"].as_str().unwrap_or_default().to_owned();
@@ -610,7 +732,7 @@ impl State {
         MockResponse::json(200, json!({"Successful": successful, "Failed": failed}).to_string())
     }
 
-    fn invalidate(&mut self, xml: &str) -> MockResponse {
+    fn invalidate(&mut self, xml: &str, worker: usize) -> MockResponse {
         let (items, reference) = (xml_elements(xml, "Path"), xml_elements(xml, "CallerReference").remove(0));
         let now = self.time.now();
         let created_at = match self.references.get(&reference) {
@@ -618,7 +740,8 @@ impl State {
             Some(_) => return error_response("InvalidArgument", true),
             None => {
                 self.charged += items.len() as u64;
-                self.history.push(HistoryEntry::Invalidation { items: items.clone(), at: now });
+                let marks = self.marks[worker].clone().unwrap_or_default();
+                self.history.push(HistoryEntry::Invalidation { items: items.clone(), at: now, marks });
                 self.references.insert(reference.clone(), (items.clone(), now));
                 now
             }
@@ -632,6 +755,13 @@ impl State {
         );
         MockResponse::xml(201, body)
     }
+}
+
+/// Whether the items of an invalidation cover all pages of a user.
+pub fn covers_user(items: &[String], sub: &str) -> bool {
+    let has = |item: &str| items.iter().any(|other| other == item);
+    let path = |view: &View| has(&format!("/users/{sub}/{}", view.name()));
+    has("#users") || has("/users/*") || has(&format!("#user:{sub}")) || View::ALL.iter().all(path)
 }
 
 fn sent(id: &Value, message_id: &str) -> Value {

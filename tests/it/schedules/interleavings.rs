@@ -64,6 +64,7 @@ async fn play(order: &[usize], seconds_ago: i64) -> Played {
         skip_inactive: true,
         by_path: false,
         purge_all_threshold: 3_000,
+        interval: 0,
         budget: None,
         purge_all_when_spent: false,
         clocks: [0; WORKERS],

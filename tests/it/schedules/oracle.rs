@@ -10,7 +10,9 @@ use shared::store::keys::{self, Partition};
 use shared::time::plus_seconds;
 use workers::cache_invalidation::planner::PURGE_ALL_INTERVAL_SECONDS;
 
-use super::aws::{CACHE_INVALIDATIONS, ERASED, HistoryEntry, USER_EVENTS, dead_letters};
+use super::aws::{
+    CACHE_INVALIDATIONS, ERASED, HistoryEntry, Marks, USER_EVENTS, covers_user, dead_letters, number,
+};
 use super::play::{CACHE_LIFETIME_SECONDS, TOKEN_VALIDITY_SECONDS, World};
 use super::schedule::{Schedule, Settings, bodies};
 
@@ -27,6 +29,8 @@ pub async fn check(schedule: &Schedule, world: &World) -> Result<(), String> {
     check_dead_letters(schedule, world)?;
     check_caches(&schedule.settings, &events, &history)?;
     check_marks(&items, &history)?;
+    check_interval(&schedule.settings, &history)?;
+    check_security_changes(&schedule.settings, &history)?;
     check_ledger(&schedule.settings, world.aws.state().charged, &items, &history)
 }
 
@@ -144,6 +148,7 @@ fn check_store(events: &Events, items: &Items) -> Result<(), String> {
     let of_users = |(partition, sort): &&(String, String)| {
         !partition.starts_with("LEDGER#")
             && sort != keys::CACHE
+            && sort != keys::SUSPENSION
             && !(erased.contains(partition) && sort.starts_with(ATTEMPT_PREFIX))
     };
     let found: BTreeSet<(String, String)> = items.keys().filter(of_users).cloned().collect();
@@ -310,21 +315,81 @@ fn lifetime_seconds(settings: &Settings) -> i64 {
 fn check_marks(items: &Items, history: &[HistoryEntry]) -> Result<(), String> {
     for ((partition, sort), item) in items {
         let Some(mark) = item.get("lastInvalidatedAt").and_then(Value::as_i64) else { continue };
-        let own = partition.strip_prefix("CACHE#").map(|sub| format!("#user:{sub}"));
+        let own = (sort == keys::CACHE).then(|| partition.split_once('#').unwrap().1);
         let last = history
             .iter()
             .filter_map(|entry| match entry {
-                HistoryEntry::Invalidation { items, at } => Some((items, at.as_millisecond())),
+                HistoryEntry::Invalidation { items, at, .. } => Some((items, at.as_millisecond())),
                 _ => None,
             })
-            .filter(|(items, _)| match &own {
-                Some(own) => items.contains(own),
+            .filter(|(items, _)| match own {
+                Some(sub) => covers_user(items, sub),
                 None => items.iter().any(|item| item == "#users" || item == "/users/*"),
             })
             .map(|(_, at)| at)
             .max();
         if last.is_none_or(|last| mark >= last) {
             return Err(format!("{partition} {sort} says {mark}, and the last invalidation was at {last:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// The user of an item, unless it purges all.
+fn sub_of(item: &str) -> Option<&str> {
+    let path = || item.strip_prefix("/users/").and_then(|rest| Some(rest.split_once('/')?.0));
+    item.strip_prefix("#user:").or_else(path)
+}
+
+/// Whether an invalidation of a user is for a suspension or erasure in the table, as far as the worker
+/// knows.
+fn is_for_security_change(history: &[HistoryEntry], sub: &str, at: Timestamp, marks: &Marks) -> bool {
+    let known = marks.get(sub).and_then(|mark| number(&mark["lastSecurityChangeAt"]));
+    history.iter().any(|entry| {
+        matches!(entry, HistoryEntry::SecurityChange { sub: of, time, at: changed_at }
+            if of == sub && *changed_at <= at && known.is_none_or(|known| known < *time))
+    })
+}
+
+/// After each suspension and erasure, the user's pages are invalidated, whatever the budget is.
+fn check_security_changes(settings: &Settings, history: &[HistoryEntry]) -> Result<(), String> {
+    for (index, change) in history.iter().enumerate() {
+        let HistoryEntry::SecurityChange { sub, at, .. } = change else { continue };
+        let expired_at = plus_seconds(*at, lifetime_seconds(settings));
+        let mut later = history[index + 1..].iter();
+        let is_settled = later.any(|entry| match entry {
+            HistoryEntry::Invalidation { items, .. } => covers_user(items, sub),
+            // A later one needs its own invalidation.
+            HistoryEntry::SecurityChange { sub: of, .. } => of == sub,
+            HistoryEntry::Counted { metric: "InvalidationsSkipped", reason, at } => {
+                reason == "expired" && *at >= expired_at
+            }
+            _ => false,
+        });
+        if !is_settled {
+            return Err(format!("{sub} can see a page from before the suspension or erasure at {at}"));
+        }
+    }
+    Ok(())
+}
+
+/// No worker invalidates a user's pages within the interval after the last call that it knows of.
+fn check_interval(settings: &Settings, history: &[HistoryEntry]) -> Result<(), String> {
+    for entry in history {
+        let HistoryEntry::Invalidation { items, at, marks } = entry else { continue };
+        for item in items {
+            let Some(sub) = sub_of(item) else { continue };
+            let Some(mark) = marks.get(sub) else { continue };
+            let view = item.rsplit('/').next().unwrap_or_default();
+            let marked = number(&mark["lastInvalidatedAt"]).max(number(&mark["views"]["M"][view]));
+            let Some(marked) = marked.filter(|_| !is_for_security_change(history, sub, *at, marks)) else {
+                continue;
+            };
+            // The mark is a second earlier than the call, and the clocks of two workers differ by less
+            // than a second.
+            if at.as_millisecond() < marked + i64::from(settings.interval) * 1_000 {
+                return Err(format!("{item} was invalidated at {at}, and the mark was {marked}"));
+            }
         }
     }
     Ok(())
@@ -357,12 +422,22 @@ fn check_ledger(
     }
     let calls = || {
         history.iter().filter_map(|entry| match entry {
-            HistoryEntry::Invalidation { items, at } => Some((items, *at)),
+            HistoryEntry::Invalidation { items, at, .. } => Some((items, *at)),
             _ => None,
         })
     };
     let purges_all = |items: &[String]| items.iter().any(|item| item == "#users" || item == "/users/*");
-    let single: usize = calls().filter(|(items, _)| !purges_all(items)).map(|(items, _)| items.len()).sum();
+    // Items for suspensions and erasures do not count for the budget.
+    let single = history.iter().map(|entry| match entry {
+        HistoryEntry::Invalidation { items, at, marks } if !purges_all(items) => {
+            let is_limited = |item: &&String| {
+                sub_of(item).is_some_and(|sub| !is_for_security_change(history, sub, *at, marks))
+            };
+            items.iter().filter(is_limited).count()
+        }
+        _ => 0,
+    });
+    let single: usize = single.sum();
     if settings.budget.is_some_and(|budget| single as u64 > budget) {
         return Err(format!("{single} items for a budget of {:?}", settings.budget));
     }

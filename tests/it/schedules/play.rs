@@ -17,7 +17,7 @@ use shared::time::{Clock, plus_seconds};
 use workers::{BatchError, cache_invalidation, user_stats};
 
 use super::aws::{CACHE_INVALIDATIONS, FaultyAws, HistoryEntry, Message, Time, USER_EVENTS, dead_letters};
-use super::schedule::{PlantedBug, Round, Schedule, Settings, bodies};
+use super::schedule::{Kind, MessageSpec, PlantedBug, Round, Schedule, Settings, bodies};
 
 /// Start of every schedule.
 pub const START: &str = "2026-03-02T09:00:00Z";
@@ -85,11 +85,20 @@ struct Delivery {
 pub async fn play(schedule: &Schedule, bug: PlantedBug) -> Result<World, String> {
     fastrand::seed(schedule.seed);
     let world = World::new(schedule, bug).await;
-    for body in bodies(&schedule.specs) {
-        world.aws.state().put(USER_EVENTS, body, None);
+    let messages: Vec<(&MessageSpec, String)> = schedule.specs.iter().zip(bodies(&schedule.specs)).collect();
+    for (spec, body) in &messages {
+        if spec.kind != Kind::Suspended {
+            world.aws.state().put(USER_EVENTS, body.clone(), None);
+        }
     }
-    for round in &schedule.rounds {
+    for (number, round) in schedule.rounds.iter().enumerate() {
         tokio::time::sleep(Duration::from_secs(round.seconds.into())).await;
+        for (spec, body) in &messages {
+            if spec.kind == Kind::Suspended && usize::from(spec.number) % schedule.rounds.len() == number {
+                world.aws.suspend(&spec.sub(), schedule.settings.operator_clock()).await;
+                world.aws.state().put(USER_EVENTS, body.clone(), None);
+            }
+        }
         world.round(round).await?;
     }
     world.aws.state().stop_faults();
@@ -109,6 +118,9 @@ impl World {
         let mut environment = environment(&schedule.settings);
         if bug == PlantedBug::TokenValidityTooShort {
             environment.insert("TOKEN_VALIDITY_MINUTES".to_owned(), "10".to_owned());
+        }
+        if bug == PlantedBug::IntervalNotKept {
+            environment.insert("INVALIDATION_INTERVAL_SECONDS".to_owned(), "0".to_owned());
         }
         let function = async |name, worker: Worker| {
             let number = worker.number();
@@ -166,18 +178,18 @@ impl World {
         self.aws.state().receive(worker.queue(), size, VISIBILITY_SECONDS, worker.max_receives())
     }
 
-    /// Delivers a batch to a worker, and applies its response unless it crashes. Returns the number of
-    /// messages that it reported as failed.
+    /// Delivers a batch to a worker, and applies its response unless it crashes. Returns the bodies of
+    /// the messages that it reported as failed.
     async fn deliver(
         &self,
         worker: Worker,
         messages: Vec<Message>,
         delivery: Delivery,
-    ) -> Result<usize, String> {
+    ) -> Result<Vec<String>, String> {
         if messages.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
-        self.aws.state().has_committed[worker.number()] = false;
+        self.aws.state().start_delivery(worker.number());
         let event = sqs_event(&messages);
         let deadline = plus_seconds(self.now(), delivery.seconds.into());
         let handling: Handling<'_> = match worker {
@@ -194,15 +206,19 @@ impl World {
         }
         // SQS deletes nothing if the worker crashed.
         let response = match response {
-            None => return Ok(0),
+            None => return Ok(Vec::new()),
             Some(Err(error)) => return Err(format!("{worker:?}: {error}")),
             Some(Ok(response)) => response,
         };
         let mut failed: Vec<String> =
             response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect();
-        let count = failed.len();
+        let is_failed = |message: &&Message| failed.contains(&message.id);
+        let failed_bodies = messages.iter().filter(is_failed).map(|message| message.body.clone()).collect();
         if self.bug == PlantedBug::FailureNotReported && !failed.is_empty() {
             failed.remove(0);
+        }
+        if self.bug == PlantedBug::WaitingChangeDropped && self.aws.state().has_waiting[worker.number()] {
+            failed.clear();
         }
         let done: Vec<&Message> = messages.iter().filter(|message| !failed.contains(&message.id)).collect();
         let mut state = self.aws.state();
@@ -221,7 +237,7 @@ impl World {
             state.history.extend(done);
             state.queue(worker.queue()).retain(|message| !is_done(message));
         }
-        Ok(count)
+        Ok(failed_bodies)
     }
 
     /// Moves the messages back that SQS dead-lettered after too many receives, as an operator does after
@@ -240,10 +256,11 @@ impl World {
     }
 
     /// Delivers messages until the queues are empty. Messages may fail only if they wait for the next
-    /// purge.
+    /// purge, or for the next invalidation of their user.
     async fn drain(&self, settings: &Settings) -> Result<(), String> {
         let delivery = Delivery { seconds: 60, ..Delivery::default() };
-        let may_wait = settings.purge_all_threshold < 3_000
+        let may_wait = settings.interval > 0
+            || settings.purge_all_threshold < 3_000
             || (settings.purge_all_when_spent && settings.budget.is_some());
         for _ in 0..MAX_ROUNDS {
             let next = {
@@ -257,8 +274,12 @@ impl World {
             time.pass_until(next).await;
             for worker in [Worker::UserStats(0), Worker::CacheInvalidation(1)] {
                 let failed = self.deliver(worker, self.receive(worker, 10), delivery).await?;
-                if failed > 0 && !(may_wait && matches!(worker, Worker::CacheInvalidation(_))) {
-                    return Err(format!("{failed} messages failed without a fault: {worker:?}"));
+                if !failed.is_empty() && !(may_wait && matches!(worker, Worker::CacheInvalidation(_))) {
+                    return Err(format!("messages failed without a fault: {worker:?} {failed:?}"));
+                }
+                let state = self.aws.state();
+                if let Some(waiting) = failed.iter().find(|body| state.is_urgent(body)) {
+                    return Err(format!("a suspension or erasure waits: {waiting}"));
                 }
             }
         }
@@ -283,14 +304,17 @@ pub async fn function(
     FunctionContext {
         environment: environment.clone().into_iter().chain(own).collect(),
         aws: shared::aws::worker_settings(sdk_config(aws.clone())),
-        metrics: Metrics::new(name, clock.clone(), move |line| counted.state().record_metric(line)),
+        metrics: Metrics::new(name, clock.clone(), move |line| {
+            counted.state().record_metric(counted.worker, line)
+        }),
         clock,
     }
 }
 
 /// The environment variables of the workers.
 pub fn environment(settings: &Settings) -> BTreeMap<String, String> {
-    let Settings { skip_inactive, by_path, purge_all_threshold, budget, purge_all_when_spent, .. } = settings;
+    let Settings { skip_inactive, by_path, purge_all_threshold, interval, .. } = settings;
+    let Settings { budget, purge_all_when_spent, .. } = settings;
     let lifetime = if *skip_inactive { CACHE_LIFETIME_SECONDS } else { 31_536_000 };
     [
         ("TABLE_NAME", TABLE.to_owned()),
@@ -300,6 +324,7 @@ pub fn environment(settings: &Settings) -> BTreeMap<String, String> {
         ("SKIP_INACTIVE_USERS", skip_inactive.to_string()),
         ("INVALIDATION_TARGET", if *by_path { "path" } else { "tag" }.to_owned()),
         ("PURGE_ALL_THRESHOLD", purge_all_threshold.to_string()),
+        ("INVALIDATION_INTERVAL_SECONDS", interval.to_string()),
         ("MONTHLY_ITEM_BUDGET", budget.unwrap_or_default().to_string()),
         ("ON_BUDGET_EXHAUSTED", if *purge_all_when_spent { "purge_all" } else { "expire" }.to_owned()),
         ("MAX_CACHE_LIFETIME_SECONDS", lifetime.to_string()),

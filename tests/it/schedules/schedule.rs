@@ -60,6 +60,14 @@ pub enum PlantedBug {
     NotBookedInLedger,
     /// The claim of a purge is not stored.
     ClaimNotKept,
+    /// cache-invalidation believes that there is no minimum time between two invalidations of a user.
+    IntervalNotKept,
+    /// A change that waits for the interval is dropped.
+    WaitingChangeDropped,
+    /// cache-invalidation believes every claim of a suspension.
+    ClaimBelieved,
+    /// cache-invalidation finds no suspension, so that suspensions count for the budget.
+    SuspensionNotFound,
 }
 
 /// The kind of a message.
@@ -76,7 +84,10 @@ pub enum Kind {
     SignInDenied,
     SignInAllowed,
     SignUp,
+    /// An operator suspends the user and publishes the event. It is sent in the round of its number.
     Suspended,
+    /// A producer claims that the user is suspended.
+    ForgedSuspension,
     Deleted,
     UnknownUser,
     NotJson,
@@ -128,6 +139,8 @@ pub struct Settings {
     pub by_path: bool,
     /// PURGE_ALL_THRESHOLD.
     pub purge_all_threshold: u32,
+    /// INVALIDATION_INTERVAL_SECONDS.
+    pub interval: u32,
     /// MONTHLY_ITEM_BUDGET.
     pub budget: Option<u64>,
     /// ON_BUDGET_EXHAUSTED is `purge_all` instead of `expire`.
@@ -137,6 +150,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The offset of the operators' clock in milliseconds: up to nine minutes.
+    pub fn operator_clock(&self) -> i64 {
+        i64::from(self.clocks[0]) * 1_200
+    }
+
     /// Inactive users are skipped only with tags, because then the cache key contains the token.
     pub fn skips_inactive(&self) -> bool {
         self.skip_inactive && !self.by_path
@@ -170,6 +188,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         2 => Just(Kind::SignInAllowed),
         2 => Just(Kind::SignUp),
         1 => Just(Kind::Suspended),
+        1 => Just(Kind::ForgedSuspension),
         1 => prop_oneof![3 => Just(Kind::Order), 1 => Just(Kind::Deleted)],
         1 => prop::sample::select(vec![
             Kind::UnknownUser, Kind::NotJson, Kind::UnknownType, Kind::TooOld, Kind::WrongQueue,
@@ -238,18 +257,30 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         any::<bool>(),
         prop::bool::weighted(0.2),
         prop_oneof![3 => Just(3_000), 1 => 1..4_u32],
+        prop_oneof![Just(0), Just(60), 1..300_u32],
         prop::option::weighted(0.2, 1..6_u64),
         any::<bool>(),
         prop_oneof![Just([0; WORKERS]), [offset(), offset(), offset(), offset()]],
     )
         .prop_map(
-            |(skip_inactive, by_path, purge_all_threshold, budget, purge_all_when_spent, clocks)| Settings {
+            |(
                 skip_inactive,
                 by_path,
                 purge_all_threshold,
+                interval,
                 budget,
                 purge_all_when_spent,
                 clocks,
+            )| {
+                Settings {
+                    skip_inactive,
+                    by_path,
+                    purge_all_threshold,
+                    interval,
+                    budget,
+                    purge_all_when_spent,
+                    clocks,
+                }
             },
         );
     (
@@ -308,7 +339,7 @@ impl MessageSpec {
                 "user.sign_up_attempted",
                 json!({"outcome": if number % 2 == 0 { "allowed" } else { "denied" }, "reason": "x", "channel": "self"}),
             ),
-            Kind::Suspended => ("user.suspended", json!({})),
+            Kind::Suspended | Kind::ForgedSuspension => ("user.suspended", json!({})),
             Kind::Deleted => ("user.deleted", json!({})),
             Kind::NotJson => return format!("not JSON {user} {number}"),
             Kind::UnknownType => ("thing.happened", json!({})),

@@ -120,13 +120,24 @@ impl Distribution {
 /// CloudFront's CallerReference: a hash of the message ids and items. A redelivery whose first call
 /// got no answer has the same reference, so it is not paid twice. Another message about the same
 /// items has another reference, so it is a new invalidation.
-pub fn caller_reference<'a>(message_ids: impl Iterator<Item = &'a str>, items: &[String]) -> String {
+///
+/// So have the same messages after a suspension, reinstatement or erasure (`security_changes`):
+/// CloudFront would return the invalidation of an earlier delivery, which does not cover pages that
+/// were cached after it.
+pub fn caller_reference<'a>(
+    message_ids: impl Iterator<Item = &'a str>,
+    items: &[String],
+    security_changes: impl Iterator<Item = Timestamp>,
+) -> String {
     let mut parts: Vec<&str> = message_ids.collect();
     parts.sort_unstable();
     let mut items: Vec<&str> = items.iter().map(String::as_str).collect();
     items.sort_unstable();
     parts.push("");
     parts.extend(items);
+    let mut times: Vec<String> = security_changes.map(|at| at.as_millisecond().to_string()).collect();
+    times.sort_unstable();
+    parts.extend(times.iter().map(String::as_str));
     let hash = Sha256::digest(parts.join("\n").as_bytes());
     hash.iter().take(20).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -138,10 +149,25 @@ mod tests {
     #[test]
     fn caller_reference_depends_on_messages_and_items_but_not_on_their_order() {
         let items = |items: [&str; 2]| items.map(str::to_owned);
+        let caller_reference = |ids: std::array::IntoIter<&'static str, 2>, items: &[String]| {
+            super::caller_reference(ids, items, std::iter::empty())
+        };
         let reference = caller_reference(["a", "b"].into_iter(), &items(["#user:x", "#user:y"]));
         assert_eq!(reference.len(), 40);
         assert_eq!(reference, caller_reference(["b", "a"].into_iter(), &items(["#user:y", "#user:x"])));
         assert_ne!(reference, caller_reference(["a", "c"].into_iter(), &items(["#user:x", "#user:y"])));
         assert_ne!(reference, caller_reference(["a", "b"].into_iter(), &items(["#user:x", "#user:z"])));
+    }
+
+    #[test]
+    fn messages_have_another_reference_after_a_suspension() {
+        let items = ["#user:x".to_owned()];
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let reference = |times: &[i64]| {
+            caller_reference(["a"].into_iter(), &items, times.iter().map(|second| at(*second)))
+        };
+        assert_eq!(reference(&[1, 2]), reference(&[2, 1]));
+        assert_ne!(reference(&[]), reference(&[1]));
+        assert_ne!(reference(&[1]), reference(&[2]));
     }
 }

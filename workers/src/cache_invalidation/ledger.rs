@@ -28,9 +28,16 @@ pub struct Booking {
     pub claim: Option<PurgeAllClaim>,
 }
 
+/// The table failed. The ledger has logged the error.
+pub struct LedgerFailed;
+
 /// The result of [`Ledger::reserve`].
 pub enum Reserved {
-    Granted(Booking),
+    Granted {
+        booking: Booking,
+        /// The items of the month, with these.
+        month_items: u64,
+    },
     /// The items do not fit into the budget. Nothing is booked, but the claim is still held.
     Exhausted(Booking),
     /// The table failed.
@@ -39,17 +46,17 @@ pub enum Reserved {
 
 impl Ledger {
     /// Claims the right to purge all pages. `None` if another worker claimed it less than
-    /// PURGE_ALL_INTERVAL_SECONDS ago, or if the table failed. (The planner cannot know that: it
-    /// reads the last purge, not the last claim.)
-    pub async fn claim_purge_all(&self, now: Timestamp) -> Option<PurgeAllClaim> {
+    /// PURGE_ALL_INTERVAL_SECONDS ago. (The planner cannot know that: it reads the last purge, not
+    /// the last claim.)
+    pub async fn claim_purge_all(&self, now: Timestamp) -> Result<Option<PurgeAllClaim>, LedgerFailed> {
         let since = minus_seconds(now, PURGE_ALL_INTERVAL_SECONDS);
         match self.store.claim_purge_all(&self.distribution_id, now, since).await {
-            Ok(claim) => claim,
+            Ok(claim) => Ok(claim),
             Err(error) => {
                 let cause = chain(&error);
                 tracing::error!(error_type = "store", cause, "could not claim a purge of all pages");
                 error.count(&self.metrics);
-                None
+                Err(LedgerFailed)
             }
         }
     }
@@ -74,7 +81,7 @@ impl Ledger {
     pub async fn reserve(&self, booking: Booking, budget: Option<u64>) -> Reserved {
         let Booking { booked_at, items, .. } = booking;
         match self.store.reserve_invalidation(&self.distribution_id, booked_at, items, budget).await {
-            Ok(Reservation::Granted) => Reserved::Granted(booking),
+            Ok(Reservation::Granted { booked: month_items }) => Reserved::Granted { booking, month_items },
             Ok(Reservation::Exhausted) => Reserved::Exhausted(booking),
             Err(error) => {
                 let cause = chain(&error);

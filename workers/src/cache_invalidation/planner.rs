@@ -1,6 +1,9 @@
 //! Which CloudFront calls to make for a batch of changes. Pure.
 //!
 //! - A change needs no invalidation if its user's pages were invalidated after it, or have expired.
+//! - A suspension, reinstatement or erasure that the table confirms is always invalidated: it neither
+//!   waits nor counts for the budget.
+//! - Another change waits if its user's pages were invalidated less than INVALIDATION_INTERVAL_SECONDS ago.
 //! - The remaining changes of a user are coalesced into one invalidation.
 //! - If too many users changed, one item purges the pages of all users instead ("purge all").
 
@@ -8,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use shared::events::View;
-use shared::store::CacheMark;
+use shared::store::{CacheMark, PurgeAllMark};
 use shared::time::{minus_seconds, plus_seconds};
 
 use super::items::Target;
@@ -19,6 +22,11 @@ pub const MAX_ITEMS: usize = 1_000;
 /// Minimum time between two purges of all pages. After each of them, the origin renders every page
 /// again.
 pub const PURGE_ALL_INTERVAL_SECONDS: i64 = 300;
+/// Largest useful value of PURGE_ALL_THRESHOLD. Lambda passes at most 6 MB to an invocation, and the
+/// SQS record of the shortest notice has 959 bytes. So no batch has many more users than this.
+pub const MAX_PURGE_ALL_THRESHOLD: u32 = 6_500;
+/// Maximum difference between two clocks: those of two workers, or of SQS and a worker.
+pub const CLOCK_SKEW_SECONDS: i64 = 1;
 /// However old the messages are, up to this number of users are invalidated one by one.
 const MIN_PURGE_ALL_THRESHOLD: u32 = 100;
 
@@ -30,9 +38,13 @@ pub struct Limits {
     /// PURGE_ALL_THRESHOLD: with more users than this in a batch, one item purges the pages of all
     /// users.
     pub purge_all_threshold: u32,
-    /// PURGE_ALL_THRESHOLD_HALVING_SECONDS: the message age at which the threshold halves. It
-    /// halves again each time that the oldest message has waited this long once more.
+    /// PURGE_ALL_THRESHOLD_HALVING_SECONDS: the message age at which the threshold halves, in
+    /// addition to INVALIDATION_INTERVAL_SECONDS. It halves again each time that the oldest message
+    /// has waited this long once more.
     pub purge_all_threshold_halving_seconds: u32,
+    /// INVALIDATION_INTERVAL_SECONDS: minimum time between two invalidations of a user's pages. 0: no
+    /// minimum.
+    pub invalidation_interval_seconds: u32,
     /// MAX_CACHE_LIFETIME_SECONDS: older changes need no invalidation, because the pages have
     /// expired.
     pub max_cache_lifetime_seconds: u32,
@@ -46,9 +58,33 @@ pub struct Change {
     pub sub: String,
     /// The views that changed. At least one.
     pub views: BTreeSet<View>,
-    /// When the change was committed to the table.
+    /// A time at which the change had certainly been committed to the table.
     pub changed_at: Timestamp,
     pub sent_at: Timestamp,
+    /// Whether the sender claims that the user was suspended, reinstated or erased.
+    pub claims_security: bool,
+    /// The time of the suspension, reinstatement or erasure, if the table confirms it: see
+    /// [`super::security`].
+    pub security_change_at: Option<Timestamp>,
+}
+
+impl Change {
+    /// The views whose pages must be invalidated. The error is why none must be.
+    pub fn stale_views(
+        &self,
+        marks: &CacheMarks,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<BTreeSet<View>, SkipReason> {
+        if self.changed_at < minus_seconds(now, i64::from(limits.max_cache_lifetime_seconds)) {
+            return Err(SkipReason::Expired);
+        }
+        let is_stale = |view: &View| {
+            marks.invalidated_until(&self.sub, *view).is_none_or(|until| until < self.changed_at)
+        };
+        let views: BTreeSet<View> = self.views.iter().copied().filter(is_stale).collect();
+        if views.is_empty() { Err(SkipReason::AlreadyInvalidated) } else { Ok(views) }
+    }
 }
 
 /// When pages were last invalidated, as far as it is known. A missing mark only costs one more
@@ -58,17 +94,28 @@ pub struct CacheMarks {
     /// The last invalidation of each user, by `sub`.
     pub users: HashMap<String, CacheMark>,
     /// The last purge of all pages.
-    pub purge_all: Option<CacheMark>,
+    pub purge_all: Option<PurgeAllMark>,
 }
 
 impl CacheMarks {
-    /// Changes of the user up to this time need no invalidation. A user's mark counts only for
-    /// cache tags: a path covers one view, so the mark does not cover the user's other
-    /// views.
-    fn invalidated_until(&self, sub: &str, target: Target) -> Option<Timestamp> {
-        let user = self.users.get(sub).filter(|_| target == Target::Tag);
-        let marks = user.into_iter().chain(&self.purge_all);
-        marks.map(|mark| mark.last_invalidated_at).max()
+    /// Changes of a user's view up to this time need no invalidation.
+    fn invalidated_until(&self, sub: &str, view: View) -> Option<Timestamp> {
+        let user = self.users.get(sub).and_then(|mark| mark.invalidated_until(view));
+        user.max(self.purge_all.as_ref().map(|mark| mark.last_invalidated_at))
+    }
+
+    /// The time from which a user's view may be invalidated again. `None` if it may be invalidated
+    /// now. A time further ahead than the interval is wrong and is ignored: the changes would wait
+    /// until SQS dead-letters them.
+    fn next_invalidation(&self, sub: &str, view: View, limits: &Limits, now: Timestamp) -> Option<Timestamp> {
+        let interval = i64::from(limits.invalidation_interval_seconds);
+        if interval == 0 {
+            return None;
+        }
+        let last = self.users.get(sub)?.invalidated_until(view)?;
+        // A mark is earlier than its call by the difference of two clocks.
+        let next = plus_seconds(last, CLOCK_SKEW_SECONDS + interval);
+        Some(next).filter(|next| *next > now && *next <= plus_seconds(now, interval + CLOCK_SKEW_SECONDS))
     }
 
     /// The time from which all pages may be purged again. `None` if they may be purged now.
@@ -102,26 +149,48 @@ impl SkipReason {
 pub struct InvalidationCall {
     pub items: Vec<String>,
     /// The users whose changes the call covers.
-    pub subs: Vec<String>,
+    pub users: Vec<InvalidatedUser>,
     /// Indexes of the messages that the call covers.
     pub messages: Vec<usize>,
     /// Whether the call purges the pages of all users.
     pub is_purge_all: bool,
+    /// Whether the call is for suspensions, reinstatements or erasures, and made even if the budget is
+    /// spent.
+    pub is_security: bool,
     /// When the oldest of the changes was committed.
     pub oldest_changed_at: Timestamp,
 }
 
-/// What to do about a batch. Each message is in exactly one of the three fields.
+/// A user of an [`InvalidationCall`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidatedUser {
+    pub sub: String,
+    /// The views that the call covers. With a tag, these are all.
+    pub views: BTreeSet<View>,
+    /// The confirmed suspension, reinstatement or erasure for which the call is made.
+    pub security_change_at: Option<Timestamp>,
+}
+
+/// What to do about a batch. Each message is in exactly one of the four fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Messages that need no invalidation.
     pub skipped: Vec<(usize, SkipReason)>,
+    /// Messages about pages that were invalidated a short time ago.
+    pub waiting: Vec<Waiting>,
     /// Calls to make, in this order.
     pub calls: Vec<InvalidationCall>,
     /// Messages of too many users, shortly after a purge of all pages. They wait for the next
     /// purge: one by one they would cost a thousand times as much, and CloudFront would hardly be
     /// faster.
     pub deferred: Option<Deferred>,
+}
+
+/// A message that waits until its pages may be invalidated again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub message: usize,
+    pub until: Timestamp,
 }
 
 /// Messages that wait for the next purge of all pages.
@@ -135,53 +204,104 @@ pub struct Deferred {
 /// Plans the calls for a batch at `now`.
 pub fn plan(changes: &[Change], marks: &CacheMarks, limits: &Limits, now: Timestamp) -> Plan {
     let mut skipped = Vec::new();
-    // The age of a skipped message does not count: it says nothing about the backlog.
-    let mut oldest_sent_at = now;
     let mut users: BTreeMap<&str, UserChanges> = BTreeMap::new();
-    let expired_before = minus_seconds(now, i64::from(limits.max_cache_lifetime_seconds));
+    // Users who were suspended, reinstated or erased, whatever the interval and the budget are.
+    let urgent: BTreeSet<&str> = changes
+        .iter()
+        .filter(|change| {
+            change.security_change_at.is_some() && change.stale_views(marks, limits, now).is_ok()
+        })
+        .map(|change| change.sub.as_str())
+        .collect();
+    let mut urgent_users: BTreeMap<&str, UserChanges> = BTreeMap::new();
+    let mut waiting = Vec::new();
     for change in changes {
-        if change.changed_at < expired_before {
-            skipped.push((change.message, SkipReason::Expired));
-        } else if marks
-            .invalidated_until(&change.sub, limits.target)
-            .is_some_and(|until| change.changed_at <= until)
-        {
-            skipped.push((change.message, SkipReason::AlreadyInvalidated));
-        } else {
-            let user = users.entry(&change.sub).or_insert_with(|| UserChanges {
-                views: BTreeSet::new(),
-                messages: Vec::new(),
-                oldest_changed_at: change.changed_at,
-            });
-            oldest_sent_at = oldest_sent_at.min(change.sent_at);
-            user.views.extend(&change.views);
-            user.messages.push(change.message);
-            user.oldest_changed_at = user.oldest_changed_at.min(change.changed_at);
+        let views = match change.stale_views(marks, limits, now) {
+            Ok(views) => views,
+            Err(reason) => {
+                skipped.push((change.message, reason));
+                continue;
+            }
+        };
+        if urgent.contains(change.sub.as_str()) {
+            add_change(&mut urgent_users, change, View::ALL.into());
+            continue;
         }
+        // All views of the change are free then. If one of them is invalidated meanwhile, that covers
+        // the change. So a change waits once.
+        let next = |view: &View| marks.next_invalidation(&change.sub, *view, limits, now);
+        if let Some(until) = views.iter().filter_map(next).max() {
+            waiting.push((change, until));
+            continue;
+        }
+        add_change(&mut users, change, views);
     }
+    let mut calls = calls_for_users(urgent_users, limits.target);
+    calls.iter_mut().for_each(|call| call.is_security = true);
     let next_purge_all = marks.next_purge_all(now);
     // Old messages lower the threshold only if all pages may be purged now. Otherwise the lower
-    // threshold would make them wait even longer.
+    // threshold would make them wait even longer. The age of a message that is skipped or waits says
+    // nothing about the backlog.
     let threshold = if next_purge_all.is_some() {
         limits.purge_all_threshold
     } else {
-        lowered_threshold(limits, now, oldest_sent_at)
+        let oldest_sent_at = users.values().map(|user| user.oldest_sent_at).min();
+        lowered_threshold(limits, now, oldest_sent_at.unwrap_or(now))
     };
-    if users.len() as u64 <= u64::from(threshold) {
-        return Plan { skipped, calls: calls_for_users(users, limits.target), deferred: None };
+    let too_many_users = users.len() as u64 > u64::from(threshold);
+    if too_many_users && next_purge_all.is_none() {
+        // The purge covers the changes that wait, too.
+        for (change, _) in waiting {
+            add_change(&mut users, change, BTreeSet::new());
+        }
+        calls.push(purge_all(users, limits.target, now));
+        return Plan { skipped, calls, ..Plan::default() };
     }
-    if let Some(until) = next_purge_all {
-        let messages = users.into_values().flat_map(|user| user.messages).collect();
-        return Plan { skipped, calls: Vec::new(), deferred: Some(Deferred { messages, until }) };
+    let waiting = waiting.into_iter();
+    let waiting = waiting.map(|(change, until)| Waiting { message: change.message, until }).collect();
+    match next_purge_all {
+        Some(until) if too_many_users => {
+            let messages = users.into_values().flat_map(|user| user.messages).collect();
+            Plan { skipped, waiting, calls, deferred: Some(Deferred { messages, until }) }
+        }
+        _ => {
+            calls.extend(calls_for_users(users, limits.target));
+            Plan { skipped, waiting, calls, deferred: None }
+        }
     }
-    let purge_all = InvalidationCall {
-        items: vec![limits.target.item_for_all_users()],
-        subs: users.keys().map(|sub| (*sub).to_owned()).collect(),
+}
+
+/// Adds a change that makes `views` stale to those of its user.
+fn add_change<'a>(users: &mut BTreeMap<&'a str, UserChanges>, change: &'a Change, views: BTreeSet<View>) {
+    let user = users.entry(&change.sub).or_insert_with(|| UserChanges {
+        views: BTreeSet::new(),
+        messages: Vec::new(),
+        oldest_changed_at: change.changed_at,
+        oldest_sent_at: change.sent_at,
+        security_change_at: None,
+    });
+    user.views.extend(views);
+    user.messages.push(change.message);
+    user.oldest_changed_at = user.oldest_changed_at.min(change.changed_at);
+    user.oldest_sent_at = user.oldest_sent_at.min(change.sent_at);
+    user.security_change_at = user.security_change_at.max(change.security_change_at);
+}
+
+/// One call that purges the pages of all users.
+fn purge_all(users: BTreeMap<&str, UserChanges>, target: Target, now: Timestamp) -> InvalidationCall {
+    let user = |sub: &&str| InvalidatedUser {
+        sub: (*sub).to_owned(),
+        views: View::ALL.into(),
+        security_change_at: None,
+    };
+    InvalidationCall {
+        items: vec![target.item_for_all_users()],
+        users: users.keys().map(user).collect(),
         oldest_changed_at: users.values().map(|user| user.oldest_changed_at).min().unwrap_or(now),
         messages: users.into_values().flat_map(|user| user.messages).collect(),
         is_purge_all: true,
-    };
-    Plan { skipped, calls: vec![purge_all], deferred: None }
+        is_security: false,
+    }
 }
 
 /// The changes of one user in a batch.
@@ -189,24 +309,30 @@ struct UserChanges {
     views: BTreeSet<View>,
     messages: Vec<usize>,
     oldest_changed_at: Timestamp,
+    oldest_sent_at: Timestamp,
+    security_change_at: Option<Timestamp>,
 }
 
 fn calls_for_users(users: BTreeMap<&str, UserChanges>, target: Target) -> Vec<InvalidationCall> {
     let mut calls: Vec<InvalidationCall> = Vec::new();
     for (sub, user) in users {
         let items = target.items_for_user(sub, &user.views);
+        let views = if target == Target::Tag { View::ALL.into() } else { user.views };
+        let security_change_at = user.security_change_at;
+        let invalidated = InvalidatedUser { sub: sub.to_owned(), views, security_change_at };
         match calls.last_mut() {
             Some(call) if call.items.len() + items.len() <= MAX_ITEMS => {
                 call.items.extend(items);
-                call.subs.push(sub.to_owned());
+                call.users.push(invalidated);
                 call.messages.extend(user.messages);
                 call.oldest_changed_at = call.oldest_changed_at.min(user.oldest_changed_at);
             }
             _ => calls.push(InvalidationCall {
                 items,
-                subs: vec![sub.to_owned()],
+                users: vec![invalidated],
                 messages: user.messages,
                 is_purge_all: false,
+                is_security: false,
                 oldest_changed_at: user.oldest_changed_at,
             }),
         }
@@ -215,9 +341,10 @@ fn calls_for_users(users: BTreeMap<&str, UserChanges>, target: Target) -> Vec<In
 }
 
 /// PURGE_ALL_THRESHOLD, halved once for each PURGE_ALL_THRESHOLD_HALVING_SECONDS that the oldest
-/// message has waited.
+/// message has waited. It may have waited for INVALIDATION_INTERVAL_SECONDS, which is no backlog.
 fn lowered_threshold(limits: &Limits, now: Timestamp, oldest_sent_at: Timestamp) -> u32 {
-    let age = now.duration_since(oldest_sent_at).as_secs().max(0);
+    let age = now.duration_since(oldest_sent_at).as_secs();
+    let age = (age - i64::from(limits.invalidation_interval_seconds)).max(0);
     let halving = i64::from(limits.purge_all_threshold_halving_seconds.max(1));
     let halvings = u32::try_from(age / halving).unwrap_or(u32::MAX);
     let lowered = limits.purge_all_threshold.checked_shr(halvings).unwrap_or_default();
@@ -226,12 +353,15 @@ fn lowered_threshold(limits: &Limits, now: Timestamp, oldest_sent_at: Timestamp)
 
 #[cfg(test)]
 mod tests {
+    use shared::store::Millis;
+
     use super::*;
 
     const LIMITS: Limits = Limits {
         target: Target::Tag,
         purge_all_threshold: 3000,
         purge_all_threshold_halving_seconds: 300,
+        invalidation_interval_seconds: 0,
         max_cache_lifetime_seconds: 1800,
     };
 
@@ -241,11 +371,32 @@ mod tests {
 
     fn change(message: usize, sub: &str, second: i64) -> Change {
         let views = BTreeSet::from([View::Dashboard]);
-        Change { message, sub: sub.to_owned(), views, changed_at: at(second), sent_at: at(second) }
+        Change {
+            message,
+            sub: sub.to_owned(),
+            views,
+            changed_at: at(second),
+            sent_at: at(second),
+            claims_security: false,
+            security_change_at: None,
+        }
     }
 
     fn mark(second: i64) -> CacheMark {
-        CacheMark { last_invalidated_at: at(second) }
+        CacheMark { last_invalidated_at: Some(at(second)), ..CacheMark::default() }
+    }
+
+    fn purge_all_mark(second: i64) -> Option<PurgeAllMark> {
+        Some(PurgeAllMark { last_invalidated_at: at(second) })
+    }
+
+    fn users(subs: &[&str]) -> Vec<InvalidatedUser> {
+        let user = |sub: &&str| InvalidatedUser {
+            sub: (*sub).to_owned(),
+            views: View::ALL.into(),
+            security_change_at: None,
+        };
+        subs.iter().map(user).collect()
     }
 
     fn changes_of(users: usize) -> Vec<Change> {
@@ -260,9 +411,10 @@ mod tests {
             plan.calls,
             [InvalidationCall {
                 items: vec!["#user:ana".into(), "#user:ben".into()],
-                subs: vec!["ana".into(), "ben".into()],
+                users: users(&["ana", "ben"]),
                 messages: vec![0, 2, 1],
                 is_purge_all: false,
+                is_security: false,
                 oldest_changed_at: at(-3),
             }]
         );
@@ -271,8 +423,10 @@ mod tests {
 
     #[test]
     fn invalidated_and_expired_changes_are_skipped() {
-        let marks =
-            CacheMarks { users: HashMap::from([("ana".to_owned(), mark(-10))]), purge_all: Some(mark(-20)) };
+        let marks = CacheMarks {
+            users: HashMap::from([("ana".to_owned(), mark(-10))]),
+            purge_all: purge_all_mark(-20),
+        };
         let changes = [
             change(0, "ana", -10),
             change(1, "ana", -9),
@@ -293,12 +447,104 @@ mod tests {
     }
 
     #[test]
-    fn user_mark_does_not_cover_other_paths() {
-        let marks = CacheMarks { users: HashMap::from([("ana".to_owned(), mark(-10))]), purge_all: None };
-        let limits = Limits { target: Target::Path, ..LIMITS };
-        assert_eq!(plan(&[change(0, "ana", -20)], &marks, &limits, at(0)).skipped, []);
-        let marks = CacheMarks { purge_all: Some(mark(-10)), ..marks };
-        assert_eq!(plan(&[change(0, "ana", -20)], &marks, &limits, at(0)).skipped.len(), 1);
+    fn invalidation_of_one_path_neither_covers_nor_delays_other_paths() {
+        let limits = Limits { target: Target::Path, invalidation_interval_seconds: 60, ..LIMITS };
+        let views = BTreeMap::from([(View::Orders, Millis(at(-10)))]);
+        let orders = CacheMark { last_invalidated_at: Some(at(-100)), views, ..CacheMark::default() };
+        let marks = CacheMarks { users: HashMap::from([("ana".to_owned(), orders)]), purge_all: None };
+        let of = |views: &[View], second| {
+            let views = views.iter().copied().collect();
+            plan(&[Change { views, ..change(0, "ana", second) }], &marks, &limits, at(0))
+        };
+        assert_eq!(of(&[View::Orders], -10).skipped, [(0, SkipReason::AlreadyInvalidated)]);
+        assert_eq!(of(&View::ALL, -100).skipped, [(0, SkipReason::AlreadyInvalidated)]);
+        let waits = [Waiting { message: 0, until: at(51) }];
+        assert_eq!(of(&[View::Orders], -9).waiting, waits);
+        assert_eq!(of(&View::ALL, -9).waiting, waits);
+        assert_eq!(of(&[View::Profile], -9).calls[0].items, ["/users/ana/profile"]);
+        // The orders are covered, so only the profile is left.
+        assert_eq!(of(&[View::Orders, View::Profile], -10).calls[0].items, ["/users/ana/profile"]);
+        let purged = CacheMarks { purge_all: purge_all_mark(-9), ..marks.clone() };
+        assert_eq!(plan(&[change(0, "ana", -9)], &purged, &limits, at(0)).skipped.len(), 1);
+    }
+
+    #[test]
+    fn change_waits_until_the_interval_since_the_last_call_is_over() {
+        let limits = Limits { invalidation_interval_seconds: 60, ..LIMITS };
+        // A call at the second 0 leaves a mark at the second -1.
+        for (marked, waits_until) in [
+            (-61, None),
+            (-60, Some(1)),
+            (-2, Some(59)),
+            // Another worker's clock is ahead.
+            (0, Some(61)),
+            // A mark that is wrong.
+            (1, None),
+            (100_000, None),
+        ] {
+            let marks =
+                CacheMarks { users: HashMap::from([("ana".to_owned(), mark(marked))]), purge_all: None };
+            let changes = [change(0, "ana", marked), change(1, "ana", marked + 1), change(2, "ben", 0)];
+            let plan = plan(&changes, &marks, &limits, at(0));
+            assert_eq!(plan.skipped, [(0, SkipReason::AlreadyInvalidated)], "{marked}");
+            let waiting: Vec<Waiting> =
+                waits_until.map(|until| Waiting { message: 1, until: at(until) }).into_iter().collect();
+            assert_eq!(plan.waiting, waiting, "{marked}");
+            let called_for: &[&str] = if waits_until.is_some() { &["ben"] } else { &["ana", "ben"] };
+            assert_eq!(plan.calls[0].users, users(called_for), "{marked}");
+        }
+    }
+
+    #[test]
+    fn security_change_has_a_call_of_its_own_and_never_waits() {
+        let limits = Limits { invalidation_interval_seconds: 60, target: Target::Path, ..LIMITS };
+        let marks = CacheMarks { users: HashMap::from([("ana".to_owned(), mark(-1))]), purge_all: None };
+        let confirmed = Change { security_change_at: Some(at(-2)), ..change(1, "ana", 0) };
+        let changes = [change(0, "ana", 0), confirmed, change(2, "ben", 0)];
+        let plan = plan(&changes, &marks, &limits, at(0));
+        assert_eq!(plan.waiting, []);
+        let [first, second] = &plan.calls[..] else { panic!("{plan:?}") };
+        assert_eq!((first.is_security, &first.messages), (true, &vec![0, 1]));
+        assert_eq!(first.items.len(), View::ALL.len());
+        assert_eq!(first.users[0].security_change_at, Some(at(-2)));
+        assert_eq!(first.users[0].views.len(), View::ALL.len());
+        assert_eq!((second.is_security, &second.messages), (false, &vec![2]));
+    }
+
+    #[test]
+    fn security_change_is_invalidated_although_others_wait_for_the_next_purge_all() {
+        let limits = Limits { purge_all_threshold: 2, ..LIMITS };
+        let mut changes = changes_of(4);
+        changes[0].security_change_at = Some(at(0));
+        for (purged, purges) in [(-289, 0), (-290, 1)] {
+            let marks = CacheMarks { purge_all: purge_all_mark(purged), ..CacheMarks::default() };
+            let plan = plan(&changes, &marks, &limits, at(10));
+            assert_eq!((plan.calls.len(), plan.calls[0].is_security), (1 + purges, true));
+            assert_eq!(plan.calls[0].items, ["#user:user-00000"]);
+            assert_eq!(plan.deferred.is_some(), purges == 0);
+        }
+    }
+
+    #[test]
+    fn purge_all_covers_users_who_wait_and_does_not_count_them() {
+        let limits = Limits { purge_all_threshold: 2, invalidation_interval_seconds: 60, ..LIMITS };
+        let marks =
+            CacheMarks { users: HashMap::from([("user-00000".to_owned(), mark(-1))]), purge_all: None };
+        let of = |users| plan(&changes_of(users), &marks, &limits, at(10));
+        assert_eq!((of(3).calls[0].is_purge_all, of(3).waiting.len()), (false, 1));
+        assert_eq!((of(4).calls[0].is_purge_all, of(4).waiting.len()), (true, 0));
+        assert_eq!(of(4).calls[0].messages, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn wait_for_the_interval_does_not_lower_the_threshold() {
+        let limits = Limits { invalidation_interval_seconds: 600, ..LIMITS };
+        let is_purged = |age: i64| {
+            let mut changes = changes_of(1501);
+            changes[0].sent_at = at(10 - age);
+            plan(&changes, &CacheMarks::default(), &limits, at(10)).calls[0].is_purge_all
+        };
+        assert_eq!((is_purged(899), is_purged(900)), (false, true));
     }
 
     #[test]
@@ -323,14 +569,14 @@ mod tests {
         assert!(has_purge_all(1501, &fresh, -290));
         assert!(!has_purge_all(100, &fresh, -90_000));
         assert!(has_purge_all(101, &fresh, -90_000));
-        let since = |second| CacheMarks { purge_all: Some(mark(second)), ..CacheMarks::default() };
+        let since = |second| CacheMarks { purge_all: purge_all_mark(second), ..CacheMarks::default() };
         assert!(!has_purge_all(3001, &since(-289), 10));
         assert!(has_purge_all(3001, &since(-290), 10));
     }
 
     #[test]
     fn too_many_users_shortly_after_a_purge_all_are_deferred() {
-        let marks = CacheMarks { purge_all: Some(mark(-289)), ..CacheMarks::default() };
+        let marks = CacheMarks { purge_all: purge_all_mark(-289), ..CacheMarks::default() };
         let of = |users| plan(&changes_of(users), &marks, &LIMITS, at(10));
         assert_eq!(of(3001).calls, []);
         let deferred = of(3001).deferred.unwrap();

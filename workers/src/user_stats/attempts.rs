@@ -26,6 +26,8 @@ pub struct Unstored {
     pub failed: Vec<usize>,
     /// DynamoDB throttled.
     pub throttled: Vec<usize>,
+    /// No time was left.
+    pub out_of_time: Vec<usize>,
 }
 
 /// Store and settings for the attempts of an invocation.
@@ -75,8 +77,7 @@ impl AttemptWriter<'_> {
             return unstored;
         }
         if !deadline.leaves(ATTEMPT_SECONDS) {
-            tracing::warn!(error_type = "deadline", "no time left to store sign-in attempts");
-            unstored.failed.extend(stored.into_iter().flat_map(|attempt| attempt.messages));
+            unstored.out_of_time.extend(stored.into_iter().flat_map(|attempt| attempt.messages));
             return unstored;
         }
         let calls = stream::iter(stored.chunks(MAX_WRITE_ITEMS)).map(async |attempts| {
@@ -110,10 +111,7 @@ impl AttemptWriter<'_> {
                     );
                     unstored.failed.extend(messages);
                 }
-                Err(_) => {
-                    tracing::warn!(error_type = "deadline", "no time left to store sign-in attempts");
-                    unstored.failed.extend(messages);
-                }
+                Err(_) => unstored.out_of_time.extend(messages),
             }
         }
         unstored

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use shared::aws::WORKER_CALL_SETTLED_SECONDS;
-use shared::events::{Data, Event, View};
+use shared::events::{Data, Event, SecurityReason, View};
 use shared::statistics::changed_views;
 use shared::store::StatsMetadata;
 use shared::time::{plus_millisecond, plus_seconds};
@@ -26,12 +26,13 @@ use super::inactive::InactiveUserRule;
 /// The decision after a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// No view changed, or the user is erased. The worker publishes the notice of an erasure itself.
+    /// No view changed, or the user is erased and has no page. The worker publishes the notice of an
+    /// erasure itself.
     Unneeded,
     /// A view changed, but the user was inactive and has no cached page.
     SkippedInactive,
     /// Pages that were cached before `changed_at` are stale.
-    Needed { views: BTreeSet<View>, changed_at: Timestamp },
+    Needed { views: BTreeSet<View>, changed_at: Timestamp, reason: Option<SecurityReason> },
 }
 
 /// The metadata of STATS after a commit of `events` at `now`. `last_token_issued_at` includes the
@@ -53,21 +54,29 @@ pub fn record_change(
     let changed_at = recorded.map(plus_millisecond).fold(now, Timestamp::max);
     metadata.last_changed_at = Some(changed_at);
     let is_inactive = rule.is_some_and(|rule| rule.is_inactive(last_token_issued_at, changed_at));
-    if is_inactive && !events.iter().any(|event| always_needs_notice(event)) {
+    if is_inactive && !events.iter().any(|event| security_reason(event).is_some()) {
         metadata.last_skipped_at = Some(changed_at);
     }
     metadata
 }
 
 /// The notice for `events`, which are all committed: in this invocation or, if they are duplicates,
-/// earlier. `metadata` and `committed_no_later_than` are those of `Committed` in `commit.rs`.
+/// earlier, or dropped because the user is erased. `metadata` and `committed_no_later_than` are those
+/// of `Committed` in `commit.rs`.
 pub fn after_commit(
     events: &[&Event],
     metadata: &StatsMetadata,
     committed_no_later_than: Option<Timestamp>,
     rule: Option<InactiveUserRule>,
+    now: Timestamp,
 ) -> Notice {
     let StatsMetadata { last_changed_at, last_skipped_at, erased_at, .. } = *metadata;
+    let reason = events.iter().find_map(|event| security_reason(event));
+    if erased_at.is_some() && reason.is_some() {
+        // A suspension outlives the erasure. A token from before the erasure can have filled the cache
+        // since.
+        return Notice::Needed { views: View::ALL.into(), changed_at: now, reason };
+    }
     let Some(recorded_at) = last_changed_at.filter(|_| erased_at.is_none()) else {
         return Notice::Unneeded;
     };
@@ -79,8 +88,8 @@ pub fn after_commit(
         None => plus_seconds(recorded_at, WORKER_CALL_SETTLED_SECONDS),
     };
 
-    if events.iter().any(|event| always_needs_notice(event)) {
-        return Notice::Needed { views: View::ALL.into(), changed_at };
+    if reason.is_some() {
+        return Notice::Needed { views: View::ALL.into(), changed_at, reason };
     }
     // The event of a token can arrive late. An earlier commit, which did not know of the token, may
     // have skipped a notice that was needed: with that token, the user may have cached a page that
@@ -88,7 +97,7 @@ pub fn after_commit(
     // the notice names all of them.
     let mut tokens = events.iter().filter(|event| is_token(event));
     if rule.is_some_and(|rule| tokens.any(|token| rule.is_late_token(token.time, last_skipped_at))) {
-        return Notice::Needed { views: View::ALL.into(), changed_at };
+        return Notice::Needed { views: View::ALL.into(), changed_at, reason: None };
     }
     let views: BTreeSet<View> = events.iter().flat_map(|event| changed_views(&event.data)).copied().collect();
     if views.is_empty() {
@@ -101,13 +110,17 @@ pub fn after_commit(
     if last_skipped_at >= last_changed_at {
         return Notice::SkippedInactive;
     }
-    Notice::Needed { views, changed_at }
+    Notice::Needed { views, changed_at, reason: None }
 }
 
-/// Whether an event needs a notice even if the user seems inactive, because a cached page would
-/// undermine it.
-fn always_needs_notice(event: &Event) -> bool {
-    matches!(event.data, Data::Suspended(_) | Data::Reinstated(_) | Data::Deleted(_))
+/// Why an event needs a notice even if the user seems inactive: a cached page would undermine it.
+fn security_reason(event: &Event) -> Option<SecurityReason> {
+    match event.data {
+        Data::Suspended(_) => Some(SecurityReason::Suspended),
+        Data::Reinstated(_) => Some(SecurityReason::Reinstated),
+        Data::Deleted(_) => Some(SecurityReason::Erased),
+        _ => None,
+    }
 }
 
 fn is_token(event: &Event) -> bool {
@@ -160,8 +173,8 @@ mod tests {
         assert_eq!((metadata.last_changed_at, metadata.last_skipped_at), (Some(at(0)), None));
         let views = BTreeSet::from([View::Dashboard, View::Orders]);
         assert_eq!(
-            after_commit(&[&order], &metadata, Some(at(2)), RULE),
-            Notice::Needed { views, changed_at: at(2) }
+            after_commit(&[&order], &metadata, Some(at(2)), RULE, at(9)),
+            Notice::Needed { views, changed_at: at(2), reason: None }
         );
     }
 
@@ -171,14 +184,18 @@ mod tests {
         let yesterday = Some(minus_seconds(at(0), 24 * 3600));
         let metadata = record_change(&times(-10, None), &[&order], yesterday, RULE, at(0));
         assert_eq!(metadata.last_skipped_at, metadata.last_changed_at);
-        assert_eq!(after_commit(&[&order], &metadata, Some(at(2)), RULE), Notice::SkippedInactive);
+        assert_eq!(after_commit(&[&order], &metadata, Some(at(2)), RULE, at(9)), Notice::SkippedInactive);
         assert_eq!(record_change(&times(-10, None), &[&order], yesterday, None, at(0)).last_skipped_at, None);
 
         let metadata = record_change(&times(-10, None), &[&suspended], yesterday, RULE, at(0));
         assert_eq!(metadata.last_skipped_at, None);
         assert_eq!(
-            after_commit(&[&suspended], &metadata, Some(at(2)), RULE),
-            Notice::Needed { views: View::ALL.into(), changed_at: at(2) }
+            after_commit(&[&suspended], &metadata, Some(at(2)), RULE, at(9)),
+            Notice::Needed {
+                views: View::ALL.into(),
+                changed_at: at(2),
+                reason: Some(SecurityReason::Suspended)
+            }
         );
     }
 
@@ -194,15 +211,15 @@ mod tests {
         let order = order();
         let views = BTreeSet::from([View::Dashboard, View::Orders]);
         let changed_at = plus_seconds(at(0), WORKER_CALL_SETTLED_SECONDS);
-        let notice = after_commit(&[&order], &times(0, Some(-10)), None, RULE);
-        assert_eq!(notice, Notice::Needed { views, changed_at });
-        assert_eq!(after_commit(&[&order], &times(0, Some(0)), None, RULE), Notice::SkippedInactive);
+        let notice = after_commit(&[&order], &times(0, Some(-10)), None, RULE, at(9));
+        assert_eq!(notice, Notice::Needed { views, changed_at, reason: None });
+        assert_eq!(after_commit(&[&order], &times(0, Some(0)), None, RULE, at(9)), Notice::SkippedInactive);
     }
 
     #[test]
     fn late_token_makes_up_for_a_skipped_notice() {
-        let all = Notice::Needed { views: View::ALL.into(), changed_at: at(2) };
-        let after = |token: Event| after_commit(&[&token], &times(0, Some(0)), Some(at(2)), RULE);
+        let all = Notice::Needed { views: View::ALL.into(), changed_at: at(2), reason: None };
+        let after = |token: Event| after_commit(&[&token], &times(0, Some(0)), Some(at(2)), RULE, at(9));
         assert_eq!(after(token(-3600)), all);
         assert_eq!(after(token(-6000)), Notice::Unneeded, "no page of this token was cached at the skip");
         assert_eq!(after(token(60)), Notice::Unneeded, "pages of this token show the change");
@@ -211,6 +228,20 @@ mod tests {
     #[test]
     fn erased_user_needs_no_notice() {
         let metadata = StatsMetadata { erased_at: Some(at(0)), ..times(0, None) };
-        assert_eq!(after_commit(&[&order()], &metadata, None, RULE), Notice::Unneeded);
+        assert_eq!(after_commit(&[&order()], &metadata, None, RULE, at(9)), Notice::Unneeded);
+    }
+
+    #[test]
+    fn suspension_of_an_erased_user_needs_a_notice() {
+        let metadata = StatsMetadata { erased_at: Some(at(0)), ..StatsMetadata::default() };
+        let suspended = event("user.suspended", 0, json!({}));
+        assert_eq!(
+            after_commit(&[&order(), &suspended], &metadata, None, RULE, at(9)),
+            Notice::Needed {
+                views: View::ALL.into(),
+                changed_at: at(9),
+                reason: Some(SecurityReason::Suspended)
+            }
+        );
     }
 }

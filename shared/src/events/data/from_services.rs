@@ -99,4 +99,20 @@ pub struct DataChanged {
     #[serde(deserialize_with = "time")]
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
     pub changed_at: Timestamp,
+    /// Why the change is urgent. cache-invalidation believes it only if the table confirms it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<SecurityReason>,
+}
+
+/// Why a user's cached pages must be invalidated whatever the budget and the interval are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SecurityReason {
+    /// An operator suspended the user.
+    Suspended,
+    /// An operator reinstated the user.
+    Reinstated,
+    /// The user was erased.
+    Erased,
 }
