@@ -32,6 +32,13 @@ impl ConfigError {
     }
 }
 
+/// A value of a variable as an error may quote it. An email address in the wrong place must not reach
+/// the log.
+pub fn quotable(value: &str) -> &str {
+    // U+FF20 is the full-width sign, which domains are normalized from.
+    if value.contains(['@', '\u{ff20}']) { "(an email address)" } else { value }
+}
+
 /// Environment variables of the process or of a test. An empty value counts as not set, because
 /// CloudFormation cannot leave a variable out.
 #[derive(Clone, Debug, Default)]
@@ -126,6 +133,12 @@ impl Environment {
     ) -> Result<T, ConfigError> {
         let Some(value) = self.optional(name) else { return Ok(T::default()) };
         let invalid = |place: &str, reason: &serde_json::Error| {
+            let reason = reason.to_string();
+            // serde quotes the value before the word "expected".
+            let reason = match reason.rsplit_once(", expected ") {
+                Some((found, expected)) if quotable(found) != found => format!("expected {expected}"),
+                _ => quotable(&reason).to_owned(),
+            };
             ConfigError::new(name, format!("{place}{reason}; expected JSON such as {example}"))
         };
         let mut deserializer = serde_json::Deserializer::from_str(value);
@@ -143,7 +156,7 @@ fn place(path: &Path, item: &str) -> String {
     for (depth, segment) in path.iter().enumerate() {
         names.push(match segment {
             Segment::Seq { index } => format!("{} {}", if depth == 0 { item } else { "item" }, index + 1),
-            Segment::Map { key } => key.clone(),
+            Segment::Map { key } => quotable(key).to_owned(),
             Segment::Enum { variant } => variant.clone(),
             Segment::Unknown => continue,
         });

@@ -68,6 +68,16 @@ pub struct SuspensionStatus {
     pub suspension: Stored<Suspension>,
 }
 
+impl<T> Stored<T> {
+    /// What is unreadable, for the log. `None` if nothing is.
+    pub fn unreadable(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreadable(problem) => Some(problem),
+            _ => None,
+        }
+    }
+}
+
 impl Stored<bool> {
     /// Whether the flag denies sign-ins. It has no end.
     pub fn denial(&self) -> Option<Denial> {
@@ -107,10 +117,7 @@ impl SuspensionStatus {
 
     /// What is unreadable, for the log. `None` if nothing is.
     pub fn unreadable(&self) -> Option<&'static str> {
-        match (&self.suspension, &self.is_banned) {
-            (Stored::Unreadable(problem), _) | (_, Stored::Unreadable(problem)) => Some(problem),
-            _ => None,
-        }
+        self.suspension.unreadable().or(self.is_banned.unreadable())
     }
 
     /// The status in a few words, for a terminal. Begins with `suspended` if the user may not sign

@@ -13,7 +13,8 @@ use shared::telemetry::chain;
 
 use crate::{EventPublisher, TriggerError};
 
-/// ON_STORE_ERROR: what happens to sign-ins while the table cannot be read.
+/// ON_STORE_ERROR: what happens to sign-ins, and to sign-ups if CHECK_SUSPENDED_EMAILS is true, while
+/// the table cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStoreError {
     /// No user can sign in.

@@ -318,8 +318,12 @@ async fn process_partition(
     match result {
         Ok(notice) => PartitionOutcome::Done { notice: notice.map(Box::new) },
         Err(error @ CommitFailure::Conflict(_)) => PartitionOutcome::Conflict(error.to_string()),
-        Err(error @ CommitFailure::Throttled(_)) => PartitionOutcome::Throttled(error.to_string()),
+        Err(error @ CommitFailure::Throttled(_)) => {
+            deps.context.metrics.count(&[(Metric::StoreFailures, 1)]);
+            PartitionOutcome::Throttled(error.to_string())
+        }
         Err(CommitFailure::Store(error)) if error.is_throttled() => {
+            error.count(&deps.context.metrics);
             PartitionOutcome::Throttled(chain(&error))
         }
         Err(CommitFailure::OutOfTime) => PartitionOutcome::OutOfTime,

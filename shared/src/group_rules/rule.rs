@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 
 use super::values::{Values, is_list};
+use crate::config::quotable;
 
 /// Cognito: maximum length of an attribute, in characters.
 const MAX_VALUE_CHARS: usize = 2_048;
@@ -211,7 +212,10 @@ impl RuleFields {
         let expected = match contains {
             Some(value) => {
                 if let Some(separator) = separator.filter(|separator| value.contains(*separator)) {
-                    return Err(InvalidRule::SeparatorInValue { value: value.clone(), separator });
+                    return Err(InvalidRule::SeparatorInValue {
+                        value: quotable(value).to_owned(),
+                        separator,
+                    });
                 }
                 Expected::Contains { value: folded(value), separator: *separator }
             }
@@ -227,9 +231,9 @@ fn check_value(value: &str) -> Result<(), InvalidRule> {
     if value.trim().is_empty() {
         Err(InvalidRule::NoValue)
     } else if value.trim() != value {
-        Err(InvalidRule::WhiteSpace(value.to_owned()))
+        Err(InvalidRule::WhiteSpace(quotable(value).to_owned()))
     } else if is_list(value) {
-        Err(InvalidRule::List(value.to_owned()))
+        Err(InvalidRule::List(quotable(value).to_owned()))
     } else if value.chars().count() > MAX_VALUE_CHARS {
         Err(InvalidRule::TooLong)
     } else {

@@ -1,6 +1,6 @@
 //! PROFILE: a user's profile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
@@ -50,6 +50,10 @@ impl Profile {
         (keys::key(keys::user(&self.sub), keys::PROFILE), update)
     }
 }
+
+/// The attributes that [`Profile`] and [`FollowedAttributes`](super::FollowedAttributes) write, without the flag.
+const PROFILE_ATTRIBUTES: [&str; 7] =
+    ["cognitoId", "username", "email", "name", "preferredUsername", "createdAt", "isEmailVerified"];
 
 impl Store {
     /// Reads the email address in a user's profile, with strong consistency.
@@ -132,12 +136,12 @@ impl Store {
                     .expression_attribute_values(":false", AttributeValue::Bool(false));
                 call.send().await.map(drop).map_err(StoreError::from_sdk("DeleteItem PROFILE"))
             } else {
-                let others = profile.keys().filter(|name| ![PK, SK, IS_BANNED].contains(&name.as_str()));
+                // Also the attributes that a trigger may write between the read and this update.
+                let names: BTreeSet<&str> =
+                    profile.keys().map(String::as_str).chain(PROFILE_ATTRIBUTES).collect();
+                let others = names.into_iter().filter(|name| ![PK, SK, IS_BANNED].contains(name));
                 let names: HashMap<String, String> =
-                    others.enumerate().map(|(index, name)| (format!("#n{index}"), name.clone())).collect();
-                if names.is_empty() {
-                    return Ok(());
-                }
+                    others.enumerate().map(|(index, name)| (format!("#n{index}"), name.to_owned())).collect();
                 let placeholders: Vec<&str> = names.keys().map(String::as_str).collect();
                 let call = self.client.update_item().table_name(&self.table).set_key(Some(key()));
                 let call = call

@@ -78,15 +78,17 @@ impl Store {
 
     /// Writes a suspension or a reinstatement, and the flag `isBanned` of PROFILE, in one
     /// transaction. Returns `false`, and changes nothing, if the table has a decision of the same
-    /// time or later.
+    /// time or later. An unreadable item is replaced, whatever its time.
     ///
     /// If there is no profile, PROFILE holds only the flag afterwards. The profile can still be
     /// written.
     pub async fn write_suspension(&self, sub: &str, suspension: &Suspension) -> Result<bool, StoreError> {
         let mut retry = ConflictRetry::new();
+        // The time of an unreadable item that a read found, which the write may replace.
+        let mut unreadable_at = None;
         loop {
             let call = self.client.transact_write_items();
-            let call = call.transact_items(self.put_suspension(sub, suspension)?);
+            let call = call.transact_items(self.put_suspension(sub, suspension, unreadable_at.clone())?);
             let call = call.transact_items(self.set_flag(sub, suspension.sets_flag())?);
             let Err(error) = call.send().await else { return Ok(true) };
             let codes: Vec<String> = match error.as_service_error() {
@@ -98,7 +100,16 @@ impl Store {
             };
             // Only the first write has a condition.
             if codes.iter().any(|code| code == "ConditionalCheckFailed") {
-                return Ok(false);
+                let key = keys::key(keys::suspension(sub), SUSPENSION);
+                let stored = self.read_items(vec![key], Consistency::Strong).await?.pop();
+                let at = stored.filter(|item| matches!(read_suspension(item), Stored::Unreadable(_)));
+                let at = at.and_then(|item| item.get("at").cloned());
+                // A second failure means that another tool has changed the item in the meantime.
+                if at.is_none() || at == unreadable_at {
+                    return Ok(false);
+                }
+                unreadable_at = at;
+                continue;
             }
             let error = StoreError::from_sdk(WRITE)(error);
             if !error.is_conflict() && !codes.iter().any(|code| code == "TransactionConflict") {
@@ -108,7 +119,13 @@ impl Store {
         }
     }
 
-    fn put_suspension(&self, sub: &str, suspension: &Suspension) -> Result<TransactWriteItem, StoreError> {
+    /// `unreadable_at` is the time of an item that may be replaced although it is later.
+    fn put_suspension(
+        &self,
+        sub: &str,
+        suspension: &Suspension,
+        unreadable_at: Option<AttributeValue>,
+    ) -> Result<TransactWriteItem, StoreError> {
         let Suspension { reason, until, by, at } = suspension;
         let mut item = keys::key(keys::suspension(sub), SUSPENSION);
         item.insert("reason".to_owned(), string(reason));
@@ -123,8 +140,10 @@ impl Store {
             // An item whose times are unreadable is replaced.
             .condition_expression(
                 "attribute_not_exists(#at) OR #at < :at OR #at > :latest OR NOT attribute_type(#at, :number) \
-                 OR #until < :earliest OR (attribute_exists(#until) AND NOT attribute_type(#until, :number))",
+                 OR #until < :earliest OR (attribute_exists(#until) AND NOT attribute_type(#until, :number)) \
+                 OR #at = :unreadableAt",
             )
+            .expression_attribute_values(":unreadableAt", unreadable_at.unwrap_or(AttributeValue::Null(true)))
             .expression_attribute_names("#at", "at")
             .expression_attribute_names("#until", "until")
             .expression_attribute_values(":at", number(at.as_millisecond()))

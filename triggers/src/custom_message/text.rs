@@ -102,7 +102,8 @@ pub fn longest_sms_chars(
     for (placeholder, longest) in replacements.into_iter().filter(|(placeholder, _)| !placeholder.is_empty())
     {
         let occurrences = sms.matches(placeholder).count();
-        chars = chars - occurrences * placeholder.chars().count() + occurrences * longest;
+        // Placeholders of an emulator may overlap.
+        chars = chars.saturating_sub(occurrences * placeholder.chars().count()) + occurrences * longest;
     }
     chars
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::config::{ConfigError, Environment};
+use shared::config::{ConfigError, Environment, quotable};
 use shared::email_domain::{Address, Domain, Pattern};
 use shared::events::{SignUpChannel, SignUpOutcome};
 
@@ -253,9 +253,8 @@ fn parse_patterns(name: &str, entries: &[String]) -> Result<Vec<Pattern>, Config
     let parse = |(index, entry): (usize, &String)| {
         Pattern::parse(entry).map_err(|_| {
             let expected = "Use a domain such as example.com or *.example.com";
-            // An address in the wrong list must not reach the log.
-            let entry = if entry.contains('@') { "has an `@` and" } else { &format!("`{entry}`") };
-            ConfigError::new(name, format!("entry {} {entry} is not a domain. {expected}", index + 1))
+            let entry = quotable(entry);
+            ConfigError::new(name, format!("entry {} `{entry}` is not a domain. {expected}", index + 1))
         })
     };
     entries.iter().enumerate().map(parse).collect()
@@ -279,6 +278,7 @@ fn parse_domains_and_addresses(name: &str, entries: &[String]) -> Result<Domains
             let pattern = Pattern::parse(entry).map_err(|_| {
                 let expected =
                     "Use a domain such as example.com or *.example.com, or an address such as ana@example.com";
+                let entry = quotable(entry);
                 ConfigError::new(name, format!("entry {} `{entry}` is not a domain. {expected}", index + 1))
             })?;
             parsed.domains.push(pattern);

@@ -54,6 +54,7 @@ impl SuspendedEmailCheck {
                 Denial::Unreadable => {
                     tracing::error!(
                         error_type = SignUpReason::UnreadableSuspension.code(),
+                        cause = suspension.unreadable(),
                         "the suspension of an email address is unreadable, so the sign-up is denied"
                     );
                     SignUpReason::UnreadableSuspension

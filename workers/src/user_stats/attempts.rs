@@ -1,8 +1,8 @@
 //! Stores the allowed sign-in attempts of a batch, outside the transactions.
 //!
 //! Anyone can cause such an attempt, because Cognito asks before it checks the password. So an attempt
-//! takes one write and leaves the statistics as they are. An attempt that is stored twice has the same
-//! key.
+//! takes one write and leaves the statistics as they are. Attempts of one user and client within a
+//! minute have the same key, so the last one replaces the others.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -65,7 +65,7 @@ impl AttemptWriter<'_> {
                 }
                 Err(error) => {
                     tracing::error!(
-                        error_type = "store",
+                        error_type = error.code(),
                         cause = chain(&error),
                         "could not store a sign-in attempt"
                     );
