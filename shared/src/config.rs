@@ -214,6 +214,21 @@ mod tests {
     }
 
     #[test]
+    fn error_quotes_no_email_address() {
+        let example = "[1]";
+        for value in
+            ["\"ana@example.com\"", "[\"ana@example.com\"]", "[1] ana@example.com", "ana\u{ff20}example.com"]
+        {
+            let error = environment(value).json::<Vec<u8>>("NAME", example).unwrap_err().to_string();
+            assert!(error.starts_with("NAME: ") && !error.contains("ana"), "{error}");
+        }
+        let by_name = environment("{\"ana@example.com\": \"x\"}");
+        let error = by_name.json::<HashMap<String, u8>>("NAME", "{}").unwrap_err().to_string();
+        assert!(!error.contains("ana"), "{error}");
+        assert_eq!(quotable("example.com"), "example.com");
+    }
+
+    #[test]
     fn list_ignores_spaces_and_empty_items() {
         assert_eq!(environment("a, b ,,c,").list("NAME"), ["a", "b", "c"]);
     }

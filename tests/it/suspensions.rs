@@ -102,6 +102,7 @@ fn forms() -> Vec<Form> {
         ("until is a flag", of(json!({"until": false})), UNREADABLE),
         ("over, but reason is a number", of(json!({"reason": 7, "until": NOW - 1})), UNREADABLE),
         ("over, but by is null", of(json!({"by": null, "until": NOW - 1})), UNREADABLE),
+        ("at in the future, and reason is a number", of(json!({"at": later, "reason": 7})), UNREADABLE),
     ] {
         let kept = (false, reason != ALLOWED);
         forms.push(Form { name, is_banned: Some(json!(false)), suspension: Some(suspension), reason, kept });

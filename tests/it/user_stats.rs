@@ -493,11 +493,15 @@ async fn throttled_transaction_is_repeated_and_then_its_messages_wait() {
     ] {
         tests::log::take_lines();
         let before = stack.account.count(metric);
+        let store_failures = stack.account.count("StoreFailures");
         stack.account.calls.clear_operations();
         stack.account.faults.inject("TransactWriteItems", fault.clone(), 100);
         assert_eq!(user_stats.handle(&one).await, ["m0"], "{fault:?}");
         stack.account.faults.clear();
         assert_eq!(stack.account.count(metric) - before, u64::from(!metric.is_empty()), "{fault:?}");
+        // A conflict is no failure of the table.
+        let store_failures = stack.account.count("StoreFailures") - store_failures;
+        assert_eq!(store_failures, u64::from(code != "conflict"), "{fault:?}");
         let lines = tests::log::take_lines();
         let is_reported =
             |line: &&String| line.contains(&format!("\"error_type\":\"{code}\"")) && line.contains(reason);

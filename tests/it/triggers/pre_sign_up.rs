@@ -222,6 +222,24 @@ async fn unreadable_or_unavailable_suspension_of_an_address_denies_by_default() 
 }
 
 #[tokio::test]
+async fn unreadable_suspension_of_an_address_is_replaced_and_deleted() {
+    let address = hash("ana@example.com");
+    for at in [json!("yesterday"), json!(1_772_442_000), json!(9_999_999_999_999_999_i64), json!([])] {
+        let stack = test_stack().await;
+        let now = stack.account.time.now();
+        let unreadable = || async {
+            let partition = format!("SUSPENDED_EMAIL#{}", address.as_str());
+            stack.put(&partition, "SUSPENSION", json!({ "at": at })).await;
+        };
+        unreadable().await;
+        assert!(stack.store().write_suspended_email(&address, now, None).await.unwrap(), "{at}");
+        assert!(stack.store().delete_suspended_email(&address, now).await.unwrap(), "{at}");
+        unreadable().await;
+        assert!(stack.store().delete_suspended_email(&address, now).await.unwrap(), "{at}");
+    }
+}
+
+#[tokio::test]
 async fn check_of_suspended_addresses_needs_the_key_and_the_table() {
     let stack = test_stack().await;
     let error = |variables: &[(&str, &str)]| {

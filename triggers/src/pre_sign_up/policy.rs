@@ -553,7 +553,7 @@ mod tests {
             assert_eq!(
                 error(name, "ben@example.com"),
                 format!(
-                    "{name}: entry 1 has an `@` and is not a domain. Use a domain such as example.com or \
+                    "{name}: entry 1 `(an email address)` is not a domain. Use a domain such as example.com or \
                      *.example.com"
                 )
             );
