@@ -1,7 +1,8 @@
 //! The limits that the figures must stay within. Pure.
 
 use crate::results::{
-    BASELINE, CALLS, CALLS_PER_EVENT, CPU_PER_EVENT, FIRST_ANSWER, PEAK_MEMORY, Results, of_users,
+    BASELINE, CALLS, CALLS_PER_EVENT, CPU_PER_EVENT, FIRST_ANSWER, PEAK_MEMORY, Results,
+    WRITE_UNITS_PER_SIGN_IN, of_users,
 };
 use crate::subjects::{TRIGGERS, node_peers, powertools_peer};
 
@@ -12,6 +13,8 @@ const MAX_FIRST_ANSWER_PER_NODE: f64 = 1.0 / 20.0;
 const MAX_PEAK_MEMORY_MEBIBYTES: f64 = 16.0;
 const MAX_CALLS_PER_EVENT_OF_100_USERS: f64 = 0.15;
 const MAX_CALLS_PER_EVENT_OF_1000_USERS: f64 = 1.2;
+/// An allowed attempt takes one unit. The event of the token takes two, and STATS two.
+const MAX_WRITE_UNITS_PER_SIGN_IN: f64 = 5.0;
 /// Processor time of an event in user-stats, divided by that of Powertools for Python.
 const MAX_CPU_PER_POWERTOOLS: f64 = 1.0 / 20.0;
 
@@ -64,6 +67,11 @@ pub fn budgets(results: &Results) -> Vec<Budget> {
         format!("{worker}, 1,000 users: AWS calls per event"),
         MAX_CALLS_PER_EVENT_OF_1000_USERS,
         calls_per_event(1000),
+    );
+    add(
+        format!("{worker}: write units per sign-in"),
+        MAX_WRITE_UNITS_PER_SIGN_IN,
+        results.median(worker, WRITE_UNITS_PER_SIGN_IN),
     );
     budgets
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::aws::{Aws, Calls};
@@ -12,11 +13,11 @@ use crate::process::Process;
 use crate::quartiles::quantile;
 use crate::results::{
     CALLS, CALLS_PER_EVENT, CPU_PER_EVENT, EVENTS_PER_SECOND, FIRST_ANSWER, INIT, INVOCATION_CPU,
-    PEAK_MEMORY, STARTUP_CALLS, STARTUP_CPU, WARM_P50, WARM_P99, WRITE_UNITS_PER_EVENT, of_operation,
-    of_users,
+    PEAK_MEMORY, STARTUP_CALLS, STARTUP_CPU, WARM_P50, WARM_P99, WRITE_UNITS_PER_EVENT,
+    WRITE_UNITS_PER_SIGN_IN, of_operation, of_users,
 };
 use crate::runtime_api::{RuntimeApi, Step};
-use crate::subjects::{BATCH_EVENTS, Subject};
+use crate::subjects::{BATCH_EVENTS, Subject, sign_in};
 
 /// Limit of one step of a function.
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
@@ -108,6 +109,12 @@ async fn figures(
         add_calls(&mut add, &of_users(*users, CALLS_PER_EVENT), &calls, events);
         add(&of_users(*users, WRITE_UNITS_PER_EVENT), calls.write_units() as f64 / events);
         add(&of_users(*users, PEAK_MEMORY), running.peak_mebibytes()?);
+    }
+    if !batches.is_empty() {
+        for event in sign_in(Timestamp::now()) {
+            running.invoke(event).await?;
+        }
+        add(WRITE_UNITS_PER_SIGN_IN, aws.take_calls().write_units() as f64);
     }
     Ok(figures)
 }

@@ -37,6 +37,8 @@ pub const CPU_PER_EVENT: &str = "CPU per event, ms";
 pub const CALLS_PER_EVENT: &str = "calls per event";
 /// DynamoDB write units of an event.
 pub const WRITE_UNITS_PER_EVENT: &str = "write units per event";
+/// DynamoDB write units of the two events of a sign-in, if each arrives in a batch of its own.
+pub const WRITE_UNITS_PER_SIGN_IN: &str = "write units per sign-in";
 
 /// Name of a batch figure, for a batch of 1,000 events of `users` users.
 pub fn of_users(users: usize, figure: &str) -> String {

@@ -238,33 +238,59 @@ fn event(root: &Path, function: &str, fixture: &str) -> Bytes {
 /// A batch of [`BATCH_EVENTS`] new orders, spread evenly over `users` users, as Lambda delivers it. Each `run` has its own
 /// orders.
 pub fn batch(users: usize, run: usize, now: Timestamp) -> Bytes {
-    let records: Vec<Value> = (0..BATCH_EVENTS)
-        .map(|index| {
-            let order = format!("{}-{run}-{users}-{index}", now.as_millisecond());
-            let body = json!({
-                "specversion": "1.0", "id": format!("order-{order}-placed"), "source": "/shop", "type": "order.placed",
-                "subject": format!("7d8ca528-4931-4254-9273-{:012x}", index % users), "time": now,
-                "datacontenttype": "application/json",
-                "data": {"order_id": order, "amount": "12.50", "currency": "EUR"},
-            });
-            let millis = now.as_millisecond().to_string();
-            json!({
-                "messageId": format!("059f36b4-87a3-44ab-83d2-{index:012x}"),
-                "receiptHandle": "AQEB".repeat(100),
-                "body": body.to_string(),
-                "attributes": {
-                    "ApproximateReceiveCount": "1", "SentTimestamp": millis, "SenderId": "AIDAIENQZJOLO23YVJ4VO",
-                    "ApproximateFirstReceiveTimestamp": millis,
-                },
-                "messageAttributes": {},
-                "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
-                "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:user-events",
-                "awsRegion": "eu-central-1",
-            })
+    let bodies = (0..BATCH_EVENTS).map(|index| {
+        let order = format!("{}-{run}-{users}-{index}", now.as_millisecond());
+        let data = json!({"order_id": order, "amount": "12.50", "currency": "EUR"});
+        body(&format!("order-{order}-placed"), "order.placed", index % users, now, data)
+    });
+    sqs_event(bodies, now)
+}
+
+/// The events of a sign-in, as the two triggers publish them, each in a batch of its own.
+pub fn sign_in(now: Timestamp) -> [Bytes; 2] {
+    let client = "1example23456789example1234";
+    let claimed =
+        json!({"ip": "192.0.2.1", "userAgent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101"});
+    let attempt = json!({
+        "flow": "pre_authentication", "outcome": "allowed", "reason": "not_suspended", "claimed_by_client": claimed,
+    });
+    let signed_in = json!({"flow": "password", "client_id": client, "groups": ["Developer", "Support"]});
+    [("attempt", "user.sign_in_attempted", attempt), ("token", "user.signed_in", signed_in)].map(
+        |(id, event_type, data)| {
+            let id = format!("{id}-{}", now.as_millisecond());
+            sqs_event([body(&id, event_type, 0, now, data)].into_iter(), now)
+        },
+    )
+}
+
+fn body(id: &str, event_type: &str, user: usize, now: Timestamp, data: Value) -> Value {
+    json!({
+        "specversion": "1.0", "id": id, "source": "/shop", "type": event_type,
+        "subject": format!("7d8ca528-4931-4254-9273-{user:012x}"), "time": now,
+        "datacontenttype": "application/json", "data": data,
+    })
+}
+
+/// A batch with these bodies, as Lambda delivers it.
+fn sqs_event(bodies: impl Iterator<Item = Value>, now: Timestamp) -> Bytes {
+    let millis = now.as_millisecond().to_string();
+    let records = bodies.enumerate().map(|(index, body)| {
+        json!({
+            "messageId": format!("059f36b4-87a3-44ab-83d2-{index:012x}"),
+            "receiptHandle": "AQEB".repeat(100),
+            "body": body.to_string(),
+            "attributes": {
+                "ApproximateReceiveCount": "1", "SentTimestamp": millis, "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                "ApproximateFirstReceiveTimestamp": millis,
+            },
+            "messageAttributes": {},
+            "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:user-events",
+            "awsRegion": "eu-central-1",
         })
-        .collect();
-    json!({ "Records": records }).to_string().into()
+    });
+    json!({ "Records": records.collect::<Vec<_>>() }).to_string().into()
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
