@@ -74,12 +74,12 @@ fn faults_and_crashes_do_not_change_the_result() {
 #[test]
 fn planted_bugs_are_found_and_shrunk() {
     for bug in PLANTED_BUGS {
-        let config = Config { cases: 1_000, max_shrink_iters: 2_500, ..config() };
+        let config = Config { cases: 1_000, max_shrink_iters: 1_500, ..config() };
         match run(config, bug).map_err(|error| *error) {
             Err(TestError::Fail(reason, schedule)) => {
                 let messages = schedule.specs.len();
                 eprintln!("{bug:?}: {messages} messages, {} rounds: {reason}", schedule.rounds.len());
-                assert!(messages <= 10, "shrunk: {schedule:?}");
+                assert!(messages <= 12, "shrunk: {schedule:?}");
             }
             other => panic!("{bug:?} was not found: {other:?}"),
         }
