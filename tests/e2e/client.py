@@ -197,9 +197,10 @@ class StackClient:
             calls = ["ListUsers", "AdminUserGlobalSignOut", "AdminDisableUser", "AdminEnableUser"]
             statements = [
                 self.table_access(["GetItem", "BatchGetItem"], "USER#*", "SUSPENSION#*", "SUSPENDED_EMAIL#*"),
-                self.table_access(["UpdateItem"], "USER#*"),
-                self.table_access(["PutItem"], "SUSPENSION#*", "SUSPENDED_EMAIL#*"),
-                self.table_access(["DeleteItem"], "SUSPENDED_EMAIL#*"),
+                # One transaction writes both partitions. AWS does not document whether LeadingKeys has the keys of
+                # one item or of the whole transaction.
+                self.table_access(["PutItem", "UpdateItem"], "USER#*", "SUSPENSION#*"),
+                self.table_access(["PutItem", "DeleteItem"], "SUSPENDED_EMAIL#*"),
                 {"Effect": "Allow", "Action": [f"cognito-idp:{call}" for call in calls], "Resource": pool},
             ]
             iam.put_role_policy(RoleName=name, PolicyName="suspend", PolicyDocument=policy(*statements))
