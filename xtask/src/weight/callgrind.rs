@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::lambda_service::LambdaService;
-use crate::{environment_variable, now, repository_root};
+use crate::{environment_variable, now, repository_root, unix_milliseconds};
 
 /// Invocations of two runs. Their difference leaves out what is built once per process.
 const FEW: u64 = 20;
@@ -43,6 +43,7 @@ pub fn event(function: &str, case: &str) -> Result<String> {
         if body["data"].get("changed_at").is_some() {
             body["data"]["changed_at"] = now().into();
         }
+        record["attributes"]["SentTimestamp"] = unix_milliseconds().to_string().into();
         record["body"] = body.to_string().into();
     }
     Ok(event.to_string())

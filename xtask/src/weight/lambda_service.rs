@@ -38,6 +38,10 @@ struct Request {
     body: Vec<u8>,
 }
 
+/// Rules that manage the groups in the events of group-membership.
+const GROUP_RULES: &str = r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"},
+    {"attribute": "custom:department", "one_of": ["Sales", "Marketing"], "group": "Commerce"}]"#;
+
 impl LambdaService {
     pub fn start(event: String, invocations: u64) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
@@ -68,6 +72,7 @@ impl LambdaService {
             ("AWS_SECRET_ACCESS_KEY", "EXAMPLE".to_owned()),
             ("TABLE_NAME", "table".to_owned()),
             ("PRODUCT_NAME", "Example Shop".to_owned()),
+            ("GROUP_RULES", GROUP_RULES.to_owned()),
             ("DISTRIBUTION_ID", "E2EXAMPLE1ABCD".to_owned()),
             ("USER_EVENTS_QUEUE_URL", queue("user-events")),
             ("CACHE_INVALIDATIONS_QUEUE_URL", queue("cache-invalidations")),
