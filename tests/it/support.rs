@@ -9,13 +9,26 @@ use jiff::Timestamp;
 use sandbox::aws::{QueuePair, SandboxAccount, TABLE};
 use sandbox::functions::invoke_trigger;
 use serde_json::{Value, json};
+use shared::events::Confirmed;
 use shared::function_id::FunctionId;
-use shared::store::{Item, Store, keys};
+use shared::store::{Item, Profile, Store, keys};
 use triggers::{TriggerError, TriggerEvent};
 use workers::{BatchError, cache_invalidation, group_membership, user_stats};
 
 /// Sub of the user Ana in the fixtures.
 pub const ANA: &str = "7d8ca528-4931-4254-9273-ea5ee853f271";
+
+/// A profile without attributes, of a user whose username is the sub.
+pub fn empty_profile(sub: &str, created_at: Timestamp) -> Profile {
+    let confirmed = Confirmed {
+        username: sub.to_owned(),
+        email: None,
+        email_verified: false,
+        name: None,
+        preferred_username: None,
+    };
+    Profile { sub: sub.to_owned(), confirmed, created_at }
+}
 
 /// An account in memory, with helpers that invoke the functions and read the results.
 pub struct TestStack {

@@ -7,16 +7,15 @@ use replay::user::show::UserSummary;
 use sandbox::aws::backend::SandboxBackend;
 use sandbox::aws::{Answer, AwsBackend, Fault, TABLE, sdk_config};
 use serde_json::{Value, json};
-use shared::events::Confirmed;
 use shared::queues::Queue;
-use shared::store::{Partition, Profile, Store};
+use shared::store::{Partition, Store};
 use shared::suspension::Suspension;
 use shared::time::{Clock, minus_seconds, plus_seconds};
 use tests::fixtures;
 use triggers::sign_in::DENIED;
 use winterbaume_core::MockRequest;
 
-use crate::support::{ANA, TestStack, batch, event, test_stack};
+use crate::support::{ANA, TestStack, batch, empty_profile, event, test_stack};
 
 /// The time of the account, in milliseconds.
 const NOW: i64 = 1_772_442_000_000;
@@ -156,7 +155,7 @@ impl Form {
         assert_eq!(stack.account.count("StoreFailures"), 0, "{}: the table answered", self.name);
     }
 
-    /// What an erasure must leave of PROFILE.
+    /// The attributes of PROFILE that an erasure must leave.
     fn kept_profile(&self) -> Value {
         match &self.is_banned {
             Some(flag) if self.kept.0 => json!({ "isBanned": flag }),
@@ -294,15 +293,7 @@ async fn suspension_that_is_written_during_an_erasure_survives() {
     let stack = test_stack().await;
     let now = stack.account.time.now();
     let suspension = |at, until| Suspension { reason: "spam".into(), until, by: "ben".into(), at };
-    let confirmed = Confirmed {
-        username: ANA.into(),
-        email: None,
-        email_verified: false,
-        name: None,
-        preferred_username: None,
-    };
-    let profile = Profile { sub: ANA.into(), confirmed, created_at: now };
-    stack.store().write_profile(&profile).await.unwrap();
+    stack.store().write_profile(&empty_profile(ANA, now)).await.unwrap();
     let ended = suspension(minus_seconds(now, 20), Some(minus_seconds(now, 10)));
     assert!(stack.store().write_suspension(ANA, &ended).await.unwrap());
 

@@ -12,6 +12,7 @@ use shared::suspension::Suspension;
 
 use super::loopback_account::{LoopbackAccount, order_event};
 use super::support::ANA;
+use crate::support::empty_profile;
 
 const POOL: &str = "eu-central-1_EXAMPLE12";
 /// Creation time of all users in the user pool: 2026-01-01.
@@ -44,14 +45,8 @@ fn calls(account: &LoopbackAccount, operation: &str) -> usize {
 }
 
 async fn write_profile(account: &LoopbackAccount, sub: &str) {
-    let confirmed = Confirmed {
-        username: "before".into(),
-        email: None,
-        email_verified: false,
-        name: None,
-        preferred_username: None,
-    };
-    let profile = Profile { sub: sub.into(), confirmed, created_at: account.sandbox.time.now() };
+    let mut profile = empty_profile(sub, account.sandbox.time.now());
+    profile.confirmed.username = "before".to_owned();
     account.store().write_profile(&profile).await.unwrap();
 }
 
@@ -128,14 +123,8 @@ async fn profile_written_meanwhile_is_not_overwritten() {
     let store = account.store();
     write_profile(&account, ANA).await;
     let before = profiles(&account).await;
-    let confirmed = Confirmed {
-        username: "after".into(),
-        email: None,
-        email_verified: true,
-        name: None,
-        preferred_username: None,
-    };
-    let profile = Profile { sub: ANA.into(), confirmed, created_at: account.sandbox.time.now() };
+    let mut profile = empty_profile(ANA, account.sandbox.time.now());
+    profile.confirmed = Confirmed { username: "after".into(), email_verified: true, ..profile.confirmed };
     assert!(!store.write_missing_profile(&profile).await.unwrap());
     assert_eq!(profiles(&account).await, before);
     account.sandbox.faults.inject("UpdateItem", Fault::Error("TransactionConflictException"), 2);

@@ -2,12 +2,11 @@
 
 use sandbox::aws::Fault;
 use serde_json::{Value, json};
-use shared::events::Confirmed;
-use shared::store::Profile;
 use shared::suspension_change::SuspensionChange;
 
 use super::loopback_account::{LoopbackAccount, order_event, sign_up_event};
 use super::support::{ANA, CommandRun};
+use crate::support::empty_profile;
 
 const PARTITION_OF_ANA: &str = "USER#7d8ca528-4931-4254-9273-ea5ee853f271";
 const SUSPENSION_OF_ANA: &str = "SUSPENSION#7d8ca528-4931-4254-9273-ea5ee853f271";
@@ -15,14 +14,7 @@ const SUSPENSION_OF_ANA: &str = "SUSPENSION#7d8ca528-4931-4254-9273-ea5ee853f271
 /// An account in which Ana has a profile.
 async fn account_with_profile() -> LoopbackAccount {
     let account = LoopbackAccount::start().await;
-    let confirmed = Confirmed {
-        username: ANA.into(),
-        email: None,
-        email_verified: false,
-        name: None,
-        preferred_username: None,
-    };
-    let profile = Profile { sub: ANA.into(), confirmed, created_at: account.sandbox.time.now() };
+    let profile = empty_profile(ANA, account.sandbox.time.now());
     account.store().write_profile(&profile).await.unwrap();
     account
 }
