@@ -6,7 +6,6 @@ use shared::events::{Data, Empty, Event, Subject, confirmation_id};
 use shared::function_context::FunctionContext;
 use shared::metric::Metric;
 use shared::store::{Profile, Store};
-use shared::telemetry::chain;
 use shared::user_attributes;
 
 use crate::{EventPublisher, TriggerError, TriggerEvent};
@@ -43,13 +42,8 @@ pub async fn handle(deps: &Deps, event: TriggerEvent) -> Result<TriggerEvent, Tr
                 let Data::Confirmed(confirmed) = confirmation.data.clone() else { return };
                 let profile = Profile { sub: event.sub(), confirmed, created_at: confirmation.time };
                 if let Err(error) = store.write_profile(&profile).await {
-                    tracing::error!(
-                        error_type = "store",
-                        cause = chain(&error),
-                        "the profile was not written"
-                    );
+                    publisher.report_store_failure(&error, "the profile was not written");
                     publisher.count(Metric::ProfileWriteFailures, "store_error");
-                    publisher.count_store_failure(&error);
                 }
             };
             join(write, publisher.publish(confirmation.clone())).await;

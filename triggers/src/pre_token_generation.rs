@@ -15,7 +15,6 @@ use shared::function_context::FunctionContext;
 use shared::metric::Metric;
 use shared::queues::Queue;
 use shared::store::{FollowedAttributes, Store, StoreError};
-use shared::telemetry::chain;
 use shared::user_attributes;
 use tokio::time::Instant;
 
@@ -168,8 +167,7 @@ async fn update_profile(
         // Another token updates the profile at the same time, or the user was erased.
         Ok(false) => return None,
         Err(error) => {
-            tracing::error!(error_type = "store", cause = chain(&error), "the profile was not updated");
-            publisher.count_store_failure(&error);
+            publisher.report_store_failure(&error, "the profile was not updated");
             publisher.count(Metric::ProfileWriteFailures, "store_error");
             // If the update was made, the next token finds nothing to change, and publishes nothing.
             if !error.may_have_succeeded() {

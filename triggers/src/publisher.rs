@@ -52,16 +52,16 @@ impl EventPublisher {
     ///
     /// Lambda counts a denial as an error, at the start of the invocation. The alarms subtract
     /// denials from errors, so the denial counts at the same time. Call this before the event is
-    /// published: if SQS is slow and Lambda stops the trigger, the denial is counted all the same.
+    /// published: if SQS is slow and Lambda stops the trigger, the denial is still counted.
     pub fn record_denial(&self, metric: Metric, reason: &'static str, event: &TriggerEvent) {
         let metrics = self.metrics.at(event.invoked_at().unwrap_or_else(|| self.now()));
         metrics.count_by(Some(("reason", reason)), &[(metric, 1)]);
         tracing::info!(reason, "denied");
     }
 
-    /// Counts an access to the table that failed.
-    pub fn count_store_failure(&self, error: &StoreError) {
-        error.count(&self.metrics);
+    /// Logs and counts an access to the table that failed. `what` is the log message.
+    pub fn report_store_failure(&self, error: &StoreError, what: &str) {
+        error.report(&self.metrics, what);
     }
 
     /// Builds an event about `subject`. The user pool and the trace context come from `cause`.

@@ -9,7 +9,6 @@ use shared::config::{ConfigError, Environment};
 use shared::events::SignInOutcome;
 use shared::store::{SignInState, Store, StoreError};
 use shared::suspension::Denial;
-use shared::telemetry::chain;
 
 use crate::{EventPublisher, TriggerError};
 
@@ -96,8 +95,7 @@ pub async fn decide(
             SignInDecision { outcome, reason, state: Some(state) }
         }
         Err(error) => {
-            tracing::error!(error_type = "store", cause = chain(&error), "the suspension could not be read");
-            publisher.count_store_failure(&error);
+            publisher.report_store_failure(&error, "the suspension could not be read");
             let outcome = match on_store_error {
                 OnStoreError::Deny => SignInOutcome::Denied,
                 OnStoreError::Allow => SignInOutcome::Allowed,

@@ -140,9 +140,7 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, mut changes: Vec<Change>) {
     let marks = marks::read(&deps.store, metrics, &deps.config, &changes).await;
     let now = deps.context.clock.now();
     if security::confirm(&deps.store, metrics, &mut changes, &marks, limits, now).await.is_err() {
-        let claimed = changes.extract_if(.., |change| {
-            change.claims_security && change.stale_views(&marks, limits, now).is_ok()
-        });
+        let claimed = changes.extract_if(.., |change| change.needs_confirmation(&marks, limits, now));
         batch.fail_with_backoff(claimed.map(|change| change.message), FIRST_DELAY, LONGEST_DELAY);
     }
     let now = deps.context.clock.now();

@@ -169,17 +169,13 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, accepted: Vec<AcceptedMessa
             let users = keys.len() as u64;
             let messages = partitions.into_iter().flat_map(|group| group.messages);
             let messages = messages.chain(attempts.into_iter().flat_map(|attempt| attempt.messages));
-            error.count(metrics);
             if error.is_throttled() {
+                error.count(metrics);
                 tracing::warn!(error_type = "throttled", cause = chain(&error), "could not read statistics");
                 counts.users_throttled += users;
                 batch.fail_with_backoff(messages, FIRST_DELAY, LONGEST_DELAY);
             } else {
-                tracing::error!(
-                    error_type = error.code(),
-                    cause = chain(&error),
-                    "could not read statistics"
-                );
+                error.report(metrics, "could not read statistics");
                 batch.fail(messages);
             }
             counts.report(metrics, clock.now());
@@ -196,17 +192,15 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, accepted: Vec<AcceptedMessa
     };
     let being_erased: BTreeSet<Partition> =
         partitions.iter().filter(|group| is_erasure(group)).map(|group| group.partition.clone()).collect();
-    let mut attempt_counts = InvocationCounts::default();
     let writer = AttemptWriter {
         store: &deps.store,
         metrics,
         deadline: batch.deadline(),
         retention_days: deps.config.sign_in_attempt_retention_days,
     };
-    let storing = writer.write(attempts, &statistics, &being_erased, &mut attempt_counts);
+    let storing = writer.write(attempts, &statistics, &being_erased, &mut counts);
     let committing = commit_partitions(deps, committer, partitions, &statistics);
     let (Unstored { failed, throttled, mut out_of_time }, outcomes) = tokio::join!(storing, committing);
-    counts.add(&attempt_counts);
     batch.fail(failed);
     batch.fail_with_backoff(throttled, FIRST_DELAY, LONGEST_DELAY);
 
@@ -328,12 +322,7 @@ async fn process_partition(
         }
         Err(CommitFailure::OutOfTime) => PartitionOutcome::OutOfTime,
         Err(CommitFailure::Store(error)) => {
-            tracing::error!(
-                error_type = error.code(),
-                cause = chain(&error),
-                "could not commit the events of a user or domain"
-            );
-            error.count(&deps.context.metrics);
+            error.report(&deps.context.metrics, "could not commit the events of a user or domain");
             PartitionOutcome::Failed
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{KeysAndAttributes, WriteRequest};
+use aws_sdk_dynamodb::types::{KeysAndAttributes, PutRequest, WriteRequest};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::error::StoreError;
@@ -26,6 +26,13 @@ pub enum Consistency {
     Eventual,
     /// Sees every write that DynamoDB has acknowledged.
     Strong,
+}
+
+/// The request of a BatchWriteItem that puts this item.
+pub(super) fn put_request(item: Item) -> Result<WriteRequest, StoreError> {
+    let request = PutRequest::builder().set_item(Some(item)).build();
+    let request = request.map_err(|error| StoreError::invalid_request("BatchWriteItem", error))?;
+    Ok(WriteRequest::builder().put_request(request).build())
 }
 
 impl Store {

@@ -5,11 +5,10 @@
 //! requires it. DynamoDB does all of it or nothing.
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use serde::Serialize;
 
-use super::error::{CancellationReasons, CommitError, StoreError};
+use super::error::{CancellationReasons, CommitError, StoreError, cancellation_codes};
 use super::item::{Item, UpdateExpression};
 use super::keys::{self, PK, Partition, STATS};
 use super::profiles::Profile;
@@ -71,17 +70,13 @@ impl Store {
         let items = self.transaction(&commit)?;
         let call = self.client.transact_write_items().set_transact_items(Some(items));
         let Err(error) = call.send().await else { return Ok(()) };
-        let cause = match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                let reasons = cancelled.cancellation_reasons().iter();
-                let codes: Vec<&str> = reasons.map(|reason| reason.code().unwrap_or_default()).collect();
-                Some(cancellation_cause(&codes, commit.events.len()))
-            }
+        let cause = match cancellation_codes(&error) {
+            Some(codes) => Some(cancellation_cause(&codes, commit.events.len())),
             // An earlier attempt of the SDK is still in progress.
-            Some(other) if other.code() == Some(IN_PROGRESS) => {
+            None if error.code() == Some(IN_PROGRESS) => {
                 Some(CommitError::Conflict(CancellationReasons::from_codes(&[IN_PROGRESS])))
             }
-            _ => None,
+            None => None,
         };
         Err(cause.unwrap_or_else(|| StoreError::from_sdk(OPERATION)(error).into()))
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 
 use crate::backoff::{ConflictRetry, TooManyConflicts};
 use crate::metric::Metric;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, chain};
 
 /// A DynamoDB operation that failed, or a stored item that cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +110,18 @@ impl StoreError {
         if self.is_unreadable() { "unreadable_item" } else { "store" }
     }
 
+    /// Logs the error, with `what` as the message, and counts it.
+    pub fn report(&self, metrics: &Metrics, what: &str) {
+        tracing::error!(error_type = self.code(), cause = chain(self), "{what}");
+        self.count(metrics);
+    }
+
+    /// The same as a warning, for an error that costs at most some work.
+    pub fn report_as_warning(&self, metrics: &Metrics, what: &str) {
+        tracing::warn!(error_type = self.code(), cause = chain(self), "{what}");
+        self.count(metrics);
+    }
+
     /// Counts the failed access to the table in StoreFailures. An unreadable item is not one,
     /// because DynamoDB answered.
     pub fn count(&self, metrics: &Metrics) {
@@ -150,6 +163,18 @@ impl StoreError {
 
     pub(super) fn is_condition_failed(&self) -> bool {
         self.kind == StoreErrorKind::ConditionFailed
+    }
+}
+
+/// The codes for the items of a transaction that DynamoDB canceled, in their order: `None` for an item
+/// that is no reason. No value for another error.
+pub(super) fn cancellation_codes(error: &SdkError<TransactWriteItemsError>) -> Option<Vec<&str>> {
+    match error.as_service_error()? {
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+            let reasons = cancelled.cancellation_reasons().iter();
+            Some(reasons.map(|reason| reason.code().unwrap_or_default()).collect())
+        }
+        _ => None,
     }
 }
 

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::types::{PutRequest, ReturnValue, WriteRequest};
+use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::batch::Consistency;
+use super::batch::{Consistency, put_request};
 use super::error::StoreError;
 use super::item::{Item, number, string};
 use super::keys::{self, CACHE, EXPIRES_AT, PK, PURGE_ALL};
@@ -113,9 +113,7 @@ impl Store {
                 serde_dynamo::to_item(mark).map_err(|error| StoreError::invalid_request(OPERATION, error))?;
             item.extend(mark);
             item.insert(EXPIRES_AT.to_owned(), number(expires_at.as_second()));
-            let request = PutRequest::builder().set_item(Some(item)).build();
-            let request = request.map_err(|error| StoreError::invalid_request(OPERATION, error))?;
-            Ok(WriteRequest::builder().put_request(request).build())
+            put_request(item)
         });
         self.write_items(requests.collect::<Result<Vec<_>, StoreError>>()?).await
     }

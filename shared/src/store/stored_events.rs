@@ -1,9 +1,10 @@
 //! EVENT and ATTEMPT: reading a partition's stored events, writing allowed sign-in attempts, and
 //! deleting both in an erasure.
 
-use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, Select, WriteRequest};
+use aws_sdk_dynamodb::types::{DeleteRequest, Select, WriteRequest};
 use jiff::Timestamp;
 
+use super::batch::put_request;
 use super::error::StoreError;
 use super::item::{Item, number, string};
 use super::keys::{self, EXPIRES_AT, PK, Partition, SK, STATS};
@@ -35,13 +36,9 @@ impl Store {
         retention_days: u32,
     ) -> Result<(), StoreError> {
         let requests = attempts.iter().map(|(partition, event, body)| {
-            let item = event_item(&partition.key(), event, body, retention_days);
-            let request = PutRequest::builder().set_item(Some(item)).build();
-            request.map(|request| WriteRequest::builder().put_request(request).build())
+            put_request(event_item(&partition.key(), event, body, retention_days))
         });
-        let requests = requests.collect::<Result<Vec<_>, _>>();
-        self.write_items(requests.map_err(|error| StoreError::invalid_request("BatchWriteItem", error))?)
-            .await
+        self.write_items(requests.collect::<Result<Vec<_>, _>>()?).await
     }
 
     /// Counts the stored sign-in attempts of a partition that were allowed.

@@ -5,12 +5,11 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
 
 use super::batch::Consistency;
-use super::error::{CommitFailure, StoreError};
+use super::error::{CommitFailure, StoreError, cancellation_codes};
 use super::item::{Item, number, string};
 use super::keys::{self, EXPIRES_AT, PK, PROFILE, SK, SUSPENSION};
 use super::profile_changes::FollowedAttributes;
@@ -25,10 +24,10 @@ const EARLIEST_MILLIS: i64 = 100_000_000_000;
 /// Time after the end of a suspension at which its record expires.
 const RECORD_SECONDS: i64 = 365 * 24 * 3600;
 
-/// What the table has about a user at a sign-in.
+/// The data of a user that the triggers read at a sign-in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SignInState {
-    /// Whether the profile was written. `false` if PROFILE holds only the flag `isBanned`.
+    /// `false` if PROFILE holds only the flag `isBanned`, or does not exist.
     pub has_profile: bool,
     pub followed: FollowedAttributes,
     pub suspension: SuspensionStatus,
@@ -42,8 +41,8 @@ impl Store {
         Ok(self.read_sign_in_states(&[sub]).await?.remove(sub).unwrap_or_default())
     }
 
-    /// Reads the suspensions of users, by sub, with strong consistency. A user about whom the table
-    /// has neither item has no entry in the result.
+    /// Reads the suspensions of users, by sub, with strong consistency. A user without either item has
+    /// no entry in the result.
     pub async fn read_suspensions(
         &self,
         subs: &[&str],
@@ -91,15 +90,9 @@ impl Store {
             let call = call.transact_items(self.put_suspension(sub, suspension, unreadable_at.clone())?);
             let call = call.transact_items(self.set_flag(sub, suspension.sets_flag())?);
             let Err(error) = call.send().await else { return Ok(true) };
-            let codes: Vec<String> = match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                    let reasons = cancelled.cancellation_reasons().iter();
-                    reasons.map(|reason| reason.code().unwrap_or_default().to_owned()).collect()
-                }
-                _ => Vec::new(),
-            };
+            let codes = cancellation_codes(&error).unwrap_or_default();
             // Only the first write has a condition.
-            if codes.iter().any(|code| code == "ConditionalCheckFailed") {
+            if codes.contains(&"ConditionalCheckFailed") {
                 let key = keys::key(keys::suspension(sub), SUSPENSION);
                 let stored = self.read_items(vec![key], Consistency::Strong).await?.pop();
                 let at = stored.filter(|item| matches!(read_suspension(item), Stored::Unreadable(_)));
@@ -111,8 +104,9 @@ impl Store {
                 unreadable_at = at;
                 continue;
             }
+            let is_conflict = codes.contains(&"TransactionConflict");
             let error = StoreError::from_sdk(WRITE)(error);
-            if !error.is_conflict() && !codes.iter().any(|code| code == "TransactionConflict") {
+            if !error.is_conflict() && !is_conflict {
                 return Err(error);
             }
             retry.wait().await.map_err(|_| error)?;

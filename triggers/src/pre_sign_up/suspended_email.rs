@@ -6,7 +6,6 @@ use shared::function_context::FunctionContext;
 use shared::store::Store;
 use shared::suspended_email::{KEY_VARIABLE, SuspendedEmailHash, SuspendedEmailKey};
 use shared::suspension::Denial;
-use shared::telemetry::chain;
 
 use super::policy::SignUpReason;
 use crate::EventPublisher;
@@ -61,12 +60,8 @@ impl SuspendedEmailCheck {
                 }
             }),
             Err(error) => {
-                tracing::error!(
-                    error_type = "store",
-                    cause = chain(&error),
-                    "the suspension of an email address could not be read"
-                );
-                publisher.count_store_failure(&error);
+                let what = "the suspension of an email address could not be read";
+                publisher.report_store_failure(&error, what);
                 match self.on_store_error {
                     OnStoreError::Deny => Some(SignUpReason::StoreError),
                     OnStoreError::Allow => None,

@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 use shared::store::{PurgeAllClaim, Reservation, Store};
-use shared::telemetry::{Metrics, chain};
+use shared::telemetry::Metrics;
 use shared::time::minus_seconds;
 
 use super::planner::PURGE_ALL_INTERVAL_SECONDS;
@@ -53,9 +53,7 @@ impl Ledger {
         match self.store.claim_purge_all(&self.distribution_id, now, since).await {
             Ok(claim) => Ok(claim),
             Err(error) => {
-                let cause = chain(&error);
-                tracing::error!(error_type = "store", cause, "could not claim a purge of all pages");
-                error.count(&self.metrics);
+                error.report(&self.metrics, "could not claim a purge of all pages");
                 Err(LedgerFailed)
             }
         }
@@ -66,13 +64,10 @@ impl Ledger {
     pub async fn release_claim(&self, claim: Option<PurgeAllClaim>) {
         let Some(claim) = claim else { return };
         if let Err(error) = self.store.release_purge_all(&self.distribution_id, claim).await {
-            let cause = chain(&error);
-            tracing::warn!(
-                error_type = "store",
-                cause,
+            let what = format!(
                 "could not release a claim: the next purge of all pages may be up to {PURGE_ALL_INTERVAL_SECONDS} s late"
             );
-            error.count(&self.metrics);
+            error.report_as_warning(&self.metrics, &what);
         }
     }
 
@@ -84,9 +79,7 @@ impl Ledger {
             Ok(Reservation::Granted { booked: month_items }) => Reserved::Granted { booking, month_items },
             Ok(Reservation::Exhausted) => Reserved::Exhausted(booking),
             Err(error) => {
-                let cause = chain(&error);
-                tracing::error!(error_type = "store", cause, "could not book invalidation items");
-                error.count(&self.metrics);
+                error.report(&self.metrics, "could not book invalidation items");
                 self.release_claim(booking.claim).await;
                 Reserved::Failed
             }
@@ -97,13 +90,8 @@ impl Ledger {
     pub async fn release(&self, booking: Booking) {
         let Booking { booked_at, items, claim } = booking;
         if let Err(error) = self.store.release_invalidation(&self.distribution_id, booked_at, items).await {
-            let cause = chain(&error);
-            tracing::warn!(
-                error_type = "store",
-                cause,
-                "could not release a booking: the ledger counts too many items"
-            );
-            error.count(&self.metrics);
+            let what = "could not release a booking: the ledger counts too many items";
+            error.report_as_warning(&self.metrics, what);
         }
         self.release_claim(claim).await;
     }

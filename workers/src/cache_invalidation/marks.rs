@@ -9,7 +9,7 @@ use shared::deadline::Deadline;
 use shared::events::View;
 use shared::metric::Metric;
 use shared::store::{Millis, PurgeAllMark, Store};
-use shared::telemetry::{Metrics, chain};
+use shared::telemetry::Metrics;
 use shared::time::{minus_seconds, plus_seconds};
 
 use super::config::Config;
@@ -30,8 +30,7 @@ pub async fn read(store: &Store, metrics: &Metrics, config: &Config, changes: &[
     match tokio::time::timeout(READ_TIMEOUT, read).await {
         Ok(Ok((users, purge_all))) => CacheMarks { users, purge_all },
         Ok(Err(error)) => {
-            tracing::error!(error_type = "store", cause = chain(&error), "could not read the cache marks");
-            error.count(metrics);
+            error.report(metrics, "could not read the cache marks");
             CacheMarks::default()
         }
         Err(_) => {
@@ -77,10 +76,7 @@ pub async fn write(
     };
     match tokio::time::timeout(deadline.until(WRITE_MARGIN_SECONDS), write).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(error_type = "store", cause = chain(&error), "could not write the cache marks");
-            error.count(metrics);
-        }
+        Ok(Err(error)) => error.report_as_warning(metrics, "could not write the cache marks"),
         Err(_) => tracing::warn!(error_type = "deadline", "no time left to write the cache marks"),
     }
 }

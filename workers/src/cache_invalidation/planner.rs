@@ -61,7 +61,7 @@ pub struct Change {
     /// A time at which the change had certainly been committed to the table.
     pub changed_at: Timestamp,
     pub sent_at: Timestamp,
-    /// Whether the sender claims that the user was suspended, reinstated or erased.
+    /// True if the sender claims that the user was suspended, reinstated or erased.
     pub claims_security: bool,
     /// The time of the suspension, reinstatement or erasure, if the table confirms it: see
     /// [`super::security`].
@@ -69,6 +69,12 @@ pub struct Change {
 }
 
 impl Change {
+    /// True if the table must confirm a claim of the sender. A claim about pages that need no
+    /// invalidation does not matter.
+    pub fn needs_confirmation(&self, marks: &CacheMarks, limits: &Limits, now: Timestamp) -> bool {
+        self.claims_security && self.stale_views(marks, limits, now).is_ok()
+    }
+
     /// The views whose pages must be invalidated. The error is why none must be.
     pub fn stale_views(
         &self,
@@ -154,7 +160,7 @@ pub struct InvalidationCall {
     pub messages: Vec<usize>,
     /// Whether the call purges the pages of all users.
     pub is_purge_all: bool,
-    /// Whether the call is for suspensions, reinstatements or erasures, and made even if the budget is
+    /// True if the call is for suspensions, reinstatements or erasures, and made even if the budget is
     /// spent.
     pub is_security: bool,
     /// When the oldest of the changes was committed.

@@ -1,4 +1,4 @@
-//! Whether a change is a suspension, a reinstatement or an erasure. Pages that were cached before such
+//! Confirms that a change is a suspension, a reinstatement or an erasure. Pages that were cached before such
 //! a change are invalidated even if the budget is spent, and without waiting for the interval.
 //!
 //! A message only claims it. Any service that may send to user-events can publish `user.suspended`.
@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::metric::Metric;
 use shared::store::{CacheMark, Consistency, Partition, Store, StoreError};
 use shared::suspension::Stored;
-use shared::telemetry::{Metrics, chain};
+use shared::telemetry::Metrics;
 
 use super::marks::GRACE_SECONDS;
 use super::planner::{CacheMarks, Change, Limits};
@@ -37,8 +37,7 @@ pub async fn confirm(
     limits: &Limits,
     now: Timestamp,
 ) -> Result<(), NotConfirmed> {
-    let claimed = changes.iter().filter(|change| change.claims_security);
-    let claimed = claimed.filter(|change| change.stale_views(marks, limits, now).is_ok());
+    let claimed = changes.iter().filter(|change| change.needs_confirmation(marks, limits, now));
     let subs: BTreeSet<&str> = claimed.map(|change| change.sub.as_str()).collect();
     if subs.is_empty() {
         return Ok(());
@@ -47,9 +46,7 @@ pub async fn confirm(
     let security_changes = match tokio::time::timeout(READ_TIMEOUT, read(store, &subs)).await {
         Ok(Ok(security_changes)) => security_changes,
         Ok(Err(error)) => {
-            let cause = chain(&error);
-            tracing::error!(error_type = "store", cause, "could not read suspensions and erasures");
-            error.count(metrics);
+            error.report(metrics, "could not read suspensions and erasures");
             return Err(NotConfirmed);
         }
         Err(_) => {
@@ -67,7 +64,7 @@ pub async fn confirm(
     Ok(())
 }
 
-/// Whether the user's pages were not invalidated yet for a suspension, reinstatement or erasure at
+/// True if the user's pages were not invalidated yet for a suspension, reinstatement or erasure at
 /// `at`.
 ///
 /// A mark stays for GRACE_SECONDS longer than any page. Without a limit, each suspension would become

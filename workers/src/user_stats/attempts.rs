@@ -64,11 +64,7 @@ impl AttemptWriter<'_> {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(
-                        error_type = error.code(),
-                        cause = chain(&error),
-                        "could not store a sign-in attempt"
-                    );
+                    error.report(metrics, "could not store a sign-in attempt");
                     unstored.failed.extend(attempt.messages);
                 }
             }
@@ -103,12 +99,7 @@ impl AttemptWriter<'_> {
                     unstored.throttled.extend(messages);
                 }
                 Ok(Err(error)) => {
-                    error.count(metrics);
-                    tracing::error!(
-                        error_type = error.code(),
-                        cause = chain(&error),
-                        "could not store sign-in attempts"
-                    );
+                    error.report(metrics, "could not store sign-in attempts");
                     unstored.failed.extend(messages);
                 }
                 Err(_) => unstored.out_of_time.extend(messages),
