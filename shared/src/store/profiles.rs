@@ -9,6 +9,7 @@ use super::batch::Consistency;
 use super::error::{CommitFailure, StoreError};
 use super::item::{Item, UpdateExpression, number, string};
 use super::keys::{self, PK, Partition, SK};
+use super::profile_changes::FollowedAttributes;
 use super::suspensions::{IS_BANNED, read_flag};
 use super::table::Store;
 use crate::backoff::ConflictRetry;
@@ -51,9 +52,8 @@ impl Profile {
     }
 }
 
-/// The attributes that [`Profile`] and [`FollowedAttributes`](super::FollowedAttributes) write, without the flag.
-const PROFILE_ATTRIBUTES: [&str; 7] =
-    ["cognitoId", "username", "email", "name", "preferredUsername", "createdAt", "isEmailVerified"];
+/// The attributes of a profile that are written once. The others are [`FollowedAttributes::NAMES`].
+const WRITTEN_ONCE: [&str; 3] = ["cognitoId", "username", "createdAt"];
 
 impl Store {
     /// Reads the email address in a user's profile, with strong consistency.
@@ -137,8 +137,8 @@ impl Store {
                 call.send().await.map(drop).map_err(StoreError::from_sdk("DeleteItem PROFILE"))
             } else {
                 // Also the attributes that a trigger may write between the read and this update.
-                let names: BTreeSet<&str> =
-                    profile.keys().map(String::as_str).chain(PROFILE_ATTRIBUTES).collect();
+                let written = WRITTEN_ONCE.into_iter().chain(FollowedAttributes::NAMES);
+                let names: BTreeSet<&str> = profile.keys().map(String::as_str).chain(written).collect();
                 let others = names.into_iter().filter(|name| ![PK, SK, IS_BANNED].contains(name));
                 let names: HashMap<String, String> =
                     others.enumerate().map(|(index, name)| (format!("#n{index}"), name.to_owned())).collect();
