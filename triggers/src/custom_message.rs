@@ -111,17 +111,7 @@ impl Config {
         let placeholders = Placeholders { code: "{####}", username: Some("{username}"), link: None };
         let Self { product_name, invitation_lengths: lengths, .. } = self;
         let sms_chars = |locale: Locale, sign_in_name| {
-            let fields = Fields {
-                product_name,
-                name: None,
-                code: placeholders.code,
-                username: placeholders.username,
-                sign_in_name,
-                cognito_link: None,
-                link: None,
-                support_url: None,
-                locale: locale.code(),
-            };
+            let fields = sms_fields(product_name, &placeholders, locale, sign_in_name);
             let sms = render_sms(MessageKind::AdminCreateUser, locale, &fields).unwrap_or_default();
             (longest_sms_chars(&sms, &placeholders, Some(*lengths)), locale.code())
         };
@@ -151,6 +141,26 @@ fn is_url(url: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>{}\\^`|".contains(&byte);
     let host = url.strip_prefix("https://").and_then(|rest| rest.split(['/', '?', '#']).next());
     host.is_some_and(|host| !host.is_empty()) && url.bytes().all(is_plain)
+}
+
+/// Fields of a message of which only the SMS is rendered: an SMS has neither a name nor links.
+fn sms_fields<'a>(
+    product_name: &'a str,
+    placeholders: &Placeholders<'a>,
+    locale: Locale,
+    sign_in_name: SignInName,
+) -> Fields<'a> {
+    Fields {
+        product_name,
+        name: None,
+        code: placeholders.code,
+        username: placeholders.username,
+        sign_in_name,
+        cognito_link: None,
+        link: None,
+        support_url: None,
+        locale: locale.code(),
+    }
 }
 
 /// Dependencies of the trigger.
@@ -283,7 +293,7 @@ pub fn render_message(
     Ok(message)
 }
 
-/// What the user signs in with. If Cognito generated the user name, nobody knows it: in a pool whose
+/// The name with which the user signs in. A user name that Cognito generated is unknown to the user: in a pool whose
 /// users sign in with an email address or a phone number, it equals the `sub`.
 fn sign_in_name(event: &TriggerEvent) -> SignInName {
     let user_name = event.user_name();
@@ -300,7 +310,7 @@ fn sign_in_name(event: &TriggerEvent) -> SignInName {
     }
 }
 
-/// Whether the text has the form of a UUID.
+/// True if the text has the form of a UUID.
 fn is_uuid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
@@ -364,17 +374,7 @@ mod tests {
             for (locale, sign_in_name) in
                 Locale::ALL.into_iter().flat_map(|locale| SignInName::ALL.map(|name| (locale, name)))
             {
-                let fields = Fields {
-                    product_name: &config.product_name,
-                    name: None,
-                    code: placeholders.code,
-                    username: placeholders.username,
-                    sign_in_name,
-                    cognito_link: None,
-                    link: None,
-                    support_url: None,
-                    locale: locale.code(),
-                };
+                let fields = sms_fields(&config.product_name, &placeholders, locale, sign_in_name);
                 let sms = render_sms(kind, locale, &fields).unwrap();
                 let lengths = (kind == MessageKind::AdminCreateUser).then_some(config.invitation_lengths);
                 let chars = longest_sms_chars(&sms, &placeholders, lengths);
@@ -415,7 +415,7 @@ mod tests {
             (SUB, SUB, None, Some("+15550100"), SignInName::PhoneNumber),
             (SUB, SUB, None, None, SignInName::Username),
             (SUB, SUB, Some(""), None, SignInName::Username),
-            // A pool with aliases, where the administrator chose a UUID.
+            // A pool with aliases. The administrator chose a UUID.
             (SUB, "another", Some("carla@example.com"), None, SignInName::Email),
             ("equal", "equal", Some("carla@example.com"), None, SignInName::Email),
             ("carla", SUB, Some("carla@example.com"), None, SignInName::Username),

@@ -250,14 +250,15 @@ impl Policy {
 }
 
 fn parse_patterns(name: &str, entries: &[String]) -> Result<Vec<Pattern>, ConfigError> {
-    let parse = |(index, entry): (usize, &String)| {
-        Pattern::parse(entry).map_err(|_| {
-            let expected = "Use a domain such as example.com or *.example.com";
-            let entry = quotable(entry);
-            ConfigError::new(name, format!("entry {} `{entry}` is not a domain. {expected}", index + 1))
-        })
-    };
-    entries.iter().enumerate().map(parse).collect()
+    let expected = "Use a domain such as example.com or *.example.com";
+    entries.iter().enumerate().map(|(index, entry)| parse_pattern(name, index, entry, expected)).collect()
+}
+
+fn parse_pattern(name: &str, index: usize, entry: &str, expected: &str) -> Result<Pattern, ConfigError> {
+    Pattern::parse(entry).map_err(|_| {
+        let entry = quotable(entry);
+        ConfigError::new(name, format!("entry {} `{entry}` is not a domain. {expected}", index + 1))
+    })
 }
 
 /// Entries with an `@` are single addresses.
@@ -275,13 +276,9 @@ fn parse_domains_and_addresses(name: &str, entries: &[String]) -> Result<Domains
             })?;
             parsed.addresses.push(address);
         } else {
-            let pattern = Pattern::parse(entry).map_err(|_| {
-                let expected =
-                    "Use a domain such as example.com or *.example.com, or an address such as ana@example.com";
-                let entry = quotable(entry);
-                ConfigError::new(name, format!("entry {} `{entry}` is not a domain. {expected}", index + 1))
-            })?;
-            parsed.domains.push(pattern);
+            let expected =
+                "Use a domain such as example.com or *.example.com, or an address such as ana@example.com";
+            parsed.domains.push(parse_pattern(name, index, entry, expected)?);
         }
     }
     Ok(parsed)
