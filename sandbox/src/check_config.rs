@@ -24,8 +24,8 @@ pub async fn problems(template: &Template, parameters: &Parameters) -> Result<Ve
     let (stack, mut problems) = Stack::new(template, parameters);
     problems.extend(stack.broken_rules());
     let account = SandboxAccount::start(DEFAULT_START.parse()?).await?;
+    let functions = template.functions();
     for function in FunctionId::ALL {
-        let functions = template.functions();
         let Some((_, properties)) = functions.get(function.name()) else {
             problems.push(format!("{function}: the template has no such function"));
             continue;

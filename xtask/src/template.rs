@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-pub use ::template::Template;
-
 use crate::table_access::{get_att, unwrapped, write_table_access};
+
+pub use ::template::Template;
 pub use ::template::stack::Stack;
 
 /// The text of `docs/permissions.md`.

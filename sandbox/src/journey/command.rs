@@ -56,10 +56,9 @@ impl Play {
             }
         };
         let journeys = paths.iter().map(|path| format::read(path)).collect::<Result<Vec<Journey>, _>>()?;
-        let variables_path =
-            self.env_vars.clone().or_else(|| Some(events.as_ref()?.join("environment.json")));
-        let variables = format::read_variables_or_default(self.env_vars, events.as_deref())?;
-        check_values(variables_path.as_deref(), &Variables::new(), &variables).await?;
+        let file = format::variables_file(self.env_vars, events.as_deref());
+        let variables = format::read_variables_or_default(file.as_deref())?;
+        check_values(file.as_deref(), &Variables::new(), &variables).await?;
         for (path, journey) in paths.iter().zip(&journeys) {
             check_values(Some(path), &variables, &journey.environment).await?;
         }

@@ -202,16 +202,14 @@ pub fn find_events(file: Option<&Path>) -> Option<PathBuf> {
     folders.map(|folder| folder.join("events")).find(|events| events.join("journeys").is_dir())
 }
 
-/// The variables of a file. Without a file, those of `events/environment.json`.
-pub fn read_variables_or_default(
-    file: Option<PathBuf>,
-    events: Option<&Path>,
-) -> Result<Variables, InvalidJourney> {
-    match (file, events) {
-        (Some(path), _) => read_variables(&path),
-        (None, Some(events)) => read_variables(&events.join("environment.json")),
-        (None, None) => Ok(Variables::new()),
-    }
+/// The file of variables: the given one, or `events/environment.json`.
+pub fn variables_file(given: Option<PathBuf>, events: Option<&Path>) -> Option<PathBuf> {
+    given.or_else(|| Some(events?.join("environment.json")))
+}
+
+/// The variables of a file. Without a file, there are none.
+pub fn read_variables_or_default(file: Option<&Path>) -> Result<Variables, InvalidJourney> {
+    file.map_or_else(|| Ok(Variables::new()), read_variables)
 }
 
 /// Refuses unknown functions and variables: a rule with a misspelled name would silently not apply.

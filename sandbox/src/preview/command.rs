@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::write;
-use crate::journey::format::{find_events, read_variables_or_default};
+use crate::journey::format::{find_events, read_variables_or_default, variables_file};
 
 /// Write every message in every language to a folder, with a page that shows them side by side.
 #[derive(Debug, Args)]
@@ -24,7 +24,8 @@ pub struct Preview {
 
 impl Preview {
     pub fn run(self) -> Result<()> {
-        let variables = read_variables_or_default(self.env_vars, find_events(None).as_deref())?;
+        let file = variables_file(self.env_vars, find_events(None).as_deref());
+        let variables = read_variables_or_default(file.as_deref())?;
         let index = write(&self.out, &variables)?;
         writeln!(std::io::stdout(), "{}", index.display())?;
         Ok(())
