@@ -149,7 +149,7 @@ impl Environment {
     }
 }
 
-/// Where an error is: `at rule 2, one_of, item 1: `. Items are numbered from 1. Empty if the value
+/// The place of an error: `at rule 2, one_of, item 1: `. Items are numbered from 1. Empty if the value
 /// itself is wrong.
 fn place(path: &Path, item: &str) -> String {
     let mut names = Vec::new();

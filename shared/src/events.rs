@@ -75,7 +75,7 @@ impl Event {
         event_key(&self.source, &self.id)
     }
 
-    /// Whether this is a sign-in attempt that was allowed. It changes no statistics, so it is stored
+    /// True for a sign-in attempt that was allowed. It changes no statistics, so it is stored
     /// outside the transaction, and for a short time.
     pub fn is_allowed_attempt(&self) -> bool {
         matches!(&self.data, Data::SignInAttempted(attempt) if attempt.outcome == SignInOutcome::Allowed)

@@ -1,7 +1,7 @@
 //! The keyed hash under which the table keeps a suspended email address.
 //!
 //! The hash finds an address that signs up again, and does not give the address away: without the
-//! key, nobody can test whether the table has an address.
+//! key, no one can test whether the table has an address.
 
 use std::fmt;
 

@@ -28,7 +28,7 @@ impl Suspension {
         self.until.is_some_and(|until| until <= self.at)
     }
 
-    /// Whether the suspension is over at the time `now`, or is a reinstatement.
+    /// True if the suspension is over at the time `now`, or is a reinstatement.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.is_reinstatement() || self.until.is_some_and(|until| until <= now)
     }
@@ -79,7 +79,7 @@ impl<T> Stored<T> {
 }
 
 impl Stored<bool> {
-    /// Whether the flag denies sign-ins. It has no end.
+    /// The reason why the flag denies sign-ins. It has no end.
     pub fn denial(&self) -> Option<Denial> {
         match self {
             Self::Readable(true) => Some(Denial::Suspended),
@@ -90,7 +90,7 @@ impl Stored<bool> {
 }
 
 impl Stored<Suspension> {
-    /// Whether the item denies sign-ins at the time `now`. A suspension with an end ends by itself.
+    /// The reason why the item denies sign-ins at the time `now`. A suspension with an end ends by itself.
     pub fn denial(&self, now: Timestamp) -> Option<Denial> {
         match self {
             Self::Readable(suspension) => (!suspension.is_over(now)).then_some(Denial::Suspended),

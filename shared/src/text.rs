@@ -34,7 +34,7 @@ pub fn group_digits(digits: &str) -> String {
     groups.join(",")
 }
 
-/// Whether the error or one of its sources is a closed pipe: the reader has read enough.
+/// True if the error or one of its sources is a closed pipe: the reader has read enough.
 pub fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
         .filter_map(|error| error.downcast_ref::<std::io::Error>())

@@ -78,7 +78,7 @@ pub struct Batch<'a> {
     rejections: BTreeMap<usize, Rejection>,
     /// Messages to report as failed.
     failed: BTreeSet<usize>,
-    /// Whether a new invocation has too little time for one step of the worker.
+    /// True if a new invocation has too little time for one step of the worker.
     timeout_too_short: bool,
     /// The new visibility timeouts of failed messages. Other failed messages keep the timeout of
     /// the queue.

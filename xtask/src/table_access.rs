@@ -1,11 +1,11 @@
-//! Which functions may read, write and delete items of the table, by partition.
+//! The functions that may read, write and delete items of the table, by partition.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 use template::Template;
 
-/// What the roles of the functions may do in the table: one entry for each statement. A managed
+/// The rights of the functions' roles in the table: one entry for each statement. A managed
 /// policy of the template counts for the function `every function`.
 pub fn table_access(template: &Template) -> Vec<TableAccess> {
     let of_functions = template.functions().into_iter().flat_map(|(binary, (_, properties))| {
@@ -87,7 +87,7 @@ impl TableAccess {
     }
 }
 
-/// Whether IAM's StringLike matches: `*` stands for any text, `?` for any character.
+/// True if IAM's StringLike matches: `*` is any text, `?` is any character.
 fn matches_pattern(pattern: &str, text: &str) -> bool {
     match pattern.chars().next() {
         None => text.is_empty(),
@@ -114,7 +114,7 @@ fn leading_keys(condition: &Value) -> Option<Vec<String>> {
     operators.filter_map(|(_, keys)| keys.get("dynamodb:LeadingKeys")).map(strings).next()
 }
 
-/// A text, or a list of texts. `Fn::Sub` stands for its text, and `Fn::If` for both of its values.
+/// A text, or a list of texts. `Fn::Sub` counts as its text, and `Fn::If` as both of its values.
 fn strings(value: &Value) -> Vec<String> {
     match value {
         Value::Array(values) => values.iter().flat_map(strings).collect(),
@@ -157,7 +157,7 @@ pub const PARTITIONS: [(&str, &str); 6] = [
 const TABLE_ACCESS_HEAD: &str = "
 ## Partitions of the table
 
-Which functions may read, write and delete items, by the kind of partition.
+This table shows the functions that may read, write and delete items, by the kind of partition.
 `BatchWriteItem` counts as writing and deleting.
 No function may write a suspension: only operators do, with `replay`.
 

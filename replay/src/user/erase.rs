@@ -75,7 +75,7 @@ impl StoredUserData {
 
 /// Erases a user's data, then publishes an event that invalidates the user's cached pages.
 ///
-/// What the triggers enforce of a suspension stays, and the record of a suspension that is over is
+/// The parts of a suspension that the triggers enforce stay, and the record of a suspension that is over is
 /// deleted. An erasure marker stays for 32 days, so that late events do not count.
 pub async fn erase(
     store: &Store,

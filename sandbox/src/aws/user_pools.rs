@@ -61,7 +61,7 @@ impl UserPools {
         self.change_pool(user_pool_id, |pool| drop(pool.users.remove(username))).await;
     }
 
-    /// Whether the account of every user of every pool is enabled, by username.
+    /// The state of the account of every user of every pool, by username: true if it is enabled.
     pub async fn enabled(&self) -> BTreeMap<String, bool> {
         let view = self.0.snapshot(default_account_id(), REGION).await;
         let users = view.user_pools.into_values().flat_map(|pool| pool.users);

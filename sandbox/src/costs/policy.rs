@@ -71,7 +71,7 @@ pub(super) struct Phase {
     pub seconds: f64,
     /// Events for user-stats.
     pub events: f64,
-    /// How many of them are allowed sign-in attempts.
+    /// Allowed sign-in attempts among the events.
     pub attempts: f64,
     /// Messages to cache-invalidation: one for each commit that changes a view of an active user.
     pub notices: f64,

@@ -48,7 +48,7 @@ fn place(error: &serde_json::Error) -> String {
     format!("line {}, column {}", error.line(), error.column())
 }
 
-/// What was expected in a document that is JSON.
+/// The text about a document that is JSON: what was expected.
 ///
 /// serde's own text quotes the value that it found, which must not reach a log or a message
 /// attribute. Only the part after the last "expected" comes from the types of this crate.

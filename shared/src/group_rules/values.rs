@@ -20,7 +20,7 @@ impl<'a> Values<'a> {
     /// - A JSON list with a string in it has its strings. Other items cannot be decoded. Cognito's
     ///   own lists never contain a quotation mark, because Cognito encodes it.
     /// - Anything else is one value, commas and white space included. Brackets inside brackets and
-    ///   unbalanced brackets are no list, because Cognito encodes brackets too.
+    ///   unbalanced brackets do not make a list, because Cognito encodes brackets too.
     pub fn parse(attribute: &'a str) -> Self {
         Self(parse_list(attribute).unwrap_or_else(|| vec![Some(Cow::Borrowed(attribute))]))
     }
@@ -32,18 +32,18 @@ impl<'a> Values<'a> {
         Self(parse_list(attribute).unwrap_or_else(parts))
     }
 
-    /// Whether one of the values matches.
+    /// True if one of the values matches.
     pub fn any(&self, matches: impl Fn(&str) -> bool) -> bool {
         self.0.iter().flatten().any(|value| matches(value))
     }
 
-    /// Whether there is exactly one value, and it matches.
+    /// True if there is exactly one value, and it matches.
     pub fn is_one(&self, matches: impl Fn(&str) -> bool) -> bool {
         self.0.len() == 1 && self.any(matches)
     }
 }
 
-/// Whether an attribute with this text is a list.
+/// True if an attribute with this text is a list.
 pub fn is_list(attribute: &str) -> bool {
     parse_list(attribute).is_some()
 }

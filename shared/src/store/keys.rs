@@ -85,7 +85,7 @@ pub fn user(sub: &str) -> String {
     format!("{USER_PREFIX}{sub}")
 }
 
-/// Whether this is the partition key of a user.
+/// True for the partition key of a user.
 pub(super) fn is_user(partition: &str) -> bool {
     partition.starts_with(USER_PREFIX)
 }

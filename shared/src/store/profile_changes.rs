@@ -42,7 +42,7 @@ impl FollowedAttributes {
         self.0.get(PREFERRED_USERNAME)?.as_s().ok().map(String::as_str)
     }
 
-    /// What the profile must change to equal the user in the pool.
+    /// The changes that make the profile equal to the user in the pool.
     ///
     /// An email address counts only if it is verified. An attribute that the user does not have
     /// changes nothing: the profile keeps the last value.

@@ -133,7 +133,7 @@ pub struct State {
     before: BTreeMap<String, Option<Value>>,
     /// Whether each worker has committed in its current batch.
     pub has_committed: [bool; WORKERS],
-    /// Whether each worker has counted a change that waits for the interval, in its current batch.
+    /// True for each worker that has counted a change that waits for the interval, in its current batch.
     pub has_waiting: [bool; WORKERS],
     /// The marks that each worker has read in its current batch. `None` after a fault: the worker may
     /// not have got them.

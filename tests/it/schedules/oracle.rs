@@ -341,7 +341,7 @@ fn sub_of(item: &str) -> Option<&str> {
     item.strip_prefix("#user:").or_else(path)
 }
 
-/// Whether an invalidation of a user is for a suspension or erasure in the table, as far as the worker
+/// True if an invalidation of a user is for a suspension or erasure in the table, as far as the worker
 /// knows.
 fn is_for_security_change(history: &[HistoryEntry], sub: &str, at: Timestamp, marks: &Marks) -> bool {
     let known = marks.get(sub).and_then(|mark| number(&mark["lastSecurityChangeAt"]));

@@ -45,7 +45,7 @@ pub struct Suspend {
     /// [default: no end]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
-    /// Also suspend the email address, so that nobody can sign up with it. Without ADDRESS: the
+    /// Also suspend the email address, so that no one can sign up with it. Without ADDRESS: the
     /// addresses in the profile and in --user-pool. Needs SUSPENDED_EMAIL_KEY, and pre-sign-up with
     /// CHECK_SUSPENDED_EMAILS=true.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "")]
@@ -213,17 +213,13 @@ impl SuspensionOptions {
             Action::Suspend { until: Some(until) } if until <= now => {
                 "--until is in the past. To end a suspension, use `replay user reinstate`"
             }
-            Action::Suspend { .. }
-                if self.user_pool.is_some() && !task.changes_account && task.email != Some("") =>
-            {
+            _ if self.user_pool.is_none() || task.changes_account || task.email == Some("") => return Ok(()),
+            Action::Suspend { .. } => {
                 "--user-pool has no effect here. Add --sign-out, or --email without an address"
             }
-            Action::Reinstate
-                if self.user_pool.is_some() && !task.changes_account && task.email != Some("") =>
-            {
+            Action::Reinstate => {
                 "--user-pool has no effect here. Add --enable, or --email without an address"
             }
-            _ => return Ok(()),
         };
         Err(CommandError::invalid_input(problem))
     }

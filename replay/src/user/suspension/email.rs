@@ -9,7 +9,7 @@ use shared::suspension::{Denial, Stored, Suspension};
 
 /// An email address, without the part before the `@`, so that no output contains an address.
 pub struct UserEmail {
-    /// Where the address comes from: `--email`, `the profile` or `the user pool`.
+    /// The origin of the address: `--email`, `the profile` or `the user pool`.
     source: &'static str,
     domain: Domain,
     /// `None` without SUSPENDED_EMAIL_KEY.
