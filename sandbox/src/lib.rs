@@ -5,6 +5,7 @@ pub mod aws;
 pub mod check_config;
 pub mod cli;
 pub mod costs;
+pub mod edge;
 pub mod functions;
 pub mod journey;
 pub mod preview;
