@@ -124,7 +124,12 @@ impl Edge {
     }
 
     /// Caches the answer of the origin, and returns the answer to the viewer.
-    pub fn answer(&mut self, asked: OriginRequest, answer: Response<Bytes>, now: Timestamp) -> Response<Bytes> {
+    pub fn answer(
+        &mut self,
+        asked: OriginRequest,
+        answer: Response<Bytes>,
+        now: Timestamp,
+    ) -> Response<Bytes> {
         let OriginRequest { behavior, key, if_none_match, .. } = asked;
         let behavior = &self.distribution.behaviors[behavior];
         let stored = key.as_ref().and_then(|key| self.entries.get(key));
@@ -140,8 +145,7 @@ impl Edge {
         };
         let freshness = freshness(&behavior.cache, answer.status(), answer.headers(), now);
         let tags = self.distribution.tag_header.as_ref().map(|name| tags(answer.headers(), name));
-        let entry =
-            Entry { response: answer, tags: tags.unwrap_or_default(), stored_at: now, freshness };
+        let entry = Entry { response: answer, tags: tags.unwrap_or_default(), stored_at: now, freshness };
         let response = self.to_viewer(behavior, &entry, result, if_none_match.as_ref(), now);
         if let Some(key) = key {
             if entry.freshness.until > now {
@@ -215,7 +219,8 @@ impl Edge {
         now: Timestamp,
     ) -> Response<Bytes> {
         let mut response = entry.response.clone();
-        if response.status() == StatusCode::OK && if_none_match.is_some_and(|asked| matches(asked, &response)) {
+        if response.status() == StatusCode::OK && if_none_match.is_some_and(|asked| matches(asked, &response))
+        {
             response = not_modified(response);
         }
         let is_error = response.status().as_u16() >= 400;
@@ -270,8 +275,11 @@ fn accepted_encodings(headers: &HeaderMap, behavior: &Behavior) -> &'static str 
         return "";
     }
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let names: Vec<&str> =
-        values.flat_map(|value| value.split(',')).filter_map(|part| part.split(';').next()).map(str::trim).collect();
+    let names: Vec<&str> = values
+        .flat_map(|value| value.split(','))
+        .filter_map(|part| part.split(';').next())
+        .map(str::trim)
+        .collect();
     match (names.contains(&"br"), names.contains(&"gzip")) {
         (true, true) => "br,gzip",
         (true, false) => "br",

@@ -99,7 +99,11 @@ impl Distribution {
                 AddedHeader::always(X_CONTENT_TYPE_OPTIONS, "nosniff"),
             ],
         };
-        Self { behaviors: vec![Behavior { path_prefix: "", ..api }], tag_header: Some(CACHE_TAG), origin_secret }
+        Self {
+            behaviors: vec![Behavior { path_prefix: "", ..api }],
+            tag_header: Some(CACHE_TAG),
+            origin_secret,
+        }
     }
 
     /// The behavior for a path, with its index.

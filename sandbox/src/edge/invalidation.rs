@@ -52,7 +52,8 @@ pub fn tags(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
 }
 
 fn is_tag(tag: &str) -> bool {
-    (1..=MAX_TAG_CHARS).contains(&tag.len()) && tag.bytes().all(|byte| (33..=126).contains(&byte) && byte != b',')
+    (1..=MAX_TAG_CHARS).contains(&tag.len())
+        && tag.bytes().all(|byte| (33..=126).contains(&byte) && byte != b',')
 }
 
 #[cfg(test)]

@@ -114,7 +114,13 @@ fn contract_caches_until_s_maxage() {
 
 #[test]
 fn answer_without_s_maxage_or_with_a_forbidden_directive_is_not_cached() {
-    for value in ["max-age=0", "max-age=0, must-revalidate", "private, s-maxage=60", "no-store", "no-cache, s-maxage=60"] {
+    for value in [
+        "max-age=0",
+        "max-age=0, must-revalidate",
+        "private, s-maxage=60",
+        "no-store",
+        "no-cache, s-maxage=60",
+    ] {
         assert_eq!(twice(&mut World::with(value)), ["Miss", "Miss"], "{value}");
     }
 }
@@ -129,7 +135,11 @@ fn max_ttl_limits_s_maxage() {
 
 #[test]
 fn stale_if_error_0_shows_the_error() {
-    for (value, expected) in [(CONTRACT, "Error"), ("max-age=0, s-maxage=1800", "Hit"), ("s-maxage=1800, stale-if-error=60", "Hit")] {
+    for (value, expected) in [
+        (CONTRACT, "Error"),
+        ("max-age=0, s-maxage=1800", "Hit"),
+        ("s-maxage=1800, stale-if-error=60", "Hit"),
+    ] {
         let mut world = World::with(value);
         world.get("/dashboard", "ana");
         world.after(1_830);
@@ -197,7 +207,11 @@ fn only_url_authorization_and_origin_are_in_the_key() {
     ] {
         assert_eq!(world.request("GET", path, &[ana, header]), expected, "{path} {header:?}");
     }
-    assert_eq!(world.request("GET", "/dashboard", &[ana, ("authorization", "Bearer ben")]), "Miss", "two values");
+    assert_eq!(
+        world.request("GET", "/dashboard", &[ana, ("authorization", "Bearer ben")]),
+        "Miss",
+        "two values"
+    );
     assert_eq!(world.request("HEAD", "/dashboard", &[ana]), "Miss");
     assert_eq!(world.request("HEAD", "/dashboard", &[ana]), "Hit");
     assert_eq!(world.request("POST", "/dashboard", &[ana]), "Miss");
