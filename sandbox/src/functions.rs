@@ -32,10 +32,21 @@ pub async fn invoke_trigger(
         FunctionId::PreAuthentication => invoke!(pre_authentication),
         FunctionId::PreTokenGeneration => invoke!(pre_token_generation),
         FunctionId::CustomMessage => invoke!(custom_message),
-        FunctionId::UserStats | FunctionId::CacheInvalidation | FunctionId::GroupMembership => {
-            bail!("{function} is not a trigger")
-        }
+        FunctionId::UserStats
+        | FunctionId::CacheInvalidation
+        | FunctionId::GroupMembership
+        | FunctionId::ReadApi => bail!("{function} is not a trigger"),
     })
+}
+
+/// Invokes the read API. `variables` are its own environment variables.
+pub async fn invoke_http_api(
+    account: &SandboxAccount,
+    variables: &BTreeMap<String, String>,
+    request: api::Request,
+) -> Result<api::Response, ConfigError> {
+    let context = account.function(FunctionId::ReadApi, variables);
+    Ok(api::handle(&api::Deps::new(&context)?, request).await)
 }
 
 /// Builds the dependencies of a function, as its start in Lambda does. `variables` are its own
@@ -55,6 +66,7 @@ pub fn check_start(
         FunctionId::UserStats => user_stats::Deps::new(&context).map(drop),
         FunctionId::CacheInvalidation => cache_invalidation::Deps::new(&context).map(drop),
         FunctionId::GroupMembership => group_membership::Deps::new(&context).map(drop),
+        FunctionId::ReadApi => api::Deps::new(&context).map(drop),
     }
 }
 
@@ -83,7 +95,8 @@ impl Worker {
             | FunctionId::PostConfirmation
             | FunctionId::PreAuthentication
             | FunctionId::PreTokenGeneration
-            | FunctionId::CustomMessage => bail!("{function} is not a worker"),
+            | FunctionId::CustomMessage
+            | FunctionId::ReadApi => bail!("{function} is not a worker"),
         };
         worker.context(function.name())
     }

@@ -44,6 +44,11 @@ pub fn for_worker(environment: &Environment) -> Result<SdkConfig, ConfigError> {
     in_lambda(environment).map(worker_settings)
 }
 
+/// Configuration for the read API.
+pub fn for_http_api(environment: &Environment) -> Result<SdkConfig, ConfigError> {
+    in_lambda(environment).map(http_api_settings)
+}
+
 /// Reads the variables that Lambda sets, and the SDK's variables for FIPS, IPv6 and custom
 /// endpoints: AWS_ENDPOINT_URL, and AWS_ENDPOINT_URL_SQS and the like for one service.
 ///
@@ -109,6 +114,12 @@ pub fn trigger_settings(config: SdkConfig) -> SdkConfig {
         .with_initial_backoff(Duration::from_millis(25))
         .with_max_backoff(Duration::from_millis(100));
     with_limits(config, timeouts.build(), retries)
+}
+
+/// Timeouts and retries for the read API: those of a trigger. API Gateway waits 30 seconds, but a
+/// person waits for the page, and can load it again.
+pub fn http_api_settings(config: SdkConfig) -> SdkConfig {
+    trigger_settings(config)
 }
 
 /// Upper bound for one call of a worker to AWS.

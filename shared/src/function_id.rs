@@ -16,6 +16,7 @@ pub enum FunctionId {
     UserStats,
     CacheInvalidation,
     GroupMembership,
+    ReadApi,
 }
 
 /// What invokes a function.
@@ -25,19 +26,22 @@ pub enum FunctionKind {
     Trigger,
     /// Lambda invokes it with batches of messages from an SQS queue.
     Worker,
+    /// API Gateway invokes it with a request and waits for the response.
+    HttpApi,
 }
 
 /// Everything about a function that the repository needs in more than one place.
 struct Definition {
+    kind: FunctionKind,
     name: &'static str,
     resource_name: &'static str,
-    /// `None` for a trigger.
+    /// `None` if it is no worker.
     queue: Option<&'static str>,
     variables: &'static [&'static str],
 }
 
 impl FunctionId {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PreSignUp,
         Self::PostConfirmation,
         Self::PreAuthentication,
@@ -46,11 +50,13 @@ impl FunctionId {
         Self::UserStats,
         Self::CacheInvalidation,
         Self::GroupMembership,
+        Self::ReadApi,
     ];
 
     const fn definition(self) -> Definition {
         match self {
             Self::PreSignUp => Definition {
+                kind: FunctionKind::Trigger,
                 name: "pre-sign-up",
                 resource_name: "PreSignUpFunction",
                 queue: None,
@@ -70,24 +76,28 @@ impl FunctionId {
                 ],
             },
             Self::PostConfirmation => Definition {
+                kind: FunctionKind::Trigger,
                 name: "post-confirmation",
                 resource_name: "PostConfirmationFunction",
                 queue: None,
                 variables: &[],
             },
             Self::PreAuthentication => Definition {
+                kind: FunctionKind::Trigger,
                 name: "pre-authentication",
                 resource_name: "PreAuthenticationFunction",
                 queue: None,
                 variables: &["ON_STORE_ERROR"],
             },
             Self::PreTokenGeneration => Definition {
+                kind: FunctionKind::Trigger,
                 name: "pre-token-generation",
                 resource_name: "PreTokenGenerationFunction",
                 queue: None,
                 variables: &["GROUP_RULES", "ON_STORE_ERROR", "TOKEN_CLAIMS", "TRUSTED_ATTRIBUTES"],
             },
             Self::CustomMessage => Definition {
+                kind: FunctionKind::Trigger,
                 name: "custom-message",
                 resource_name: "CustomMessageFunction",
                 queue: None,
@@ -104,6 +114,7 @@ impl FunctionId {
                 ],
             },
             Self::UserStats => Definition {
+                kind: FunctionKind::Worker,
                 name: "user-stats",
                 resource_name: "UserStatsFunction",
                 queue: Some("user-events"),
@@ -118,6 +129,7 @@ impl FunctionId {
                 ],
             },
             Self::CacheInvalidation => Definition {
+                kind: FunctionKind::Worker,
                 name: "cache-invalidation",
                 resource_name: "CacheInvalidationFunction",
                 queue: Some("cache-invalidations"),
@@ -132,10 +144,18 @@ impl FunctionId {
                 ],
             },
             Self::GroupMembership => Definition {
+                kind: FunctionKind::Worker,
                 name: "group-membership",
                 resource_name: "GroupMembershipFunction",
                 queue: Some("group-memberships"),
                 variables: &["CREATE_GROUPS", "GROUP_RULES"],
+            },
+            Self::ReadApi => Definition {
+                kind: FunctionKind::HttpApi,
+                name: "read-api",
+                resource_name: "ReadApiFunction",
+                queue: None,
+                variables: &["ADMIN_GROUPS", "MAX_CACHE_LIFETIME_SECONDS", "PRODUCT_NAME"],
             },
         }
     }
@@ -153,13 +173,10 @@ impl FunctionId {
     }
 
     pub const fn kind(self) -> FunctionKind {
-        match self.definition().queue {
-            Some(_) => FunctionKind::Worker,
-            None => FunctionKind::Trigger,
-        }
+        self.definition().kind
     }
 
-    /// The queue that a worker consumes: `user-events`. `None` for a trigger.
+    /// The queue that a worker consumes: `user-events`. `None` for other functions.
     pub const fn queue(self) -> Option<&'static str> {
         self.definition().queue
     }
@@ -223,7 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn every_function_is_a_trigger_or_a_worker() {
+    fn function_is_of_one_kind() {
+        let apis = FunctionId::ALL.into_iter().filter(|function| function.kind() == FunctionKind::HttpApi);
+        assert_eq!(apis.collect::<Vec<_>>(), [FunctionId::ReadApi]);
+        for function in FunctionId::ALL {
+            assert_eq!(function.kind() == FunctionKind::Worker, function.queue().is_some(), "{function}");
+        }
         assert_eq!(FunctionId::triggers().count(), 5);
         assert_eq!(FunctionId::workers().count(), 3);
     }

@@ -3,6 +3,7 @@
 
 pub mod aws;
 pub mod backoff;
+pub mod cache_tags;
 pub mod config;
 pub mod deadline;
 pub mod email_domain;

@@ -40,6 +40,9 @@ metrics! {
     SignUpsDenied,
     UnsentEvents,
 
+    // read-api
+    RequestsRefused,
+
     // All workers
     MessagesDeadLettered,
     /// Messages that failed because no time was left.

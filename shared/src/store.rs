@@ -9,6 +9,7 @@
 //! - [`profile_changes`]: PROFILE, the attributes that follow the user pool
 //! - [`suspensions`]: SUSPENSION, and the flag `isBanned` of PROFILE
 //! - [`suspended_emails`]: SUSPENSION of an email address
+//! - [`users`]: STATS, PROFILE and SUSPENSION of a user, for the read API
 //! - [`invalidations`]: CACHE and LEDGER, what was invalidated and what it cost
 //!
 //! and for all items: [`keys`], [`batch`], [`error`], [`partitions`].
@@ -27,6 +28,7 @@ pub mod stored_events;
 pub mod suspended_emails;
 pub mod suspensions;
 mod table;
+pub mod users;
 
 pub use batch::Consistency;
 pub use commit::Commit;

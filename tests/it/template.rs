@@ -148,6 +148,7 @@ async fn variables_read_by(binary: &str) -> BTreeSet<String> {
         FunctionId::UserStats => drop(user_stats::Deps::new(&context).unwrap()),
         FunctionId::CacheInvalidation => drop(cache_invalidation::Deps::new(&context).unwrap()),
         FunctionId::GroupMembership => drop(group_membership::Deps::new(&context).unwrap()),
+        FunctionId::ReadApi => drop(api::Deps::new(&context).unwrap()),
     }
     context.environment.names_read()
 }
@@ -216,6 +217,10 @@ fn config_of(binary: &str, environment: &Environment) -> String {
             format!("{:?}", cache_invalidation::Config { distribution_id: String::new(), ..config })
         }
         FunctionId::GroupMembership => format!("{:?}", shared::group_rules::read(environment)),
+        FunctionId::ReadApi => {
+            let config = api::Config::from_environment(environment).unwrap();
+            format!("{:?}", api::Config { product_name: String::new(), ..config })
+        }
         _ => String::new(),
     }
 }

@@ -22,6 +22,13 @@ use super::manual_time::ManualTime;
 use super::sdk_client::sdk_config;
 use super::setup::{QueuePair, TABLE, create_distribution, create_queues, create_table};
 
+/// The app client of the user pool in `events/`.
+pub const CLIENT_ID: &str = "1example23456789";
+/// The issuer of the user pool's tokens.
+pub const ISSUER_URL: &str = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_EXAMPLE01";
+/// The address of managed login.
+pub const LOGIN_URL: &str = "https://login.example.com";
+
 /// An AWS account in memory.
 pub struct SandboxAccount {
     backend: SandboxBackend,
@@ -80,6 +87,9 @@ impl SandboxAccount {
             ("GROUP_MEMBERSHIPS_QUEUE_URL", self.group_memberships.url.clone()),
             ("DISTRIBUTION_ID", self.distribution_id.clone()),
             ("PRODUCT_NAME", "Example".to_owned()),
+            ("CLIENT_IDS", CLIENT_ID.to_owned()),
+            ("ISSUER_URL", ISSUER_URL.to_owned()),
+            ("LOGIN_URL", LOGIN_URL.to_owned()),
         ]);
         if let Some(queues) = self.queue_of(function) {
             environment.insert("DEAD_LETTER_QUEUE_URL", queues.dead_letter_url.clone());
@@ -90,6 +100,7 @@ impl SandboxAccount {
         let aws = match function.kind() {
             FunctionKind::Worker => worker_config(&self.backend),
             FunctionKind::Trigger => shared::aws::trigger_settings(sdk_config(self.backend.clone())),
+            FunctionKind::HttpApi => shared::aws::http_api_settings(sdk_config(self.backend.clone())),
         };
         let clock = self.time.clock();
         let lines = self.metrics.clone();

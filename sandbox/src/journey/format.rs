@@ -13,11 +13,15 @@ use shared::function_id::{FunctionId, FunctionKind};
 /// Start of a journey without `start`.
 pub const DEFAULT_START: &str = "2026-03-02T09:00:00Z";
 /// Variables that name the account's table, queues and distribution. The sandbox sets them.
-const ACCOUNT_VARIABLES: [&str; 6] = [
+const ACCOUNT_VARIABLES: [&str; 10] = [
     "CACHE_INVALIDATIONS_QUEUE_URL",
+    "CLIENT_IDS",
     "DEAD_LETTER_QUEUE_URL",
     "DISTRIBUTION_ID",
     "GROUP_MEMBERSHIPS_QUEUE_URL",
+    "ISSUER_URL",
+    "LOGIN_URL",
+    "ORIGIN_SECRETS",
     "TABLE_NAME",
     "USER_EVENTS_QUEUE_URL",
 ];
@@ -161,7 +165,10 @@ pub fn read(path: &Path) -> Result<Journey, InvalidJourney> {
     }
     let text = read_text(path)?;
     let event: Value = parse_json(path, &text)?;
-    if event.get("triggerSource").is_some() || event.get("Records").is_some() {
+    if event.get("triggerSource").is_some()
+        || event.get("Records").is_some()
+        || event.get("rawPath").is_some()
+    {
         let reason =
             "this is an event. Put it into a folder that is named after its function, such as pre-sign-up";
         return Err(invalid(path, reason.to_owned()));
@@ -311,6 +318,7 @@ fn read_event(path: &Path, function: FunctionId) -> Result<Value, InvalidJourney
     let (is_event, expected) = match function.kind() {
         FunctionKind::Trigger => (event["triggerSource"].is_string(), "the text triggerSource"),
         FunctionKind::Worker => (event["Records"].is_array(), "the list Records"),
+        FunctionKind::HttpApi => (event["rawPath"].is_string(), "the text rawPath"),
     };
     if is_event {
         return Ok(event);

@@ -34,7 +34,7 @@ pub struct StepOutcome {
     pub at: Timestamp,
     /// In a few words: the function's answer, or what was done.
     pub outcome: String,
-    /// The response of a trigger that answered.
+    /// The response of a trigger that answered, or of the read API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<Value>,
 }

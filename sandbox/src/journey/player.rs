@@ -18,12 +18,12 @@ use shared::time::{plus, plus_seconds};
 use triggers::TriggerEvent;
 use triggers::pre_token_generation::groups::GroupConfiguration;
 
-use super::describe::{describe_answer, describe_batch};
+use super::describe::{describe_answer, describe_batch, describe_response};
 use super::format::{Action, Journey, Step, SuspensionStep, Variables};
 use super::outcome::{DeadLetter, Invalidation, Outcome, StepOutcome};
 use crate::aws::event_source_mapping::EventSourceMapping;
 use crate::aws::{QueuePair, SandboxAccount, TABLE};
-use crate::functions::{Worker, invoke_trigger};
+use crate::functions::{Worker, invoke_http_api, invoke_trigger};
 use shared::suspension_change::SuspensionChange;
 use shared::text::plural;
 
@@ -144,6 +144,11 @@ impl Player {
                     mapped.context("the worker was not started")?;
                 let deadline = plus_seconds(self.account.time.now(), *timeout_seconds);
                 describe_batch(worker.handle(event, deadline).await?)
+            }
+            Action::Invoke { function, event, .. } if function.kind() == FunctionKind::HttpApi => {
+                let request = api::Request::from_json(&event.to_string())?;
+                let own = variables_of(&self.variables, *function);
+                return describe_response(invoke_http_api(&self.account, &own, request).await?);
             }
             Action::Invoke { function, event, has_own_groups } => {
                 let mut event = event.clone();

@@ -39,6 +39,10 @@ pub struct StatsMetadata {
 }
 
 impl StoredStatistics {
+    pub(super) fn from_item(item: Item) -> Self {
+        Self(item)
+    }
+
     /// Fails with [`Unreadable`](super::StoreErrorKind::Unreadable) if the item does not fit `S`.
     pub fn statistics<S: DeserializeOwned>(&self) -> Result<S, StoreError> {
         serde_dynamo::from_item(self.0.clone())

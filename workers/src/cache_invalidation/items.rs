@@ -3,13 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use shared::cache_tags;
 use shared::config::{ConfigError, Environment};
 use shared::events::View;
-
-/// Characters that are percent-encoded in tags and paths: all except letters, digits and `-_.~`. A
-/// comma would end a tag, and CloudFront accepts only ASCII. A UUID stays as it is.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// How a user's cached pages are found: INVALIDATION_TARGET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +23,19 @@ impl Target {
 
     /// The items that invalidate a user's views.
     pub fn items_for_user(self, sub: &str, views: &BTreeSet<View>) -> Vec<String> {
-        let sub = utf8_percent_encode(sub, ENCODED);
         match self {
-            Self::Tag => vec![format!("#user:{sub}")],
-            Self::Path => views.iter().map(|view| format!("/users/{sub}/{}", view.name())).collect(),
+            Self::Tag => vec![format!("#{}", cache_tags::of_user(sub))],
+            Self::Path => views
+                .iter()
+                .map(|view| format!("/users/{}/{}", cache_tags::encode_sub(sub), view.name()))
+                .collect(),
         }
     }
 
     /// The item that purges the pages of all users.
     pub fn item_for_all_users(self) -> String {
         match self {
-            Self::Tag => "#users".to_owned(),
+            Self::Tag => format!("#{}", cache_tags::ALL_USERS),
             Self::Path => "/users/*".to_owned(),
         }
     }

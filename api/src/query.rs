@@ -1,0 +1,112 @@
+//! The query parameters. Pure.
+//!
+//! An unknown name is refused, because each query string is a cache key of its own: a viewer could
+//! fill the cache with copies of one page.
+
+use std::collections::BTreeMap;
+
+use percent_encoding::percent_decode_str;
+
+/// Entries on a page that names no limit.
+pub const DEFAULT_LIMIT: usize = 20;
+/// Most entries on a page. It keeps an answer far below API Gateway's limits.
+pub const MAX_LIMIT: usize = 50;
+
+/// Why the query is refused: one sentence that quotes nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidQuery(pub &'static str);
+
+/// Refuses every parameter.
+pub fn none(query: &str) -> Result<(), InvalidQuery> {
+    parameters(query, &[]).map(drop)
+}
+
+/// The parameters by name. Each may be given once.
+fn parameters<'n>(query: &str, known: &[&'n str]) -> Result<BTreeMap<&'n str, String>, InvalidQuery> {
+    let mut parameters = BTreeMap::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let decode = |text: &str| {
+            let text = text.replace('+', " ");
+            percent_decode_str(&text).decode_utf8().map(String::from)
+        };
+        let (Ok(name), Ok(value)) = (decode(name), decode(value)) else {
+            return Err(InvalidQuery("The query string is not UTF-8."));
+        };
+        let Some(name) = known.iter().find(|known| **known == name) else {
+            return Err(InvalidQuery("The query string has a parameter that this path does not have."));
+        };
+        if parameters.insert(*name, value).is_some() {
+            return Err(InvalidQuery("The query string has a parameter twice."));
+        }
+    }
+    Ok(parameters)
+}
+
+/// The parameter `limit`.
+fn limit(parameters: &BTreeMap<&str, String>) -> Result<usize, InvalidQuery> {
+    let Some(limit) = parameters.get("limit") else { return Ok(DEFAULT_LIMIT) };
+    let is_number = limit.bytes().all(|byte| byte.is_ascii_digit());
+    let limit = limit.parse().ok().filter(|limit| is_number && (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or(InvalidQuery("The parameter limit is not a whole number from 1 to 50."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded_and_unknown_or_repeated_names_are_refused() {
+        let names = |query| {
+            parameters(query, &["limit", "before"]).map(|found| found.into_iter().collect::<Vec<_>>())
+        };
+        let found =
+            |pairs: &[(&'static str, &str)]| Ok(pairs.iter().map(|(n, v)| (*n, (*v).to_owned())).collect());
+        let unknown = Err(InvalidQuery("The query string has a parameter that this path does not have."));
+        let twice = Err(InvalidQuery("The query string has a parameter twice."));
+        for (query, expected) in [
+            ("", found(&[])),
+            ("&", found(&[])),
+            ("limit=5", found(&[("limit", "5")])),
+            ("limit", found(&[("limit", "")])),
+            ("limit=5&before=a%2Bb+c", found(&[("before", "a+b c"), ("limit", "5")])),
+            ("l%69mit=5", found(&[("limit", "5")])),
+            ("limit=5&limit=5", twice.clone()),
+            ("limit=5&l%69mit=6", twice),
+            ("Limit=5", unknown.clone()),
+            ("limit=5&utm_source=x", unknown.clone()),
+            ("=5", unknown.clone()),
+            ("sub=ana", unknown),
+            ("limit=%ff", Err(InvalidQuery("The query string is not UTF-8."))),
+        ] {
+            assert_eq!(names(query), expected, "{query}");
+        }
+        assert_eq!(none("").and(none("&&")), Ok(()));
+        assert!(none("limit=5").is_err());
+    }
+
+    #[test]
+    fn limit_is_a_whole_number_from_1_to_50() {
+        for (value, expected) in [
+            (None, Some(20)),
+            (Some("1"), Some(1)),
+            (Some("50"), Some(50)),
+            (Some("007"), Some(7)),
+            (Some("0"), None),
+            (Some("51"), None),
+            (Some("-1"), None),
+            (Some("+1"), None),
+            (Some(""), None),
+            (Some("1000000000"), None),
+            (Some("99999999999999999999999"), None),
+            (Some("1.5"), None),
+            (Some("1e1"), None),
+            (Some(" 1"), None),
+            (Some("0x10"), None),
+            (Some("١"), None),
+        ] {
+            let parameters = value.map(|value| ("limit", value.to_owned())).into_iter().collect();
+            assert_eq!(limit(&parameters).ok(), expected, "{value:?}");
+        }
+    }
+}
