@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn error_names_the_field_and_quotes_nothing_of_the_body() {
         type Change = fn(&mut serde_json::Value);
-        let table: [(&str, Change, &str); 15] = [
+        let table: [(&str, Change, &str); 18] = [
             ("not_cloudevents", |b| b["specversion"] = "0.3".into(), "specversion: expected 1.0"),
             ("not_cloudevents", |b| b["id"] = "".into(), "id: expected 1 to 128 characters"),
             ("not_cloudevents", |b| b["id"] = "é".repeat(129).into(), "id: expected 1 to 128 characters"),
@@ -295,6 +295,17 @@ mod tests {
             ("invalid_data", |b| b["data"]["amount"] = 49.9.into(), "data.amount: expected a string"),
             ("invalid_data", |b| b["data"]["amount"] = "secret, expected x".into(), "data.amount: "),
             ("invalid_data", |b| b["data"]["currency"] = "EURO".into(), "data.currency: "),
+            (
+                "invalid_data",
+                |b| b["data"]["order_id"] = "".into(),
+                "data.order_id: expected a string of 1 to",
+            ),
+            ("invalid_data", |b| b["data"]["order_id"] = "é".repeat(129).into(), "of 1 to 128 characters"),
+            (
+                "invalid_data",
+                |b| b["data"]["order_id"] = 7.into(),
+                "data.order_id: expected a string of 1 to",
+            ),
             ("invalid_data", |b| b["subject"] = "domain:example.com".into(), "subject: "),
             ("invalid_data", |b| drop(b.as_object_mut().unwrap().remove("subject")), "subject: is missing"),
         ];

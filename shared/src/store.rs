@@ -5,6 +5,8 @@
 //! - [`stats`]: STATS, the statistics
 //! - [`commit`]: EVENT and STATS, the transaction that applies events exactly once
 //! - [`stored_events`]: EVENT and ATTEMPT, reading, deleting, and writing attempts
+//! - [`lists`]: LIST, the orders, the activities and the unread notifications, newest first
+//! - [`notifications`]: NOTIFICATION, whether a notification was created and read
 //! - [`profiles`]: PROFILE, the profile
 //! - [`profile_changes`]: PROFILE, the attributes that follow the user pool
 //! - [`suspensions`]: SUSPENSION, and the flag `isBanned` of PROFILE
@@ -20,6 +22,8 @@ pub mod error;
 pub mod invalidations;
 mod item;
 pub mod keys;
+pub mod lists;
+pub mod notifications;
 pub mod partitions;
 pub mod profile_changes;
 pub mod profiles;
@@ -36,6 +40,8 @@ pub use error::{CancellationReasons, CommitError, CommitFailure, StoreError, Sto
 pub use invalidations::{CacheMark, Millis, PurgeAllClaim, PurgeAllMark, Reservation};
 pub use item::Item;
 pub use keys::Partition;
+pub use lists::{ActivityEntry, ListKind, ListPosition, NotificationEntry, OrderEntry, Page};
+pub use notifications::NotificationState;
 pub use profile_changes::{FollowedAttributes, ProfileChanges};
 pub use profiles::{KnownUser, Profile};
 pub use stats::{StatsMetadata, StoredStatistics};

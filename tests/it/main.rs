@@ -18,6 +18,7 @@ mod contract;
 mod fuzz;
 mod group_membership;
 mod journeys;
+mod lists;
 mod log;
 mod message_bodies;
 mod panics;

@@ -77,7 +77,7 @@ pub enum Data {
     ActivityRecorded(Activity),
     /// A user got a notification, which is unread.
     #[serde(rename = "notification.created")]
-    NotificationCreated(Notification),
+    NotificationCreated(NewNotification),
     /// A user read a notification.
     #[serde(rename = "notification.read")]
     NotificationRead(Notification),

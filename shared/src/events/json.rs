@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, Visitor};
 use serde_json::value::RawValue;
 
+use super::limits::MAX_ID_CHARS;
+
 /// Why a JSON document cannot be read. The texts quote nothing of the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JsonError {
@@ -105,6 +107,30 @@ pub fn optional_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     struct Time(#[serde(deserialize_with = "time")] Timestamp);
 
     Ok(Option::<Time>::deserialize(deserializer)?.map(|Time(time)| time))
+}
+
+/// The id of something in a producer's system: 1 to [`MAX_ID_CHARS`] characters. For
+/// `#[serde(deserialize_with)]`.
+pub fn identifier<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    struct Identifier;
+
+    impl Visitor<'_> for Identifier {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a string of 1 to {MAX_ID_CHARS} characters")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+            if (1..=MAX_ID_CHARS).contains(&text.chars().take(MAX_ID_CHARS + 1).count()) {
+                Ok(text.to_owned())
+            } else {
+                Err(E::invalid_value(serde::de::Unexpected::Other("text"), &self))
+            }
+        }
+    }
+
+    deserializer.deserialize_str(Identifier)
 }
 
 /// The type and the subject that a message body states, whether or not it is a valid event.

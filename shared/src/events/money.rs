@@ -33,6 +33,17 @@ impl Amount {
     pub fn money(self) -> Money {
         self.0
     }
+
+    /// The amount as a decimal string, with the number of decimal places of the currency, or more
+    /// if the amount has more.
+    pub fn in_currency(self, currency: Currency) -> String {
+        self.0.with_places(places(currency.code()))
+    }
+}
+
+/// The decimal places of a currency. 0 if ISO 4217 has no number for it.
+fn places(code: &str) -> usize {
+    IsoCurrency::from_code(code).and_then(IsoCurrency::exponent).unwrap_or_default().into()
 }
 
 impl FromStr for Amount {
@@ -178,9 +189,7 @@ impl TryFrom<BTreeMap<String, String>> for Spent {
 
 impl From<Spent> for BTreeMap<String, String> {
     fn from(spent: Spent) -> Self {
-        let places =
-            |code: &str| IsoCurrency::from_code(code).and_then(IsoCurrency::exponent).unwrap_or_default();
-        spent.0.into_iter().map(|(code, sum)| (code.clone(), sum.with_places(places(&code).into()))).collect()
+        spent.0.into_iter().map(|(code, sum)| (code.clone(), sum.with_places(places(&code)))).collect()
     }
 }
 
@@ -235,6 +244,19 @@ mod tests {
         let json = serde_json::to_value(&spent).unwrap();
         assert_eq!(json, serde_json::json!({"EUR": "-2.50", "JPY": "500", "KWD": "1.250", "USD": "0.1234"}));
         assert_eq!(serde_json::from_value::<Spent>(json).unwrap(), spent);
+    }
+
+    #[test]
+    fn amount_has_the_places_of_its_currency() {
+        for (amount, code, expected) in [
+            ("49.9", "EUR", "49.90"),
+            ("500", "JPY", "500"),
+            ("500.5", "JPY", "500.5"),
+            ("1.2", "KWD", "1.200"),
+        ] {
+            let currency = Currency::try_from(code.to_owned()).unwrap();
+            assert_eq!(amount.parse::<Amount>().unwrap().in_currency(currency), expected);
+        }
     }
 
     #[test]

@@ -122,6 +122,11 @@ fn shard(id: &str) -> u8 {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).as_bytes()[0] % DOMAIN_SHARDS
 }
 
+/// The time to live of what follows from an event, in seconds since 1970.
+pub fn expires_at(time: Timestamp, retention_days: u32) -> i64 {
+    time.as_second() + i64::from(retention_days) * 24 * 3600
+}
+
 /// The primary key of an item.
 pub(super) fn key(partition: impl Into<String>, sort: impl Into<String>) -> Item {
     Item::from([(PK.to_owned(), string(partition)), (SK.to_owned(), string(sort))])

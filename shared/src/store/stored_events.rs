@@ -21,8 +21,7 @@ pub(super) fn event_item(partition: &str, event: &Event, body: &str, retention_d
     item.insert("event".to_owned(), string(body));
     item.insert("type".to_owned(), string(event.data.event_type()));
     item.insert("time".to_owned(), number(event.time.as_millisecond()));
-    let expires_at = event.time.as_second() + i64::from(retention_days) * 24 * 3600;
-    item.insert(EXPIRES_AT.to_owned(), number(expires_at));
+    item.insert(EXPIRES_AT.to_owned(), number(keys::expires_at(event.time, retention_days)));
     item
 }
 

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::events::json::{optional_time, time};
+use crate::events::json::{identifier, optional_time, time};
+#[cfg(feature = "schema")]
+use crate::events::limits::MAX_ID_CHARS;
 use crate::events::money::{Amount, Currency};
 
 /// Data of `user.suspended` and `user.reinstated`.
@@ -36,7 +38,9 @@ pub struct ProfileUpdated {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct Order {
-    /// ID of the order in your system.
+    /// ID of the order in your system, 1 to 128 characters.
+    #[serde(deserialize_with = "identifier")]
+    #[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "maxLength" = MAX_ID_CHARS)))]
     pub order_id: String,
     /// The price of the order: a positive decimal number as a string, with at most 4 decimal places
     /// and below 10^15. It is a string because JSON numbers may lose precision.
@@ -51,15 +55,31 @@ pub struct Order {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct Activity {
-    /// A short text that the dashboard shows.
+    /// A short text that the dashboard shows. Cut to 256 bytes.
     pub description: String,
 }
 
-/// Data of `notification.created` and `notification.read`.
+/// Data of `notification.created`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+pub struct NewNotification {
+    /// ID of the notification in your system, 1 to 128 characters. Unique among the notifications of
+    /// the user.
+    #[serde(deserialize_with = "identifier")]
+    #[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "maxLength" = MAX_ID_CHARS)))]
+    pub notification_id: String,
+    /// A short text that the dashboard shows while the notification is unread. Cut to 256 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// Data of `notification.read`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct Notification {
-    /// ID of the notification in your system.
+    /// ID of the notification in your system, as in `notification.created`.
+    #[serde(deserialize_with = "identifier")]
+    #[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "maxLength" = MAX_ID_CHARS)))]
     pub notification_id: String,
 }
 
