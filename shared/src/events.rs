@@ -21,6 +21,7 @@ mod key;
 mod limits;
 mod media_type;
 mod money;
+mod permission;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod subject;
@@ -32,6 +33,9 @@ pub use key::{ATTEMPT_PREFIX, EVENT_PREFIX, MAX_KEY_BYTES, attempt_key, event_ke
 pub use limits::*;
 pub use media_type::is_json_media_type;
 pub use money::{Amount, Currency, InvalidAmount, Money, Spent};
+pub use permission::{
+    InvalidPermission, InvalidResource, MAX_ACTOR_CHARS, MAX_PERMISSIONS, Permission, Resource,
+};
 pub use subject::{InvalidSubject, Subject};
 
 use crate::time;

@@ -11,6 +11,7 @@ pub mod erasure;
 pub mod events;
 pub mod function_context;
 pub mod function_id;
+pub mod grant;
 pub mod group_rules;
 pub mod metric;
 pub mod queues;

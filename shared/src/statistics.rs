@@ -170,7 +170,9 @@ impl Statistics for UserStats {
             | Data::Reinstated(_)
             | Data::Deleted(_)
             | Data::DataChanged(_)
-            | Data::GroupsMapped(_) => {}
+            | Data::GroupsMapped(_)
+            | Data::PermissionGranted(_)
+            | Data::PermissionRevoked(_) => {}
         }
         self.update_recent(recent_activity(event));
     }
@@ -250,7 +252,9 @@ pub fn changed_views(data: &Data) -> &'static [View] {
         | Data::TokenRefreshed(_)
         | Data::MessageRequested(_)
         | Data::DataChanged(_)
-        | Data::GroupsMapped(_) => &[],
+        | Data::GroupsMapped(_)
+        | Data::PermissionGranted(_)
+        | Data::PermissionRevoked(_) => &[],
     }
 }
 

@@ -10,6 +10,7 @@
 //! - [`profiles`]: PROFILE, the profile
 //! - [`profile_changes`]: PROFILE, the attributes that follow the user pool
 //! - [`suspensions`]: SUSPENSION, and the flag `isBanned` of PROFILE
+//! - [`grants`]: GRANT, what a user may do with a resource of another user
 //! - [`suspended_emails`]: SUSPENSION of an email address
 //! - [`users`]: STATS, PROFILE and SUSPENSION of a user, for the read API
 //! - [`invalidations`]: CACHE and LEDGER, what was invalidated and what it cost
@@ -19,6 +20,7 @@
 pub mod batch;
 pub mod commit;
 pub mod error;
+pub mod grants;
 pub mod invalidations;
 mod item;
 pub mod keys;

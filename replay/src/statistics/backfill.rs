@@ -82,7 +82,7 @@ impl BackfillEvents {
         if event.time > plus_seconds(now, MAX_AHEAD_SECONDS) {
             return Err(InvalidEvent::InTheFuture.into());
         }
-        if matches!(event.data, Data::Deleted(_) | Data::DataChanged(_) | Data::GroupsMapped(_)) {
+        if matches!(event.data, Data::Deleted(_)) || !event.data.belongs_on_user_events() {
             return Err(BackfillLineError::NotCounted(event.data.event_type()));
         }
         if event.check_time(now).is_ok() {

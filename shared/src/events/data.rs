@@ -89,6 +89,16 @@ pub enum Data {
     /// pre-token-generation to the queue group-memberships.
     #[serde(rename = "user.groups_mapped")]
     GroupsMapped(GroupsMapped),
+    /// A user may do something with a resource that belongs to another user. The subject is the user
+    /// who gets the permissions. They replace those of an earlier event about the same user and
+    /// resource. The event with the later time wins, in whatever order they arrive. Accepted only on
+    /// the queue resource-permissions.
+    #[serde(rename = "permission.granted")]
+    PermissionGranted(PermissionGranted),
+    /// A user lost all permissions for a resource. The subject is the user who had them. At equal
+    /// times, it wins against `permission.granted`. Accepted only on the queue resource-permissions.
+    #[serde(rename = "permission.revoked")]
+    PermissionRevoked(PermissionRevoked),
 }
 
 impl Data {
@@ -113,8 +123,22 @@ impl Data {
             "notification.read" => Self::NotificationRead(parse(data)?),
             "user.data_changed" => Self::DataChanged(parse(data)?),
             "user.groups_mapped" => Self::GroupsMapped(parse(data)?),
+            "permission.granted" => Self::PermissionGranted(parse(data)?),
+            "permission.revoked" => Self::PermissionRevoked(parse(data)?),
             _ => return Err(InvalidEvent::UnknownType),
         })
+    }
+
+    /// True for the types that belong on user-events. The others belong on the queue of another
+    /// worker.
+    pub fn belongs_on_user_events(&self) -> bool {
+        !matches!(
+            self,
+            Self::DataChanged(_)
+                | Self::GroupsMapped(_)
+                | Self::PermissionGranted(_)
+                | Self::PermissionRevoked(_)
+        )
     }
 
     /// The attribute `type` of CloudEvents.
@@ -138,6 +162,8 @@ impl Data {
             Self::NotificationRead(_) => "notification.read",
             Self::DataChanged(_) => "user.data_changed",
             Self::GroupsMapped(_) => "user.groups_mapped",
+            Self::PermissionGranted(_) => "permission.granted",
+            Self::PermissionRevoked(_) => "permission.revoked",
         }
     }
 

@@ -25,7 +25,7 @@ pub struct InvalidSubject(pub &'static str);
 const UNKNOWN: &str = "unknown";
 const DOMAIN_PREFIX: &str = "domain:";
 /// The length limit of a Cognito username, plus the prefix that [`Subject::user`] may add.
-const MAX_USER_CHARS: usize = 128 + "username:".len();
+pub(super) const MAX_USER_CHARS: usize = 128 + "username:".len();
 /// The length limit of a domain name.
 const MAX_DOMAIN_CHARS: usize = 253;
 

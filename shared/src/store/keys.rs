@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::item::{Item, string};
-use crate::events::{Event, Subject};
+use crate::events::{Event, Resource, Subject};
 use crate::suspended_email::SuspendedEmailHash;
 
 /// Attribute of the partition key.
@@ -96,6 +96,20 @@ pub fn suspension(sub: &str) -> String {
     format!("SUSPENSION#{sub}")
 }
 
+/// The partition key of what a user may do with resources of others. A partition of its own, so that
+/// only resource-permission can write it.
+pub fn grants(sub: &str) -> String {
+    format!("GRANT#{sub}")
+}
+
+/// The sort keys of a user's grants start with this.
+pub(super) const GRANT_PREFIX: &str = "GRANT#";
+
+/// The sort key of what a user may do with one resource.
+pub fn grant(resource: &Resource) -> String {
+    format!("{GRANT_PREFIX}{resource}")
+}
+
 /// The partition key of the suspension of an email address.
 pub fn suspended_email(hash: &SuspendedEmailHash) -> String {
     format!("SUSPENDED_EMAIL#{}", hash.as_str())
@@ -148,6 +162,7 @@ mod tests {
             "LEDGER#E2EXAMPLE1ABCD",
             "SUSPENSION#ana",
             "CACHE#ana",
+            "GRANT#ana",
             "DOMAIN#example.com",
             "DOMAIN#a#07",
             "DOMAIN#a#256",

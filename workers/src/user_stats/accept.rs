@@ -59,7 +59,7 @@ pub fn accept(body: &str, now: Timestamp, allow_erasure_events: bool) -> Result<
     let event = Event::parse(body)?;
     event.check_time(now)?;
     match event.data {
-        Data::DataChanged(_) | Data::GroupsMapped(_) => Err(Rejection::wrong_queue(&event)),
+        _ if !event.data.belongs_on_user_events() => Err(Rejection::wrong_queue(&event)),
         Data::Deleted(_) if !allow_erasure_events => Err(Rejection::ErasureNotAllowed),
         _ => Ok(event),
     }

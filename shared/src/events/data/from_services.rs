@@ -11,6 +11,9 @@ use crate::events::json::{identifier, optional_time, time};
 #[cfg(feature = "schema")]
 use crate::events::limits::MAX_ID_CHARS;
 use crate::events::money::{Amount, Currency};
+#[cfg(feature = "schema")]
+use crate::events::permission::{MAX_ACTOR_CHARS, MAX_PERMISSIONS};
+use crate::events::permission::{Permission, Resource, actor, permissions};
 
 /// Data of `user.suspended` and `user.reinstated`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -83,6 +86,41 @@ pub struct Notification {
     pub notification_id: String,
 }
 
+/// Data of `permission.granted`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+pub struct PermissionGranted {
+    /// What the permissions are for: a kind, a slash, and the sub of the owner. For example
+    /// `orders/7d8ca528-4931-4254-9273-ea5ee853f271` for all orders of a user.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("pattern" = Resource::pattern())))]
+    pub resource: Resource,
+    /// Everything that the user may do with the resource. The read API knows `read`.
+    #[serde(deserialize_with = "permissions")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", extend("minItems" = 1, "maxItems" = MAX_PERMISSIONS, "items" = Permission::schema())))]
+    pub permissions: BTreeSet<Permission>,
+    /// The person or service that granted the permissions. For administrators. No page shows it.
+    #[serde(deserialize_with = "actor")]
+    #[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "maxLength" = MAX_ACTOR_CHARS)))]
+    pub granted_by: String,
+    /// End of the permissions. Later than the time of the event. Without it, they have no end.
+    #[serde(default, deserialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("format" = "date-time")))]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Data of `permission.revoked`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+pub struct PermissionRevoked {
+    /// The resource, as in `permission.granted`.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("pattern" = Resource::pattern())))]
+    pub resource: Resource,
+    /// The person or service that revoked the permissions. For administrators. No page shows it.
+    #[serde(deserialize_with = "actor")]
+    #[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "maxLength" = MAX_ACTOR_CHARS)))]
+    pub revoked_by: String,
+}
+
 /// A page with a user's own data, which CloudFront caches for that user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
@@ -135,4 +173,6 @@ pub enum SecurityReason {
     Reinstated,
     /// The user was erased.
     Erased,
+    /// The user lost permissions for a resource of another user.
+    PermissionRevoked,
 }
