@@ -1,0 +1,108 @@
+// Requests to the read API, which is behind the same host as this page.
+
+import { noAnswer, Problem } from "./problem.js";
+
+const TIMEOUT_MILLISECONDS = 15_000;
+const ORDERS_PER_PAGE = 10;
+
+/** The settings of the page: /api/config. */
+export async function readConfig() {
+  try {
+    return await (await request("/api/config")).json();
+  } catch (error) {
+    // There is no user yet, so a 403 or 404 says nothing about an account.
+    throw ["busy", "offline", "unreachable"].includes(error.kind) ? error : new Problem("failed", error.message);
+  }
+}
+
+export class Api {
+  #session;
+
+  constructor(session) {
+    this.#session = session;
+  }
+
+  /** The dashboard, and what its answer says about the cache. */
+  async dashboard() {
+    const started = performance.now();
+    const answer = await this.#send("GET", "/api/dashboard");
+    const data = await answer.json();
+    return { data, exchange: describe(answer, performance.now() - started) };
+  }
+
+  async profile() {
+    return (await this.#send("GET", "/api/profile")).json();
+  }
+
+  /** One page of orders, newest first. `before` is the `next` of the page before. */
+  async orders(before) {
+    const query = new URLSearchParams({ limit: ORDERS_PER_PAGE, ...(before && { before }) });
+    return (await this.#send("GET", `/api/orders?${query}`)).json();
+  }
+
+  /** Returns when the service has taken the event. The dashboard shows the change later. */
+  async markAsRead(id) {
+    await this.#send("POST", `/api/notifications/${encodeURIComponent(id)}/read`);
+  }
+
+  async #send(method, path) {
+    const send = async () => {
+      const token = await this.#session.accessToken();
+      return request(path, { method, headers: { Authorization: `Bearer ${token}` } });
+    };
+    try {
+      return await send();
+    } catch (problem) {
+      if (problem.kind !== "expired") throw problem;
+      // The API refused the token, for example because the clock of this device is wrong.
+      await this.#session.refresh();
+      return send();
+    }
+  }
+}
+
+/** Sends a request. Throws a `Problem` if the answer is not a success. */
+async function request(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      ...options,
+      // Personal data stays out of the browser's cache, and X-Cache and Age are those of this answer.
+      cache: "no-store",
+      signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
+    });
+  } catch {
+    throw noAnswer();
+  }
+  if (answer.ok) return answer;
+  throw await problem(answer);
+}
+
+async function problem(answer) {
+  const isProblem = answer.headers.get("Content-Type")?.startsWith("application/problem+json");
+  const detail = isProblem ? (await answer.json().catch(() => ({}))).detail : undefined;
+  return new Problem(problemKind(answer.status, isProblem), detail ?? `HTTP ${answer.status}`);
+}
+
+function problemKind(status, isProblem) {
+  if (status === 401) return "expired";
+  // A firewall in front of the API refuses with 403, too, but not with problem+json.
+  if (status === 403 && isProblem) return "suspended";
+  if (status === 404) return "missing";
+  if (status === 429 || (status >= 502 && status <= 504)) return "busy";
+  return "failed";
+}
+
+/** What CloudFront and the API say about an answer. */
+function describe(answer, milliseconds) {
+  // X-Cache is such as "Hit from cloudfront", "RefreshHit from cloudfront", "Miss from cloudfront".
+  const word = answer.headers.get("X-Cache")?.split(" ")[0].toLowerCase();
+  const cache = word === undefined ? "none" : word.endsWith("hit") ? "hit" : word === "miss" ? "miss" : "other";
+  return {
+    cache,
+    /** Seconds since CloudFront stored the answer. */
+    age: Number(answer.headers.get("Age") ?? 0),
+    etag: answer.headers.get("ETag") ?? undefined,
+    milliseconds,
+  };
+}
