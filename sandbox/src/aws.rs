@@ -4,6 +4,7 @@
 pub mod account;
 pub mod backend;
 pub mod call_log;
+pub mod dynamodb_server;
 pub mod event_source_mapping;
 pub mod faults;
 pub mod manual_time;

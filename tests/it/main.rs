@@ -14,6 +14,7 @@
 mod alarms;
 mod batches;
 mod cache_invalidation;
+mod concurrent_workers;
 mod contract;
 mod fuzz;
 mod group_membership;

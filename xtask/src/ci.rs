@@ -14,6 +14,14 @@ use crate::repository_root;
 /// Version of cargo-deny that the step `deny` installs.
 const CARGO_DENY_VERSION: &str = "0.20.2";
 
+/// Where tests/e2e/browser/browser.mjs looks for a browser.
+const BROWSERS: [&str; 2] = ["/usr/bin/chromium", "/usr/bin/google-chrome"];
+
+/// Modules of tests/it that the step `dynamodb` leaves out: they call no table, or call it so often that
+/// they take minutes.
+const NOT_ON_DYNAMODB: [&str; 7] =
+    ["tidy::", "template::", "weight::", "fuzz::", "schedules::", "sandbox::", "replay::redrive::"];
+
 /// One step. The order is the order in which `cargo xtask ci` runs all of them: cheap checks first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Step {
@@ -33,11 +41,14 @@ pub enum Step {
     Deny,
     /// The pinned Python tools are installed below target/tools.
     Python,
+    /// The tests of the table also pass on AWS's DynamoDB Local.
+    Dynamodb,
     /// cfn-lint, sam validate and checkov accept template.yaml.
     Template,
     /// sam build builds the functions. Their weight is within the committed figures.
     Build,
-    /// The template is deployed to a stand-in for AWS, and users sign up and sign in.
+    /// The template is deployed to a stand-in for AWS, and users sign up, sign in and see their pages
+    /// in Chromium.
     E2e,
     /// replay moves many messages between queues and loses none.
     Messages,
@@ -76,9 +87,11 @@ impl Step {
             Self::Sandbox => sandbox(),
             Self::Deny => deny(),
             Self::Python => python().map(|_| ()),
+            Self::Dynamodb => dynamodb(),
             Self::Template => run(Tool::new("tests/template/check", &[]).path_first(&python()?)),
             Self::Build => run(Tool::new("tests/template/build", &[]).path_first(&python()?)),
             Self::E2e => {
+                browser()?;
                 let build = format!("target/sam/{}", sam_architecture());
                 let arguments = ["tests/e2e/e2e.py", "--build", &build, "--replay", replay()?];
                 run(Tool::new("python", &arguments).path_first(&python()?))
@@ -89,6 +102,14 @@ impl Step {
             }
         }
     }
+}
+
+/// The account in memory hands DynamoDB's calls to AWS's own implementation.
+fn dynamodb() -> Result<()> {
+    let mut arguments = vec!["tests/e2e/dynamodb_local.py", "cargo", "test", "--workspace", "--locked"];
+    arguments.extend(["--test", "it", "--"]);
+    arguments.extend(NOT_ON_DYNAMODB.iter().flat_map(|module| ["--skip", module]));
+    run(Tool::new("python", &arguments).env("INSTA_UPDATE", "no").path_first(&python()?))
 }
 
 /// Builds the binaries that the tests start, and returns the path of `replay`.
@@ -153,6 +174,19 @@ fn python() -> Result<PathBuf> {
         std::fs::copy(repository_root().join(wanted), &installed).context("copying requirements.txt")?;
     }
     Ok(environment.join("bin"))
+}
+
+/// Installs what drives Chromium, and Chromium itself if it is missing and this process may.
+fn browser() -> Result<()> {
+    run(Tool::new("npm", &["ci", "--prefix", "tests", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .without_output())?;
+    let is_root = Tool::new("id", &["-u"]).output()?.trim_ascii() == b"0";
+    if is_root && !BROWSERS.iter().any(|path| Path::new(path).exists()) {
+        let install = ["install", "--yes", "--no-install-recommends", "chromium"];
+        run(Tool::new("apt-get", &["update"]).without_output())?;
+        run(Tool::new("apt-get", &install).env("DEBIAN_FRONTEND", "noninteractive").without_output())?;
+    }
+    Ok(())
 }
 
 /// Where the steps keep what they install, outside of the sources and kept between runs.

@@ -17,6 +17,7 @@ use shared::telemetry::Metrics;
 
 use super::backend::SandboxBackend;
 use super::call_log::CallLog;
+use super::dynamodb_server::DynamoDbServer;
 use super::faults::Faults;
 use super::manual_time::ManualTime;
 use super::sdk_client::sdk_config;
@@ -49,7 +50,7 @@ impl SandboxAccount {
     /// Creates an account without data, at the time `start`.
     pub async fn start(start: Timestamp) -> Result<Self> {
         let (faults, calls) = (Faults::default(), CallLog::default());
-        let backend = SandboxBackend::new(faults.clone(), calls.clone());
+        let backend = SandboxBackend::new(faults.clone(), calls.clone(), DynamoDbServer::from_environment()?);
         let config = worker_config(&backend);
         create_table(&aws_sdk_dynamodb::Client::new(&config)).await?;
         let sqs = aws_sdk_sqs::Client::new(&config);

@@ -1,5 +1,5 @@
-//! The account's services: winterbaume's DynamoDB, SQS, CloudFront and Cognito, with faults and a
-//! call log.
+//! The account's services: winterbaume's DynamoDB or a server's, and winterbaume's SQS, CloudFront
+//! and Cognito, with faults and a call log.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use winterbaume_dynamodb::DynamoDbService;
 use winterbaume_sqs::SqsService;
 
 use super::call_log::CallLog;
+use super::dynamodb_server::DynamoDbServer;
 use super::faults::{Fault, Faults};
 use super::sdk_client::{Answer, AwsBackend, cancelled_transaction, error_response};
 use super::user_pools::UserPools;
@@ -26,11 +27,21 @@ pub struct SandboxBackend {
 
 struct Services {
     dynamodb: DynamoDbService,
+    /// Answers in place of `dynamodb`.
+    dynamodb_server: Option<DynamoDbServer>,
     sqs: SqsService,
     cloudfront: CloudFrontService,
     user_pools: UserPools,
     /// One request at a time, because winterbaume's transactions are not atomic across threads.
     turn: tokio::sync::Mutex<()>,
+}
+
+impl Services {
+    /// The DynamoDB server, if there is one and the request is for DynamoDB.
+    fn server_for(&self, request: &MockRequest) -> Option<&DynamoDbServer> {
+        let target = request.headers.get("x-amz-target")?;
+        self.dynamodb_server.as_ref().filter(|_| target.as_bytes().starts_with(b"DynamoDB"))
+    }
 }
 
 impl fmt::Debug for SandboxBackend {
@@ -40,9 +51,10 @@ impl fmt::Debug for SandboxBackend {
 }
 
 impl SandboxBackend {
-    pub(super) fn new(faults: Faults, calls: CallLog) -> Self {
+    pub(super) fn new(faults: Faults, calls: CallLog, dynamodb_server: Option<DynamoDbServer>) -> Self {
         let services = Services {
             dynamodb: DynamoDbService::new(),
+            dynamodb_server,
             sqs: SqsService::new(),
             cloudfront: CloudFrontService::new(),
             user_pools: UserPools::default(),
@@ -92,7 +104,9 @@ impl AwsBackend for SandboxBackend {
             }
             Some(Fault::Served | Fault::ReplyLost | Fault::CutOff | Fault::Unprocessed) | None => {}
         }
-        let response = {
+        let response = if let Some(server) = self.services.server_for(&request) {
+            server.answer(&request).await.map_err(|error| ConnectorError::io(error.into()))?
+        } else {
             let _turn = self.services.turn.lock().await;
             match self.services.user_pools.corrected_answer(operation, &request).await {
                 Some(response) => response,
