@@ -1,4 +1,4 @@
-"""Starts MiniStack with IAM switched on and with patches for eight differences from AWS.
+"""Starts MiniStack with IAM switched on and with patches for its differences from AWS.
 
     AUTH=true GATEWAY_PORT=… python stand_in.py
 
@@ -6,7 +6,8 @@ With AUTH=true, MiniStack checks every call against the policies of the role tha
 in the template therefore fails the test.
 
 MiniStack 1.5.33 differs from AWS in many ways. Each patch below removes a difference that makes MiniStack reject a
-correct template or accept a wrong one. docs/end-to-end.md lists the differences that remain.
+correct template or accept a wrong one. The patches for the read side are in edge.py and login.py. docs/end-to-end.md lists the
+differences that remain.
 
 The patches replace functions of MiniStack, so requirements.txt pins its version. If a newer version removes one of
 these functions, the start fails with an AttributeError.
@@ -24,6 +25,9 @@ from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import cognito, lambda_svc, sqs
 from ministack.services.cloudformation import provisioners
+
+import edge
+import login
 
 PARTITION_KEY = "PK"  # Of the template's only table.
 
@@ -188,6 +192,11 @@ if __name__ == "__main__":
     patch_batching_window()
     patch_metric_math_alarms()
     patch_managed_login_branding()
+    edge.patch_jwks()
+    edge.patch_http_api_origin()
+    edge.patch_cache()
+    login.patch_refreshed_tokens()
+    login.patch_revocation()
     log_iam_denials()
     # Without this line, MiniStack with TLS also listens on port 443.
     app._port_is_bindable = lambda *_: False
