@@ -57,6 +57,12 @@ impl<'a> Stack<'a> {
             let parts: Option<Vec<String>> = parts.iter().map(|part| self.text(part)).collect();
             return Some(parts?.join(separator.as_str()?));
         }
+        if let Some([index, list]) = arguments(value, "Fn::Select") {
+            let [separator, text] = arguments(list, "Fn::Split")?;
+            let text = self.text(text)?;
+            let index = usize::try_from(index.as_u64()?).ok()?;
+            return text.split(separator.as_str()?).nth(index).map(str::to_owned);
+        }
         match &value["Fn::Sub"] {
             Value::String(text) => self.substitute(text, &Value::Null),
             Value::Array(parts) => self.substitute(parts.first()?.as_str()?, parts.get(1)?),
@@ -299,6 +305,8 @@ Resources: { Queue: { Type: "AWS::SQS::Queue" } }
             (json!({"Fn::Sub": "a-${Queue}"}), None),
             (sub, Some("shop-30")),
             (json!({"Fn::Join": [",", ["a", {"Ref": "Name"}]]}), Some("a,shop")),
+            (json!({"Fn::Select": [1, {"Fn::Split": ["o", {"Ref": "Name"}]}]}), Some("p")),
+            (json!({"Fn::Select": [2, {"Fn::Split": ["o", {"Ref": "Name"}]}]}), None),
             (json!({"Fn::GetAtt": "Queue.Arn"}), None),
         ] {
             assert_eq!(stack.text(&value).as_deref(), text, "{value}");

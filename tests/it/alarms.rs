@@ -24,8 +24,12 @@ const STAMP_DELAY: i64 = 300;
 enum Outcome {
     Denied(&'static str),
     Failed,
-    /// Lambda refused the invocation, so it did not start.
+    /// Lambda refused the invocation, so it did not start. API Gateway answers with 503.
     Throttled,
+    /// API Gateway answered with 429, and invoked no function.
+    TooManyRequests,
+    /// The read API answered with a success or with 4xx.
+    Answered,
     /// The process ended before its first event.
     NotStarted,
 }
@@ -142,8 +146,8 @@ impl Series {
         };
         let dimensions: BTreeMap<&str, &str> = fields["Dimensions"]
             .as_array()
-            .unwrap()
-            .iter()
+            .into_iter()
+            .flatten()
             .map(|dimension| {
                 let value = &dimension["Value"];
                 let value = value.as_str().or(value["Ref"].as_str()).unwrap_or_default();
@@ -154,10 +158,19 @@ impl Series {
         let is_own = fields["Namespace"] == shared::telemetry::NAMESPACE;
         let is_counted = |invocation: &&Invocation| {
             let outcome = invocation.outcome;
+            let is_request = invocation.function == "ReadApiFunction";
             dimensions.get("FunctionName").is_none_or(|function| *function == invocation.function)
                 && match name {
-                    "Invocations" | "Errors" | "Duration" => outcome != Outcome::Throttled,
+                    "Invocations" | "Duration" => {
+                        ![Outcome::Throttled, Outcome::TooManyRequests].contains(&outcome)
+                    }
+                    "Errors" => {
+                        ![Outcome::Throttled, Outcome::TooManyRequests, Outcome::Answered].contains(&outcome)
+                    }
                     "Throttles" => outcome == Outcome::Throttled,
+                    "Count" | "Latency" => is_request,
+                    "5xx" => is_request && [Outcome::Failed, Outcome::Throttled].contains(&outcome),
+                    "RequestsThrottled" => outcome == Outcome::TooManyRequests,
                     "StartFailures" => outcome == Outcome::NotStarted,
                     "SignUpsDenied" | "SignInsDenied" => {
                         let is_sign_up = invocation.function == "PreSignUpFunction";
@@ -357,4 +370,63 @@ fn throttles_ring_if_they_last() {
     assert_eq!(alarm.rings_after(&throttled(100, 1)), None, "a burst");
     assert_eq!(alarm.rings_after(&throttled(10, 3)), None);
     assert!(alarm.rings_after(&throttled(11, 2)).is_some());
+}
+
+/// The same number of requests to the read API in each of some periods.
+fn requests(periods: i64, outcomes: &[(i64, Outcome)], duration: f64) -> Vec<Invocation> {
+    let starts = (0..periods).flat_map(|period| {
+        let each =
+            outcomes.iter().flat_map(|(count, outcome)| (0..*count).map(move |index| (index, *outcome)));
+        each.map(move |(index, outcome)| (period * 5 * MINUTE + index, outcome))
+    });
+    starts.map(|(at, outcome)| invocation("ReadApiFunction", at, outcome, duration)).collect()
+}
+
+/// Anyone can send requests without a token, or for pages that do not exist.
+#[test]
+fn requests_that_the_read_api_refuses_ring_no_alarm() {
+    let refused = requests(12, &[(3_000, Outcome::Answered)], 20.0);
+    for alarm in alarms() {
+        assert_eq!(alarm.rings_after(&refused), None, "{}", alarm.name);
+    }
+}
+
+#[test]
+fn errors_of_the_read_api_ring_if_they_last_and_are_more_than_one_in_twenty() {
+    let alarm = alarm("ReadApiErrorsAlarm");
+    let rings = |periods, failed, answered| {
+        let outcomes = [(failed, Outcome::Failed), (answered, Outcome::Answered)];
+        alarm.rings_after(&requests(periods, &outcomes, 20.0)).is_some()
+    };
+    assert!(!rings(1, 100, 0), "a single period");
+    assert!(!rings(12, 2, 0), "two errors in a period");
+    assert!(!rings(12, 5, 95), "one in twenty");
+    assert!(rings(2, 3, 0));
+    assert!(rings(2, 6, 94));
+    // API Gateway answers with 503 if Lambda throttles.
+    assert!(alarm.rings_after(&requests(2, &[(3, Outcome::Throttled)], 0.0)).is_some());
+}
+
+#[test]
+fn slow_read_api_rings_only_with_enough_requests_in_two_periods() {
+    let alarm = alarm("ReadApiSlowAlarm");
+    let rings = |periods, count, duration| {
+        alarm.rings_after(&requests(periods, &[(count, Outcome::Answered)], duration)).is_some()
+    };
+    assert!(!rings(3, 19, 1_500.0));
+    assert!(!rings(1, 20, 1_500.0));
+    assert!(!rings(12, 1_000, 900.0));
+    assert!(rings(2, 20, 1_500.0));
+}
+
+#[test]
+fn throttles_of_the_read_api_ring_if_they_last() {
+    let alarm = alarm("ReadApiThrottlesAlarm");
+    for outcome in [Outcome::Throttled, Outcome::TooManyRequests] {
+        let rings =
+            |periods, count| alarm.rings_after(&requests(periods, &[(count, outcome)], 0.0)).is_some();
+        assert!(!rings(1, 100), "a burst");
+        assert!(!rings(3, 10));
+        assert!(rings(2, 11));
+    }
 }

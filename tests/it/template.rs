@@ -32,6 +32,7 @@ use crate::support::test_stack;
 mod deployment;
 mod edge;
 mod queues;
+mod read_api;
 mod user_pool;
 
 fn root() -> PathBuf {
@@ -387,7 +388,7 @@ fn no_function_can_write_or_delete_a_suspension() {
     let key = "SUSPENSION#7d8ca528-4931-4254-9273-ea5ee853f271";
     assert_eq!(may(Write, key), BTreeSet::new());
     assert_eq!(may(Delete, key), BTreeSet::new());
-    let readers = ["cache-invalidation", "pre-authentication", "pre-token-generation"];
+    let readers = ["cache-invalidation", "pre-authentication", "pre-token-generation", "read-api"];
     assert_eq!(may(Read, key), readers.into());
     let key = "SUSPENDED_EMAIL#0e9166fe256f8cdc412827b7c18d7aea62940e8e6e34abc49621bca671190ebe";
     assert_eq!((may(Write, key), may(Delete, key)), (BTreeSet::new(), BTreeSet::new()));

@@ -145,10 +145,11 @@ pub(crate) fn get_att(value: &Value) -> &str {
 }
 
 /// The kinds of partitions of the table, each with the key of an example.
-pub const PARTITIONS: [(&str, &str); 6] = [
+pub const PARTITIONS: [(&str, &str); 7] = [
     ("USER#{sub}", "USER#example"),
     ("SUSPENSION#{sub}", "SUSPENSION#example"),
     ("SUSPENDED_EMAIL#{hash}", "SUSPENDED_EMAIL#example"),
+    ("GRANT#{sub}", "GRANT#example"),
     ("CACHE#{sub}", "CACHE#example"),
     ("DOMAIN#{domain}#{shard}", "DOMAIN#example#0"),
     ("LEDGER#{distribution}", "LEDGER#${Id}"),

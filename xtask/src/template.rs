@@ -28,6 +28,18 @@ pub fn permissions(template: &Template) -> String {
             row(&mut page, statement);
         }
     }
+    page.push_str(USERS_HEAD);
+    for (name, role) in template.of_type("AWS::IAM::Role") {
+        let role = &role["Properties"];
+        if role.pointer("/AssumeRolePolicyDocument/Statement/0/Principal/Federated").is_some() {
+            let _ = write!(page, "\n### {name}\n\n{TABLE_HEAD}");
+            for policy in role["Policies"].as_array().into_iter().flatten() {
+                for statement in policy["PolicyDocument"]["Statement"].as_array().into_iter().flatten() {
+                    row(&mut page, statement);
+                }
+            }
+        }
+    }
     write_table_access(template, &mut page);
     page.push_str("\n## Queue policies\n");
     for (name, policy) in template.of_type("AWS::SQS::QueuePolicy") {
@@ -44,6 +56,7 @@ const PERMISSIONS_HEAD: &str = "\
 # Permissions
 
 This page lists what each function may do, and who may send to the queues and receive from them.
+read-api exists only in a stack with the read API (`CreateReadApi`).
 `cargo xtask permissions` generates it from `template.yaml`.
 Each function has its own role with one policy.
 `${X}` is a parameter or a resource of the template, and `${Id}` is the ID of the user pool or of the distribution.
@@ -52,6 +65,12 @@ A name after *if* is a condition of the template.
 IAM can restrict access to partition keys (`dynamodb:LeadingKeys`), but not to sort keys.
 `WARM_UP` is the key of an item that does not exist.
 A function reads it at startup to open the connection to DynamoDB.
+";
+const USERS_HEAD: &str = "
+## Signed-in users, if IdentityPool is true
+
+A group that a parameter names gets such a role, unless another parameter states a role of its own.
+Only the identity pool of the stack can assume it, and only for signed-in users.
 ";
 const TABLE_HEAD: &str = "| Statement | Actions | Resources | Conditions |\n|---|---|---|---|\n";
 const POLICY_HEAD: &str =

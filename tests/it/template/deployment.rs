@@ -1,6 +1,6 @@
 //! The resources of the template with values for its parameters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
@@ -8,18 +8,30 @@ use xtask::template::{Stack, Template};
 
 static TEMPLATE: LazyLock<Template> = LazyLock::new(Template::read);
 
+/// The ID of the stack. The third part is a UUID.
+const STACK_ID: &str =
+    "arn:aws:cloudformation:eu-central-1:123456789012:stack/Shop/1c0e3a70-cc5f-11f0-8c3b-0a1b2c3d4e5f";
+
 /// Evaluates functions as CloudFormation does. A resource is `${Name}`, its attribute `${Name.Arn}`.
 pub struct Deployment(Stack<'static>);
 
 impl Deployment {
-    /// A deployment with these parameters, and defaults for all others.
+    /// A deployment in front of an API, with these parameters and defaults for all others.
     pub fn with(values: &[(&str, &str)]) -> Self {
-        let required = [("ProductName", "Example Shop"), ("ApiOriginDomainName", "api.example.com")];
-        let given: BTreeMap<String, String> = required
-            .iter()
-            .chain(values)
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        Self::given(
+            &[&[("ProductName", "Example Shop"), ("ApiOriginDomainName", "api.example.com")], values]
+                .concat(),
+        )
+    }
+
+    /// A deployment with the read API and its page.
+    pub fn with_read_api(values: &[(&str, &str)]) -> Self {
+        Self::given(&[&[("ProductName", "Example Shop")], values].concat())
+    }
+
+    fn given(values: &[(&str, &str)]) -> Self {
+        let given: BTreeMap<String, String> =
+            values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (stack, problems) = Stack::new(&TEMPLATE, &given);
         assert!(problems.is_empty(), "{problems:?}");
         Self(stack)
@@ -35,8 +47,24 @@ impl Deployment {
     pub fn properties(&self, resource: &str) -> Option<Value> {
         let resource = &TEMPLATE.section("Resources")[resource];
         assert!(resource.is_object(), "no such resource");
-        let exists = resource["Condition"].as_str().is_none_or(|name| self.0.condition(name).unwrap());
-        exists.then(|| self.resolve(&resource["Properties"]).unwrap())
+        self.exists(resource).then(|| self.resolve(&resource["Properties"]).unwrap())
+    }
+
+    /// The names of the resources that the deployment has.
+    pub fn resources(&self) -> BTreeSet<&'static str> {
+        let resources = TEMPLATE.section("Resources").as_object().unwrap().iter();
+        resources.filter(|(_, resource)| self.exists(resource)).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The value of an output, or `None` if its condition is false.
+    pub fn output(&self, name: &str) -> Option<Value> {
+        let output = &TEMPLATE.section("Outputs")[name];
+        assert!(output.is_object(), "no such output");
+        self.exists(output).then(|| self.resolve(&output["Value"]).unwrap())
+    }
+
+    fn exists(&self, resource: &Value) -> bool {
+        resource["Condition"].as_str().is_none_or(|name| self.0.condition(name).unwrap())
     }
 
     /// The value of an expression. `None` is `AWS::NoValue`.
@@ -62,7 +90,7 @@ impl Deployment {
                     let index = usize::try_from(arguments[0].as_u64().unwrap()).unwrap();
                     return Some(json!(self.list(&arguments[1])[index]));
                 }
-                "Fn::Sub" => return Some(self.0.text(value).map_or_else(|| value.clone(), Value::String)),
+                "Fn::Sub" => return Some(Value::String(self.substitute(arguments))),
                 other => panic!("{other} is not evaluated"),
             }
         }
@@ -76,13 +104,35 @@ impl Deployment {
         })
     }
 
+    /// Replaces `${Name}` by its value, or keeps it if it is a resource.
+    fn substitute(&self, arguments: &Value) -> String {
+        let (text, names) = match arguments {
+            Value::Array(parts) => (parts[0].as_str().unwrap(), &parts[1]),
+            text => (text.as_str().unwrap(), &Value::Null),
+        };
+        let mut parts = text.split("${");
+        let mut result = parts.next().unwrap().to_owned();
+        for part in parts {
+            let (name, rest) = part.split_once('}').unwrap();
+            let value = match names.get(name) {
+                Some(value) => self.resolve(value),
+                None => self.reference(name),
+            };
+            result += value.unwrap().as_str().unwrap();
+            result += rest;
+        }
+        result
+    }
+
     fn list(&self, value: &Value) -> Vec<String> {
         serde_json::from_value(self.resolve(value).unwrap()).unwrap()
     }
 
     fn reference(&self, name: &str) -> Option<Value> {
-        if name == "AWS::NoValue" {
-            return None;
+        match name {
+            "AWS::NoValue" => return None,
+            "AWS::StackId" => return Some(json!(STACK_ID)),
+            _ => {}
         }
         let Some(text) = self.0.text(&json!({"Ref": name})) else {
             return Some(json!(format!("${{{name}}}")));

@@ -107,7 +107,7 @@ const CONCURRENCY_OF_A_NEW_ACCOUNT: u64 = 10;
 
 #[test]
 fn default_concurrency_leaves_room_for_triggers_in_a_new_account() {
-    let deployment = Deployment::with(&[]);
+    let deployment = Deployment::with_read_api(&[]);
     let workers: u64 = FunctionId::workers()
         .map(|worker| {
             let properties = deployment.properties(worker.resource_name()).unwrap();

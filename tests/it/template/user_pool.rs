@@ -76,8 +76,8 @@ fn contradictory_parameters_are_refused() {
         ),
         (
             &[("ExistingUserPoolId", "eu-central-1_EXAMPLE12"), ("UserPoolWebAclArn", WEB_ACL)],
-            "ManagedLoginDomain, CallbackUrls, IdentityProviders, the mapped attributes and UserPoolWebAclArn \
-             are settings of a new pool. They do not change ExistingUserPoolId.",
+            "ManagedLoginDomain, CallbackUrls, LogoutUrls, IdentityProviders, the mapped attributes and \
+             UserPoolWebAclArn are settings of a new pool. They do not change ExistingUserPoolId.",
         ),
         (
             &[
