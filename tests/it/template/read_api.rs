@@ -355,7 +355,7 @@ fn access_log_is_json_without_personal_data() {
 #[test]
 fn requests_are_throttled_as_the_parameters_say() {
     for (values, rate, burst) in [
-        (&[][..], "50", "100"),
+        (&[][..], "50", "50"),
         (&[("ApiThrottlingRateLimit", "7"), ("ApiThrottlingBurstLimit", "9")], "7", "9"),
     ] {
         let stage = Deployment::with_read_api(values).properties("HttpApiStage").unwrap();
