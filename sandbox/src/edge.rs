@@ -4,7 +4,7 @@
 //!
 //! Not modeled: several locations, requests for one page that wait for each other, ranges and
 //! compression. An entry is evicted early only if the cache has more than [`MAX_ENTRIES`].
-//! `tests/it/sandbox/varnish.rs` compares the model with Varnish.
+//! `tests/src/bin/edge-against-varnish.rs` compares the model with Varnish.
 
 mod conditional;
 pub mod distribution;

@@ -1,6 +1,7 @@
 //! Test support.
 //!
 //! - [`fixtures`]: the files in `events/`
+//! - [`mod@http`]: an HTTP client for one request
 //! - [`lambda`]: a Lambda service on loopback that runs the binaries
 //! - [`log`]: a watcher for personal data in the log
 //! - [`sqs`]: queues with groups, FIFO order, move tasks and partial failures
@@ -8,6 +9,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "test support may fail loudly")]
 
 pub mod fixtures;
+pub mod http;
 pub mod lambda;
 pub mod log;
 pub mod sqs;

@@ -37,6 +37,8 @@ pub enum Step {
     Test,
     /// The README's first command runs, and every journey plays.
     Sandbox,
+    /// The sandbox's model of CloudFront and Varnish answer the same requests alike.
+    Varnish,
     /// Licenses, sources and duplicate dependencies (cargo-deny, pinned).
     Deny,
     /// The pinned Python tools are installed below target/tools.
@@ -85,6 +87,7 @@ impl Step {
                 .env("RUSTDOCFLAGS", "-D warnings")),
             Self::Test => run(Tool::cargo(&["test", "--workspace", "--locked"]).env("INSTA_UPDATE", "no")),
             Self::Sandbox => sandbox(),
+            Self::Varnish => varnish(),
             Self::Deny => deny(),
             Self::Python => python().map(|_| ()),
             Self::Dynamodb => dynamodb(),
@@ -93,11 +96,13 @@ impl Step {
             Self::E2e => {
                 browser()?;
                 let build = format!("target/sam/{}", sam_architecture());
-                let arguments = ["tests/e2e/e2e.py", "--build", &build, "--replay", replay()?];
+                let arguments =
+                    ["tests/e2e/e2e.py", "--build", &build, "--replay", &test_binary("replay-under-test")?];
                 run(Tool::new("python", &arguments).path_first(&python()?))
             }
             Self::Messages => {
-                let arguments = ["tests/e2e/many_messages.py", "--replay", replay()?];
+                let arguments =
+                    ["tests/e2e/many_messages.py", "--replay", &test_binary("replay-under-test")?];
                 run(Tool::new("python", &arguments).path_first(&python()?))
             }
         }
@@ -112,11 +117,11 @@ fn dynamodb() -> Result<()> {
     run(Tool::new("python", &arguments).env("INSTA_UPDATE", "no").path_first(&python()?))
 }
 
-/// Builds the binaries that the tests start, and returns the path of `replay`.
-fn replay() -> Result<&'static str> {
-    // `cargo build --package replay` would compile the SDK again, with other features.
+/// Builds the binaries of the tests, and returns the path of one of them.
+fn test_binary(name: &str) -> Result<String> {
+    // `cargo build --package` would compile the SDK again, with other features.
     run(Cargo(&["test", "--workspace", "--no-run", "--locked"]))?;
-    Ok("target/debug/replay-under-test")
+    Ok(format!("target/debug/{name}"))
 }
 
 fn lock() -> Result<()> {
@@ -133,6 +138,26 @@ fn sandbox() -> Result<()> {
         run(Tool::cargo(&arguments).without_output())?;
     }
     Ok(())
+}
+
+/// Installs Varnish if it is missing, and compares it with the edge model.
+fn varnish() -> Result<()> {
+    let packages = ["varnish", "varnish-modules", "gcc", "libc6-dev"];
+    if !Path::new("/usr/sbin/varnishd").exists() && !apt_get(&packages)? {
+        bail!("Varnish is missing. Run: sudo apt-get install {}", packages.join(" "));
+    }
+    run(Tool::new(&test_binary("edge-against-varnish")?, &[]))
+}
+
+/// Installs Debian packages. Returns `false` if only root can.
+fn apt_get(packages: &[&str]) -> Result<bool> {
+    if Tool::new("id", &["-u"]).output()?.trim_ascii() != b"0" {
+        return Ok(false);
+    }
+    let install = [&["install", "--yes", "--no-install-recommends"], packages].concat();
+    run(Tool::new("apt-get", &["update"]).without_output())?;
+    run(Tool::new("apt-get", &install).env("DEBIAN_FRONTEND", "noninteractive").without_output())?;
+    Ok(true)
 }
 
 fn deny() -> Result<()> {
@@ -180,11 +205,8 @@ fn python() -> Result<PathBuf> {
 fn browser() -> Result<()> {
     run(Tool::new("npm", &["ci", "--prefix", "tests", "--ignore-scripts", "--no-audit", "--no-fund"])
         .without_output())?;
-    let is_root = Tool::new("id", &["-u"]).output()?.trim_ascii() == b"0";
-    if is_root && !BROWSERS.iter().any(|path| Path::new(path).exists()) {
-        let install = ["install", "--yes", "--no-install-recommends", "chromium"];
-        run(Tool::new("apt-get", &["update"]).without_output())?;
-        run(Tool::new("apt-get", &install).env("DEBIAN_FRONTEND", "noninteractive").without_output())?;
+    if !BROWSERS.iter().any(|path| Path::new(path).exists()) {
+        apt_get(&["chromium"])?;
     }
     Ok(())
 }
