@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
+use shared::store::lists::ListPosition;
 
 /// Entries on a page that names no limit.
 pub const DEFAULT_LIMIT: usize = 20;
@@ -15,6 +16,24 @@ pub const MAX_LIMIT: usize = 50;
 /// Why the query is refused: one sentence that quotes nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidQuery(pub &'static str);
+
+/// A page of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The page starts after this position. `None` for the first page.
+    pub before: Option<ListPosition>,
+    /// From 1 to [`MAX_LIMIT`].
+    pub limit: usize,
+}
+
+/// Reads the parameters `before` and `limit`.
+pub fn page(query: &str) -> Result<Page, InvalidQuery> {
+    let parameters = parameters(query, &["before", "limit"])?;
+    let before = parameters.get("before").map(|before| before.parse());
+    let before =
+        before.transpose().map_err(|_| InvalidQuery("The parameter before is not a value of next."))?;
+    Ok(Page { before, limit: limit(&parameters)? })
+}
 
 /// Refuses every parameter.
 pub fn none(query: &str) -> Result<(), InvalidQuery> {
@@ -83,6 +102,19 @@ mod tests {
         }
         assert_eq!(none("").and(none("&&")), Ok(()));
         assert!(none("limit=5").is_err());
+    }
+
+    #[test]
+    fn page_starts_after_a_position() {
+        let position = "1772446500000-a6d1f2c09c1f5e0fb1f0c4d1e6f7a8b9";
+        let expected = Page { before: Some(position.parse().unwrap()), limit: 5 };
+        assert_eq!(page(&format!("limit=5&before={position}")), Ok(expected));
+        assert_eq!(page(""), Ok(Page { before: None, limit: 20 }));
+        let invalid = Err(InvalidQuery("The parameter before is not a value of next."));
+        let upper = position.to_uppercase();
+        for before in ["", "0", "LIST%23orders", &position[1..], &upper, "1772446500000-%27", "%00"] {
+            assert_eq!(page(&format!("before={before}")), invalid, "{before}");
+        }
     }
 
     #[test]

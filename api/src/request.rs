@@ -27,6 +27,8 @@ pub struct Request {
     pub if_none_match: Option<String>,
     /// The claims of the token that the authorizer accepted. Empty for a route without an authorizer.
     pub claims: BTreeMap<String, String>,
+    /// W3C trace context of the invocation. `None` outside Lambda.
+    pub traceparent: Option<String>,
     /// True if the body is missing, empty or `{}`.
     pub has_empty_body: bool,
 }
@@ -60,6 +62,7 @@ impl Request {
             origin_verify: header("x-origin-verify"),
             if_none_match: header("if-none-match"),
             claims: claims.collect(),
+            traceparent: None,
             has_empty_body: event.get("body").is_none_or(|body| is_empty(body, is_base64)),
         }
     }

@@ -169,7 +169,7 @@ mod tests {
             ("Cache-Control", "max-age=0, s-maxage=60, stale-if-error=0"),
             ("Cache-Tag", "user:ana,users"),
             ("Content-Type", "application/json"),
-            ("ETag", "\"9b2bb1f5d0a4dfa9f1bbb6bc3c8f9d3e\""),
+            ("ETag", "\"59596a35bc447dd6fb26cfd5d167ee4a\""),
             ("X-Content-Type-Options", "nosniff"),
         ];
         assert_eq!(headers, expected);

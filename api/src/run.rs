@@ -9,6 +9,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use shared::config::ConfigError;
 use shared::function_context::FunctionContext;
 use shared::function_id::FunctionId;
+use shared::trace::traceparent;
 
 use crate::problem::Problem;
 use crate::{Request, Response};
@@ -31,7 +32,9 @@ pub async fn run<D>(
     let _ = tokio::time::timeout(WARM_UP, warm_up(&deps)).await;
     let (deps, handle) = (&deps, &handle);
     let service = service_fn(async |event: LambdaEvent<Request>| {
-        Ok::<_, Diagnostic>(answer(handle(deps, event.payload)).await)
+        let (request, context) = event.into_parts();
+        let traceparent = context.xray_trace_id.as_deref().and_then(traceparent);
+        Ok::<_, Diagnostic>(answer(handle(deps, Request { traceparent, ..request })).await)
     });
     match lambda_runtime::run(service).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -177,11 +177,15 @@ pub fn unique_id(time: Timestamp) -> String {
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds)).to_string()
 }
 
-/// The id of a user's `user.confirmed`: a UUIDv5 of user pool and user. It stays the same if
-/// Cognito invokes a trigger more than once.
-pub fn confirmation_id(pool_id: &str, sub: &str) -> String {
-    let name = format!("{pool_id}/{sub}/user.confirmed");
+/// The id of an event that can happen only once: a UUIDv5 of a name that says what happened.
+pub fn once_id(name: &str) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
+}
+
+/// The id of a user's `user.confirmed`, from user pool and user. It stays the same if Cognito invokes
+/// a trigger more than once.
+pub fn confirmation_id(pool_id: &str, sub: &str) -> String {
+    once_id(&format!("{pool_id}/{sub}/user.confirmed"))
 }
 
 /// Attempts of one user that are allowed count as one event within this time, in seconds.
@@ -210,7 +214,7 @@ pub fn attempt_id(
     let name = format!(
         "{pool_id}/user.sign_in_attempted/{client_id}/{flow:?}/{outcome:?}/{reason}/{interval}/{sub}"
     );
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
+    once_id(&name)
 }
 
 /// CloudEvents source of the events that operators publish with `replay`.

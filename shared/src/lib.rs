@@ -23,4 +23,5 @@ pub mod suspension_change;
 pub mod telemetry;
 pub mod text;
 pub mod time;
+pub mod trace;
 pub mod user_attributes;

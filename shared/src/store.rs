@@ -12,7 +12,7 @@
 //! - [`suspensions`]: SUSPENSION, and the flag `isBanned` of PROFILE
 //! - [`grants`]: GRANT, what a user may do with a resource of another user
 //! - [`suspended_emails`]: SUSPENSION of an email address
-//! - [`users`]: STATS, PROFILE and SUSPENSION of a user, for the read API
+//! - [`users`]: STATS, PROFILE, SUSPENSION, GRANT and NOTIFICATION of a user, for the read API
 //! - [`invalidations`]: CACHE and LEDGER, what was invalidated and what it cost
 //!
 //! and for all items: [`keys`], [`batch`], [`error`], [`partitions`].

@@ -1,6 +1,7 @@
 //! Fixtures and responses parse as the types of the crate `aws_lambda_events`, if it has a type for
 //! them.
 
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::cognito::{
     CognitoEventUserPoolsCustomMessage, CognitoEventUserPoolsPostConfirmation,
     CognitoEventUserPoolsPreAuthentication, CognitoEventUserPoolsPreSignup, CognitoEventUserPoolsPreTokenGen,
@@ -40,6 +41,7 @@ fn check(name: &str, event: &Value) {
             parses::<CognitoEventUserPoolsPreTokenGen>(name, event)
         }
         "pre-token-generation" => parses::<CognitoEventUserPoolsPreTokenGenV2>(name, event),
+        "read-api" => parses::<ApiGatewayV2httpRequest>(name, event),
         _ => parses::<SqsEvent>(name, event),
     }
 }

@@ -24,6 +24,7 @@ mod log;
 mod message_bodies;
 mod panics;
 mod properties;
+mod read_api;
 mod replay;
 mod sandbox;
 mod schedules;

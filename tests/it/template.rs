@@ -64,6 +64,7 @@ fn every_binary_is_a_function_with_the_same_name() {
     let functions = template.functions();
     let mut binaries = names_in(&root().join("triggers/src/bin"));
     binaries.append(&mut names_in(&root().join("workers/src/bin")));
+    binaries.append(&mut names_in(&root().join("api/src/bin")));
     let expected: BTreeSet<String> = functions.keys().map(|binary| (*binary).to_owned()).collect();
     assert_eq!(binaries, expected);
     let listed: BTreeSet<String> = FunctionId::ALL.map(|function| function.name().to_owned()).into();

@@ -11,6 +11,7 @@ use shared::config::ConfigError;
 use shared::function_context::FunctionContext;
 use shared::function_id::FunctionId;
 use shared::time::Clock;
+use shared::trace::{part_of, traceparent};
 
 use crate::{TriggerError, TriggerEvent};
 
@@ -43,7 +44,8 @@ pub async fn run<D>(
     let service = service_fn(async |event: LambdaEvent<TriggerEvent>| {
         let (event, context) = event.into_parts();
         let invoked_at = invoked_at(&context, Clock::system().now());
-        let event = event.with_traceparent(traceparent(&context)).with_invoked_at(invoked_at);
+        let traceparent = context.xray_trace_id.as_deref().and_then(traceparent);
+        let event = event.with_traceparent(traceparent).with_invoked_at(invoked_at);
         answer(handle(deps, event)).await
     });
     match lambda_runtime::run(service).await {
@@ -83,41 +85,9 @@ fn invoked_at(context: &Context, now: Timestamp) -> Timestamp {
     traced.filter(is_plausible).unwrap_or(now)
 }
 
-/// A part of the X-Ray header `Root=1-<8>-<24>;Parent=<16>;Sampled=1`.
-fn part_of<'a>(header: &'a str, name: &str) -> Option<&'a str> {
-    header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
-}
-
-/// Builds a W3C trace context from the X-Ray header.
-fn traceparent(context: &Context) -> Option<String> {
-    let header = context.xray_trace_id.as_deref()?;
-    let root = part_of(header, "Root")?.strip_prefix("1-")?.replace('-', "");
-    let parent = part_of(header, "Parent")?;
-    let is_hex =
-        |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let sampled = if part_of(header, "Sampled") == Some("1") { "01" } else { "00" };
-    (is_hex(&root, 32) && is_hex(parent, 16)).then(|| format!("00-{root}-{parent}-{sampled}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn trace_context_is_built_from_the_x_ray_header() {
-        let mut context = Context::default();
-        let mut traceparent_of = |header: &str| {
-            context.xray_trace_id = Some(header.to_owned());
-            traceparent(&context)
-        };
-        assert_eq!(
-            traceparent_of("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1")
-                .as_deref(),
-            Some("00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01")
-        );
-        assert_eq!(traceparent_of("Root=1-5759e988-bd862e3fe1be46a994272793"), None);
-        assert_eq!(traceparent_of("anything"), None);
-    }
 
     #[test]
     fn invocation_starts_in_the_second_of_its_trace_id_or_now() {

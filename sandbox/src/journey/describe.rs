@@ -67,7 +67,7 @@ fn describe_change(sent: &Value, name: &str, value: &Value) -> String {
 /// The read API's response in a few words, and the response with its body as JSON.
 pub fn describe_response(response: api::Response) -> Result<(String, Option<Value>)> {
     let cache_control = response.headers.get("Cache-Control").map(String::as_str).unwrap_or_default();
-    let text = format!("{}, {cache_control}", response.status_code);
+    let text = format!("answered {}, {cache_control}", response.status_code);
     let body: Value = serde_json::from_str(&response.body).unwrap_or_else(|_| response.body.clone().into());
     let mut response = serde_json::to_value(response)?;
     if let Some(response) = response.as_object_mut() {

@@ -7,11 +7,15 @@ use jiff::Timestamp;
 
 use super::batch::Consistency;
 use super::error::StoreError;
+use super::grants;
 use super::item::Item;
 use super::keys::{self, PK, PROFILE, SK, STATS, SUSPENSION};
+use super::notifications::{self, NotificationState};
 use super::stats::StoredStatistics;
 use super::suspensions::{read_flag, read_suspension};
 use super::table::Store;
+use crate::events::Resource;
+use crate::grant::Grant;
 use crate::suspension::SuspensionStatus;
 
 /// What to read for a request.
@@ -23,10 +27,14 @@ pub struct UserRead<'a> {
     pub statistics_of: Option<&'a str>,
     /// The user whose PROFILE is read.
     pub profile_of: Option<&'a str>,
+    /// The resource of which the caller's GRANT is read.
+    pub resource: Option<&'a Resource>,
+    /// The ids of the caller's notifications that are read.
+    pub notification_ids: &'a [&'a str],
 }
 
 /// What was read.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct UserData {
     /// The suspension of the caller.
     pub suspension: SuspensionStatus,
@@ -34,6 +42,10 @@ pub struct UserData {
     pub statistics: Option<StoredStatistics>,
     /// `None` if there is no profile.
     pub profile: Option<UserProfile>,
+    /// What the caller may do with the resource. An unreadable item grants nothing.
+    pub grant: Option<Grant>,
+    /// The notifications that exist, in the order of their ids.
+    pub notifications: Vec<NotificationState>,
 }
 
 /// A profile for people. An attribute of another type counts as missing.
@@ -50,14 +62,13 @@ pub struct UserProfile {
 impl UserProfile {
     /// `None` if the item holds only the flag `isBanned`.
     fn of_item(item: &Item) -> Option<Self> {
-        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         let created_at = item.get("createdAt").and_then(|value| value.as_n().ok()?.parse().ok());
         item.contains_key("cognitoId").then(|| Self {
-            username: text("username"),
-            preferred_username: text("preferredUsername"),
-            email: text("email"),
+            username: text(item, "username"),
+            preferred_username: text(item, "preferredUsername"),
+            email: text(item, "email"),
             is_email_verified: item.get("isEmailVerified").and_then(|value| value.as_bool().ok()).copied(),
-            name: text("name"),
+            name: text(item, "name"),
             created_at: created_at.and_then(|millis| Timestamp::from_millisecond(millis).ok()),
         })
     }
@@ -68,27 +79,45 @@ impl Store {
     ///
     /// An unreadable suspension is not an error here: see [`SuspensionStatus`].
     pub async fn read_user_data(&self, read: &UserRead<'_>) -> Result<UserData, StoreError> {
-        let key_of = |sub: &str, sort: &str| (keys::user(sub), sort.to_owned());
-        let suspension = (keys::suspension(read.caller), SUSPENSION.to_owned());
-        let flag = key_of(read.caller, PROFILE);
-        let statistics = read.statistics_of.map(|sub| key_of(sub, STATS));
-        let profile = read.profile_of.map(|sub| key_of(sub, PROFILE));
+        let suspension = keys::key(keys::suspension(read.caller), SUSPENSION);
+        let flag = keys::key(keys::user(read.caller), PROFILE);
+        let statistics = read.statistics_of.map(|sub| keys::key(keys::user(sub), STATS));
+        let profile = read.profile_of.map(|sub| keys::key(keys::user(sub), PROFILE));
+        let grant = read.resource.map(|resource| grants::key(read.caller, resource));
+        let notifications: Vec<Item> =
+            read.notification_ids.iter().map(|id| notifications::key(read.caller, id)).collect();
+
+        let wanted = [&suspension, &flag].into_iter().chain(&statistics).chain(&profile).chain(&grant);
         // DynamoDB refuses a key that occurs twice.
-        let wanted: BTreeSet<_> =
-            [&suspension, &flag].into_iter().chain(&statistics).chain(&profile).collect();
+        let wanted: BTreeSet<_> = wanted.chain(&notifications).filter_map(key_of).collect();
         let wanted = wanted.into_iter().map(|(partition, sort)| keys::key(partition, sort)).collect();
         let items = self.read_items(wanted, Consistency::Strong).await?;
-        let items: HashMap<(String, String), Item> =
-            items.into_iter().filter_map(|item| Some(((text(&item, PK)?, text(&item, SK)?), item))).collect();
+        let items: HashMap<_, Item> =
+            items.into_iter().filter_map(|item| Some((key_of(&item)?, item))).collect();
+        let item = |key: &Item| items.get(&key_of(key)?);
+
+        let notifications = notifications.iter().filter_map(item).cloned().map(NotificationState::from_item);
         Ok(UserData {
             suspension: SuspensionStatus {
-                is_banned: items.get(&flag).map(read_flag).unwrap_or_default(),
-                suspension: items.get(&suspension).map(read_suspension).unwrap_or_default(),
+                is_banned: item(&flag).map(read_flag).unwrap_or_default(),
+                suspension: item(&suspension).map(read_suspension).unwrap_or_default(),
             },
-            statistics: statistics.and_then(|key| items.get(&key)).cloned().map(StoredStatistics::from_item),
-            profile: profile.and_then(|key| UserProfile::of_item(items.get(&key)?)),
+            statistics: statistics.as_ref().and_then(item).cloned().map(StoredStatistics::from_item),
+            profile: profile.as_ref().and_then(item).and_then(UserProfile::of_item),
+            grant: grant.as_ref().and_then(item).cloned().and_then(readable_grant),
+            notifications: notifications.collect::<Result<_, _>>()?,
         })
     }
+}
+
+fn readable_grant(item: Item) -> Option<Grant> {
+    let grant = grants::parse(item);
+    grant.inspect_err(|error| tracing::error!(error_type = error.code(), "a grant is unreadable")).ok()
+}
+
+/// Partition key and sort key.
+fn key_of(item: &Item) -> Option<(String, String)> {
+    Some((text(item, PK)?, text(item, SK)?))
 }
 
 fn text(item: &Item, name: &str) -> Option<String> {
@@ -97,7 +126,6 @@ fn text(item: &Item, name: &str) -> Option<String> {
         _ => None,
     }
 }
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
