@@ -16,20 +16,33 @@ use crate::functions::check_start;
 use crate::journey::format::DEFAULT_START;
 use parameter_file::Parameters;
 
-/// Every problem of the parameters, each as one line. Empty if all functions start.
+/// What the check of the parameters found.
+pub struct Check {
+    /// Each problem as one line. Empty if all functions start.
+    pub problems: Vec<String>,
+    /// The number of functions that the stack has with these parameters.
+    pub functions: usize,
+}
+
+/// Checks the parameters, and starts each function that the stack has with them.
 ///
 /// A function reports the first problem of each variable. A variable with a problem counts as not
 /// set for the rest of the check.
-pub async fn problems(template: &Template, parameters: &Parameters) -> Result<Vec<String>> {
+pub async fn check(template: &Template, parameters: &Parameters) -> Result<Check> {
     let (stack, mut problems) = Stack::new(template, parameters);
     problems.extend(stack.broken_rules());
     let account = SandboxAccount::start(DEFAULT_START.parse()?).await?;
     let functions = template.functions();
+    let mut checked = 0;
     for function in FunctionId::ALL {
-        let Some((_, properties)) = functions.get(function.name()) else {
+        let Some((resource, properties)) = functions.get(function.name()) else {
             problems.push(format!("{function}: the template has no such function"));
             continue;
         };
+        if !stack.creates(resource) {
+            continue;
+        }
+        checked += 1;
         let declared = properties["Environment"]["Variables"].as_object();
         // A variable that names a resource gets its value from the sandbox account.
         let mut variables: BTreeMap<String, String> = declared
@@ -49,5 +62,5 @@ pub async fn problems(template: &Template, parameters: &Parameters) -> Result<Ve
             }
         }
     }
-    Ok(problems)
+    Ok(Check { problems, functions: checked })
 }

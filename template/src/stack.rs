@@ -57,12 +57,6 @@ impl<'a> Stack<'a> {
             let parts: Option<Vec<String>> = parts.iter().map(|part| self.text(part)).collect();
             return Some(parts?.join(separator.as_str()?));
         }
-        if let Some([index, list]) = arguments(value, "Fn::Select") {
-            let [separator, text] = arguments(list, "Fn::Split")?;
-            let text = self.text(text)?;
-            let index = usize::try_from(index.as_u64()?).ok()?;
-            return text.split(separator.as_str()?).nth(index).map(str::to_owned);
-        }
         match &value["Fn::Sub"] {
             Value::String(text) => self.substitute(text, &Value::Null),
             Value::Array(parts) => self.substitute(parts.first()?.as_str()?, parts.get(1)?),
@@ -96,6 +90,12 @@ impl<'a> Stack<'a> {
     /// A condition by its name. `None` if it cannot be evaluated.
     pub fn condition(&self, name: &str) -> Option<bool> {
         self.holds(self.template.section("Conditions").get(name)?)
+    }
+
+    /// True if the stack has a resource of the template, as far as its condition can be evaluated.
+    pub fn creates(&self, resource: &str) -> bool {
+        let condition = self.template.section("Resources")[resource]["Condition"].as_str();
+        condition.and_then(|name| self.condition(name)).unwrap_or(true)
     }
 
     fn holds(&self, condition: &Value) -> Option<bool> {
@@ -263,7 +263,9 @@ Rules:
     Assertions: [{ Assert: !EachMemberIn [[a], [b]], AssertDescription: no }]
 Conditions:
   FlagIsSet: !Equals [!Ref Flag, "true"]
-Resources: { Queue: { Type: "AWS::SQS::Queue" } }
+Resources:
+  Queue: { Type: "AWS::SQS::Queue" }
+  Topic: { Type: "AWS::SNS::Topic", Condition: FlagIsSet }
 "#;
 
     fn given(values: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -305,14 +307,21 @@ Resources: { Queue: { Type: "AWS::SQS::Queue" } }
             (json!({"Fn::Sub": "a-${Queue}"}), None),
             (sub, Some("shop-30")),
             (json!({"Fn::Join": [",", ["a", {"Ref": "Name"}]]}), Some("a,shop")),
-            (json!({"Fn::Select": [1, {"Fn::Split": ["o", {"Ref": "Name"}]}]}), Some("p")),
-            (json!({"Fn::Select": [2, {"Fn::Split": ["o", {"Ref": "Name"}]}]}), None),
             (json!({"Fn::GetAtt": "Queue.Arn"}), None),
         ] {
             assert_eq!(stack.text(&value).as_deref(), text, "{value}");
         }
         let parameters = stack.parameters_of(&json!({"Fn::If": ["FlagIsSet", {"Fn::Sub": "${Name}"}, "b"]}));
         assert_eq!(parameters, ["Flag", "Name"].into());
+    }
+
+    #[test]
+    fn condition_decides_if_the_stack_has_a_resource() {
+        let template = Template::parse(TEMPLATE).unwrap();
+        for (flag, expected) in [("false", [true, false]), ("true", [true, true])] {
+            let (stack, _) = Stack::new(&template, &given(&[("Name", "x"), ("Flag", flag)]));
+            assert_eq!(["Queue", "Topic"].map(|resource| stack.creates(resource)), expected, "{flag}");
+        }
     }
 
     #[test]

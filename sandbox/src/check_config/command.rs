@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use shared::function_id::FunctionId;
 use shared::text::printable;
 use template::Template;
 
-use super::{parameter_file, problems};
+use super::{Check, check, parameter_file};
 use crate::journey::format::InvalidJourney;
 
 const HELP: &str = "\
@@ -49,13 +48,13 @@ impl CheckConfig {
         let path = path.context("template.yaml is neither here nor above. Name it with --template")?;
         let template =
             Template::parse(&read(&path)?).map_err(|error| InvalidJourney::new(&path, error.to_string()))?;
-        let problems = problems(&template, &parameters).await?;
+        let Check { problems, functions } = check(&template, &parameters).await?;
         let mut out = std::io::stdout().lock();
         for problem in &problems {
             writeln!(out, "{}", printable(problem))?;
         }
         match problems.len() {
-            0 => writeln!(out, "All {} functions start with these parameters.", FunctionId::ALL.len())?,
+            0 => writeln!(out, "All {functions} functions start with these parameters.")?,
             1 => bail!("{}: 1 problem. Correct it before you deploy", self.file.display()),
             count => bail!("{}: {count} problems. Correct them before you deploy", self.file.display()),
         }

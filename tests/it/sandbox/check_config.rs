@@ -1,5 +1,7 @@
 //! `sandbox check-config`, as it is typed, with the template of this repository.
 
+use shared::function_id::FunctionId;
+
 use super::command_line::{sandbox, text};
 
 /// Writes a file, and returns whether the check succeeds, and its output.
@@ -15,11 +17,14 @@ fn check(name: &str, parameters: &str) -> (Option<i32>, String, String) {
 fn valid_parameters_start_every_function() {
     let rules =
         r#"[{\"attribute\": \"custom:department\", \"equals\": \"Engineering\", \"group\": \"Developer\"}]"#;
-    let file =
-        format!("ProductName=Example Shop\nApiOriginDomainName=api.example.com\nGroupRules=\"{rules}\"\n");
-    let (code, shown, error) = check("parameters.txt", &file);
-    assert_eq!((code, error.as_str()), (Some(0), ""), "{shown}");
-    assert_eq!(shown, "All 8 functions start with these parameters.\n");
+    // An API of your own replaces read-api.
+    let all = FunctionId::ALL.len();
+    for (own_api, functions) in [("", all), ("ApiOriginDomainName=api.example.com\n", all - 1)] {
+        let file = format!("ProductName=Example Shop\n{own_api}GroupRules=\"{rules}\"\n");
+        let (code, shown, error) = check("parameters.txt", &file);
+        assert_eq!((code, error.as_str()), (Some(0), ""), "{shown}");
+        assert_eq!(shown, format!("All {functions} functions start with these parameters.\n"));
+    }
 }
 
 /// Each wrong parameter, with the line that it causes.

@@ -190,15 +190,12 @@ fn login_url_is_the_same_for_the_function_the_page_and_the_operator() {
 fn managed_login_returns_to_the_page_and_to_the_pages_of_other_apps() {
     let other = "https://www.example.com/callback,http://localhost:3000/";
     let certificate = "arn:aws:acm:us-east-1:123456789012:certificate/0";
-    let alias = |name| [("AliasDomainName", name), ("CertificateArn", certificate)];
-    let own = "https://${Distribution.DomainName}/";
-    for (values, page) in [
-        (vec![], own),
-        (alias("shop.example.com").to_vec(), "https://shop.example.com/"),
-        (alias("*.example.com").to_vec(), own),
-    ] {
+    let alias = [("AliasDomainName", "shop.example.com"), ("CertificateArn", certificate)];
+    for (values, page) in
+        [(&[][..], "https://${Distribution.DomainName}/"), (&alias, "https://shop.example.com/")]
+    {
         let urls = |more: &[(&str, &str)]| {
-            let deployment = Deployment::with_read_api(&[&values[..], more].concat());
+            let deployment = Deployment::with_read_api(&[values, more].concat());
             let client = deployment.properties("ManagedLoginClient").unwrap();
             assert_eq!(deployment.output("PageUrl"), Some(json!(page)));
             (client["CallbackURLs"].clone(), client["LogoutURLs"].clone())
