@@ -94,7 +94,13 @@ impl FunctionId {
                 name: "pre-token-generation",
                 resource_name: "PreTokenGenerationFunction",
                 queue: None,
-                variables: &["GROUP_RULES", "ON_STORE_ERROR", "TOKEN_CLAIMS", "TRUSTED_ATTRIBUTES"],
+                variables: &[
+                    "ADMIN_GROUPS",
+                    "GROUP_RULES",
+                    "ON_STORE_ERROR",
+                    "TOKEN_CLAIMS",
+                    "TRUSTED_ATTRIBUTES",
+                ],
             },
             Self::CustomMessage => Definition {
                 kind: FunctionKind::Trigger,

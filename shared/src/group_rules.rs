@@ -26,11 +26,16 @@ pub fn read(environment: &Environment) -> Result<Vec<Rule>, ConfigError> {
     rules.collect()
 }
 
-/// Reads GROUP_RULES and TRUSTED_ATTRIBUTES, for the function that applies the rules.
+/// Reads GROUP_RULES, TRUSTED_ATTRIBUTES and ADMIN_GROUPS, for the function that applies the rules.
 pub fn read_trusted(environment: &Environment) -> Result<Vec<Rule>, ConfigError> {
     let rules = read(environment)?;
     let trusted: HashSet<String> = environment.list("TRUSTED_ATTRIBUTES").into_iter().collect();
+    let admin_groups: HashSet<String> = environment.list("ADMIN_GROUPS").into_iter().collect();
     for (index, rule) in rules.iter().enumerate() {
+        // Members read the data of every user.
+        if admin_groups.contains(&rule.group) && !rule.privileged {
+            return Err(invalid(index, &rule.group, &InvalidRule::AdminGroup));
+        }
         // Otherwise an untrusted attribute could give a privileged group or role through another
         // rule.
         if rules.iter().any(|other| other.privileged && rule.shares_group_or_role(other)) {
@@ -59,6 +64,33 @@ mod tests {
     fn read_rules(json: &str) -> Result<Vec<Rule>, ConfigError> {
         let variables = [("GROUP_RULES", json), ("TRUSTED_ATTRIBUTES", "custom:roles")];
         read_trusted(&variables.into_iter().collect())
+    }
+
+    #[test]
+    fn rule_for_an_admin_group_must_be_privileged() {
+        let read_rules = |group: &str, fields: &str| {
+            let json =
+                format!(r#"[{{"attribute": "custom:roles", "contains": "x", "group": "{group}"{fields}}}]"#);
+            let variables = [
+                ("GROUP_RULES", json.as_str()),
+                ("TRUSTED_ATTRIBUTES", "custom:roles"),
+                ("ADMIN_GROUPS", "Support, Admin"),
+            ];
+            read_trusted(&variables.into_iter().collect()).map_err(|error| error.to_string())
+        };
+        let privileged = r#", "privileged": true, "role_arn": null"#;
+        for (group, fields, is_accepted) in [
+            ("Admin", privileged, true),
+            ("Developer", "", true),
+            ("Admin", "", false),
+            ("Support", r#", "role_arn": "arn:x""#, false),
+        ] {
+            assert_eq!(read_rules(group, fields).is_ok(), is_accepted, "{group}{fields}");
+        }
+        let expected = "GROUP_RULES: rule 1 for group `Admin` gives one of ADMIN_GROUPS, whose members read the data \
+                        of every user. Set `privileged` to true, and `role_arn` to the group's IAM role, or to null \
+                        if it has none";
+        assert_eq!(read_rules("Admin", ""), Err(expected.to_owned()));
     }
 
     /// Whether the condition of a rule with these fields is met by an attribute.

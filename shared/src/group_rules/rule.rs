@@ -122,6 +122,11 @@ pub(super) enum InvalidRule {
     SeparatorInValue { value: String, separator: char },
     #[error("is privileged and has no `role_arn`. Set it to the group's IAM role, or to null if it has none")]
     NoRole,
+    #[error(
+        "gives one of ADMIN_GROUPS, whose members read the data of every user. Set `privileged` to true, and \
+         `role_arn` to the group's IAM role, or to null if it has none"
+    )]
+    AdminGroup,
     #[error("has a `role_arn` that is not an ARN. Use an ARN such as arn:aws:iam::123456789012:role/name")]
     RoleArn,
     #[error(
