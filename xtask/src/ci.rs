@@ -203,8 +203,7 @@ fn python() -> Result<PathBuf> {
 
 /// Installs what drives Chromium, and Chromium itself if it is missing and this process may.
 fn browser() -> Result<()> {
-    run(Tool::new("npm", &["ci", "--prefix", "tests", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .without_output())?;
+    run(Tool::new("npm", &["ci", "--prefix", "tests/web"]).without_output())?;
     if !BROWSERS.iter().any(|path| Path::new(path).exists()) {
         apt_get(&["chromium"])?;
     }

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use shared::config::Environment;
 use winterbaume_core::{MockRequest, MockResponse};
 
 use super::sdk_client::REGION;
@@ -23,7 +24,8 @@ pub struct DynamoDbServer {
 impl DynamoDbServer {
     /// An empty database on the server of [`DYNAMODB_SERVER`]. `None` if the variable is not set.
     pub fn from_environment() -> Result<Option<Self>> {
-        let Ok(address) = std::env::var(DYNAMODB_SERVER) else { return Ok(None) };
+        let environment = Environment::from_process();
+        let Some(address) = environment.optional(DYNAMODB_SERVER) else { return Ok(None) };
         let address = address
             .parse()
             .with_context(|| format!("{DYNAMODB_SERVER} is not an IP address with a port: {address}"))?;
