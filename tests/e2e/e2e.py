@@ -3,6 +3,7 @@
     python tests/e2e/e2e.py                  # runs sam build, sam deploy and the scenario
     python tests/e2e/e2e.py --build DIR      # uses the result of an earlier sam build
     python tests/e2e/e2e.py --replay FILE    # uses this binary `replay`
+    python tests/e2e/e2e.py --screenshots docs/images    # writes the pictures of the docs
 
 scenario.py contains the tests. MiniStack runs with IAM switched on (stand_in.py) and listens with TLS: it checks every
 call, also those of the functions, against the policies of the template.
@@ -35,7 +36,7 @@ def main():
             report.section("Build and deployment")
             build = options.build or build_stack(report, options.root)
             stack = deploy(report, ministack, build, options.root, options.replay)
-            scenario.run(report, stack, build)
+            scenario.run(report, stack, build, options.screenshots)
         except Exception:
             traceback.print_exc()
             print_logs(ministack, stack)
@@ -61,6 +62,7 @@ def parse_options():
         default=ROOT / "target/debug/replay",
         help="the binary `replay` (default: target/debug/replay)",
     )
+    parser.add_argument("--screenshots", type=absolute_path, help="folder for pictures of the page (default: none)")
     options = parser.parse_args()
     if not options.replay.exists():
         parser.error(f"{options.replay} does not exist. Run: cargo build -p replay")

@@ -10,10 +10,10 @@ from ministack.services import cognito
 
 
 def patch_refreshed_tokens():
-    """A refreshed token has the time of the sign-in as auth_time, which OIDC clients compare. MiniStack sets it anew.
+    """A refreshed token has the time of the sign-in as auth_time, which OIDC clients compare. MiniStack sets its own.
 
-    For tokens of managed login, MiniStack also gives the trigger no attributes and no groups when it refreshes the access
-    token. Without its own list of these tokens, it refreshes them as it does those of the SDK.
+    For tokens of managed login, MiniStack also gives the trigger no attributes and no groups when it refreshes the
+    access token. Without its own list of these tokens, it refreshes them as it does those of the SDK.
     """
     original, sign_ins = cognito._signed_jwt, {}
 

@@ -9,6 +9,7 @@ import re
 
 from boto3.dynamodb.conditions import Attr
 
+import page_story
 from assertions import eventually, expect, expect_client_error
 from client import StackClient, order_service_event, token_claims
 from stack import ACCOUNT, PARAMETERS, PARTNER_ACCOUNT
@@ -21,7 +22,7 @@ SIGN_IN_DENIED = "Sign-in is not possible, please contact support"
 UNLISTED_ROLE = "unlisted-service"
 
 
-def run(report, stack, build):
+def run(report, stack, build, screenshots):
     """Runs all sections in order. Each section uses the users and events of the sections before it."""
     reject_invalid_parameters(report, stack, build)
     check_managed_login(report, stack)
@@ -33,6 +34,7 @@ def run(report, stack, build):
     events = process_orders(report, stack, ana)
     dead_letter_invalid_messages(report, stack, ana)
     deliver_duplicates(report, stack, ana, events)
+    page_story.run(report, stack, ana, screenshots)
     check_logs(report, stack)
     delete_stack(report, stack)
 
@@ -41,8 +43,14 @@ def reject_invalid_parameters(report, stack, build):
     report.section("Invalid parameters")
     with report.step("a deployment with two origins fails:") as step:
         reason = "Give ApiOriginDomainName or ExistingDistributionId, not both."
-        two_origins = {**PARAMETERS, "ExistingDistributionId": "E2EXAMPLE1ABCD"}
+        origins = {"ApiOriginDomainName": "api.example.com", "ExistingDistributionId": "E2EXAMPLE1ABCD"}
+        two_origins = {**PARAMETERS, **origins, "AdminGroups": "", "IdentityPool": "false"}
         output = stack.ministack.deploy(build, two_origins, must_fail=True)
+        expect(reason in output, output)
+        step.show(reason)
+    with report.step("a deployment of the read API with an invalidation by path fails:") as step:
+        reason = "The read API needs InvalidationTarget tag."
+        output = stack.ministack.deploy(build, {**PARAMETERS, "InvalidationTarget": "path"}, must_fail=True)
         expect(reason in output, output)
         step.show(reason)
     with report.step("a deployment with a sign-in flow that the feature plan does not have fails:") as step:
@@ -62,7 +70,9 @@ def check_managed_login(report, stack):
     with report.step("its app client has the code grant, and may write the mapped attribute custom:groups:") as step:
         client = stack.app_client_settings("ManagedLoginClientId")
         expect(client["AllowedOAuthFlows"] == ["code"] and client["AllowedOAuthFlowsUserPoolClient"], client)
-        expect(client["CallbackURLs"] == PARAMETERS["CallbackUrls"].split(","), client)
+        page = stack.outputs["PageUrl"]
+        expect(client["CallbackURLs"] == [page, *PARAMETERS["CallbackUrls"].split(",")], client)
+        expect(client["LogoutURLs"] == [page, *PARAMETERS["LogoutUrls"].split(",")], client)
         expect(client["WriteAttributes"] == ["email", "name", "locale", "custom:groups"], client)
         step.show(stack.outputs["ManagedLoginUrl"])
     with report.step("the client of the SDK may not write custom:groups, and has no grant"):
@@ -238,7 +248,13 @@ def process_orders(report, stack, ana):
         order_service_event(
             "order-1002-cancelled", "order.cancelled", ana, order_id="1002", amount="12.50", currency="EUR"
         ),
-        order_service_event("notification-1", "notification.created", ana, notification_id="order-1001-confirmed"),
+        order_service_event(
+            "notification-1",
+            "notification.created",
+            ana,
+            notification_id="order-1001-confirmed",
+            title="Order 1001 is confirmed",
+        ),
     ]
     item = f"#user:{ana['sub']}"
     with report.step("so far only the confirmation of her account has invalidated her pages:") as step:
@@ -336,6 +352,10 @@ def check_logs(report, stack):
 
 def delete_stack(report, stack):
     report.section("Deletion of the stack")
+    with report.step("the bucket of the page is emptied, as docs/deploying.md says"):
+        s3, bucket = stack.ministack.client("s3"), stack.outputs["PageBucketName"]
+        for item in s3.list_objects_v2(Bucket=bucket)["Contents"]:
+            s3.delete_object(Bucket=bucket, Key=item["Key"])
     with report.step("sam delete keeps the user pool with its users, and the table with its items"):
         stack.ministack.delete_stack(stack.root)
         stack.get_user("ana@example.com")

@@ -26,7 +26,6 @@ STACK_NAME = "cognito-user-events"
 PARAMETERS = {
     "Architecture": "x86_64" if os.uname().machine == "x86_64" else "arm64",
     "ProductName": "Example Shop",
-    "ApiOriginDomainName": "api.example.com",
     "AllowedEmailDomains": "example.com",
     "BlockedEmailDomains": "spam.test",
     "CheckSuspendedEmails": "true",
@@ -38,11 +37,14 @@ PARAMETERS = {
     "SesFromAddress": "no-reply@example.com",
     "EventProducers": f"arn:aws:iam::{PARTNER_ACCOUNT}:role/order-service",
     "OperatorArns": f"arn:aws:iam::{ACCOUNT}:role/operator",
-    "ManagedLoginDomain": "example-shop",
     "CallbackUrls": "https://www.example.com/callback,http://localhost:3000/callback",
     "LogoutUrls": "https://www.example.com/",
     "FirstMappedAttribute": "custom:groups",
     "OriginSecret": "0123456789abcdef0123456789abcdef",
+    "AdminGroups": "Developer",
+    "IdentityPool": "true",
+    # A change that follows another one waits for this long. The default is a minute.
+    "InvalidationIntervalSeconds": "5",
 }
 
 HERE = Path(__file__).resolve().parent

@@ -6,8 +6,8 @@ With AUTH=true, MiniStack checks every call against the policies of the role tha
 in the template therefore fails the test.
 
 MiniStack 1.5.33 differs from AWS in many ways. Each patch below removes a difference that makes MiniStack reject a
-correct template or accept a wrong one. The patches for the read side are in edge.py and login.py. docs/end-to-end.md lists the
-differences that remain.
+correct template or accept a wrong one. The patches for the read side are in edge.py and login.py.
+docs/end-to-end.md lists the differences that remain.
 
 The patches replace functions of MiniStack, so requirements.txt pins its version. If a newer version removes one of
 these functions, the start fails with an AttributeError.
@@ -147,12 +147,14 @@ def patch_metric_math_alarms():
     provisioners._cw_metric_alarm_record = record
 
 
-def patch_managed_login_branding():
-    """MiniStack does not know AWS::Cognito::ManagedLoginBranding, and rejects the template. It serves a login page."""
-    provisioners._RESOURCE_HANDLERS["AWS::Cognito::ManagedLoginBranding"] = {
-        "create": lambda logical_id, properties, stack_name: (logical_id, {}),
-        "delete": lambda physical_id, properties: None,
-    }
+def patch_unknown_resources():
+    """MiniStack rejects a template with resource types that it does not know. These only change the look of the login
+    page, and which metrics there are."""
+    for resource_type in ("AWS::Cognito::ManagedLoginBranding", "AWS::CloudFront::MonitoringSubscription"):
+        provisioners._RESOURCE_HANDLERS[resource_type] = {
+            "create": lambda logical_id, properties, stack_name: (logical_id, {}),
+            "delete": lambda physical_id, properties: None,
+        }
 
 
 def log_iam_denials():
@@ -191,7 +193,7 @@ if __name__ == "__main__":
     patch_password_policy()
     patch_batching_window()
     patch_metric_math_alarms()
-    patch_managed_login_branding()
+    patch_unknown_resources()
     edge.patch_jwks()
     edge.patch_http_api_origin()
     edge.patch_cache()
