@@ -71,7 +71,7 @@ def sign_up_dora(report, stack):
         sub = stack.sign_up(email, "Dora Example")["UserSub"]
         stack.confirm_sign_up(email, re.search(r"\b\d{6}\b", stack.latest_email_to(email)["BodyText"])[0])
     with report.step("post-confirmation creates her profile (invoked by the test)"):
-        attributes = {"sub": sub, "email": email, "name": "Dora Example"}
+        attributes = {"sub": sub, "email": email, "email_verified": "true", "name": "Dora Example"}
         event = stack.trigger_event("post-confirmation/confirm-sign-up.json", sub, attributes)
         expect(stack.invoke("PostConfirmationFunction", event) == event, "the trigger changed the event")
         stack.wait_for_workers()

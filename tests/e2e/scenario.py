@@ -112,7 +112,7 @@ def sign_up(report, stack):
         user = stack.get_user(email)
         expect(user["UserStatus"] == "CONFIRMED", user["UserStatus"])
     with report.step("post-confirmation creates her profile (invoked by the test)"):
-        attributes = {"sub": sub, "email": email, "name": "Ana Example"}
+        attributes = {"sub": sub, "email": email, "email_verified": "true", "name": "Ana Example"}
         event = stack.trigger_event("post-confirmation/confirm-sign-up.json", sub, attributes)
         expect(stack.invoke("PostConfirmationFunction", event) == event, "the trigger changed the event")
         profile = eventually(lambda: stack.item(f"USER#{sub}", "PROFILE"), "a profile")

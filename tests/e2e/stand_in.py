@@ -24,7 +24,7 @@ import time
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import cognito, lambda_svc, sqs
-from ministack.services.cloudformation import provisioners
+from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
 import edge
 import login
@@ -147,6 +147,27 @@ def patch_metric_math_alarms():
     provisioners._cw_metric_alarm_record = record
 
 
+def patch_split_in_conditions():
+    """CloudFormation evaluates Fn::Split of a parameter in a condition. MiniStack fails with a KeyError."""
+    original = engine._evaluate_conditions
+
+    def evaluate(template, parameters):
+        def split(value):
+            if isinstance(value, list):
+                return [split(item) for item in value]
+            if not isinstance(value, dict):
+                return value
+            if "Fn::Split" in value:
+                separator, text = value["Fn::Split"]
+                return parameters[text["Ref"]]["Value"].split(separator)
+            return {name: split(item) for name, item in value.items()}
+
+        return original({**template, "Conditions": split(template.get("Conditions", {}))}, parameters)
+
+    for module in (engine, changesets, handlers, stacks):
+        module._evaluate_conditions = evaluate
+
+
 def patch_unknown_resources():
     """MiniStack rejects a template with resource types that it does not know. These only change the look of the login
     page, and which metrics there are."""
@@ -193,6 +214,7 @@ if __name__ == "__main__":
     patch_password_policy()
     patch_batching_window()
     patch_metric_math_alarms()
+    patch_split_in_conditions()
     patch_unknown_resources()
     edge.patch_jwks()
     edge.patch_http_api_origin()
