@@ -138,15 +138,20 @@ class Story:
         report, stack = self.report, self.stack
         report.section("Order of Ana, as her page shows it")
         before = len(stack.invalidations())
-        with report.step("the order service sends an order of 20.00 euros"):
-            order = {"order_id": "2001", "amount": "20.00", "currency": "EUR"}
-            event = order_service_event("order-2001-placed", "order.placed", self.users["ana"], **order)
-            stack.send_messages(stack.assume_role("order-service", PARTNER_ACCOUNT), [event])
+        with report.step("the order service sends an order of 20.00 euros, and an activity"):
+            ana, order = self.users["ana"], {"order_id": "2001", "amount": "20.00", "currency": "EUR"}
+            events = [
+                order_service_event("order-2001-placed", "order.placed", ana, **order),
+                order_service_event("review-1", "activity.recorded", ana, description="Reviewed <b>Green tea</b>"),
+            ]
+            stack.send_messages(stack.assume_role("order-service", PARTNER_ACCOUNT), events)
         with report.step("her page stays a Hit until the worker evicts it, then it is fresh:") as step:
             page = self.expect_eviction(step, "the order")
             expect(page["strip"]["CloudFront"] == "Miss", page)
             expect(page["figures"]["Orders"] == "3, 1 canceled" and page["figures"]["Spent"] == "€69.90", page)
             expect(any("2001" in order and "€20.00" in order for order in page["orders"]), page)
+            # Markup shows as the characters that it is.
+            expect(any("Reviewed <b>Green tea</b>" in activity for activity in page["activities"]), page)
         with report.step("cache-invalidation evicted her pages and nothing else:") as step:
             item = f"#user:{self.users['ana']['sub']}"
             new = stack.invalidations()[before:]
