@@ -72,6 +72,12 @@ impl LambdaService {
             ("AWS_SECRET_ACCESS_KEY", "EXAMPLE".to_owned()),
             ("TABLE_NAME", "table".to_owned()),
             ("PRODUCT_NAME", "Example Shop".to_owned()),
+            ("CLIENT_IDS", "1example23456789".to_owned()),
+            (
+                "ISSUER_URL",
+                "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_EXAMPLE01".to_owned(),
+            ),
+            ("LOGIN_URL", "https://login.example.com".to_owned()),
             ("GROUP_RULES", GROUP_RULES.to_owned()),
             ("DISTRIBUTION_ID", "E2EXAMPLE1ABCD".to_owned()),
             ("USER_EVENTS_QUEUE_URL", queue("user-events")),
@@ -153,7 +159,9 @@ fn answer(request: &Request, progress: &Mutex<Progress>, event: &str) -> Option<
     }
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let failed = body.get("batchItemFailures").and_then(Value::as_array).is_some_and(|f| !f.is_empty());
-    if request.path.ends_with("/response") && !failed {
+    // The read API answers with an error instead of failing.
+    let is_refused = body.get("statusCode").and_then(Value::as_u64).is_some_and(|status| status >= 400);
+    if request.path.ends_with("/response") && !failed && !is_refused {
         progress.answered += 1;
     } else {
         progress.failure = Some(body.to_string());
