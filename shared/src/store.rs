@@ -3,9 +3,10 @@
 //! `docs/data-model.md` describes the items for other services. The files, by item:
 //!
 //! - [`stats`]: STATS, the statistics
-//! - [`commit`]: EVENT and STATS, the transaction that applies events exactly once
+//! - [`commit`]: EVENT, STATS, LIST and NOTIFICATION: the transaction that applies events exactly once
 //! - [`stored_events`]: EVENT and ATTEMPT, reading, deleting, and writing attempts
 //! - [`lists`]: LIST, the orders, the activities and the unread notifications, newest first
+//! - [`list_writes`]: which items of LIST and NOTIFICATION a commit writes
 //! - [`notifications`]: NOTIFICATION, whether a notification was created and read
 //! - [`profiles`]: PROFILE, the profile
 //! - [`profile_changes`]: PROFILE, the attributes that follow the user pool
@@ -24,6 +25,7 @@ pub mod grants;
 pub mod invalidations;
 mod item;
 pub mod keys;
+pub mod list_writes;
 pub mod lists;
 pub mod notifications;
 pub mod partitions;
@@ -42,6 +44,7 @@ pub use error::{CancellationReasons, CommitError, CommitFailure, StoreError, Sto
 pub use invalidations::{CacheMark, Millis, PurgeAllClaim, PurgeAllMark, Reservation};
 pub use item::Item;
 pub use keys::Partition;
+pub use list_writes::{ListWrites, NotificationChange};
 pub use lists::{ActivityEntry, ListKind, ListPosition, NotificationEntry, OrderEntry, Page};
 pub use notifications::NotificationState;
 pub use profile_changes::{FollowedAttributes, ProfileChanges};

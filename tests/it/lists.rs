@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::store::{ListKind, ListPosition, StoreErrorKind};
 
-use crate::support::{ANA, TestStack, test_stack};
+use crate::support::{ANA, TestStack, batch, event, test_stack};
 
 /// 09:00, at which a test starts.
 const NINE: i64 = 1_772_442_000_000;
@@ -133,4 +133,160 @@ async fn entry_that_cannot_be_understood_fails_the_read() {
     put_entry(&stack, ListKind::Orders, 1, json!({"orderId": 7})).await;
     let error = stack.store().read_orders(ANA, None, 10, now()).await.unwrap_err();
     assert_eq!(error.kind(), &StoreErrorKind::Unreadable);
+}
+
+/// The sort keys of Ana's lists and notifications.
+async fn list_items(stack: &TestStack) -> Vec<(String, Value)> {
+    let items = stack.account.items().await.unwrap().into_iter();
+    let of_lists = items
+        .filter(|((_, sort_key), _)| sort_key.starts_with("LIST#") || sort_key.starts_with("NOTIFICATION#"));
+    of_lists.map(|((_, sort_key), item)| (sort_key, item)).collect()
+}
+
+fn notification(event_type: &str, id: &str, time: &str, data: Value) -> Value {
+    let mut body = event(event_type, id, ANA, data);
+    body["time"] = json!(time);
+    body
+}
+
+#[tokio::test]
+async fn events_are_in_the_lists_as_soon_as_they_count() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    let order = json!({"order_id": "1001", "amount": "49.9", "currency": "EUR"});
+    let mut cancelled = event("order.cancelled", "c", ANA, order.clone());
+    cancelled["time"] = json!("2026-03-02T09:01:00Z");
+    let events = [
+        event("order.placed", "o", ANA, order),
+        cancelled,
+        event("activity.recorded", "a", ANA, json!({"description": "Looked at a lamp, for a while"})),
+        event("notification.created", "n", ANA, json!({"notification_id": "n", "title": "Shipped"})),
+        event("user.password_reset", "p", ANA, json!({})),
+    ];
+    user_stats.handle_twice(&batch(&events)).await;
+    let page = stack.store().read_orders(ANA, None, 10, now()).await.unwrap();
+    let of_orders: Vec<(&str, &str, &str)> = page
+        .entries
+        .iter()
+        .map(|entry| (entry.r#type.as_str(), entry.order_id.as_str(), entry.amount.as_str()))
+        .collect();
+    assert_eq!(of_orders, [("order.cancelled", "1001", "49.90"), ("order.placed", "1001", "49.90")]);
+    let (notifications, activities) = stack.store().read_dashboard_lists(ANA, now()).await.unwrap();
+    assert_eq!(
+        (notifications[0].title.as_deref(), activities[0].description.as_str()),
+        (Some("Shipped"), "Looked at a lamp, for a while")
+    );
+    assert_eq!((page.next, notifications.len(), activities.len()), (None, 1, 1));
+    assert!(list_items(&stack).await.iter().all(|(_, item)| item["expiresAt"] != Value::Null));
+}
+
+#[tokio::test]
+async fn read_notification_stays_out_of_the_list_in_every_order_of_its_events() {
+    let created = |time| {
+        let data = json!({"notification_id": "n", "title": time});
+        notification("notification.created", time, time, data)
+    };
+    let read =
+        notification("notification.read", "r", "2026-03-02T08:59:00Z", json!({"notification_id": "n"}));
+    let (early, late) = (created("2026-03-02T08:10:00Z"), created("2026-03-02T08:20:00Z"));
+    let mut results = Vec::new();
+    for order in [
+        [&early, &late, &read],
+        [&early, &read, &late],
+        [&late, &early, &read],
+        [&late, &read, &early],
+        [&read, &early, &late],
+        [&read, &late, &early],
+    ] {
+        for together in 1..=3 {
+            let stack = test_stack().await;
+            let user_stats = stack.user_stats(&[]);
+            for events in order.chunks(together) {
+                user_stats
+                    .handle_twice(&batch(&events.iter().map(|event| (*event).clone()).collect::<Vec<_>>()))
+                    .await;
+            }
+            results.push(list_items(&stack).await);
+        }
+    }
+    let [(sort_key, state)] = &results[0][..] else { panic!("{:?}", results[0]) };
+    assert!(sort_key.starts_with("NOTIFICATION#"));
+    assert_eq!(
+        (&state["createdAt"], &state["title"], &state["readAt"]),
+        (&json!(NINE - 3_000_000), &json!("2026-03-02T08:10:00Z"), &json!(NINE - 60_000))
+    );
+    assert!(results.iter().all(|result| *result == results[0]), "{results:?}");
+}
+
+#[tokio::test]
+async fn earlier_creation_moves_the_entry_of_a_notification() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    for time in ["2026-03-02T08:20:00Z", "2026-03-02T08:10:00Z", "2026-03-02T08:30:00Z"] {
+        let data = json!({"notification_id": "n"});
+        user_stats.handle_twice(&batch(&[notification("notification.created", time, time, data)])).await;
+        let (notifications, _) = stack.store().read_dashboard_lists(ANA, now()).await.unwrap();
+        assert_eq!(notifications.len(), 1, "{time}");
+    }
+    let (notifications, _) = stack.store().read_dashboard_lists(ANA, now()).await.unwrap();
+    assert_eq!(notifications[0].at.to_string(), "2026-03-02T08:10:00Z");
+}
+
+#[tokio::test]
+async fn commit_reads_notifications_only_if_its_events_are_about_one() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    let data = json!({"notification_id": "n"});
+    for (body, expected) in [
+        (crate::support::order("1", ANA, "1.00"), &["BatchGetItem", "TransactWriteItems"][..]),
+        (
+            event("notification.created", "n", ANA, data),
+            &["BatchGetItem", "BatchGetItem", "TransactWriteItems"],
+        ),
+    ] {
+        stack.account.calls.clear_operations();
+        assert_eq!(user_stats.handle(&batch(&[body])).await, [] as [&str; 0]);
+        let operations = stack.account.calls.operations();
+        assert_eq!(operations[..expected.len()], *expected);
+    }
+}
+
+#[tokio::test]
+async fn list_items_stay_below_a_kilobyte() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[]);
+    let (id, text) = ("\u{1f4a1}".repeat(128), "\u{1f4a1}".repeat(1_000));
+    let order = json!({"order_id": id, "amount": "999999999999999.9999", "currency": "EUR"});
+    let events = [
+        event("order.cancelled", "o", ANA, order),
+        event("activity.recorded", "a", ANA, json!({"description": text})),
+        event("notification.created", "n", ANA, json!({"notification_id": id, "title": text})),
+    ];
+    user_stats.handle_twice(&batch(&events)).await;
+    let items = list_items(&stack).await;
+    assert_eq!(items.len(), 4);
+    for (sort_key, item) in items {
+        let keys = "PK".len() + "SK".len() + "USER#".len() + ANA.len() + sort_key.len();
+        let bytes = crate::user_stats::dynamodb_bytes(&item) + keys;
+        assert!(bytes <= 1024, "{bytes} bytes: {sort_key} {item}");
+    }
+}
+
+#[tokio::test]
+async fn erasure_deletes_the_lists_and_later_events_write_none() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[("ALLOW_ERASURE_EVENTS", "true")]);
+    let notification = json!({"notification_id": "n"});
+    let events = [
+        crate::support::order("1", ANA, "1.00"),
+        event("activity.recorded", "a", ANA, json!({"description": "a"})),
+        event("notification.created", "n", ANA, notification.clone()),
+    ];
+    user_stats.handle_twice(&batch(&events)).await;
+    assert_eq!(list_items(&stack).await.len(), 4);
+    user_stats.handle_twice(&batch(&[event("user.deleted", "d", ANA, json!({}))])).await;
+    assert_eq!(list_items(&stack).await, []);
+    let later = [crate::support::order("2", ANA, "1.00"), event("notification.read", "r", ANA, notification)];
+    user_stats.handle_twice(&batch(&later)).await;
+    assert_eq!(list_items(&stack).await, []);
 }

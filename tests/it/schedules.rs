@@ -8,6 +8,7 @@
 
 mod aws;
 mod interleavings;
+mod lists;
 mod oracle;
 mod play;
 mod schedule;
@@ -42,7 +43,7 @@ fn config() -> Config {
     Config { rng_seed, failure_persistence: None, ..default }
 }
 
-const PLANTED_BUGS: [PlantedBug; 15] = [
+const PLANTED_BUGS: [PlantedBug; 18] = [
     PlantedBug::AttemptNotStored,
     PlantedBug::AttemptCounted,
     PlantedBug::NoConditionOnMarkers,
@@ -58,6 +59,9 @@ const PLANTED_BUGS: [PlantedBug; 15] = [
     PlantedBug::WaitingChangeDropped,
     PlantedBug::ClaimBelieved,
     PlantedBug::SuspensionNotFound,
+    PlantedBug::EntriesPutAfterCommit,
+    PlantedBug::NotificationsNotRead,
+    PlantedBug::NoConditionOnNotifications,
 ];
 
 #[test]

@@ -142,7 +142,7 @@ async fn commit<S: Statistics>(
             return Ok(());
         }
         let mut statistics: S = stored.statistics()?;
-        let size = transaction_size(pending.iter().map(|(_, body)| body.len())).min(pending.len());
+        let size = transaction_size(pending.iter().copied()).min(pending.len());
         let batch = &pending[..size];
         batch.iter().for_each(|(event, _)| statistics.apply(event));
         let commit = Commit {

@@ -3,7 +3,7 @@
 
 use shared::queues::MAX_BATCH_ENTRIES;
 use shared::store::batch::MAX_READ_ITEMS;
-use shared::store::commit::MAX_EVENTS;
+use shared::store::commit::MAX_EVENT_ITEMS;
 
 // Load.
 
@@ -18,6 +18,9 @@ pub const ATTEMPTS_PER_SIGN_IN: f64 = 1.0;
 pub const EVENTS_PER_COMMIT: usize = 1;
 /// Size of a stored event and of a message. Same as in docs/costs.md.
 pub const EVENT_KILOBYTES: f64 = 0.7;
+/// Assumed, the worst case: each change of a user's data is an order or an activity, which has an
+/// entry in a list. Size of the entry, with the 100 bytes that DynamoDB adds to an item.
+pub const ENTRY_KILOBYTES: f64 = 0.3;
 /// Default of EVENT_RETENTION_DAYS.
 pub const RETENTION_DAYS: f64 = 90.0;
 /// Default of SIGN_IN_ATTEMPT_RETENTION_DAYS.
@@ -57,19 +60,66 @@ pub const TRIGGER_CPU_MILLISECONDS: f64 = 0.4;
 /// the same figure.
 pub const EVENT_CPU_MILLISECONDS: f64 = 0.12;
 
-/// AWS calls of user-stats for a batch: BatchGetItem, TransactWriteItems, SendMessageBatch. Figures
-/// `calls per event`. tests/it/user_stats.rs asserts at most 150 for 1,000 events of 100 users.
+/// What user-stats writes for an event in addition to STATS, which all events of a commit share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// EVENT: a sign-in, and all others that are in no list.
+    Unlisted,
+    /// EVENT and LIST: an order, a cancellation, an activity.
+    Listed,
+    /// EVENT, NOTIFICATION and LIST.
+    NotificationCreated,
+    /// EVENT, NOTIFICATION and the deletion in LIST.
+    NotificationRead,
+}
+
+impl EventKind {
+    pub const ALL: [Self; 4] =
+        [Self::Unlisted, Self::Listed, Self::NotificationCreated, Self::NotificationRead];
+
+    /// Name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unlisted => "sign-in",
+            Self::Listed => "order or activity",
+            Self::NotificationCreated => "notification created",
+            Self::NotificationRead => "notification read",
+        }
+    }
+
+    fn items(self) -> usize {
+        match self {
+            Self::Unlisted => 1,
+            Self::Listed => 2,
+            Self::NotificationCreated | Self::NotificationRead => 3,
+        }
+    }
+
+    /// Items for which a transaction keeps room: a notification can replace an entry with a later time.
+    fn reserved_items(self) -> usize {
+        self.items() + usize::from(self == Self::NotificationCreated)
+    }
+
+    /// Transactions for `events` events of one user.
+    fn transactions(self, events: usize) -> usize {
+        events.div_ceil(MAX_EVENT_ITEMS / self.reserved_items())
+    }
+}
+
+/// AWS calls of user-stats for a batch of orders: BatchGetItem, TransactWriteItems, SendMessageBatch.
+/// Figures `calls per event`. tests/it/user_stats.rs asserts at most 150 for 1,000 events of 100 users.
 pub fn calls_per_batch(users: usize, events_per_user: usize) -> usize {
     users.div_ceil(MAX_READ_ITEMS)
-        + users * events_per_user.div_ceil(MAX_EVENTS)
+        + users * EventKind::Listed.transactions(events_per_user)
         + users.div_ceil(MAX_BATCH_ENTRIES)
 }
 
-/// Write units per event, for a user with `events_per_user` events in a batch. DynamoDB: a write in a
-/// transaction takes two units per KB. An event and STATS have less than 1 KB each. Figures `write
-/// units per event`.
-pub fn write_units(events_per_user: usize) -> f64 {
-    (2 * events_per_user + 2 * events_per_user.div_ceil(MAX_EVENTS)) as f64 / events_per_user as f64
+/// Write units per event, for a user with `events_per_user` such events in a batch. DynamoDB: a write
+/// in a transaction takes two units per KB, a deletion as much as a put. Each item has less than 1 KB.
+/// Figures `write units per event`, for orders.
+pub fn write_units(events_per_user: usize, kind: EventKind) -> f64 {
+    let items = events_per_user * kind.items() + kind.transactions(events_per_user);
+    (2 * items) as f64 / events_per_user as f64
 }
 
 /// Consistent reads of two items of at most 4 KB, PROFILE and SUSPENSION, in each of the two triggers.
@@ -113,3 +163,48 @@ pub const TRANSACTION_MILLISECONDS: f64 = 12.0;
 pub const SQS_MILLISECONDS: f64 = 8.0;
 /// Assumed: CreateInvalidation.
 pub const CLOUDFRONT_MILLISECONDS: f64 = 500.0;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use shared::events::Event;
+    use shared::store::list_writes::max_items;
+
+    use super::*;
+
+    #[test]
+    fn transaction_keeps_room_for_as_many_items_as_the_store() {
+        let order = json!({"order_id": "1", "amount": "1.00", "currency": "EUR"});
+        let notification = json!({"notification_id": "n"});
+        for (kind, event_type, data) in [
+            (EventKind::Unlisted, "user.signed_in", json!({"flow": "password", "client_id": "c"})),
+            (EventKind::Listed, "order.placed", order.clone()),
+            (EventKind::Listed, "order.cancelled", order),
+            (EventKind::Listed, "activity.recorded", json!({"description": "a"})),
+            (EventKind::NotificationCreated, "notification.created", notification.clone()),
+            (EventKind::NotificationRead, "notification.read", notification),
+        ] {
+            let body: Value = json!({
+                "specversion": "1.0", "id": "a", "source": "/shop", "type": event_type, "subject": "ana",
+                "time": "2026-03-02T09:00:00Z", "data": data,
+            });
+            let event = Event::parse(&body.to_string()).unwrap();
+            assert_eq!(kind.reserved_items(), max_items(&event.data), "{event_type}");
+        }
+    }
+
+    #[test]
+    fn write_units_of_an_event_fall_with_the_events_in_its_commit() {
+        for (events, kind, expected) in [
+            (1, EventKind::Unlisted, 4.0),
+            (98, EventKind::Unlisted, 2.0 + 2.0 / 98.0),
+            (1, EventKind::Listed, 6.0),
+            (49, EventKind::Listed, 4.0 + 2.0 / 49.0),
+            (50, EventKind::Listed, 4.0 + 4.0 / 50.0),
+            (1, EventKind::NotificationCreated, 8.0),
+            (1, EventKind::NotificationRead, 8.0),
+        ] {
+            assert_eq!(write_units(events, kind), expected, "{events} {kind:?}");
+        }
+    }
+}

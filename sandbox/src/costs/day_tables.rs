@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use shared::store::commit::MAX_EVENTS;
+use shared::store::commit::MAX_EVENT_ITEMS;
 
-use super::assumptions::{MONTHLY_ITEM_BUDGET, write_units};
+use super::assumptions::{EventKind, MONTHLY_ITEM_BUDGET, write_units};
 use super::day::{Cost, DAYS_PER_MONTH, Model, Rules, day, run};
 use super::policy::Policy;
 
@@ -51,9 +51,12 @@ fn write_report(
         let (policy, Cost { items, calls, purges }) = (policy.name(), cost);
         writeln!(out, "| {policy} | {items} | {calls} | {purges} | {:.2} |", cost.dollars_per_month())?;
     }
-    writeln!(out, "\n| events per user in a batch | write units per event |\n|---:|---:|")?;
-    for events in [1, 2, 5, 10, MAX_EVENTS] {
-        writeln!(out, "| {events} | {:.2} |", write_units(events))?;
+    let names = EventKind::ALL.map(EventKind::name).join(" | ");
+    writeln!(out, "\n| write units per event, by events per user in a batch | {names} |")?;
+    writeln!(out, "|---:|{}", "---:|".repeat(EventKind::ALL.len()))?;
+    for events in [1, 2, 5, 10, MAX_EVENT_ITEMS] {
+        let units = EventKind::ALL.map(|kind| format!("{:.2}", write_units(events, kind))).join(" | ");
+        writeln!(out, "| {events} | {units} |")?;
     }
     Ok(())
 }

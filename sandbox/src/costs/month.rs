@@ -5,8 +5,8 @@ use shared::store::batch::MAX_READ_ITEMS;
 
 use super::assumptions::{
     ATTEMPT_RETENTION_DAYS, CALLS_IN_FLIGHT, CHUNK_KILOBYTES, CLOUDFRONT_MILLISECONDS, COMMITS_IN_FLIGHT,
-    DYNAMODB_MILLISECONDS, EMPTY_RECEIVES_PER_MONTH, EVENT_CPU_MILLISECONDS, EVENT_KILOBYTES,
-    EVENTS_PER_COMMIT, EVENTUAL_READ_UNITS, INVALIDATION_BATCH, INVALIDATION_CONCURRENCY,
+    DYNAMODB_MILLISECONDS, EMPTY_RECEIVES_PER_MONTH, ENTRY_KILOBYTES, EVENT_CPU_MILLISECONDS,
+    EVENT_KILOBYTES, EVENTS_PER_COMMIT, EVENTUAL_READ_UNITS, INVALIDATION_BATCH, INVALIDATION_CONCURRENCY,
     INVALIDATION_WINDOW_SECONDS, MARK_READ_UNITS, MARKS_PER_CALL, MEGABYTES_PER_PROCESSOR, PEAK,
     PLAIN_WRITE_UNITS, POLLERS, PURGE_ALL_WRITE_UNITS, QUEUES, RETENTION_DAYS, SQS_MILLISECONDS,
     TRANSACTION_MILLISECONDS, TRIGGER_CPU_MILLISECONDS, TRIGGER_MEGABYTES, TRIGGER_READ_UNITS,
@@ -29,7 +29,7 @@ pub struct Usage {
     pub sqs_messages: f64,
     pub write_units: f64,
     pub read_units: f64,
-    /// Stored events, after the first of them have expired.
+    /// Stored events and entries of lists, after the first of them have expired.
     pub stored_gigabytes: f64,
     /// Invalidation items.
     pub items: f64,
@@ -64,6 +64,7 @@ pub fn usage(model: &Model, policy: Policy) -> Usage {
         day.items += items;
     }
     let (days, attempts) = (DAYS_PER_MONTH as f64, people(model).attempts);
+    let changes = people(model).changes + job(model, policy).changes;
     Usage {
         lambda_invocations: day.lambda_invocations * days,
         lambda_gigabyte_seconds: day.lambda_gigabyte_seconds * days,
@@ -71,9 +72,10 @@ pub fn usage(model: &Model, policy: Policy) -> Usage {
         sqs_messages: day.sqs_messages * days,
         write_units: day.write_units * days,
         read_units: day.read_units * days,
-        stored_gigabytes: (events(model) * RETENTION_DAYS
+        stored_gigabytes: ((events(model) * RETENTION_DAYS
             - attempts * (RETENTION_DAYS - ATTEMPT_RETENTION_DAYS))
             * EVENT_KILOBYTES
+            + changes * RETENTION_DAYS * ENTRY_KILOBYTES)
             / 1e6,
         items: day.items * days,
     }
@@ -196,7 +198,7 @@ pub struct Bill {
     pub sqs: f64,
     /// Reads and writes.
     pub dynamodb: f64,
-    /// Stored events.
+    /// Stored events and entries of lists.
     pub storage: f64,
     /// Invalidation items.
     pub cloudfront: f64,
@@ -252,9 +254,13 @@ mod tests {
                 30.0 * (691_200.0 + 2.0 * user_stats + 518_400.0 / 3.15 + 2.0 * 51_840.0) + 3.0 * 648_000.0,
             ),
             ("messages", usage.sqs_messages, 30.0 * (691_200.0 + 518_400.0)),
-            // 4 for each event except the 86,400 allowed attempts, which take one. One for each invalidated
-            // user, one for each of 5,760 calls.
-            ("write units", usage.write_units, 30.0 * (4.0 * 604_800.0 + 86_400.0 + invalidated + 5_760.0)),
+            // 6 for each change, 4 for each token, 1 for each allowed attempt. One for each invalidated user,
+            // one for each of 5,760 calls.
+            (
+                "write units",
+                usage.write_units,
+                30.0 * (6.0 * 518_400.0 + 5.0 * 86_400.0 + invalidated + 5_760.0),
+            ),
             // Two reads of each trigger, STATS for each event, a mark for each message, and the mark of the
             // last purge.
             (
@@ -262,7 +268,7 @@ mod tests {
                 usage.read_units,
                 30.0 * (2.0 * 172_800.0 + 0.5 * 691_200.0 + 518_400.0 + invalidation),
             ),
-            ("gigabytes", usage.stored_gigabytes, 38.52576),
+            ("gigabytes", usage.stored_gigabytes, 38.52576 + 13.9968),
             ("items", usage.items, 6_566_400.0),
         ] {
             assert!(is_near(value, expected), "{what}: {value}, by hand {expected}");
@@ -316,7 +322,7 @@ mod tests {
     #[test]
     fn peak_needs_as_many_executions_as_its_duration() {
         let peak = peak(&one_sign_in_a_second());
-        assert!(is_near(peak.people, 40.0) && is_near(peak.job, 8.0) && is_near(peak.write_units, 145.0));
+        assert!(is_near(peak.people, 40.0) && is_near(peak.job, 8.0) && is_near(peak.write_units, 205.0));
         // Ten triggers per second.
         assert_eq!(peak.triggers, (10.0 * trigger_milliseconds() / 1_000.0).ceil());
         // Batches of 1 + 40 × 2 / 5 = 17 events, in two rounds of commits.

@@ -6,7 +6,7 @@ use workers::cache_invalidation::planner::{MAX_ITEMS, PURGE_ALL_INTERVAL_SECONDS
 
 use super::assumptions::{
     ATTEMPTS_PER_SIGN_IN, CLOUDFRONT_CALLS_PER_SECOND, CLOUDFRONT_ITEMS_PER_SECOND, EVENTS_PER_COMMIT,
-    MONTHLY_ITEM_BUDGET, PLAIN_WRITE_UNITS, TRIGGERS_PER_SIGN_IN, write_units,
+    EventKind, MONTHLY_ITEM_BUDGET, PLAIN_WRITE_UNITS, TRIGGERS_PER_SIGN_IN, write_units,
 };
 use super::day::{
     ACTION_SECONDS, DAY_SECONDS, DAYS_PER_MONTH, INACTIVE, Model, PURGE_ALL_THRESHOLD, WINDOW_SECONDS,
@@ -73,6 +73,8 @@ pub(super) struct Phase {
     pub events: f64,
     /// Allowed sign-in attempts among the events.
     pub attempts: f64,
+    /// Changes of a user's data among the events. Each has an entry in a list.
+    pub changes: f64,
     /// Messages to cache-invalidation: one for each commit that changes a view of an active user.
     pub notices: f64,
     /// Invalidations of a user, counted once per window.
@@ -87,7 +89,9 @@ impl Phase {
 
     /// Write units of user-stats.
     pub fn write_units(&self) -> f64 {
-        (self.events - self.attempts) * write_units(EVENTS_PER_COMMIT) + self.attempts * PLAIN_WRITE_UNITS
+        (self.events - self.attempts - self.changes) * write_units(EVENTS_PER_COMMIT, EventKind::Unlisted)
+            + self.changes * write_units(EVENTS_PER_COMMIT, EventKind::Listed)
+            + self.attempts * PLAIN_WRITE_UNITS
     }
 }
 
@@ -107,6 +111,7 @@ pub(super) fn people(model: &Model) -> Phase {
         seconds: DAY_SECONDS as f64,
         events: sign_ins(model) * TRIGGERS_PER_SIGN_IN + actions * changes,
         attempts: sign_ins(model) * ATTEMPTS_PER_SIGN_IN,
+        changes: actions * changes,
         notices: actions * changes,
         user_invalidations: actions * (1.0 + spread / WINDOW_SECONDS as f64),
     }
@@ -117,7 +122,7 @@ pub(super) fn job(model: &Model, policy: Policy) -> Phase {
     let users = f64::from(model.users) * f64::from(model.job_percent) / 100.0;
     let notices = if policy.skips_inactive_users() { users * active_share(model) } else { users };
     let seconds = f64::from(model.job_minutes.max(1)) * 60.0;
-    Phase { seconds, events: users, attempts: 0.0, notices, user_invalidations: notices }
+    Phase { seconds, events: users, attempts: 0.0, changes: users, notices, user_invalidations: notices }
 }
 
 /// Share of the users who can have a cached page at a given moment.

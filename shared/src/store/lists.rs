@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::item::{Item, number, string};
+use super::item::{Item, string};
 use super::keys::{self, EXPIRES_AT, PK, SK};
 use super::table::Store;
 use crate::time::millis;
@@ -266,21 +266,6 @@ fn is_current(item: &Item, now: Timestamp) -> bool {
 
 fn entry<T: DeserializeOwned>(item: Item) -> Result<T, StoreError> {
     serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable("reading LIST", error))
-}
-
-/// The item of an entry in the list of a user.
-pub(super) fn entry_item<T: Serialize>(
-    partition: &str,
-    kind: ListKind,
-    position: &ListPosition,
-    entry: &T,
-    expires_at: i64,
-) -> Result<Item, StoreError> {
-    let mut item: Item =
-        serde_dynamo::to_item(entry).map_err(|error| StoreError::invalid_request("PutItem LIST", error))?;
-    item.extend(keys::key(partition, kind.sort_key(position)));
-    item.insert(EXPIRES_AT.to_owned(), number(expires_at));
-    Ok(item)
 }
 
 #[cfg(test)]

@@ -31,15 +31,15 @@ pub struct NotificationState {
     /// The earliest `notification.read`. `None` if none has arrived.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub read_at: Option<Timestamp>,
-    /// Time to live in seconds since 1970: the retention of events after the latest event.
+    /// Time to live in seconds since 1970: the latest one of the events.
     pub expires_at: i64,
 }
 
 impl NotificationState {
-    /// The state that one event results in. `None` if the event is not about a notification.
-    pub fn of(event: &Event, retention_days: u32) -> Option<Self> {
+    /// The state that one event results in, with the time to live of its item. `None` if the event
+    /// is not about a notification.
+    pub fn of(event: &Event, expires_at: i64) -> Option<Self> {
         let at = Some(event.time);
-        let expires_at = keys::expires_at(event.time, retention_days);
         match &event.data {
             Data::NotificationCreated(created) => Some(Self {
                 notification_id: created.notification_id.clone(),
@@ -87,10 +87,18 @@ impl NotificationState {
         serde_dynamo::from_item(item).map_err(|error| StoreError::unreadable("reading NOTIFICATION", error))
     }
 
-    /// The state as attributes, without the key.
+    /// The attributes of the item, without the key.
     pub(super) fn attributes(&self) -> Result<Item, StoreError> {
-        serde_dynamo::to_item(self)
-            .map_err(|error| StoreError::invalid_request("PutItem NOTIFICATION", error))
+        serde_dynamo::to_item(self).map_err(|error| StoreError::invalid_request("Put NOTIFICATION", error))
+    }
+}
+
+/// The id of the notification that an event is about.
+pub(super) fn id_of(event: &Event) -> Option<&str> {
+    match &event.data {
+        Data::NotificationCreated(created) => Some(&created.notification_id),
+        Data::NotificationRead(read) => Some(&read.notification_id),
+        _ => None,
     }
 }
 

@@ -17,8 +17,10 @@ use sandbox::aws::call_log::xml_elements;
 use sandbox::aws::sdk_client::{cancelled_transaction, error_response};
 use sandbox::aws::{Answer, AwsBackend};
 use serde_json::{Value, json};
-use shared::events::{ATTEMPT_PREFIX, View};
+use shared::events::{ATTEMPT_PREFIX, EVENT_PREFIX, View};
 use shared::store::keys;
+use shared::store::lists::LIST_PREFIX;
+use shared::store::notifications::NOTIFICATION_PREFIX;
 use shared::time::{Clock, plus, plus_seconds};
 use tokio::time::Instant;
 use winterbaume_core::{MockRequest, MockResponse, MockService};
@@ -131,10 +133,15 @@ pub struct State {
     pub served: [usize; WORKERS],
     /// STATS before the last commit, by partition. `None`: the item did not exist.
     before: BTreeMap<String, Option<Value>>,
+    /// Each notification before the last commit that changed it, by partition and sort key. `None`: the
+    /// item did not exist.
+    notifications_before: BTreeMap<(String, String), Option<Value>>,
     /// Whether each worker has committed in its current batch.
     pub has_committed: [bool; WORKERS],
     /// True for each worker that has counted a change that waits for the interval, in its current batch.
     pub has_waiting: [bool; WORKERS],
+    /// Entries of lists that each worker has not put yet, for a planted bug.
+    entries_to_put: [Vec<Value>; WORKERS],
     /// The marks that each worker has read in its current batch. `None` after a fault: the worker may
     /// not have got them.
     marks: [Option<Marks>; WORKERS],
@@ -172,8 +179,10 @@ impl FaultyAws {
             faults: faults.into(),
             served: [0; WORKERS],
             before: BTreeMap::new(),
+            notifications_before: BTreeMap::new(),
             has_committed: [false; WORKERS],
             has_waiting: [false; WORKERS],
+            entries_to_put: [const { Vec::new() }; WORKERS],
             marks: [const { Some(Marks::new()) }; WORKERS],
             late: 0,
             seed,
@@ -249,42 +258,86 @@ impl FaultyAws {
         self.state().record_security_change(sub, at);
     }
 
+    async fn item(&self, key: &Value) -> Option<Value> {
+        let read = request_of("GetItem", &json!({"TableName": TABLE, "Key": key}));
+        let response: Value =
+            serde_json::from_slice(&self.dynamodb.handle(read).await.body).unwrap_or_default();
+        response.get("Item").cloned()
+    }
+
     async fn transact(&self, mut request: MockRequest, mut body: Value) -> MockResponse {
         let (partition, events) = committed(&body);
-        if self.state().bug == PlantedBug::NoConditionOnMarkers {
-            // The bug: events are put even if they exist.
-            for item in body["TransactItems"].as_array_mut().into_iter().flatten() {
-                if let Some(put) = item.get_mut("Put").and_then(Value::as_object_mut) {
-                    put.remove("ConditionExpression");
+        let bug = self.state().bug;
+        for item in body["TransactItems"].as_array_mut().into_iter().flatten() {
+            let Some(put) = item.get_mut("Put").and_then(Value::as_object_mut) else { continue };
+            let is_unconditional = match bug {
+                PlantedBug::NoConditionOnMarkers => sort_key_of(&put["Item"]).starts_with(EVENT_PREFIX),
+                PlantedBug::NoConditionOnNotifications | PlantedBug::NotificationsNotRead => {
+                    sort_key_of(&put["Item"]).starts_with(NOTIFICATION_PREFIX)
+                }
+                _ => false,
+            };
+            if is_unconditional {
+                for field in ["ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues"]
+                {
+                    put.remove(field);
                 }
             }
-            request.body = body.to_string().into();
         }
-        let key = json!({"PK": {"S": partition}, "SK": {"S": "STATS"}});
-        let read = request_of("GetItem", &json!({"TableName": TABLE, "Key": key}));
-        let before: Value =
-            serde_json::from_slice(&self.dynamodb.handle(read).await.body).unwrap_or_default();
+        let key = |sort_key: &str| json!({"PK": {"S": partition}, "SK": {"S": sort_key}});
+        let statistics = self.item(&key("STATS")).await;
+        let mut notifications = BTreeMap::new();
+        for sort_key in put_sort_keys(&body).filter(|key| key.starts_with(NOTIFICATION_PREFIX)) {
+            notifications.insert((partition.clone(), sort_key.clone()), self.item(&key(&sort_key)).await);
+        }
+        let mut entries = Vec::new();
+        if bug == PlantedBug::EntriesPutAfterCommit {
+            let items = body["TransactItems"].as_array_mut().unwrap();
+            items.retain(|item| {
+                let is_entry = sort_key_of(&item["Put"]["Item"]).starts_with(LIST_PREFIX);
+                entries.extend(is_entry.then(|| item["Put"].clone()));
+                !is_entry
+            });
+        }
+        request.body = body.to_string().into();
         let response = self.dynamodb.handle(request).await;
         if response.status == 200 {
-            self.state().before.insert(partition.clone(), before.get("Item").cloned());
+            {
+                let mut state = self.state();
+                state.before.insert(partition.clone(), statistics);
+                state.notifications_before.extend(notifications);
+                state.entries_to_put[self.worker].extend(entries);
+            }
             self.record_commit(partition, events);
         }
         response
     }
 
-    /// The response of an eventually consistent read that misses the last commit.
+    /// The bug: entries are put after the commit. They are lost if the worker crashes before.
+    async fn put_entries(&self) {
+        let entries = std::mem::take(&mut self.state().entries_to_put[self.worker]);
+        for put in entries {
+            self.dynamodb.handle(request_of("PutItem", &put)).await;
+        }
+    }
+
+    /// The response of a read that misses the last commit.
     fn stale_answer(&self, response: &MockResponse) -> MockResponse {
         let mut answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let state = self.state();
         if let Some(items) = answer.pointer_mut(&format!("/Responses/{TABLE}")).and_then(Value::as_array_mut)
         {
-            let before =
-                |item: &Value| state.before.get(item["PK"]["S"].as_str().unwrap_or_default()).cloned();
-            let stale = items.drain(..).filter_map(|item| match before(&item) {
-                Some(before) if item["SK"]["S"] == "STATS" => before,
-                _ => Some(item),
-            });
-            let stale: Vec<Value> = stale.collect();
+            let before = |item: &Value| {
+                let (partition, sort_key) = (item["PK"]["S"].as_str().unwrap_or_default(), sort_key_of(item));
+                match sort_key {
+                    "STATS" => state.before.get(partition).cloned(),
+                    _ => {
+                        state.notifications_before.get(&(partition.to_owned(), sort_key.to_owned())).cloned()
+                    }
+                }
+            };
+            let stale: Vec<Value> =
+                items.drain(..).filter_map(|item| before(&item).unwrap_or(Some(item))).collect();
             *items = stale;
         }
         MockResponse::json(200, answer.to_string())
@@ -379,6 +432,10 @@ impl FaultyAws {
                 let answer = json!({"Responses": {TABLE: items}, "UnprocessedKeys": {}});
                 return Some(MockResponse::json(200, answer.to_string()));
             }
+            PlantedBug::NotificationsNotRead if reads_notifications(&body) => {
+                let answer = json!({"Responses": {TABLE: []}, "UnprocessedKeys": {}});
+                return Some(MockResponse::json(200, answer.to_string()));
+            }
             PlantedBug::NoConsistentReads if operation == "BatchGetItem" => {
                 body["RequestItems"][TABLE]["ConsistentRead"] = json!(false);
                 request.body = body.to_string().into();
@@ -412,6 +469,11 @@ fn suspension(sub: &str, at: i64) -> Value {
 fn reads_suspensions(body: &Value) -> bool {
     let keys = body["RequestItems"][TABLE]["Keys"].as_array();
     keys.is_some_and(|keys| keys.iter().any(|key| key["SK"]["S"] == "SUSPENSION"))
+}
+
+fn reads_notifications(body: &Value) -> bool {
+    let keys = body["RequestItems"][TABLE]["Keys"].as_array();
+    keys.is_some_and(|keys| keys.iter().any(|key| sort_key_of(key).starts_with(NOTIFICATION_PREFIX)))
 }
 
 fn is_month(body: &Value) -> bool {
@@ -468,8 +530,10 @@ impl AwsBackend for FaultyAws {
         // AWS performs a request that it received, even if the worker crashes or gives up.
         let (aws, is_late) = (self.clone(), fault == Some(Fault::Late));
         let is_read = operation == "BatchGetItem";
-        let may_be_stale =
-            is_read && !String::from_utf8_lossy(&request.body).contains("\"ConsistentRead\":true");
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let is_of_notifications = is_read && reads_notifications(&body);
+        let is_consistent = body["RequestItems"][TABLE]["ConsistentRead"] == true;
+        let may_be_stale = is_read && (!is_consistent || is_of_notifications);
         self.state().late += usize::from(is_late);
         let performing = tokio::spawn(async move {
             if is_late {
@@ -489,7 +553,11 @@ impl AwsBackend for FaultyAws {
             self.record_marks(&response, fault);
         }
         tokio::time::sleep(after).await;
+        self.put_entries().await;
+        // The bug shows if a read misses a commit.
+        let misses_commit = is_of_notifications && self.state().bug == PlantedBug::NoConditionOnNotifications;
         match fault {
+            None if misses_commit => Ok(answer(self.stale_answer(&response))),
             Some(Fault::ReplyLost) => Err(ConnectorError::io("connection closed".into())),
             Some(Fault::UnavailableAfter) => Ok(answer(unavailable(is_xml))),
             Some(Fault::Stale) if may_be_stale => Ok(answer(self.stale_answer(&response))),
@@ -644,9 +712,10 @@ impl State {
 
     fn record_security_change(&mut self, sub: &str, time: i64) {
         let at = self.time.now();
-        // A repeated erasure keeps its time.
+        // A repeated erasure keeps its time. A suspension after an erasure can have an earlier time, because
+        // operators and workers have different clocks. It is then invalidated like any other change.
         let is_known = self.history.iter().any(|entry| {
-            matches!(entry, HistoryEntry::SecurityChange { sub: known, time: at, .. } if known == sub && *at == time)
+            matches!(entry, HistoryEntry::SecurityChange { sub: known, time: at, .. } if known == sub && *at >= time)
         });
         if !is_known {
             self.history.push(HistoryEntry::SecurityChange { sub: sub.to_owned(), time, at });
@@ -669,6 +738,7 @@ impl State {
     pub fn start_delivery(&mut self, worker: usize) {
         self.has_committed[worker] = false;
         self.has_waiting[worker] = false;
+        self.entries_to_put[worker].clear();
         self.marks[worker] = Some(Marks::new());
     }
 
@@ -768,14 +838,27 @@ fn sent(id: &Value, message_id: &str) -> Value {
     json!({"Id": id, "MessageId": message_id, "MD5OfMessageBody": "00000000000000000000000000000000"})
 }
 
+/// The sort key of an item or a key.
+fn sort_key_of(item: &Value) -> &str {
+    item["SK"]["S"].as_str().unwrap_or_default()
+}
+
+/// The sort keys of the items that a transaction puts.
+fn put_sort_keys(body: &Value) -> impl Iterator<Item = String> + '_ {
+    let items = body["TransactItems"].as_array().into_iter().flatten();
+    items.filter_map(|item| item.get("Put")).map(|put| sort_key_of(&put["Item"]).to_owned())
+}
+
 /// The partition of a transaction, and the sort keys of its events.
 fn committed(body: &Value) -> (String, Vec<String>) {
-    let items = || body["TransactItems"].as_array().into_iter().flatten();
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-    let events = items().filter_map(|item| item.get("Put")).map(|put| text(put.pointer("/Item/SK/S")));
-    let partition = items().next().map(|item| text(item.pointer("/Put/Item/PK/S")));
+    let is_event =
+        |sort_key: &String| !sort_key.starts_with(LIST_PREFIX) && !sort_key.starts_with(NOTIFICATION_PREFIX);
+    let partition = body["TransactItems"].as_array().and_then(|items| items.first());
+    let partition = partition.map(|item| text(item.pointer("/Put/Item/PK/S")));
     // An erasure is a single PutItem.
-    (partition.unwrap_or_else(|| text(body.pointer("/Item/PK/S"))), events.collect())
+    let partition = partition.unwrap_or_else(|| text(body.pointer("/Item/PK/S")));
+    (partition, put_sort_keys(body).filter(is_event).collect())
 }
 
 fn operation(request: &MockRequest) -> String {

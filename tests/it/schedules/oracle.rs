@@ -13,6 +13,7 @@ use workers::cache_invalidation::planner::PURGE_ALL_INTERVAL_SECONDS;
 use super::aws::{
     CACHE_INVALIDATIONS, ERASED, HistoryEntry, Marks, USER_EVENTS, covers_user, dead_letters, number,
 };
+use super::lists;
 use super::play::{CACHE_LIFETIME_SECONDS, TOKEN_VALIDITY_SECONDS, World};
 use super::schedule::{Schedule, Settings, bodies};
 
@@ -82,7 +83,7 @@ fn is_erased(events: &BTreeMap<String, Event>) -> bool {
     events.values().any(|event| matches!(event.data, Data::Deleted(_)))
 }
 
-/// The table has the statistics, stored events and profiles of the events, and no other items.
+/// The table has the statistics, stored events, lists and profiles of the events, and no other items.
 fn check_store(events: &Events, items: &Items) -> Result<(), String> {
     let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
     let mut erased: BTreeSet<String> = BTreeSet::new();
@@ -123,6 +124,14 @@ fn check_store(events: &Events, items: &Items) -> Result<(), String> {
             return Err(format!("{key} has {}, not {statistics}", Value::Object(found)));
         }
         check_attempts(&key, events, items, &mut expected)?;
+        for (sort_key, item) in lists::expected(events.values()) {
+            let item_key = (key.clone(), sort_key);
+            let found = items.get(&item_key).ok_or_else(|| format!("{item_key:?} is missing"))?;
+            if *found != item {
+                return Err(format!("{item_key:?} is {found:?}, not {item:?}"));
+            }
+            expected.insert(item_key);
+        }
         for (sort_key, event) in events.iter().filter(|(_, event)| is_counted(event)) {
             expected.insert((key.clone(), sort_key.clone()));
             let stored = items.get(&(key.clone(), sort_key.clone()));

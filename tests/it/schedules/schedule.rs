@@ -20,7 +20,9 @@ pub enum Fault {
     UnavailableAfter,
     /// The service denies access.
     Denied,
-    /// An eventually consistent read returns the state before the last commit.
+    /// An eventually consistent read returns the state before the last commit. A consistent read returns
+    /// notifications as they were before it: a transaction in progress is not applied to all items at
+    /// once.
     Stale,
     /// The connection is refused.
     Dropped,
@@ -68,6 +70,12 @@ pub enum PlantedBug {
     ClaimBelieved,
     /// cache-invalidation finds no suspension, so that suspensions count for the budget.
     SuspensionNotFound,
+    /// Entries of lists are put after the commit instead of in its transaction.
+    EntriesPutAfterCommit,
+    /// user-stats takes all notifications to be new.
+    NotificationsNotRead,
+    /// The states of notifications are put without the condition that they did not change.
+    NoConditionOnNotifications,
 }
 
 /// The kind of a message.
@@ -76,7 +84,8 @@ pub enum Kind {
     Order,
     Cancellation,
     Activity,
-    Notification,
+    NotificationCreated,
+    NotificationRead,
     Confirmed,
     ProfileUpdated,
     SignedIn,
@@ -179,7 +188,8 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         6 => Just(Kind::Order),
         1 => Just(Kind::Cancellation),
         2 => Just(Kind::Activity),
-        1 => Just(Kind::Notification),
+        2 => Just(Kind::NotificationCreated),
+        2 => Just(Kind::NotificationRead),
         1 => Just(Kind::Confirmed),
         1 => Just(Kind::ProfileUpdated),
         3 => Just(Kind::SignedIn),
@@ -314,12 +324,18 @@ impl MessageSpec {
     pub fn body(&self) -> String {
         let Self { kind, user, number, .. } = self;
         let id = format!("{kind:?}-{number}");
+        let notification = format!("notification {}", number % 2);
         let order = json!({"order_id": id, "amount": format!("{number}.25"), "currency": "EUR"});
         let (event_type, data) = match kind {
             Kind::Order | Kind::TooOld => ("order.placed", order),
             Kind::Cancellation => ("order.cancelled", order),
             Kind::Activity => ("activity.recorded", json!({"description": id})),
-            Kind::Notification => ("notification.created", json!({"notification_id": id})),
+            // A user has two notifications, each with several events.
+            Kind::NotificationCreated => {
+                let title = (number % 3 > 0).then(|| format!("title {number}"));
+                ("notification.created", json!({"notification_id": notification, "title": title}))
+            }
+            Kind::NotificationRead => ("notification.read", json!({"notification_id": notification})),
             // Happens once per user: the id follows from pool and sub.
             Kind::Confirmed => {
                 ("user.confirmed", json!({"username": self.sub(), "email": "ana@example.com"}))

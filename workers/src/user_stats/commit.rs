@@ -1,11 +1,12 @@
 //! Commits the events of one partition, each exactly once.
 //!
 //! The stored event is the idempotency marker. One transaction puts the events that are not stored
-//! yet, and updates the statistics if their version is still the one that was read. Three
+//! yet, updates the statistics if their version is still the one that was read, and writes the lists
+//! and the notifications that follow from the events (`shared::store::commit`). Three
 //! failures are expected:
 //!
 //! - Duplicates: some events are already stored. The next attempt leaves them out.
-//! - Conflict: another worker changed the statistics. The next attempt starts from the new state.
+//! - Conflict: another worker changed the statistics or a notification. The next attempt starts from the new state.
 //! - Throttled: DynamoDB had no capacity. The next attempt is the same one, after a delay.
 //!
 //! Each transaction has eight attempts of its own, so a user whose events need several transactions
@@ -86,7 +87,8 @@ impl Committer<'_> {
             if !self.deadline.leaves(ATTEMPT_SECONDS) {
                 return Err(CommitFailure::OutOfTime);
             }
-            let count = transaction_size(remaining.iter().map(|pending| pending.body.len()));
+            let count =
+                transaction_size(remaining.iter().map(|pending| (&pending.event, pending.body.as_str())));
             let events = &remaining[..count];
             match self.commit_once(partition, &state, events).await {
                 Ok(committed) => {
