@@ -12,7 +12,7 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const NEXT_SECRET: &str = "fedcba9876543210fedcba9876543210";
 const EXISTING_POOL: [(&str, &str); 3] = [
     ("ExistingUserPoolId", "eu-central-1_EXAMPLE12"),
-    ("ExistingUserPoolClientIds", "client-of-the-page,other-client"),
+    ("ExistingUserPoolClientIds", "1example23456789,2example23456789"),
     ("ExistingUserPoolLoginUrl", "https://login.example.com"),
 ];
 /// The prefix of managed login if the deployment has no other: the UUID in the ID of the stack.
@@ -309,7 +309,7 @@ fn every_route_but_the_configuration_of_the_page_needs_a_token() {
 fn api_gateway_and_the_function_accept_the_same_clients_and_issuer() {
     for (values, pool, clients) in [
         (&[][..], "${UserPool}", ["${ManagedLoginClient}", "${UserPoolClient}"]),
-        (&EXISTING_POOL, "eu-central-1_EXAMPLE12", ["client-of-the-page", "other-client"]),
+        (&EXISTING_POOL, "eu-central-1_EXAMPLE12", ["1example23456789", "2example23456789"]),
     ] {
         let deployment = Deployment::with_read_api(values);
         let jwt = deployment.properties("HttpApiAuthorizer").unwrap()["JwtConfiguration"].clone();
