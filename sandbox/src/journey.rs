@@ -7,3 +7,4 @@ pub mod format;
 pub mod outcome;
 pub mod player;
 pub mod report;
+pub mod view;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use sandbox::costs::assumptions;
-use sandbox::journey::player::WorkerSettings;
+use sandbox::mapped_workers::WorkerSettings;
 use serde_json::{Value, json};
 use shared::config::Environment;
 use shared::events::{Data, DataChanged, Event, Subject, View};

@@ -172,6 +172,15 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// The number of its messages.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     /// The event that Lambda passes to the worker.
     pub fn event(&self) -> Result<SqsEvent> {
         serde_json::from_value(self.event.clone()).context("building the SQS event")

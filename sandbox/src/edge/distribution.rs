@@ -2,14 +2,21 @@
 
 use http::Method;
 use http::header::{
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, HeaderName,
-    HeaderValue, ORIGIN, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CACHE_CONTROL,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 
 /// The header with the tags of an answer.
 pub const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 /// The header that proves to the API that a request comes from the distribution.
 pub const X_ORIGIN_VERIFY: HeaderName = HeaderName::from_static("x-origin-verify");
+
+/// The policy of the page. The login of the sandbox has the same origin as the page.
+pub const PAGE_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'";
+const HSTS: &str = "max-age=31536000";
 
 /// Where the edge gets answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +49,7 @@ pub struct Distribution {
 
 #[derive(Clone, Debug)]
 pub struct Behavior {
-    /// The start of the paths, such as `/api/`. CloudFront's pattern is `/api/*`.
+    /// The start of the paths, such as `/api/`, which is the pattern `/api/*`.
     pub path_prefix: &'static str,
     pub origin: Origin,
     /// The methods that reach the origin. CloudFront refuses others.
@@ -79,8 +86,8 @@ pub struct CachePolicy {
 }
 
 impl Distribution {
-    /// The distribution of `template.yaml`. `max_cache_lifetime` is the parameter
-    /// MaxCacheLifetimeSeconds.
+    /// The distribution of `template.yaml` with the read API and the page. `max_cache_lifetime` is the
+    /// parameter MaxCacheLifetimeSeconds.
     pub fn of_template(max_cache_lifetime: i64, origin_secret: Option<HeaderValue>) -> Self {
         use Method as M;
         let api = Behavior {
@@ -95,15 +102,27 @@ impl Distribution {
             ],
             removed_headers: vec![CACHE_TAG],
             added_headers: vec![
-                AddedHeader::unless_sent(STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+                AddedHeader::unless_sent(STRICT_TRANSPORT_SECURITY, HSTS),
                 AddedHeader::always(X_CONTENT_TYPE_OPTIONS, "nosniff"),
             ],
         };
-        Self {
-            behaviors: vec![Behavior { path_prefix: "", ..api }],
-            tag_header: Some(CACHE_TAG),
-            origin_secret,
-        }
+        let page = Behavior {
+            path_prefix: "",
+            origin: Origin::Page,
+            methods: vec![M::GET, M::HEAD],
+            cache: CachePolicy::of_the_page(),
+            forwarded_headers: Vec::new(),
+            removed_headers: Vec::new(),
+            added_headers: vec![
+                AddedHeader::always(CACHE_CONTROL, "no-cache"),
+                AddedHeader::always(CONTENT_SECURITY_POLICY, PAGE_CSP),
+                AddedHeader::always(STRICT_TRANSPORT_SECURITY, HSTS),
+                AddedHeader::always(X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                AddedHeader::always(X_FRAME_OPTIONS, "DENY"),
+                AddedHeader::always(REFERRER_POLICY, "no-referrer"),
+            ],
+        };
+        Self { behaviors: vec![api, page], tag_header: Some(CACHE_TAG), origin_secret }
     }
 
     /// The behavior for a path, with its index.
@@ -132,6 +151,11 @@ impl CachePolicy {
             is_query_in_key: true,
             is_compression_in_key: true,
         }
+    }
+
+    /// The bucket's files: the edge asks each time if a file has changed.
+    fn of_the_page() -> Self {
+        Self { max_ttl: 86_400, headers: Vec::new(), is_query_in_key: false, ..Self::of_template(0) }
     }
 }
 

@@ -10,6 +10,8 @@ use serde_json::Value;
 use shared::config::Object;
 use shared::function_id::{FunctionId, FunctionKind};
 
+use super::view::ViewStep;
+
 /// Start of a journey without `start`.
 pub const DEFAULT_START: &str = "2026-03-02T09:00:00Z";
 /// Variables that name the account's table, queues and distribution. The sandbox sets them.
@@ -82,6 +84,8 @@ pub enum Action {
         /// How often each message is sent.
         times: u32,
     },
+    /// A user requests a page through CloudFront.
+    View(ViewStep),
     /// An operator suspends a user.
     Suspend(SuspensionStep),
     /// An operator reinstates a user.
@@ -127,6 +131,8 @@ struct StepFile {
     send: Option<Vec<Value>>,
     #[serde(default)]
     times: Option<u32>,
+    #[serde(default)]
+    view: Option<Object<ViewStep>>,
     #[serde(default)]
     suspend: Option<Object<SuspensionStep>>,
     #[serde(default)]
@@ -281,8 +287,11 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
     if !step.patch.is_null() && step.invoke.is_none() {
         return Err(wrong("patch: needs invoke"));
     }
-    match (&step.invoke, &step.send, &step.suspend, &step.reinstate) {
-        (Some(event), None, None, None) => {
+    if let Some(Object(view)) = &step.view {
+        view.validate().map_err(ActionError::Step)?;
+    }
+    match (&step.invoke, &step.send, &step.view, &step.suspend, &step.reinstate) {
+        (Some(event), None, None, None, None) => {
             let path = journey.parent().unwrap_or(Path::new("")).join(event);
             let function = function_of(&path).ok_or_else(|| {
                 ActionError::Step(format!("invoke: the folder of {event} is not named after a function"))
@@ -297,12 +306,13 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
             let has_own_groups = step.patch.pointer("/request/groupConfiguration").is_some();
             Ok(Action::Invoke { function, event, has_own_groups })
         }
-        (None, Some(messages), None, None) => {
+        (None, Some(messages), None, None, None) => {
             Ok(Action::Send { messages: messages.clone(), times: step.times.unwrap_or(1) })
         }
-        (None, None, Some(Object(suspension)), None) => Ok(Action::Suspend(suspension.clone())),
-        (None, None, None, Some(Object(suspension))) => Ok(Action::Reinstate(suspension.clone())),
-        _ => Err(wrong("expected exactly one of invoke, send, suspend, reinstate")),
+        (None, None, Some(Object(view)), None, None) => Ok(Action::View(view.clone())),
+        (None, None, None, Some(Object(suspension)), None) => Ok(Action::Suspend(suspension.clone())),
+        (None, None, None, None, Some(Object(suspension))) => Ok(Action::Reinstate(suspension.clone())),
+        _ => Err(wrong("expected exactly one of invoke, send, view, suspend, reinstate")),
     }
 }
 
@@ -324,6 +334,11 @@ fn read_event(path: &Path, function: FunctionId) -> Result<Value, InvalidJourney
         return Ok(event);
     }
     Err(invalid(path, format!("is not an event of {function}. Expected an object with {expected}")))
+}
+
+/// The variables of one function.
+pub fn variables_of(variables: &Variables, function: FunctionId) -> BTreeMap<String, String> {
+    variables.get(function.resource_name()).cloned().unwrap_or_default()
 }
 
 fn default_start() -> Timestamp {

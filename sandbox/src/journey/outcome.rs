@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::statistics::DomainStats;
 
+use super::view::ViewOutcome;
+
 /// The result of one or more journeys.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Outcome {
@@ -37,6 +39,9 @@ pub struct StepOutcome {
     /// The response of a trigger that answered, or of the read API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<Value>,
+    /// The page that the user saw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view: Option<ViewOutcome>,
 }
 
 /// One call of CreateInvalidation.

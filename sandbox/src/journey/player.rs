@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::sqs::SqsEvent;
+use bytes::Bytes;
+use http::Request;
+use http::header::AUTHORIZATION;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::events::{Data, Event, GroupsMapped, OPERATOR_SOURCE};
@@ -14,16 +17,23 @@ use shared::queues::Queue;
 use shared::statistics::DomainStats;
 use shared::store::Store;
 use shared::store::keys::STATS;
-use shared::time::{plus, plus_seconds};
+use shared::time::plus;
 use triggers::TriggerEvent;
 use triggers::pre_token_generation::groups::GroupConfiguration;
 
 use super::describe::{describe_answer, describe_batch, describe_response};
-use super::format::{Action, Journey, Step, SuspensionStep, Variables};
+use super::format::{Action, Journey, Step, SuspensionStep, Variables, variables_of};
 use super::outcome::{DeadLetter, Invalidation, Outcome, StepOutcome};
-use crate::aws::event_source_mapping::EventSourceMapping;
+use super::view::{ViewOutcome, ViewStep};
+use crate::aws::account::{CLIENT_ID, ISSUER_URL};
 use crate::aws::{QueuePair, SandboxAccount, TABLE};
-use crate::functions::{Worker, invoke_http_api, invoke_trigger};
+use crate::functions::{invoke_http_api, invoke_trigger};
+use crate::http_api::HttpApi;
+use crate::mapped_workers::MappedWorkers;
+use crate::site::Site;
+use crate::site::page::Page;
+use crate::tokens::claims::{Issue, access_token};
+use crate::tokens::{TokenKey, random_uuid};
 use shared::suspension_change::SuspensionChange;
 use shared::text::plural;
 
@@ -34,29 +44,6 @@ const MAX_ROUNDS: usize = 10_000;
 /// Messages of a dead-letter queue stay invisible for this long after they are received, so that
 /// the next calls return others. It only has to be longer than reading the queue takes.
 const DEAD_LETTER_VISIBILITY_SECONDS: i32 = 3600;
-
-/// How the sandbox runs a worker. Timeout and batch size are those of `template.yaml`.
-pub struct WorkerSettings {
-    pub timeout_seconds: i64,
-    /// Maximum number of messages in a batch.
-    pub batch_size: usize,
-    /// How long the first message of a batch waits for others.
-    pub window_seconds: i64,
-}
-
-impl WorkerSettings {
-    pub fn of(worker: FunctionId) -> Self {
-        // user-stats has a batching window of 2 s in the template, and group-membership one of 5 s.
-        // Both are 0 here, so that a journey shows the effects of a step at the time of the step.
-        let (timeout_seconds, batch_size, window_seconds) = match worker {
-            FunctionId::UserStats => (60, 1_000, 0),
-            // Delivery delay of 5 s plus batching window of 10 s, so changes within 15 s share one call.
-            FunctionId::CacheInvalidation => (90, 10_000, 15),
-            _ => (60, 100, 0),
-        };
-        Self { timeout_seconds, batch_size, window_seconds }
-    }
-}
 
 /// Plays journeys one after the other, each on an account of its own, and adds up their outcomes.
 pub async fn play_all(journeys: &[Journey], defaults: &Variables) -> Result<Outcome> {
@@ -85,15 +72,15 @@ pub async fn play(journey: &Journey, defaults: &Variables) -> Result<Outcome> {
     let mut player = Player::new(account, variables, journey.deliveries)?;
     for step in &journey.steps {
         player.advance(step.after).await?;
-        let (outcome, response) =
-            player.act(step).await.with_context(|| format!("step \"{}\"", step.name))?;
+        let done = player.act(step).await.with_context(|| format!("step \"{}\"", step.name))?;
         let at = player.account.time.now();
         player.outcome.steps.push(StepOutcome {
             journey: journey.name.clone(),
             name: step.name.clone(),
             at,
-            outcome,
-            response,
+            outcome: done.outcome,
+            response: done.response,
+            view: done.view,
         });
         player.run_due().await?;
     }
@@ -101,54 +88,62 @@ pub async fn play(journey: &Journey, defaults: &Variables) -> Result<Outcome> {
     player.finish().await
 }
 
-/// A worker with the event source mapping that feeds it.
-struct MappedWorker {
-    function: FunctionId,
-    mapping: EventSourceMapping,
-    timeout_seconds: i64,
-    worker: Worker,
-}
-
 struct Player {
     account: SandboxAccount,
     variables: Variables,
     sqs: aws_sdk_sqs::Client,
-    workers: Vec<MappedWorker>,
-    seen_invalidations: usize,
+    workers: MappedWorkers,
+    site: Site,
+    /// The latest access token of each user, by sub.
+    tokens: BTreeMap<String, String>,
     outcome: Outcome,
+}
+
+/// What a step did.
+#[derive(Default)]
+struct Done {
+    /// In a few words.
+    outcome: String,
+    response: Option<Value>,
+    view: Option<ViewOutcome>,
+}
+
+impl Done {
+    fn new(outcome: impl Into<String>) -> Self {
+        Self { outcome: outcome.into(), ..Self::default() }
+    }
 }
 
 impl Player {
     fn new(account: SandboxAccount, variables: Variables, deliveries: u32) -> Result<Self> {
-        let mut workers = Vec::new();
-        for function in FunctionId::workers() {
-            let WorkerSettings { timeout_seconds, batch_size, window_seconds } = WorkerSettings::of(function);
-            let queues = account.queue_of(function).context("a worker without a queue")?.clone();
-            let mapping = EventSourceMapping::new(queues, batch_size, window_seconds, deliveries);
-            let worker = Worker::start(&account, function, &variables_of(&variables, function))?;
-            workers.push(MappedWorker { function, mapping, timeout_seconds, worker });
-        }
-        let sqs = account.sqs();
-        Ok(Self { account, variables, sqs, workers, seen_invalidations: 0, outcome: Outcome::default() })
+        let workers = MappedWorkers::start(&account, &variables, deliveries)?;
+        let api = HttpApi {
+            key: TokenKey::random()?,
+            issuer: ISSUER_URL.to_owned(),
+            client_id: CLIENT_ID.to_owned(),
+        };
+        let own = variables_of(&variables, FunctionId::ReadApi);
+        let site = Site::new(api, own, Page::empty(), |_| ())?;
+        let (sqs, tokens, outcome) = (account.sqs(), BTreeMap::new(), Outcome::default());
+        Ok(Self { account, variables, sqs, workers, site, tokens, outcome })
     }
 
-    async fn act(&self, step: &Step) -> Result<(String, Option<Value>)> {
-        let done = match &step.action {
+    async fn act(&mut self, step: &Step) -> Result<Done> {
+        let outcome = match &step.action {
             Action::Invoke { function, event, .. } if function.kind() == FunctionKind::Worker => {
                 let event: SqsEvent = serde_json::from_value(event.clone()).context("not an SQS event")?;
                 if *function == FunctionId::GroupMembership {
                     self.put_users_with_groups(&event).await;
                 }
-                let mapped = self.workers.iter().find(|mapped| mapped.function == *function);
-                let MappedWorker { worker, timeout_seconds, .. } =
-                    mapped.context("the worker was not started")?;
-                let deadline = plus_seconds(self.account.time.now(), *timeout_seconds);
-                describe_batch(worker.handle(event, deadline).await?)
+                let answer = self.workers.invoke(*function, event, self.account.time.now()).await?;
+                describe_batch(answer)
             }
             Action::Invoke { function, event, .. } if function.kind() == FunctionKind::HttpApi => {
                 let request = api::Request::from_json(&event.to_string())?;
                 let own = variables_of(&self.variables, *function);
-                return describe_response(invoke_http_api(&self.account, &own, request).await?);
+                let (outcome, response) =
+                    describe_response(invoke_http_api(&self.account, &own, request).await?)?;
+                return Ok(Done { outcome, response, view: None });
             }
             Action::Invoke { function, event, has_own_groups } => {
                 let mut event = event.clone();
@@ -159,8 +154,13 @@ impl Player {
                 let trigger_event = TriggerEvent::from_json(&event.to_string())?;
                 let answer = invoke_trigger(&self.account, *function, &own, trigger_event);
                 let answer = answer.await.context(function.name())?;
-                return describe_answer(&event, answer);
+                if let (FunctionId::PreTokenGeneration, Ok(answer)) = (function, &answer) {
+                    self.issue_token(&serde_json::to_value(answer)?)?;
+                }
+                let (outcome, response) = describe_answer(&event, answer)?;
+                return Ok(Done { outcome, response, view: None });
             }
+            Action::View(view) => return self.view(view).await,
             Action::Send { messages, times } => {
                 let times = usize::try_from(*times)?;
                 for message in messages.iter().flat_map(|message| std::iter::repeat_n(message, times)) {
@@ -177,7 +177,42 @@ impl Player {
             Action::Suspend(suspension) => self.write_suspension(suspension, false).await?,
             Action::Reinstate(suspension) => self.write_suspension(suspension, true).await?,
         };
-        Ok((done, None))
+        Ok(Done::new(outcome))
+    }
+
+    /// Keeps the access token that Cognito would issue after this answer of pre-token-generation. A
+    /// token of an app client has no user.
+    fn issue_token(&mut self, answer: &Value) -> Result<()> {
+        let Some(sub) = answer.pointer("/request/userAttributes/sub").and_then(Value::as_str) else {
+            return Ok(());
+        };
+        let own = variables_of(&self.variables, FunctionId::UserStats);
+        let minutes = own.get("TOKEN_VALIDITY_MINUTES").and_then(|minutes| minutes.parse::<i64>().ok());
+        let now = self.account.time.now();
+        let issue = Issue {
+            issuer: &self.site.api.issuer,
+            signed_in_at: now,
+            now,
+            validity_seconds: minutes.unwrap_or(60) * 60,
+            id: &random_uuid()?,
+            nonce: None,
+        };
+        let token = self.site.api.key.sign(&access_token(answer, &issue));
+        self.tokens.insert(sub.to_owned(), token);
+        Ok(())
+    }
+
+    /// Requests a page through the edge, with the user's latest token.
+    async fn view(&self, view: &ViewStep) -> Result<Done> {
+        let ViewStep { sub, path, expect } = view;
+        let token = self.tokens.get(sub).with_context(|| {
+            format!("view: user {sub} has no token. Add a step that invokes pre-token-generation before")
+        })?;
+        let request = Request::builder().uri(path).header(AUTHORIZATION, format!("Bearer {token}"));
+        let response = self.site.request(&self.account, request.body(Bytes::new())?).await?;
+        let seen = ViewOutcome::new(sub, path, &response);
+        expect.check(&seen)?;
+        Ok(Done { outcome: seen.describe(), response: None, view: Some(seen) })
     }
 
     /// Sets the event's groups to those that the user has in the pool, as Cognito does. Exception: at
@@ -273,8 +308,7 @@ impl Player {
 
     async fn run_until(&mut self, until: Timestamp) -> Result<()> {
         for _ in 0..MAX_ROUNDS {
-            let dues = self.workers.iter().map(|mapped| mapped.mapping.next_due());
-            let Some(due) = dues.flatten().min().filter(|due| *due <= until) else {
+            let Some(due) = self.workers.next_due().filter(|due| *due <= until) else {
                 return Ok(());
             };
             self.account.time.move_to(due);
@@ -283,19 +317,13 @@ impl Player {
         bail!("the queues are not empty after {MAX_ROUNDS} rounds: a message is probably redelivered forever")
     }
 
-    /// Runs the workers whose batches are due now.
+    /// Runs the workers whose batches are due now. Their invalidations reach the edge.
     async fn run_due(&mut self) -> Result<()> {
-        let now = self.account.time.now();
-        let Self { account, sqs, workers, .. } = self;
-        for MappedWorker { mapping, timeout_seconds, worker, .. } in workers {
-            let deadline = plus_seconds(now, *timeout_seconds);
-            let handle = async |event| worker.handle(event, deadline).await.ok();
-            deliver_due_batches(account, sqs, mapping, handle).await?;
-        }
-        let invalidations = self.account.calls.invalidations();
-        for items in invalidations.into_iter().skip(self.seen_invalidations) {
-            self.seen_invalidations += 1;
-            self.outcome.invalidations.push(Invalidation { at: now, items });
+        self.workers.run_due(&self.account).await?;
+        let at = self.account.time.now();
+        for items in self.workers.new_invalidations(&self.account) {
+            self.site.invalidate(&items);
+            self.outcome.invalidations.push(Invalidation { at, items });
         }
         Ok(())
     }
@@ -332,25 +360,6 @@ impl Player {
     }
 }
 
-/// Delivers every due batch to a worker.
-async fn deliver_due_batches(
-    account: &SandboxAccount,
-    sqs: &aws_sdk_sqs::Client,
-    mapping: &mut EventSourceMapping,
-    handle: impl AsyncFn(SqsEvent) -> Option<SqsBatchResponse>,
-) -> Result<()> {
-    let now = account.time.now();
-    mapping.receive(sqs, now).await?;
-    while let Some(delivery) = mapping.take_batch(now) {
-        let mut response = None;
-        for _ in 0..mapping.deliveries {
-            response = handle(delivery.event()?).await;
-        }
-        mapping.settle(sqs, delivery, response, &account.calls.visibility_timeouts(), now).await?;
-    }
-    Ok(())
-}
-
 async fn dead_letters(sqs: &aws_sdk_sqs::Client, queues: &QueuePair) -> Result<Vec<DeadLetter>> {
     let mut letters = Vec::new();
     loop {
@@ -373,8 +382,4 @@ async fn dead_letters(sqs: &aws_sdk_sqs::Client, queues: &QueuePair) -> Result<V
             });
         }
     }
-}
-
-fn variables_of(variables: &Variables, function: FunctionId) -> BTreeMap<String, String> {
-    variables.get(function.resource_name()).cloned().unwrap_or_default()
 }
