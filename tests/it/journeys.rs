@@ -1,17 +1,19 @@
 //! The journeys in `events/journeys/`. The expected sums are calculated by hand.
 
-use sandbox::journey::format::{Journey, Variables, read as read_journey, read_variables};
+use sandbox::journey::format::{Action, Journey, Variables, read as read_journey, read_variables};
 use sandbox::journey::outcome::Outcome;
 use sandbox::journey::player;
+use sandbox::journey::view::ViewOutcome;
 use serde_json::{Value, json};
 use tests::fixtures;
 
 use crate::support::ANA;
 
-const ALL: [&str; 5] = [
+const ALL: [&str; 6] = [
     "burst-of-orders",
     "denied-domain",
     "inactive-users-orders",
+    "one-of-two-users-orders",
     "sign-up-to-first-purchase",
     "suspended-while-signed-in",
 ];
@@ -63,6 +65,52 @@ async fn first_purchase_is_counted_and_shown() {
     assert_eq!(outcome.skipped, [("coalesced".to_owned(), 1)].into());
     assert_eq!(outcome.domains["example.com"].sign_ups_allowed, 1);
     assert_eq!(outcome.dead_letters, []);
+}
+
+/// The expectations of the steps are checked by the player. Here, that the journeys have them, and what
+/// their output shows.
+#[tokio::test]
+async fn dashboard_is_a_hit_until_its_user_changes() {
+    let shown = |outcome: &Outcome| -> Vec<String> {
+        outcome.steps.iter().filter(|step| step.view.is_some()).map(|step| step.outcome.clone()).collect()
+    };
+    let purchase = play("sign-up-to-first-purchase").await;
+    let expected = [
+        "Miss: 0 orders",
+        "Hit: 0 orders",
+        "Miss: 1 order, spent 49.90 EUR, 1 unread notification",
+        "Hit: 1 order, spent 49.90 EUR, 1 unread notification",
+        "Miss: 1 order, spent 49.90 EUR",
+    ];
+    assert_eq!(shown(&purchase), expected);
+    let two = play("one-of-two-users-orders").await;
+    let views: Vec<&ViewOutcome> = two.steps.iter().filter_map(|step| step.view.as_ref()).collect();
+    let caches: Vec<&str> = views.iter().map(|view| view.cache.as_str()).collect();
+    assert_eq!(caches, ["Miss", "Miss", "Hit", "Hit", "Hit", "Miss", "Hit", "Miss", "RefreshHit", "Error"]);
+    assert_eq!(two.invalidations.len(), 1);
+    assert_eq!((views[6].age, views[9].status), (Some(88), 401));
+}
+
+#[tokio::test]
+async fn suspended_user_with_a_valid_token_sees_nothing() {
+    let outcome = play("suspended-while-signed-in").await;
+    let shown = outcome_of(&outcome, "His valid token shows him nothing");
+    assert!(shown.starts_with("Error 403: "), "{shown}");
+}
+
+#[tokio::test]
+async fn journey_fails_with_what_was_found() {
+    tests::log::watch();
+    let mut journey = read("sign-up-to-first-purchase");
+    let view = journey.steps.iter_mut().find(|step| step.name == "She reloads it").unwrap();
+    let Action::View(step) = &mut view.action else { panic!("no view") };
+    step.expect = serde_json::from_value(json!({"cache": "Miss"})).unwrap();
+    let error = player::play(&journey, &defaults()).await.unwrap_err();
+    let expected = "step \"She reloads it\": view: expected Miss, but found Hit: 0 orders";
+    assert_eq!(format!("{error:#}"), expected);
+    journey.steps.retain(|step| matches!(step.action, Action::View(_)));
+    let error = player::play(&journey, &defaults()).await.unwrap_err();
+    assert!(format!("{error:#}").contains("has no token. Add a step"), "{error:#}");
 }
 
 #[tokio::test]
@@ -132,7 +180,7 @@ async fn outcomes_of_several_journeys_are_added_up() {
     let journeys: Vec<Journey> = ALL.iter().map(|name| read(name)).collect();
     let outcome = player::play_all(&journeys, &defaults()).await.unwrap();
     let spent: Vec<String> = outcome.users.values().map(|user| user["spent"]["EUR"].to_string()).collect();
-    assert_eq!(spent, ["null", "\"1025.30\"", "\"49.90\"", "\"19.98\""], "Ben, Carla, Ana, Dora");
+    assert_eq!(spent, ["null", "\"1025.30\"", "\"49.90\"", "\"49.90\"", "\"19.98\"", "null"], "Ben, Carla, Ana, Eva, Dora, Finn");
 }
 
 #[tokio::test]
