@@ -31,6 +31,7 @@ use crate::support::test_stack;
 
 mod deployment;
 mod edge;
+mod edge_model;
 mod queues;
 mod read_api;
 mod user_pool;

@@ -124,17 +124,20 @@ fn invalid_files_are_one_line_and_exit_code_2() {
         ),
         (write("user-stats/s.json", "[]"), "s.json: is not an event of user-stats. Expected an object with"),
         (
-            write("v.json", &step(r#""view": {"sub": "x", "expect": {"cache": "hit"}}"#)),
-            "v.json: steps[0]: view.expect.cache: expected one of Hit, Miss, RefreshHit, Error",
-        ),
-        (write("w.json", &step(r#""view": {"sub": "x", "path": "/"}"#)), "w.json: steps[0]: view.path: "),
-        (
-            write("x.json", &step(r#""view": {"sub": "x", "expect": {"body": {"orders": 1}}}"#)),
-            "x.json: steps[0]: view.expect.body: orders is not a JSON Pointer",
+            write("view-cache.json", &step(r#""view": {"sub": "x", "expect": {"cache": "hit"}}"#)),
+            "view-cache.json: steps[0]: view.expect.cache: expected one of Hit, Miss, RefreshHit, Error",
         ),
         (
-            write("y.json", &step(r#""view": {"sub": "x", "expect": {"orders": 1}}"#)),
-            "y.json: steps[0].view.expect: unknown field",
+            write("view-path.json", &step(r#""view": {"sub": "x", "path": "/"}"#)),
+            "view-path.json: steps[0]: view.path: ",
+        ),
+        (
+            write("view-body.json", &step(r#""view": {"sub": "x", "expect": {"body": {"orders": 1}}}"#)),
+            "view-body.json: steps[0]: view.expect.body: orders is not a JSON Pointer",
+        ),
+        (
+            write("view-expect.json", &step(r#""view": {"sub": "x", "expect": {"orders": 1}}"#)),
+            "view-expect.json: steps[0].view.expect.orders: unknown field",
         ),
         (
             write("t.json", r#"["x", null, {}, 1, []]"#),
