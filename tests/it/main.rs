@@ -37,5 +37,6 @@ mod trigger_binaries;
 mod triggers;
 mod trust;
 mod user_stats;
+mod web;
 mod weight;
 mod worker_binaries;

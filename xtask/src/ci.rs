@@ -41,6 +41,8 @@ pub enum Step {
     Varnish,
     /// Licenses, sources and duplicate dependencies (cargo-deny, pinned).
     Deny,
+    /// The page works in Chromium, and web/vendor is what npm has.
+    Web,
     /// The pinned Python tools are installed below target/tools.
     Python,
     /// The tests of the table also pass on AWS's DynamoDB Local.
@@ -89,6 +91,7 @@ impl Step {
             Self::Sandbox => sandbox(),
             Self::Varnish => varnish(),
             Self::Deny => deny(),
+            Self::Web => crate::web::check(),
             Self::Python => python().map(|_| ()),
             Self::Dynamodb => dynamodb(),
             Self::Template => run(Tool::new("tests/template/check", &[]).path_first(&python()?)),

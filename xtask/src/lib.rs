@@ -13,6 +13,7 @@ pub mod permissions;
 pub mod schema;
 pub mod table_access;
 pub mod template;
+pub mod web;
 pub mod weight;
 
 /// The root of this repository, where the workspace's manifest is.

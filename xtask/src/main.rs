@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Parser;
 use xtask::ci::Step;
+use xtask::web::Web;
 use xtask::weight::Weight;
 
 /// Contributors' tasks.
@@ -18,6 +19,7 @@ enum Task {
     Schema,
     /// Write docs/permissions.md, each role's permissions, from template.yaml.
     Permissions,
+    Web(Web),
     Weight(Weight),
 }
 
@@ -26,6 +28,7 @@ fn main() -> Result<()> {
         Task::Ci { steps } => xtask::ci::ci(&steps),
         Task::Schema => xtask::schema::write(),
         Task::Permissions => xtask::permissions::write(),
+        Task::Web(web) => web.run(),
         Task::Weight(weight) => weight.run(),
     }
 }
