@@ -194,10 +194,12 @@ function originAnswer(stack, login, method, url, token) {
   };
   if (url.pathname === "/api/config") return page({ issuer: login, clientId: CLIENT_ID, loginUrl: login, productName: data.productName, scopes: ["openid", "email", "profile"] });
   if (verify(token) === undefined) return { status: 401, body: { title: "Unauthorized", status: 401 }, headers: { "WWW-Authenticate": "Bearer" } };
-  const read = /^\/api\/notifications\/([^/]+)\/read$/.exec(url.pathname);
+  // API Gateway decodes the path once. The read API takes the segment as it is, or decodes it again.
+  const read = /^\/api\/notifications\/([^/]+)\/read$/.exec(decodeURIComponent(url.pathname));
   if (read && method === "POST") {
-    const id = decodeURIComponent(read[1]);
-    if (!data.dashboard.notifications.some((entry) => entry.id === id)) return { status: 404, body: { title: "Not found", status: 404 } };
+    const ids = [read[1], decodeURIComponent(read[1])];
+    const id = data.dashboard.notifications.map((entry) => entry.id).find((known) => ids.includes(known));
+    if (id === undefined) return { status: 404, body: { title: "Not found", status: 404 } };
     setTimeout(() => {
       data.dashboard.notifications = data.dashboard.notifications.filter((entry) => entry.id !== id);
       data.dashboard.statistics.unreadNotifications = data.dashboard.notifications.length;

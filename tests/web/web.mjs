@@ -173,13 +173,24 @@ check("mark as read is pending until the page shows the change", async ({ page, 
   await axe(page);
   await page.getByText("We refunded order A-2043").waitFor({ state: "detached" });
   const posts = stack.log.api.filter(({ method }) => method === "POST");
-  assert.deepEqual(posts.map(({ path }) => path), ["/api/notifications/refund%202043%2F1/read"]);
+  assert.deepEqual(posts.map(({ path }) => path), ["/api/notifications/refund%25202043%252F1/read"]);
   assert.equal(await page.locator("#announcement").innerText(), "Marked as read.");
   assert.match(await page.locator("#figures").innerText(), /Unread notifications\s+2/);
   assert.equal(await focused(page), "notifications-heading");
   const reads = stack.log.api.length;
   await page.waitForTimeout(4000);
   assert.equal(stack.log.api.length, reads, "polls go on");
+});
+
+check("every id reaches the API as one segment of the path", async ({ page, stack }) => {
+  stack.settings.markMilliseconds = 10;
+  const { dashboard } = stack.data;
+  dashboard.notifications = ["a/b?c#d", "..", "100%", "ключ"].map((id) => ({ id, title: `Title of ${id}`, at: dashboard.lastChangedAt }));
+  await signIn(page, stack);
+  for (const { title } of [...dashboard.notifications]) {
+    await page.getByRole("button", { name: `Mark as read: ${title}` }).click();
+    await page.getByText(title).waitFor({ state: "detached" });
+  }
 });
 
 check("mark as read stops asking after 30 seconds and says so", async ({ page, stack }) => {

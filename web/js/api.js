@@ -42,7 +42,7 @@ export class Api {
 
   /** Returns when the service has taken the event. The dashboard shows the change later. */
   async markAsRead(id) {
-    await this.#send("POST", `/api/notifications/${encodeURIComponent(id)}/read`);
+    await this.#send("POST", `/api/notifications/${pathSegment(id)}/read`);
   }
 
   async #send(method, path) {
@@ -59,6 +59,15 @@ export class Api {
       return send();
     }
   }
+}
+
+/**
+ * An id as one segment of a path. API Gateway decodes the path once, so `/` and `?` are encoded twice: the
+ * read API decodes again. `.` and `..` would be a step in the path, however they are encoded once.
+ */
+function pathSegment(id) {
+  const segment = encodeURIComponent(id).replace(/^\.+$/, (dots) => dots.replaceAll(".", "%2E"));
+  return segment.includes("%") ? encodeURIComponent(segment) : segment;
 }
 
 /** Sends a request. Throws a `Problem` if the answer is not a success. */

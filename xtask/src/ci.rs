@@ -10,11 +10,12 @@ use clap::ValueEnum;
 
 use crate::command::{Cargo, Tool, run};
 use crate::repository_root;
+use crate::web::Web;
 
 /// Version of cargo-deny that the step `deny` installs.
 const CARGO_DENY_VERSION: &str = "0.20.2";
 
-/// Where tests/e2e/browser/browser.mjs looks for a browser.
+/// Where the tests look for a browser.
 const BROWSERS: [&str; 2] = ["/usr/bin/chromium", "/usr/bin/google-chrome"];
 
 /// Modules of tests/it that the step `dynamodb` leaves out: they call no table, or call it so often that
@@ -91,7 +92,7 @@ impl Step {
             Self::Sandbox => sandbox(),
             Self::Varnish => varnish(),
             Self::Deny => deny(),
-            Self::Web => crate::web::check(),
+            Self::Web => web(),
             Self::Python => python().map(|_| ()),
             Self::Dynamodb => dynamodb(),
             Self::Template => run(Tool::new("tests/template/check", &[]).path_first(&python()?)),
@@ -204,13 +205,21 @@ fn python() -> Result<PathBuf> {
     Ok(environment.join("bin"))
 }
 
-/// Installs what drives Chromium, and Chromium itself if it is missing and this process may.
-fn browser() -> Result<()> {
-    run(Tool::new("npm", &["ci", "--prefix", "tests/web"]).without_output())?;
-    if !BROWSERS.iter().any(|path| Path::new(path).exists()) {
+/// Compares `web/vendor` with npm, and drives the page in Chromium.
+fn web() -> Result<()> {
+    Web { check: true }.run()?;
+    run(Tool::new("node", &["tests/web/web.mjs", "--chromium", browser()?]))
+}
+
+/// Installs what drives Chromium, and Chromium itself if it is missing and this process may. Returns the
+/// path of the browser.
+fn browser() -> Result<&'static str> {
+    crate::web::install_packages()?;
+    let installed = || BROWSERS.into_iter().find(|path| Path::new(path).exists());
+    if installed().is_none() {
         apt_get(&["chromium"])?;
     }
-    Ok(())
+    installed().context("Chromium is missing. Run: sudo apt-get install chromium")
 }
 
 /// Where the steps keep what they install, outside of the sources and kept between runs.
