@@ -253,9 +253,13 @@ check("a user without any data reads so", async ({ page, stack }) => {
     activities: [],
     notifications: [],
   };
-  stack.data.profile = { sub: stack.data.profile.sub };
+  const { sub } = stack.data.profile;
+  stack.data.dashboard.user.username = sub;
+  stack.data.profile = { sub, username: sub };
   stack.data.orders = [];
   await signIn(page, stack, "Hello");
+  assert.equal(await page.locator("#greeting").innerText(), "Hello");
+  assert.equal(await page.locator("#profile").innerText(), `User ID\n${sub}`);
   for (const text of ["Nothing has happened yet.", "You have read everything.", "You have no orders yet."]) {
     await page.getByText(text).waitFor();
   }

@@ -7,13 +7,17 @@ import {
 
 /** Shows what is loaded. `dashboard`, `profile` and `orders` are undefined if they could not be loaded. */
 export function renderDashboard({ dashboard, profile, orders, marks }) {
-  const name = dashboard?.user.name ?? dashboard?.user.preferredUsername ?? dashboard?.user.username;
-  byId("greeting").replaceChildren(...greeting(name));
+  byId("greeting").replaceChildren(...greeting(dashboard?.user.name ?? usernameOf(dashboard?.user)));
   renderFigures(dashboard?.statistics);
   renderActivities(dashboard?.activities);
   renderNotifications(dashboard?.notifications, marks);
   renderOrders(orders);
   renderProfile(profile, dashboard?.statistics.confirmedAt);
+}
+
+/** A name that the user knows. Users who sign up with an email address have their sub as the username. */
+function usernameOf(user) {
+  return user?.preferredUsername ?? (user?.username === user?.sub ? undefined : user.username);
 }
 
 /** "Hello, Ana" with the name as an element of its own. */
@@ -107,12 +111,13 @@ function order({ at, type, orderId, amount, currency }) {
 
 function renderProfile(profile, confirmedAt) {
   if (profile === undefined) return byId("profile").replaceChildren();
-  const { name, username, preferredUsername, email, isEmailVerified, createdAt, sub } = profile;
+  const { name, email, isEmailVerified, createdAt, sub } = profile;
+  const username = usernameOf(profile);
   const verified = element("span", { class: "badge" }, text(isEmailVerified ? "profile.verified" : "profile.unverified"));
   const since = createdAt ?? confirmedAt;
   const pairs = [
     ["name", name && written(name)],
-    ["username", (preferredUsername ?? username) && written(preferredUsername ?? username)],
+    ["username", username && written(username)],
     ["email", email && element("span", {}, written(email), " ", verified)],
     ["since", since && element("time", { datetime: since }, formatDate(since))],
     ["id", element("code", {}, written(sub))],
