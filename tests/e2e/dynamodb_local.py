@@ -16,8 +16,10 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+import boto3
+
 from assertions import eventually, expect
-from stack import free_port
+from stack import REGION, free_port
 
 # This package of AWS Amplify contains DynamoDB Local 1.25.1, unchanged. npm is the only registry that has it.
 PACKAGE, VERSION = "amplify-dynamodb-simulator", "2.9.30"
@@ -37,6 +39,7 @@ def main():
         )
         try:
             eventually(lambda: is_listening(process, port), "DynamoDB Local to listen")
+            warm_up(port)
             environment = {**os.environ, "DYNAMODB_SERVER": f"127.0.0.1:{port}"}
             return subprocess.run(sys.argv[1:], env=environment).returncode
         finally:
@@ -65,6 +68,23 @@ def is_listening(process, port):
     expect(process.poll() is None, "DynamoDB Local ended. Is Java 17 installed?")
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def warm_up(port):
+    """Makes some calls. The first ones after a start take hundreds of milliseconds, longer than a trigger waits."""
+    session = boto3.Session("WARMUP", "WARMUP", region_name=REGION)
+    client = session.client("dynamodb", endpoint_url=f"http://127.0.0.1:{port}")
+    key = {"AttributeName": "PK", "KeyType": "HASH"}
+    client.create_table(
+        TableName="warm-up",
+        KeySchema=[key],
+        AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for number in range(100):
+        put = {"Put": {"TableName": "warm-up", "Item": {"PK": {"S": str(number)}}}}
+        client.transact_write_items(TransactItems=[put])
+        client.get_item(TableName="warm-up", Key={"PK": {"S": str(number)}}, ConsistentRead=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 //! CI plays this on AWS's DynamoDB Local, where their transactions really run at the same time.
 
 use aws_lambda_events::sqs::SqsEvent;
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use shared::store::Store;
 
 use crate::support::{ANA, UserStats, batch, event, test_stack};
 
@@ -52,6 +54,38 @@ async fn deliver(worker: &UserStats, batches: &[SqsEvent]) {
     }
 }
 
+/// Reads the lists as the read API does: every order and cancellation once, newest first, and the
+/// notifications that are not read.
+async fn check_lists(store: &Store, user: &str, now: Timestamp) {
+    let mut orders = Vec::new();
+    let mut before = None;
+    loop {
+        let page = store.read_orders(user, before.as_ref(), 7, now).await.unwrap();
+        orders.extend(page.entries);
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert!(orders.is_sorted_by(|newer, older| newer.at >= older.at), "{orders:?}");
+    let mut names: Vec<String> =
+        orders.iter().map(|entry| format!("{}-{}", entry.r#type, entry.order_id)).collect();
+    names.sort_unstable();
+    let placed = (0..EVENTS).map(|n| format!("order.placed-{n}"));
+    let canceled = (0..EVENTS).step_by(4).map(|n| format!("order.cancelled-{n}"));
+    let mut expected: Vec<String> = placed.chain(canceled).collect();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+
+    let (notifications, activities) = store.read_dashboard_lists(user, now).await.unwrap();
+    let unread: Vec<String> = notifications.into_iter().map(|entry| entry.notification_id).collect();
+    let expected: Vec<String> = (0..EVENTS).rev().filter(|n| n % 3 != 0).map(|n| n.to_string()).collect();
+    assert_eq!(unread, expected);
+    let latest: Vec<String> = activities.into_iter().map(|entry| entry.description).collect();
+    let expected: Vec<String> = (0..EVENTS).rev().take(10).map(|n| format!("Step {n}")).collect();
+    assert_eq!(latest, expected);
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_workers_that_get_every_message_twice_count_each_event_once() {
     let stack = test_stack().await;
@@ -67,5 +101,6 @@ async fn two_workers_that_get_every_message_twice_count_each_event_once() {
         let figures = ["orders", "ordersCancelled", "activities", "unreadNotifications", "spent"];
         let expected = [json!(24), json!(6), json!(24), json!(16), json!({"EUR": "22.50"})];
         assert_eq!(figures.map(|name| stats[name].clone()), expected, "{user}");
+        check_lists(&stack.store(), user, stack.account.time.now()).await;
     }
 }
