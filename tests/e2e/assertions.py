@@ -20,12 +20,12 @@ def expect_client_error(call):
     raise AssertionError(f"the call succeeded: {response}")
 
 
-def eventually(probe, what, seconds=30):
+def eventually(probe, what, seconds=30, pause=0.1):
     """Calls the probe until it returns a true value, and returns that value. Fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (result := probe()):
         expect(time.monotonic() < deadline, f"timeout after {seconds} s waiting for {what}")
-        time.sleep(0.1)
+        time.sleep(pause)
     return result
 
 

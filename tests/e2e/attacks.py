@@ -1,6 +1,6 @@
 """Attacks on the read side, as requests on the wire. Each is made twice: a refusal must not come from the cache.
 
-Ana is in the group of the parameter AdminGroups. Dora is in no group. SECURITY.md lists what each attack is about.
+Fay is in the group of the parameter AdminGroups, Ana in another one, Dora in none.
 """
 
 from assertions import expect
@@ -32,6 +32,10 @@ class Attacks:
         self.viewer, self.forger = Viewer(stack), Forger(stack)
         self.ana_token, self.dora_token = ana["tab"].token(), dora["tab"].token()
         self.secrets = [user["sub"] for user in (ana, dora)]
+        self.fay = stack.create_user({"email": "fay@example.com", "email_verified": "true", "name": "Fay"})["sub"]
+        stack.set_password("fay@example.com")
+        stack.add_to_group("fay@example.com", PARAMETERS["AdminGroups"])
+        self.fay_token = stack.sign_in("fay@example.com")["AccessToken"]
 
     def refused(self, status, path, *arguments, **options):
         """Makes a request twice. Checks that both are refused with the status, uncached, and without anybody's data."""
@@ -76,15 +80,19 @@ class Attacks:
                 self.refused(401, DASHBOARD, headers=pair)
 
     def on_other_users(self):
-        report, dora = self.report, self.dora_token
+        report, dora, other = self.report, self.dora_token, self.ana["sub"]
         report.section("Attacks on other users' data")
-        other = self.ana["sub"]
         with report.step("an administrator reads another user's dashboard, which is never cached"):
             path = f"/api/users/{self.dora['sub']}/dashboard"
-            answers = [self.viewer.request(path, self.ana_token) for _ in range(2)]
+            answers = [self.viewer.request(path, self.fay_token) for _ in range(2)]
             expect([answer.status for answer in answers] == [200, 200], answers)
             expect(all(answer.headers["cache-control"] == "no-store" for answer in answers), answers)
             expect(answers[1].cache == "Miss" and answers[1].json()["user"]["sub"] == self.dora["sub"], answers)
+        with report.step("a member of another group is no administrator"):
+            self.refused(404, path, self.ana_token)
+        with report.step("nor is a user who writes the group into the token"):
+            groups = {"cognito:groups": [PARAMETERS["AdminGroups"]]}
+            self.refused(401, path, tampered(self.ana_token, **groups))
         for view in ("dashboard", "orders", "profile"):
             with report.step(f"/api/users/{{sub}}/{view} is 404 for everybody else, as an unknown path is"):
                 answer = self.refused(404, f"/api/users/{other}/{view}", dora)
@@ -170,7 +178,7 @@ class Attacks:
             expect(answer.status == 200, answer)
         with report.step("read-api logged the administrator's accesses with both subs, and no name or address"):
             lines = self.stack.log_lines("ReadApiFunction", self.dora["sub"])
-            expect(any(self.ana["sub"] in line for line in lines), lines)
+            expect(any(self.fay in line for line in lines), lines)
             everything = "\n".join(self.stack.log_lines("ReadApiFunction"))
             for secret in ("@example.com", "Ana Example", "Dora Example", token, PARAMETERS["OriginSecret"]):
                 expect(secret not in everything, f"the log contains {secret}")

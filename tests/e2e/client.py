@@ -15,6 +15,10 @@ from stack import ACCOUNT, PARAMETERS, REGION, STACK_NAME
 
 PASSWORD = "Corr3ct-horse!"
 
+# A role that may send messages and receive from all queues according to its own policy, but is in no parameter for
+# producers or operators.
+UNLISTED_ROLE = "unlisted-service"
+
 
 class StackClient:
     """The deployed stack, seen through AWS's APIs."""
@@ -82,6 +86,9 @@ class StackClient:
         self.cognito.admin_set_user_password(
             UserPoolId=self.user_pool, Username=email, Password=PASSWORD, Permanent=True
         )
+
+    def add_to_group(self, email, group):
+        self.cognito.admin_add_user_to_group(UserPoolId=self.user_pool, Username=email, GroupName=group)
 
     def set_attributes(self, email, attributes):
         self.cognito.admin_update_user_attributes(
@@ -217,11 +224,11 @@ class StackClient:
             "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": leading_keys}},
         }
 
-    def send_messages(self, credentials, bodies):
-        """Sends messages to the queue user-events."""
+    def send_messages(self, credentials, bodies, queue="UserEventsQueue"):
+        """Sends messages to a queue."""
         entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
         result = self.ministack.client("sqs", credentials=credentials).send_message_batch(
-            QueueUrl=self.outputs["UserEventsQueueUrl"], Entries=entries
+            QueueUrl=self.outputs[f"{queue}Url"], Entries=entries
         )
         expect(len(result["Successful"]) == len(entries), result)
 

@@ -129,7 +129,7 @@ class Story:
     def expect_eviction(self, step, what):
         """Reloads Ana's page until it is a Miss. Shows what the page then says, and after how long."""
         start = time.monotonic()
-        eventually(lambda: self.ana.reload() != "Hit", f"a Miss after {what}", seconds=90)
+        eventually(lambda: self.ana.reload() != "Hit", f"a Miss after {what}", seconds=90, pause=0.5)
         page = self.ana.read()
         step.show(f"Miss after {time.monotonic() - start:.1f} s: {figures(page)}")
         return page
@@ -169,7 +169,7 @@ class Story:
         with report.step("she clicks “Mark as read”; without a reload, her page then shows the change:") as step:
             start = time.monotonic()
             self.ana.run("markAsRead", id="order-1001-confirmed")
-            page = eventually(self.page_without_notifications, "a page without the notification", seconds=90)
+            page = eventually(self.page_without_notifications, "a page without the notification", seconds=90, pause=0.5)
             expect(page["figures"]["Unread notifications"] == "0", page)
             step.show(f"after {time.monotonic() - start:.1f} s")
         with report.step("Dora's page is still a Hit"):
@@ -220,7 +220,7 @@ class Story:
             expect("User suspended." in stack.replay(*suspend, "--yes"), "not suspended")
         with report.step("her page stays a Hit until it is evicted, then it says that she is suspended:") as step:
             start = time.monotonic()
-            eventually(lambda: self.reload_of_ana()["view"] == "problem", "the end of her page", seconds=90)
+            eventually(lambda: self.reload_of_ana()["view"] == "problem", "the end of her page", seconds=90, pause=0.5)
             page = self.ana.read()
             expect(page["heading"] == "Your account is suspended", page)
             expect("chargebacks" not in str(page) and not page["orders"] and not page["figures"], page)

@@ -11,15 +11,11 @@ from boto3.dynamodb.conditions import Attr
 
 import page_story
 from assertions import eventually, expect, expect_client_error
-from client import StackClient, order_service_event, token_claims
+from client import UNLISTED_ROLE, StackClient, order_service_event, token_claims
 from stack import ACCOUNT, PARAMETERS, PARTNER_ACCOUNT
 
 SIGN_UP_DENIED = "Sign-up is not possible with this email address"
 SIGN_IN_DENIED = "Sign-in is not possible, please contact support"
-
-# A role that may send to user-events and receive from all queues according to its own policy, but is neither in the
-# parameter EventProducers nor in OperatorArns.
-UNLISTED_ROLE = "unlisted-service"
 
 
 def run(report, stack, build, screenshots):

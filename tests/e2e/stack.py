@@ -41,7 +41,8 @@ PARAMETERS = {
     "LogoutUrls": "https://www.example.com/",
     "FirstMappedAttribute": "custom:groups",
     "OriginSecret": "0123456789abcdef0123456789abcdef",
-    "AdminGroups": "Developer",
+    "SecondGroup": "Support",
+    "AdminGroups": "Support",
     "IdentityPool": "true",
     # A change that follows another one waits for this long. The default is a minute.
     "InvalidationIntervalSeconds": "5",

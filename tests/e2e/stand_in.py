@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 
+import hypercorn.config
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import cognito, lambda_svc, sqs
@@ -222,6 +223,8 @@ if __name__ == "__main__":
     login.patch_refreshed_tokens()
     login.patch_revocation()
     log_iam_denials()
+    # MiniStack closes a connection after 1,000 requests, whatever the browser has just sent on it.
+    hypercorn.config.Config.keep_alive_max_requests = sys.maxsize
     # Without this line, MiniStack with TLS also listens on port 443.
     app._port_is_bindable = lambda *_: False
     app.main()
