@@ -106,11 +106,11 @@ impl Step {
             Self::Template => run(Tool::new("tests/template/check", &[]).path_first(&python()?)),
             Self::Build => run(Tool::new("tests/template/build", &[]).path_first(&python()?)),
             Self::E2e => {
-                browser()?;
+                let browser = browser()?;
                 let build = format!("target/sam/{}", sam_architecture());
                 let arguments =
                     ["tests/e2e/e2e.py", "--build", &build, "--replay", &test_binary("replay-under-test")?];
-                run(Tool::new("python", &arguments).path_first(&python()?))
+                run(Tool::new("python", &arguments).env("CHROMIUM", browser).path_first(&python()?))
             }
             Self::Messages => {
                 let arguments =
