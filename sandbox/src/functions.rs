@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use shared::config::ConfigError;
 use shared::function_id::FunctionId;
 use triggers::{TriggerError, TriggerEvent};
-use workers::{BatchError, cache_invalidation, group_membership, user_stats};
+use workers::{BatchError, cache_invalidation, group_membership, resource_permission, user_stats};
 
 use crate::aws::SandboxAccount;
 
@@ -35,6 +35,7 @@ pub async fn invoke_trigger(
         FunctionId::UserStats
         | FunctionId::CacheInvalidation
         | FunctionId::GroupMembership
+        | FunctionId::ResourcePermission
         | FunctionId::ReadApi => bail!("{function} is not a trigger"),
     })
 }
@@ -66,6 +67,7 @@ pub fn check_start(
         FunctionId::UserStats => user_stats::Deps::new(&context).map(drop),
         FunctionId::CacheInvalidation => cache_invalidation::Deps::new(&context).map(drop),
         FunctionId::GroupMembership => group_membership::Deps::new(&context).map(drop),
+        FunctionId::ResourcePermission => resource_permission::Deps::new(&context).map(drop),
         FunctionId::ReadApi => api::Deps::new(&context).map(drop),
     }
 }
@@ -75,6 +77,7 @@ pub enum Worker {
     UserStats(user_stats::Deps),
     CacheInvalidation(cache_invalidation::Deps),
     GroupMembership(group_membership::Deps),
+    ResourcePermission(resource_permission::Deps),
 }
 
 impl Worker {
@@ -91,6 +94,9 @@ impl Worker {
                 cache_invalidation::Deps::new(&context).map(Self::CacheInvalidation)
             }
             FunctionId::GroupMembership => group_membership::Deps::new(&context).map(Self::GroupMembership),
+            FunctionId::ResourcePermission => {
+                resource_permission::Deps::new(&context).map(Self::ResourcePermission)
+            }
             FunctionId::PreSignUp
             | FunctionId::PostConfirmation
             | FunctionId::PreAuthentication
@@ -106,6 +112,7 @@ impl Worker {
             Self::UserStats(deps) => user_stats::handle(deps, event, deadline).await,
             Self::CacheInvalidation(deps) => cache_invalidation::handle(deps, event, deadline).await,
             Self::GroupMembership(deps) => group_membership::handle(deps, event, deadline).await,
+            Self::ResourcePermission(deps) => resource_permission::handle(deps, event, deadline).await,
         }
     }
 }

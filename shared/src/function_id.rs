@@ -16,6 +16,7 @@ pub enum FunctionId {
     UserStats,
     CacheInvalidation,
     GroupMembership,
+    ResourcePermission,
     ReadApi,
 }
 
@@ -41,7 +42,7 @@ struct Definition {
 }
 
 impl FunctionId {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::PreSignUp,
         Self::PostConfirmation,
         Self::PreAuthentication,
@@ -50,6 +51,7 @@ impl FunctionId {
         Self::UserStats,
         Self::CacheInvalidation,
         Self::GroupMembership,
+        Self::ResourcePermission,
         Self::ReadApi,
     ];
 
@@ -156,6 +158,13 @@ impl FunctionId {
                 queue: Some("group-memberships"),
                 variables: &["CREATE_GROUPS", "GROUP_RULES"],
             },
+            Self::ResourcePermission => Definition {
+                kind: FunctionKind::Worker,
+                name: "resource-permission",
+                resource_name: "ResourcePermissionFunction",
+                queue: Some("resource-permissions"),
+                variables: &[],
+            },
             Self::ReadApi => Definition {
                 kind: FunctionKind::HttpApi,
                 name: "read-api",
@@ -253,6 +262,6 @@ mod tests {
             assert_eq!(function.kind() == FunctionKind::Worker, function.queue().is_some(), "{function}");
         }
         assert_eq!(FunctionId::triggers().count(), 5);
-        assert_eq!(FunctionId::workers().count(), 3);
+        assert_eq!(FunctionId::workers().count(), 4);
     }
 }

@@ -85,6 +85,11 @@ metrics! {
     MembershipsFailed,
     MembershipsRemoved,
     MembershipsSkipped,
+
+    // resource-permission
+    PermissionEventsSkipped,
+    PermissionsGranted,
+    PermissionsRevoked,
 }
 
 impl fmt::Display for Metric {

@@ -237,7 +237,7 @@ class StackClient:
 
     def wait_for_workers(self):
         """Waits until all queues are empty. The order matters: a worker sends messages to the queues after its own."""
-        for queue in ("UserEvents", "GroupMemberships", "CacheInvalidations"):
+        for queue in ("UserEvents", "GroupMemberships", "ResourcePermissions", "CacheInvalidations"):
             eventually(lambda: self.message_count(f"{queue}Queue") == 0, f"an empty queue {queue}", seconds=60)
 
     def message_count(self, queue):

@@ -329,7 +329,12 @@ def deliver_duplicates(report, stack, ana, events):
         expect(skipped >= 1, skipped)
         step.show(f"InvalidationsSkipped: {skipped}")
     with report.step("the dead-letter queues contain only the three invalid messages"):
-        for queue, expected in [("UserEvents", 3), ("CacheInvalidations", 0), ("GroupMemberships", 0)]:
+        for queue, expected in [
+            ("UserEvents", 3),
+            ("CacheInvalidations", 0),
+            ("GroupMemberships", 0),
+            ("ResourcePermissions", 0),
+        ]:
             count = stack.message_count(f"{queue}DeadLetterQueue")
             expect(count == expected, f"{count} dead letters of {queue}")
 

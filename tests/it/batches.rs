@@ -8,7 +8,7 @@ use crate::support::{ANA, TestStack, batch, event, order, test_stack};
 
 /// A rule that manages the group of the tests.
 const RULES: &str = r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"}]"#;
-const WORKERS: [&str; 3] = ["user-stats", "cache-invalidation", "group-membership"];
+const WORKERS: [&str; 4] = ["user-stats", "cache-invalidation", "group-membership", "resource-permission"];
 
 /// Gives a batch to a worker. Returns the ids of the failed messages, or the error that fails the
 /// whole batch.
@@ -17,7 +17,8 @@ async fn handle(stack: &TestStack, worker: &str, records: Value) -> Result<Vec<S
     match worker {
         "user-stats" => stack.user_stats(&[]).try_handle(&event).await,
         "cache-invalidation" => stack.cache_invalidation(&[]).try_handle(&event).await,
-        _ => stack.group_membership(&[]).try_handle(&event).await,
+        "group-membership" => stack.group_membership(&[]).try_handle(&event).await,
+        _ => stack.resource_permission().try_handle(&event).await,
     }
 }
 
@@ -25,7 +26,8 @@ async fn dead_letter_reasons(stack: &TestStack, worker: &str) -> Vec<String> {
     let queues = match worker {
         "user-stats" => &stack.account.user_events,
         "cache-invalidation" => &stack.account.cache_invalidations,
-        _ => &stack.account.group_memberships,
+        "group-membership" => &stack.account.group_memberships,
+        _ => &stack.account.resource_permissions,
     };
     stack.dead_letters(queues).await.into_iter().map(|(_, reason)| reason).collect()
 }
@@ -125,6 +127,11 @@ async fn timeout_that_is_too_short_for_one_step_is_logged_and_counted() {
                 let data = json!({"views": ["orders"], "changed_at": "2026-03-02T08:59:50Z"});
                 let event = batch(&[event("user.data_changed", "1", ANA, data)]);
                 stack.cache_invalidation(&[]).handle_until(&event, deadline).await
+            }
+            "resource-permission" => {
+                let data = json!({"resource": "orders/ana", "revoked_by": "ana"});
+                let event = batch(&[event("permission.revoked", "1", ANA, data)]);
+                stack.resource_permission().handle_until(&event, deadline).await
             }
             _ => {
                 let data = json!({

@@ -93,6 +93,7 @@ fn every_trigger_source_has_a_fixture() {
 async fn workers_handle_the_bodies_of_their_fixtures() {
     let stack = test_stack().await;
     let (user_stats, cache_invalidation) = (stack.user_stats(&[]), stack.cache_invalidation(&[]));
+    let resource_permission = stack.resource_permission();
     let group_membership = stack.group_membership(&[(
         "GROUP_RULES",
         r#"[{"always": true, "group": "Developer"}, {"always": true, "group": "Commerce"}]"#,
@@ -104,7 +105,9 @@ async fn workers_handle_the_bodies_of_their_fixtures() {
         let failed = match name.split('/').next().unwrap() {
             "user-stats" => user_stats.handle(&event).await,
             "cache-invalidation" => cache_invalidation.handle(&event).await,
-            _ => group_membership.handle(&event).await,
+            "group-membership" => group_membership.handle(&event).await,
+            "resource-permission" => resource_permission.handle(&event).await,
+            other => panic!("{other} is not a worker"),
         };
         assert_eq!(failed, [] as [&str; 0], "{name}");
     }
@@ -113,6 +116,8 @@ async fn workers_handle_the_bodies_of_their_fixtures() {
     assert_eq!(reasons, ["unknown_group"; 2], "two messages add a group, but the user pool does not exist");
     let letters = stack.dead_letters(&stack.account.user_events).await;
     assert_eq!(letters.len(), 2, "poison.json has two");
+    let letters = stack.dead_letters(&stack.account.resource_permissions).await;
+    assert_eq!(letters.len(), 1, "order-of-a-wrong-queue.json has one");
     let users = stack.account.users().await.unwrap();
     let spent: Vec<Value> = users.values().map(|user| user["spent"].clone()).collect();
     assert_eq!(spent, [json!({"EUR": "15.50"}), json!({"EUR": "7.25"})]);

@@ -26,6 +26,7 @@ mod panics;
 mod properties;
 mod read_api;
 mod replay;
+mod resource_permission;
 mod sandbox;
 mod schedules;
 mod statistics;

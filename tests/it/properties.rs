@@ -41,6 +41,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
             views,
             changed_at: at(second),
             sent_at: at(second),
+            lost_permissions: false,
             claims_security: false,
             security_change_at: None,
         };

@@ -13,7 +13,7 @@ use shared::events::Confirmed;
 use shared::function_id::FunctionId;
 use shared::store::{Item, Profile, Store, keys};
 use triggers::{TriggerError, TriggerEvent};
-use workers::{BatchError, cache_invalidation, group_membership, user_stats};
+use workers::{BatchError, cache_invalidation, group_membership, resource_permission, user_stats};
 
 /// Sub of the user Ana in the fixtures.
 pub const ANA: &str = "7d8ca528-4931-4254-9273-ea5ee853f271";
@@ -78,6 +78,11 @@ impl TestStack {
     pub fn group_membership(&self, variables: Variables<'_>) -> GroupMembership {
         let function = self.account.function(FunctionId::GroupMembership, &owned(variables));
         GroupMembership(group_membership::Deps::new(&function).unwrap())
+    }
+
+    pub fn resource_permission(&self) -> ResourcePermission {
+        let function = self.account.function(FunctionId::ResourcePermission, &BTreeMap::new());
+        ResourcePermission(resource_permission::Deps::new(&function).unwrap())
     }
 
     pub fn store(&self) -> Store {
@@ -220,6 +225,32 @@ impl GroupMembership {
     /// Handles a batch with a deadline.
     pub async fn handle_until(&self, event: &SqsEvent, deadline: Timestamp) -> Vec<String> {
         failed(group_membership::handle(&self.0, event.clone(), deadline).await.unwrap())
+    }
+}
+
+pub struct ResourcePermission(resource_permission::Deps);
+
+impl ResourcePermission {
+    /// Handles a batch that may fail as a whole.
+    pub async fn try_handle(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
+        resource_permission::handle(&self.0, event.clone(), Timestamp::MAX).await.map(failed)
+    }
+
+    /// Handles a batch. Returns the ids of the messages that SQS redelivers.
+    pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
+        self.try_handle(event).await.unwrap()
+    }
+
+    /// Handles a batch twice, because SQS may deliver it twice.
+    pub async fn handle_twice(&self, event: &SqsEvent) {
+        for _ in 0..2 {
+            assert_eq!(self.handle(event).await, [] as [&str; 0]);
+        }
+    }
+
+    /// Handles a batch with a deadline.
+    pub async fn handle_until(&self, event: &SqsEvent, deadline: Timestamp) -> Vec<String> {
+        failed(resource_permission::handle(&self.0, event.clone(), deadline).await.unwrap())
     }
 }
 

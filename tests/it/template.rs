@@ -23,7 +23,7 @@ use triggers::pre_token_generation::groups::GroupRules;
 use triggers::sign_in::OnStoreError;
 use triggers::{custom_message, post_confirmation, pre_authentication, pre_sign_up, pre_token_generation};
 use workers::cache_invalidation::planner;
-use workers::{cache_invalidation, group_membership, user_stats};
+use workers::{cache_invalidation, group_membership, resource_permission, user_stats};
 use xtask::table_access::{AccessKind, table_access};
 use xtask::template::{Template, permissions};
 
@@ -151,6 +151,7 @@ async fn variables_read_by(binary: &str) -> BTreeSet<String> {
         FunctionId::UserStats => drop(user_stats::Deps::new(&context).unwrap()),
         FunctionId::CacheInvalidation => drop(cache_invalidation::Deps::new(&context).unwrap()),
         FunctionId::GroupMembership => drop(group_membership::Deps::new(&context).unwrap()),
+        FunctionId::ResourcePermission => drop(resource_permission::Deps::new(&context).unwrap()),
         FunctionId::ReadApi => drop(api::Deps::new(&context).unwrap()),
     }
     context.environment.names_read()
@@ -333,6 +334,7 @@ fn worker_timeouts_are_at_least_twice_the_time_that_one_step_needs() {
         ("user-stats", shared::store::commit::ATTEMPT_SECONDS),
         ("cache-invalidation", cache_invalidation::CALL_SECONDS),
         ("group-membership", group_membership::CHANGE_SECONDS),
+        ("resource-permission", resource_permission::WRITE_SECONDS),
     ] {
         assert!(timeout(worker) >= 2 * step.unsigned_abs(), "{worker}");
         // A parameter could be set to a value with which no message ever succeeds.
@@ -398,6 +400,27 @@ fn no_function_can_write_or_delete_a_suspension() {
     assert_eq!(may(Write, "USER#a"), ["post-confirmation", "pre-token-generation", "user-stats"].into());
     assert_eq!(may(Write, "CACHE#a"), ["cache-invalidation"].into());
     assert!(access.iter().all(|access| access.leading_keys.is_some()), "{access:?}");
+}
+
+/// Events on user-events grant nothing: only the worker of resource-permissions has the right.
+#[test]
+fn no_function_but_resource_permission_can_write_grants() {
+    use AccessKind::{Delete, Read, Write};
+    let access = table_access(&Template::read());
+    let may = |kind: AccessKind, key: &str| -> BTreeSet<&str> {
+        let allowed = access.iter().filter(|access| access.allows(kind, key));
+        allowed.map(|access| access.function.as_str()).collect()
+    };
+    let key = "GRANT#7d8ca528-4931-4254-9273-ea5ee853f271";
+    assert_eq!(may(Write, key), ["resource-permission"].into());
+    assert_eq!(may(Delete, key), BTreeSet::new());
+    assert!(may(Read, key).is_subset(&["read-api"].into()), "{:?}", may(Read, key));
+    // Nor has the worker any other right in the table.
+    for key in ["USER#a", "SUSPENSION#a", "SUSPENDED_EMAIL#a", "CACHE#a", "DOMAIN#a#0", "LEDGER#${Id}"] {
+        for kind in [Read, Write, Delete] {
+            assert!(!may(kind, key).contains("resource-permission"), "{kind:?} {key}");
+        }
+    }
 }
 
 /// The metrics of the functions that `value` refers to, each with the names of its dimensions.

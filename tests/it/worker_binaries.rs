@@ -13,6 +13,7 @@ use tests::lambda::{self, Answer};
 const USER_STATS: &str = env!("CARGO_BIN_EXE_user-stats-under-test");
 const CACHE_INVALIDATION: &str = env!("CARGO_BIN_EXE_cache-invalidation-under-test");
 const GROUP_MEMBERSHIP: &str = env!("CARGO_BIN_EXE_group-membership-under-test");
+const RESOURCE_PERMISSION: &str = env!("CARGO_BIN_EXE_resource-permission-under-test");
 
 async fn account() -> Arc<SandboxAccount> {
     Arc::new(SandboxAccount::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap())
@@ -24,6 +25,7 @@ async fn start(binary: &str, account: &Arc<SandboxAccount>) -> lambda::Function 
         ("USER_EVENTS_QUEUE_URL", &account.user_events.url),
         ("CACHE_INVALIDATIONS_QUEUE_URL", &account.cache_invalidations.url),
         ("GROUP_MEMBERSHIPS_QUEUE_URL", &account.group_memberships.url),
+        ("RESOURCE_PERMISSIONS_QUEUE_URL", &account.resource_permissions.url),
         ("CREATE_GROUPS", "true"),
         ("GROUP_RULES", r#"[{"always": true, "group": "Developer"}, {"always": true, "group": "Commerce"}]"#),
         ("DEAD_LETTER_QUEUE_URL", &account.user_events.dead_letter_url),
@@ -87,6 +89,20 @@ async fn group_membership_changes_the_user_pool() {
         assert_eq!(answer, Answer::Response(json!({"batchItemFailures": []})));
     }
     assert_eq!(account.backend().user_pools().groups().await[ben], ["Commerce"]);
+}
+
+#[tokio::test]
+async fn resource_permission_writes_grants() {
+    let account = account().await;
+    let mut function = start(RESOURCE_PERMISSION, &account).await;
+    let batch = dated_now("resource-permission/orders-shared-with-two-users");
+    for _ in 0..2 {
+        let answer = function.invoke(&batch).await;
+        assert_eq!(answer, Answer::Response(json!({"batchItemFailures": []})));
+    }
+    let grants = account.items().await.unwrap().into_iter().filter(|((pk, _), _)| pk.starts_with("GRANT#"));
+    let grants: Vec<Value> = grants.map(|(_, grant)| grant["permissions"].clone()).collect();
+    assert_eq!(grants, [json!(["read"]), json!(["read"])]);
 }
 
 /// The test kills the binary a hundred times in the middle of a batch. The AWS account is in the
@@ -177,6 +193,7 @@ async fn missing_variable_stops_startup_with_its_name() {
         (USER_STATS, "TABLE_NAME"),
         (CACHE_INVALIDATION, "DISTRIBUTION_ID"),
         (GROUP_MEMBERSHIP, "GROUP_MEMBERSHIPS_QUEUE_URL"),
+        (RESOURCE_PERMISSION, "TABLE_NAME"),
     ] {
         let (success, output) = lambda::start(binary, None, &[]).await.ended().await;
         assert!(!success && output.contains(&format!("{variable}: is required")), "{output}");

@@ -20,7 +20,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
 use shared::aws::WORKER_CALL_SECONDS;
 use shared::config::ConfigError;
-use shared::events::{Data, DataChanged, Event, InvalidEvent, Subject};
+use shared::events::{Data, DataChanged, Event, InvalidEvent, SecurityReason, Subject};
 use shared::function_context::FunctionContext;
 use shared::metric::Metric;
 use shared::store::{PurgeAllClaim, Store};
@@ -130,8 +130,20 @@ fn accept(batch: &Batch<'_>, index: usize, target: Target, now: Timestamp) -> Re
     // The change was committed before its message was sent. A later `changed_at` would not be covered
     // by an invalidation that was made in the meantime.
     let changed_at = changed_at.min(plus_seconds(sent_at, CLOCK_SKEW_SECONDS));
-    let claims_security = reason.is_some();
-    Ok(Change { message: index, sub, views, changed_at, sent_at, claims_security, security_change_at: None })
+    // A notice about lost permissions needs no confirmation: only resource-permission and operators can
+    // send it. user-stats publishes the other reasons for events that any producer can send.
+    let lost_permissions = reason == Some(SecurityReason::PermissionRevoked);
+    let claims_security = reason.is_some() && !lost_permissions;
+    Ok(Change {
+        message: index,
+        sub,
+        views,
+        changed_at,
+        sent_at,
+        lost_permissions,
+        claims_security,
+        security_change_at: None,
+    })
 }
 
 async fn process(deps: &Deps, batch: &mut Batch<'_>, mut changes: Vec<Change>) {

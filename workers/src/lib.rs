@@ -4,17 +4,21 @@
 //! - [`user_stats`]: applies events to the statistics, exactly once
 //! - [`cache_invalidation`]: invalidates the CloudFront pages of users whose data changed
 //! - [`group_membership`]: changes the groups of users in the user pool
+//! - [`resource_permission`]: writes what users may do with resources of other users
 //!
 //! What the workers share:
 //!
 //! - [`batch`]: from SQS records to accepted messages, dead letters, partial batch response
+//! - [`notices`]: which users' cached pages are stale, for cache-invalidation
 //! - [`rejection`]: the reasons of dead letters
 //! - [`mod@run`]: the Lambda loop
 
 pub mod batch;
 pub mod cache_invalidation;
 pub mod group_membership;
+pub mod notices;
 pub mod rejection;
+pub mod resource_permission;
 pub mod run;
 pub mod user_stats;
 

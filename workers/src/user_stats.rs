@@ -19,16 +19,17 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use shared::config::{ConfigError, Environment};
 use shared::erasure;
-use shared::events::{Data, DataChanged, Event, SecurityReason, Subject, View};
+use shared::events::{Data, DataChanged, Event, SecurityReason, View};
 use shared::function_context::FunctionContext;
 use shared::metric::Metric;
-use shared::queues::{Message, Queue};
+use shared::queues::Queue;
 use shared::statistics::{DomainStats, UserStats};
 use shared::store::commit::ATTEMPT_SECONDS;
 use shared::store::{CommitFailure, Consistency, Partition, Store, StoredStatistics};
 use shared::telemetry::{Unit, chain};
 
 use crate::batch::{Batch, BatchContext, BatchError};
+use crate::notices::{self, data_changed};
 
 pub mod accept;
 pub mod attempts;
@@ -51,8 +52,6 @@ const CONCURRENCY: usize = 16;
 /// Initial visibility timeout after all attempts failed. Doubles with each receive.
 const FIRST_DELAY: Duration = Duration::from_secs(5);
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
-/// Time before the deadline at which the worker stops sending notices.
-const SENDING_MARGIN_SECONDS: i64 = 2;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -242,7 +241,7 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, accepted: Vec<AcceptedMessa
     counts.users_in_conflict += users_in_conflict;
     counts.users_throttled += users_throttled;
     counts.report(metrics, clock.now());
-    publish(deps, batch, notices).await;
+    notices::publish(&deps.cache_invalidations, batch, notices).await;
 }
 
 fn join(causes: &BTreeSet<String>) -> String {
@@ -270,22 +269,6 @@ async fn commit_partitions(
         .await
 }
 
-/// Publishes notices, each given with the messages that it belongs to.
-///
-/// This happens after the commit. If the invalidation came first, the old page could be cached
-/// again. If SQS does not accept a notice, its messages fail and SQS redelivers them. Their events
-/// are duplicates by then, and the worker sends the notice again.
-async fn publish(deps: &Deps, batch: &mut Batch<'_>, notices: Vec<(Vec<usize>, Box<Event>)>) {
-    let messages = notices.iter().map(|(_, notice)| Message::from(&**notice)).collect();
-    let timeout = batch.deadline().until(SENDING_MARGIN_SECONDS);
-    let accepted = deps.cache_invalidations.send_batch(messages, timeout).await;
-    for ((messages, _), accepted) in notices.into_iter().zip(accepted) {
-        if !accepted {
-            batch.fail(messages);
-        }
-    }
-}
-
 /// Commits the events of one partition, or erases its user. `stored` is STATS as it was read, and
 /// may be out of date.
 async fn process_partition(
@@ -304,7 +287,12 @@ async fn process_partition(
             erase(deps, committer, group, stored, counts).await.map(|()| {
                 let now = deps.context.clock.now();
                 let reason = Some(SecurityReason::Erased);
-                Some(data_changed(sub, DataChanged { views: View::ALL.into(), changed_at: now, reason }, now))
+                Some(data_changed(
+                    SOURCE,
+                    sub,
+                    DataChanged { views: View::ALL.into(), changed_at: now, reason },
+                    now,
+                ))
             })
         }
         Partition::User(sub) => apply_user_events(deps, committer, sub, group, stored, counts).await,
@@ -349,13 +337,9 @@ async fn apply_user_events(
             None
         }
         Notice::Needed { views, changed_at, reason } => {
-            Some(data_changed(sub, DataChanged { views, changed_at, reason }, now))
+            Some(data_changed(SOURCE, sub, DataChanged { views, changed_at, reason }, now))
         }
     })
-}
-
-fn data_changed(sub: &str, data: DataChanged, now: Timestamp) -> Event {
-    Event::new(SOURCE, Subject::User(sub.to_owned()), now, Data::DataChanged(data))
 }
 
 fn is_erasure(group: &PartitionEvents) -> bool {

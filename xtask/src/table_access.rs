@@ -161,6 +161,7 @@ const TABLE_ACCESS_HEAD: &str = "
 This table shows the functions that may read, write and delete items, by the kind of partition.
 `BatchWriteItem` counts as writing and deleting.
 No function may write a suspension: only operators do, with `replay`.
+Only resource-permission may write a grant.
 
 | Partition | Read | Write | Delete |
 |---|---|---|---|

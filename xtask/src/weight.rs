@@ -32,7 +32,7 @@ const TOLERANCES: [(&str, f64); 4] =
     [("raw", 0.03), ("zipped", 0.03), ("instructions", 0.03), ("start", 0.05)];
 
 /// The event that each function is invoked with, as a case in `events/<function>/`.
-const EVENTS: [(&str, &str); 9] = [
+const EVENTS: [(&str, &str); 10] = [
     ("pre-sign-up", "sign-up"),
     ("post-confirmation", "confirm-sign-up"),
     ("pre-authentication", "authentication"),
@@ -41,6 +41,7 @@ const EVENTS: [(&str, &str); 9] = [
     ("user-stats", "orders-of-two-users"),
     ("cache-invalidation", "changes-of-two-users"),
     ("group-membership", "changes-of-two-users"),
+    ("resource-permission", "orders-shared-with-two-users"),
     ("read-api", "dashboard"),
 ];
 

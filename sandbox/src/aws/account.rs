@@ -42,6 +42,7 @@ pub struct SandboxAccount {
     pub user_events: QueuePair,
     pub cache_invalidations: QueuePair,
     pub group_memberships: QueuePair,
+    pub resource_permissions: QueuePair,
     distribution_id: String,
     metrics: Arc<Mutex<Vec<String>>>,
 }
@@ -59,6 +60,7 @@ impl SandboxAccount {
             // CloudFront throttles often, so SQS delivers these messages more often before it gives up.
             cache_invalidations: create_queues(&sqs, "cache-invalidations", 10).await?,
             group_memberships: create_queues(&sqs, "group-memberships", 5).await?,
+            resource_permissions: create_queues(&sqs, "resource-permissions", 5).await?,
             distribution_id: create_distribution(&aws_sdk_cloudfront::Client::new(&config)).await?,
             backend,
             faults,
@@ -70,8 +72,8 @@ impl SandboxAccount {
         Ok(account)
     }
 
-    pub fn queues(&self) -> [&QueuePair; 3] {
-        [&self.user_events, &self.cache_invalidations, &self.group_memberships]
+    pub fn queues(&self) -> [&QueuePair; 4] {
+        [&self.user_events, &self.cache_invalidations, &self.group_memberships, &self.resource_permissions]
     }
 
     /// The queue that a worker consumes. `None` for a trigger.
@@ -86,6 +88,7 @@ impl SandboxAccount {
             ("USER_EVENTS_QUEUE_URL", self.user_events.url.clone()),
             ("CACHE_INVALIDATIONS_QUEUE_URL", self.cache_invalidations.url.clone()),
             ("GROUP_MEMBERSHIPS_QUEUE_URL", self.group_memberships.url.clone()),
+            ("RESOURCE_PERMISSIONS_QUEUE_URL", self.resource_permissions.url.clone()),
             ("DISTRIBUTION_ID", self.distribution_id.clone()),
             ("PRODUCT_NAME", "Example".to_owned()),
             ("CLIENT_IDS", CLIENT_ID.to_owned()),

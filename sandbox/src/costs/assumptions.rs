@@ -45,7 +45,7 @@ pub const INVALIDATION_WINDOW_SECONDS: f64 = 10.0;
 /// cache-invalidation: MaximumConcurrency. So many executions share the messages.
 pub const INVALIDATION_CONCURRENCY: f64 = 2.0;
 /// Queues that Lambda polls.
-pub const QUEUES: f64 = 3.0;
+pub const QUEUES: f64 = 4.0;
 
 // Measured. tests/it/sandbox/costs.rs compares these with tests/budgets/results.json.
 

@@ -160,6 +160,7 @@ pub(super) fn run(day: &[DayEvent], rules: Rules) -> Cost {
                     views: views.clone(),
                     changed_at,
                     sent_at: changed_at,
+                    lost_permissions: false,
                     claims_security: false,
                     security_change_at: None,
                 });

@@ -15,7 +15,7 @@ use super::view::ViewStep;
 /// Start of a journey without `start`.
 pub const DEFAULT_START: &str = "2026-03-02T09:00:00Z";
 /// Variables that name the account's table, queues and distribution. The sandbox sets them.
-const ACCOUNT_VARIABLES: [&str; 10] = [
+const ACCOUNT_VARIABLES: [&str; 11] = [
     "CACHE_INVALIDATIONS_QUEUE_URL",
     "CLIENT_IDS",
     "DEAD_LETTER_QUEUE_URL",
@@ -24,9 +24,13 @@ const ACCOUNT_VARIABLES: [&str; 10] = [
     "ISSUER_URL",
     "LOGIN_URL",
     "ORIGIN_SECRETS",
+    "RESOURCE_PERMISSIONS_QUEUE_URL",
     "TABLE_NAME",
     "USER_EVENTS_QUEUE_URL",
 ];
+
+/// The queue to which a step sends if it names none.
+const USER_EVENTS: &str = "user-events";
 
 /// A file that cannot be played, with the field and the problem. Exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -77,8 +81,10 @@ pub enum Action {
         /// Whether the step sets the groups that Cognito sends, instead of the pool's.
         has_own_groups: bool,
     },
-    /// Sends messages to user-events, as other services do.
+    /// Sends messages to a queue, as other services do.
     Send {
+        /// The worker that consumes the queue.
+        to: FunctionId,
         /// CloudEvents, in which `specversion` and `time` are optional, or text to send unchanged.
         messages: Vec<Value>,
         /// How often each message is sent.
@@ -129,6 +135,9 @@ struct StepFile {
     patch: Value,
     #[serde(default)]
     send: Option<Vec<Value>>,
+    /// The queue of `send`: `user-events` if it is missing.
+    #[serde(default)]
+    to: Option<String>,
     #[serde(default)]
     times: Option<u32>,
     #[serde(default)]
@@ -284,6 +293,9 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
     if step.times.is_some() && step.send.is_none() {
         return Err(wrong("times: needs send"));
     }
+    if step.to.is_some() && step.send.is_none() {
+        return Err(wrong("to: needs send"));
+    }
     if !step.patch.is_null() && step.invoke.is_none() {
         return Err(wrong("patch: needs invoke"));
     }
@@ -307,7 +319,12 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
             Ok(Action::Invoke { function, event, has_own_groups })
         }
         (None, Some(messages), None, None, None) => {
-            Ok(Action::Send { messages: messages.clone(), times: step.times.unwrap_or(1) })
+            let name = step.to.as_deref().unwrap_or(USER_EVENTS);
+            let to = FunctionId::workers().find(|worker| worker.queue() == Some(name)).ok_or_else(|| {
+                let queues: Vec<&str> = FunctionId::workers().filter_map(FunctionId::queue).collect();
+                ActionError::Step(format!("to: no queue has this name. The queues are {}", queues.join(", ")))
+            })?;
+            Ok(Action::Send { to, messages: messages.clone(), times: step.times.unwrap_or(1) })
         }
         (None, None, Some(Object(view)), None, None) => Ok(Action::View(view.clone())),
         (None, None, None, Some(Object(suspension)), None) => Ok(Action::Suspend(suspension.clone())),

@@ -161,18 +161,14 @@ impl Player {
                 return Ok(Done { outcome, response, view: None });
             }
             Action::View(view) => return self.view(view).await,
-            Action::Send { messages, times } => {
+            Action::Send { to, messages, times } => {
                 let times = usize::try_from(*times)?;
+                let queue = self.account.queue_of(*to).context("a worker without a queue")?;
                 for message in messages.iter().flat_map(|message| std::iter::repeat_n(message, times)) {
                     let body = self.body(message);
-                    self.sqs
-                        .send_message()
-                        .queue_url(&self.account.user_events.url)
-                        .message_body(body)
-                        .send()
-                        .await?;
+                    self.sqs.send_message().queue_url(&queue.url).message_body(body).send().await?;
                 }
-                format!("{} sent to user-events", plural(messages.len() * times, "message"))
+                format!("{} sent to {}", plural(messages.len() * times, "message"), queue.name)
             }
             Action::Suspend(suspension) => self.write_suspension(suspension, false).await?,
             Action::Reinstate(suspension) => self.write_suspension(suspension, true).await?,

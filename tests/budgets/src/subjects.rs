@@ -28,10 +28,11 @@ pub const TRIGGERS: [Trigger; 5] = [
 ];
 
 /// Name and fixture of each worker.
-pub const WORKERS: [(&str, &str); 3] = [
+pub const WORKERS: [(&str, &str); 4] = [
     ("user-stats", "orders-of-two-users"),
     ("cache-invalidation", "changes-of-two-users"),
     ("group-membership", "changes-of-two-users"),
+    ("resource-permission", "orders-shared-with-two-users"),
 ];
 
 /// Peers in Python: function, language in the name of the subject, and handler.

@@ -71,6 +71,8 @@ fn operators_of_one_queue_neither_send_to_the_other_queues_nor_receive_from_them
         ("CacheInvalidationsDeadLetterQueue", ALL),
         ("GroupMembershipsQueue", ALL),
         ("GroupMembershipsDeadLetterQueue", ALL),
+        ("ResourcePermissionsQueue", ALL),
+        ("ResourcePermissionsDeadLetterQueue", ALL),
     ] {
         for sid in ["DenyOtherSenders", "DenyOtherReceivers"] {
             let exempt = exempt(&deployment, queue, sid);
@@ -102,6 +104,41 @@ fn every_queue_denies_unencrypted_transport_other_senders_and_other_receivers() 
     assert_eq!(queues, queues_with_policy);
 }
 
+/// A permission is granted only by a producer that a parameter names, or by an operator.
+#[test]
+fn only_permission_producers_and_operators_send_to_resource_permissions() {
+    const PRODUCER: &str = "arn:aws:iam::123456789012:role/sharing";
+    const QUEUE: &str = "ResourcePermissionsQueue";
+    let own = "ResourcePermissionsOperatorArns";
+    for (parameters, senders) in [
+        (vec![], vec![]),
+        (vec![("PermissionProducers", PRODUCER)], vec![PRODUCER]),
+        (vec![("OperatorArns", ALL)], vec![ALL]),
+        (vec![("PermissionProducers", PRODUCER), ("OperatorArns", ALL)], vec![PRODUCER, ALL]),
+        (vec![("PermissionProducers", PRODUCER), (own, ONE_QUEUE)], vec![PRODUCER, ONE_QUEUE]),
+        (vec![("OperatorArns", ALL), (own, ONE_QUEUE)], vec![ONE_QUEUE]),
+        // Producers of other events grant nothing.
+        (vec![("EventProducers", PRODUCER)], vec![]),
+    ] {
+        let deployment = Deployment::with(&parameters);
+        assert_eq!(exempt(&deployment, QUEUE, "DenyOtherSenders"), set(&senders), "{parameters:?}");
+        let policy = deployment.properties(&format!("{QUEUE}Policy")).unwrap();
+        let statements = policy["PolicyDocument"]["Statement"].as_array().unwrap();
+        let allowed = statements.iter().filter(|statement| statement["Effect"] == "Allow");
+        let principals: Vec<&Value> = allowed.map(|statement| &statement["Principal"]["AWS"]).collect();
+        let has_producer = parameters.iter().any(|(name, _)| *name == "PermissionProducers");
+        let expected = json!([PRODUCER]);
+        assert_eq!(principals, if has_producer { vec![&expected] } else { vec![] }, "{parameters:?}");
+    }
+}
+
+#[test]
+fn only_the_two_workers_and_operators_send_to_cache_invalidations() {
+    let deployment = Deployment::with(&[("EventProducers", ONE_QUEUE), ("PermissionProducers", ONE_QUEUE)]);
+    let senders = exempt(&deployment, "CacheInvalidationsQueue", "DenyOtherSenders");
+    assert_eq!(senders, set(&["${UserStatsRole.Arn}", "${ResourcePermissionRole.Arn}"]));
+}
+
 /// Lambda's quota for a new account, in all functions of a region together.
 const CONCURRENCY_OF_A_NEW_ACCOUNT: u64 = 10;
 
@@ -116,7 +153,8 @@ fn default_concurrency_leaves_room_for_triggers_in_a_new_account() {
             concurrency.as_u64().or_else(|| concurrency.as_str()?.parse().ok()).unwrap()
         })
         .sum();
-    assert!(CONCURRENCY_OF_A_NEW_ACCOUNT - workers >= 4, "the workers use up to {workers}");
+    // A worker that reads a queue has a maximum concurrency of at least 2. There are four.
+    assert!(CONCURRENCY_OF_A_NEW_ACCOUNT - workers >= 2, "the workers use up to {workers}");
     for function in FunctionId::ALL {
         let properties = deployment.properties(function.resource_name()).unwrap();
         // Lambda refuses to reserve any concurrency in such an account.

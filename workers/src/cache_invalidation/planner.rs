@@ -1,8 +1,8 @@
 //! Which CloudFront calls to make for a batch of changes. Pure.
 //!
 //! - A change needs no invalidation if its user's pages were invalidated after it, or have expired.
-//! - A suspension, reinstatement or erasure that the table confirms is always invalidated: it neither
-//!   waits nor counts for the budget.
+//! - A suspension, reinstatement or erasure that the table confirms is always invalidated, and so is a
+//!   loss of permissions: it neither waits nor counts for the budget.
 //! - Another change waits if its user's pages were invalidated less than INVALIDATION_INTERVAL_SECONDS ago.
 //! - The remaining changes of a user are coalesced into one invalidation.
 //! - If too many users changed, one item purges the pages of all users instead ("purge all").
@@ -61,6 +61,8 @@ pub struct Change {
     /// A time at which the change had certainly been committed to the table.
     pub changed_at: Timestamp,
     pub sent_at: Timestamp,
+    /// True if the user lost permissions for resources of other users.
+    pub lost_permissions: bool,
     /// True if the sender claims that the user was suspended, reinstated or erased.
     pub claims_security: bool,
     /// The time of the suspension, reinstatement or erasure, if the table confirms it: see
@@ -73,6 +75,11 @@ impl Change {
     /// invalidation does not matter.
     pub fn needs_confirmation(&self, marks: &CacheMarks, limits: &Limits, now: Timestamp) -> bool {
         self.claims_security && self.stale_views(marks, limits, now).is_ok()
+    }
+
+    /// True if the change is invalidated whatever the interval and the budget are.
+    fn is_urgent(&self) -> bool {
+        self.lost_permissions || self.security_change_at.is_some()
     }
 
     /// The views whose pages must be invalidated. The error is why none must be.
@@ -160,8 +167,8 @@ pub struct InvalidationCall {
     pub messages: Vec<usize>,
     /// Whether the call purges the pages of all users.
     pub is_purge_all: bool,
-    /// True if the call is for suspensions, reinstatements or erasures, and made even if the budget is
-    /// spent.
+    /// True if the call is for suspensions, reinstatements, erasures or lost permissions, and made even
+    /// if the budget is spent.
     pub is_security: bool,
     /// When the oldest of the changes was committed.
     pub oldest_changed_at: Timestamp,
@@ -211,12 +218,10 @@ pub struct Deferred {
 pub fn plan(changes: &[Change], marks: &CacheMarks, limits: &Limits, now: Timestamp) -> Plan {
     let mut skipped = Vec::new();
     let mut users: BTreeMap<&str, UserChanges> = BTreeMap::new();
-    // Users who were suspended, reinstated or erased, whatever the interval and the budget are.
+    // Users who were suspended, reinstated or erased, or lost permissions.
     let urgent: BTreeSet<&str> = changes
         .iter()
-        .filter(|change| {
-            change.security_change_at.is_some() && change.stale_views(marks, limits, now).is_ok()
-        })
+        .filter(|change| change.is_urgent() && change.stale_views(marks, limits, now).is_ok())
         .map(|change| change.sub.as_str())
         .collect();
     let mut urgent_users: BTreeMap<&str, UserChanges> = BTreeMap::new();
@@ -383,6 +388,7 @@ mod tests {
             views,
             changed_at: at(second),
             sent_at: at(second),
+            lost_permissions: false,
             claims_security: false,
             security_change_at: None,
         }
@@ -515,6 +521,24 @@ mod tests {
         assert_eq!(first.users[0].security_change_at, Some(at(-2)));
         assert_eq!(first.users[0].views.len(), View::ALL.len());
         assert_eq!((second.is_security, &second.messages), (false, &vec![2]));
+    }
+
+    #[test]
+    fn loss_of_permissions_is_urgent_without_a_confirmation_until_it_is_covered() {
+        let limits = Limits { invalidation_interval_seconds: 60, ..LIMITS };
+        let lost = |second| Change { lost_permissions: true, ..change(0, "ana", second) };
+        let of = |change: Change, marked| {
+            let marks =
+                CacheMarks { users: HashMap::from([("ana".to_owned(), mark(marked))]), purge_all: None };
+            assert!(!change.needs_confirmation(&marks, &limits, at(0)));
+            plan(&[change], &marks, &limits, at(0))
+        };
+        let urgent = of(lost(0), -1);
+        assert_eq!((urgent.calls.len(), urgent.calls[0].is_security, urgent.waiting.len()), (1, true, 0));
+        assert_eq!(urgent.calls[0].users[0].security_change_at, None, "it is no suspension");
+        assert_eq!(of(change(0, "ana", 0), -1).waiting.len(), 1);
+        assert_eq!(of(lost(-1), -1).skipped, [(0, SkipReason::AlreadyInvalidated)]);
+        assert_eq!(of(lost(-1801), -1900).skipped, [(0, SkipReason::Expired)]);
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl LambdaService {
             ("USER_EVENTS_QUEUE_URL", queue("user-events")),
             ("CACHE_INVALIDATIONS_QUEUE_URL", queue("cache-invalidations")),
             ("GROUP_MEMBERSHIPS_QUEUE_URL", queue("group-memberships")),
+            ("RESOURCE_PERMISSIONS_QUEUE_URL", queue("resource-permissions")),
             ("DEAD_LETTER_QUEUE_URL", queue("dead-letters")),
         ])
     }
