@@ -9,11 +9,12 @@ use tests::fixtures;
 
 use crate::support::ANA;
 
-const ALL: [&str; 6] = [
+const ALL: [&str; 7] = [
     "burst-of-orders",
     "denied-domain",
     "inactive-users-orders",
     "one-of-two-users-orders",
+    "shared-orders",
     "sign-up-to-first-purchase",
     "suspended-while-signed-in",
 ];
@@ -113,6 +114,37 @@ async fn journey_fails_with_what_was_found() {
     journey.steps.retain(|step| matches!(step.action, Action::View(_)));
     let error = player::play(&journey, &defaults()).await.unwrap_err();
     assert!(format!("{error:#}").contains("has no token. Add a step"), "{error:#}");
+}
+
+#[tokio::test]
+async fn shared_orders_are_shared_until_the_revocation() {
+    const DAN: &str = "9b2e6f41-0a5d-4c7b-8f13-6e5d4c3b2a19";
+    let resource = "orders/3f1d9a52-7c4e-4b8f-9e6a-1d2c3b4a5f60".to_owned();
+    let outcome = play("shared-orders").await;
+    assert_eq!(outcome.permissions, [(DAN.to_owned(), [(resource.clone(), vec![])].into())].into());
+    let reasons: Vec<_> = outcome
+        .dead_letters
+        .iter()
+        .map(|letter| (letter.queue.as_str(), letter.error_type.as_deref()))
+        .collect();
+    assert_eq!(
+        reasons,
+        [("user-events", Some("wrong_queue")); 2],
+        "the grant on user-events, delivered twice"
+    );
+    let times: Vec<String> = outcome
+        .invalidations
+        .iter()
+        .filter(|call| call.items == [format!("#user:{DAN}")])
+        .map(|call| call.at.strftime("%H:%M:%S").to_string())
+        .collect();
+    // After the grant, the revocation and the old grant, with the batching window of cache-invalidation.
+    assert_eq!(times, ["12:02:15", "12:12:15", "12:22:15"]);
+
+    let mut until_the_revocation = read("shared-orders");
+    until_the_revocation.steps.truncate(3);
+    let outcome = player::play(&until_the_revocation, &defaults()).await.unwrap();
+    assert_eq!(outcome.permissions[DAN][&resource], ["read"]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use shared::deadline::Deadline;
 use shared::erasure;
 use shared::events::{Data, DataChanged, Event, OPERATOR_SOURCE, SecurityReason, Subject, View};
 use shared::queues::{Queue, QueueError};
-use shared::store::{CommitFailure, Consistency, Partition, StatsMetadata, Store};
+use shared::store::{CommitFailure, Consistency, Partition, StatsMetadata, Store, StoreError};
 use shared::suspension::{Stored, SuspensionStatus};
 use shared::time::Clock;
 
@@ -27,6 +27,8 @@ pub struct StoredUserData {
     pub events: usize,
     /// Number of stored sign-in attempts that were allowed.
     pub attempts: usize,
+    /// Number of resources of other users for which the user has or had permissions.
+    pub grants: usize,
 }
 
 /// An erasure that was not completed.
@@ -34,6 +36,8 @@ pub struct StoredUserData {
 pub enum EraseError {
     #[error("the user's data was not erased completely. Run the command again")]
     NotErased(#[source] CommitFailure),
+    #[error("the user's permissions for resources of other users were not deleted. Run the command again")]
+    GrantsNotDeleted(#[source] StoreError),
     #[error("the user's data was erased, but the cached pages were not invalidated. Run the command again")]
     NotPublished(#[source] QueueError),
 }
@@ -53,6 +57,7 @@ impl StoredUserData {
             is_erased,
             events,
             attempts: store.count_attempts(&partition).await?,
+            grants: store.read_grants(sub).await?.len(),
         })
     }
 
@@ -76,7 +81,7 @@ impl StoredUserData {
 /// Erases a user's data, then publishes an event that invalidates the user's cached pages.
 ///
 /// The parts of a suspension that the triggers enforce stay, and the record of a suspension that is over is
-/// deleted. An erasure marker stays for 32 days, so that late events do not count.
+/// deleted. So are the user's permissions for resources of other users. An erasure marker stays for 32 days, so that late events do not count.
 pub async fn erase(
     store: &Store,
     cache_invalidations: &Queue,
@@ -89,6 +94,7 @@ pub async fn erase(
     erasing.await.map_err(EraseError::NotErased)?;
     let now = clock.now();
     store.delete_ended_suspension(sub, now).await.map_err(EraseError::NotErased)?;
+    store.delete_grants(sub).await.map_err(EraseError::GrantsNotDeleted)?;
     let data = Data::DataChanged(DataChanged {
         views: View::ALL.into(),
         changed_at: now,

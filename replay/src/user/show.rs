@@ -9,9 +9,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::Value;
+use shared::events::Permission;
+use shared::grant::Grant;
 use shared::statistics::DomainStats;
 use shared::store::keys::{DOMAIN_SHARDS, PK, SK};
-use shared::store::{Consistency, Partition, Store};
+use shared::store::{Consistency, Partition, Store, StoreError};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserSummary {
@@ -26,6 +28,16 @@ pub struct UserSummary {
     pub events_by_day: BTreeMap<Date, usize>,
     /// Number of stored sign-in attempts that were allowed. They have a retention of their own.
     pub attempts: usize,
+    /// What the user may do with resources of other users.
+    pub grants: Vec<GrantSummary>,
+}
+
+/// What a user may do with one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantSummary {
+    pub resource: String,
+    /// For example `read, until 2026-04-01T00:00:00Z`, or why the user may do nothing.
+    pub status: String,
 }
 
 impl UserSummary {
@@ -47,7 +59,32 @@ impl UserSummary {
             statistics: statistics.map(without_keys),
             events_by_day,
             attempts: store.count_attempts(&partition).await?,
+            grants: read_grants(store, sub, now).await?,
         })
+    }
+}
+
+async fn read_grants(store: &Store, sub: &str, now: Timestamp) -> Result<Vec<GrantSummary>> {
+    let grants = store.read_grants(sub).await?.into_iter();
+    let summary = |(resource, grant): (String, std::result::Result<Grant, StoreError>)| GrantSummary {
+        resource,
+        status: grant
+            .map_or_else(|_| "unreadable, permits nothing".to_owned(), |grant| describe(&grant, now)),
+    };
+    Ok(grants.map(summary).collect())
+}
+
+/// A grant in a few words.
+fn describe(grant: &Grant, now: Timestamp) -> String {
+    if let Some(revoked_at) = grant.revoked_at {
+        return format!("revoked at {revoked_at}");
+    }
+    let permissions: Vec<&str> = grant.permissions.iter().map(Permission::as_str).collect();
+    let permissions = permissions.join(", ");
+    match grant.until {
+        None => format!("{permissions}, without an end"),
+        Some(until) if until <= now => format!("{permissions}, ended at {until}"),
+        Some(until) => format!("{permissions}, until {until}"),
     }
 }
 
@@ -69,4 +106,33 @@ pub async fn read_domain(store: &Store, domain: &str) -> Result<DomainStats> {
         sum = sum.plus(&shard.statistics()?);
     }
     Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::time::plus_seconds;
+
+    use super::*;
+
+    #[test]
+    fn grant_is_described_with_its_end() {
+        let now: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
+        let grant = |until: Option<i64>, revoked: bool| Grant {
+            permissions: ["write", "read"].map(|name| name.parse().unwrap()).into(),
+            granted_by: None,
+            until: until.map(|second| plus_seconds(now, second)),
+            changed_at: now,
+            revoked_at: revoked.then_some(now),
+            revoked_by: None,
+            event_key: String::new(),
+        };
+        for (grant, expected) in [
+            (grant(None, false), "read, write, without an end"),
+            (grant(Some(60), false), "read, write, until 2026-03-02T09:01:00Z"),
+            (grant(Some(0), false), "read, write, ended at 2026-03-02T09:00:00Z"),
+            (grant(None, true), "revoked at 2026-03-02T09:00:00Z"),
+        ] {
+            assert_eq!(describe(&grant, now), expected);
+        }
+    }
 }

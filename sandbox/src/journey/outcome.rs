@@ -23,6 +23,8 @@ pub struct Outcome {
     pub skipped: BTreeMap<String, u64>,
     /// The groups of each user who got a token, by username.
     pub groups: BTreeMap<String, Vec<String>>,
+    /// What each user may do with resources of other users at the end, by sub and resource.
+    pub permissions: BTreeMap<String, BTreeMap<String, Vec<String>>>,
     pub dead_letters: Vec<DeadLetter>,
 }
 
@@ -77,6 +79,7 @@ impl Outcome {
             *self.skipped.entry(reason).or_default() += count;
         }
         self.groups.extend(other.groups);
+        self.permissions.extend(other.permissions);
         self.dead_letters.extend(other.dead_letters);
     }
 }

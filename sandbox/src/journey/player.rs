@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::events::{Data, Event, GroupsMapped, OPERATOR_SOURCE};
 use shared::function_id::{FunctionId, FunctionKind};
+use shared::grant::Grant;
 use shared::metric::Metric;
 use shared::queues::Queue;
 use shared::statistics::DomainStats;
@@ -327,6 +328,16 @@ impl Player {
     async fn finish(self) -> Result<Outcome> {
         let Self { account, sqs, mut outcome, .. } = self;
         for ((partition, sort), item) in account.items().await? {
+            if let (Some(sub), Some(resource)) =
+                (partition.strip_prefix("GRANT#"), sort.strip_prefix("GRANT#"))
+            {
+                let grant: Grant = serde_json::from_value(item)?;
+                let in_force = grant.is_in_force(account.time.now());
+                let permissions = grant.permissions.into_iter().filter(|_| in_force).map(String::from);
+                let resources = outcome.permissions.entry(sub.to_owned()).or_default();
+                resources.insert(resource.to_owned(), permissions.collect());
+                continue;
+            }
             if sort != STATS {
                 continue;
             }

@@ -70,6 +70,16 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         writeln!(out, "  {username}: {groups}")?;
     }
 
+    if !outcome.permissions.is_empty() {
+        writeln!(out, "\nPermissions for resources of other users")?;
+    }
+    for (sub, resources) in &outcome.permissions {
+        for (resource, permissions) in resources {
+            let permissions = if permissions.is_empty() { "none".to_owned() } else { permissions.join(", ") };
+            writeln!(out, "  {sub}: {}: {permissions}", printable(resource))?;
+        }
+    }
+
     writeln!(out, "\nDead letters")?;
     if outcome.dead_letters.is_empty() {
         writeln!(out, "  none")?;

@@ -2,11 +2,13 @@
 
 use sandbox::aws::Fault;
 use serde_json::{Value, json};
+use shared::events::Event;
+use shared::grant::GrantChange;
 use shared::suspension_change::SuspensionChange;
 
 use super::loopback_account::{LoopbackAccount, order_event, sign_up_event};
 use super::support::{ANA, CommandRun};
-use crate::support::empty_profile;
+use crate::support::{empty_profile, event};
 
 const PARTITION_OF_ANA: &str = "USER#7d8ca528-4931-4254-9273-ea5ee853f271";
 const SUSPENSION_OF_ANA: &str = "SUSPENSION#7d8ca528-4931-4254-9273-ea5ee853f271";
@@ -202,6 +204,7 @@ async fn user_data_is_shown_first_and_erased_with_yes() {
       statistics     yes
       stored events  2
       attempts       0 (allowed sign-in attempts)
+      permissions    for 0 resources
     Dry run: nothing was erased. Add --yes to erase the user's data. You cannot undo this.
     ");
     assert_eq!(keys_of_ana().await.len(), 4, "profile, statistics and two events");
@@ -223,4 +226,57 @@ async fn user_data_is_shown_first_and_erased_with_yes() {
     let is_invalidation =
         |event: &Value| event["type"] == "user.data_changed" && event["source"] == "/replay";
     assert!(events.iter().any(is_invalidation), "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn permissions_for_resources_of_others_are_shown_and_erased() {
+    let account = account_with_statistics().await;
+    let store = account.store();
+    for (id, sub, resource, data) in [
+        ("1", ANA, "orders/ben", json!({"permissions": ["read"], "granted_by": "ben"})),
+        (
+            "2",
+            ANA,
+            "files/ben",
+            json!({"permissions": ["read"], "granted_by": "ben", "expires_at": "9999-01-01T00:00:00Z"}),
+        ),
+        ("3", ANA, "orders/eva", json!({"revoked_by": "eva"})),
+        ("4", "ben", "orders/ana", json!({"permissions": ["read"], "granted_by": ANA})),
+    ] {
+        let event_type =
+            if data.get("revoked_by").is_some() { "permission.revoked" } else { "permission.granted" };
+        let mut body = event(event_type, id, sub, data);
+        body["data"]["resource"] = json!(resource);
+        let change = GrantChange::of(&Event::parse(&body.to_string()).unwrap()).unwrap();
+        store.apply_grant_change(&change).await.unwrap();
+    }
+    let run = account.replay_on_table(&["user", "show", ANA]).await;
+    let (_, shown) =
+        run.stdout.split_once("\nPermissions for resources of other users\n").expect("the section");
+    let lines: Vec<&str> = shown.lines().take(3).collect();
+    assert_eq!(
+        lines,
+        [
+            "  files/ben: read, until 9999-01-01T00:00:00Z",
+            "  orders/ben: read, without an end",
+            "  orders/eva: revoked at 2026-03-02T09:00:00Z",
+        ]
+    );
+    let run = account.replay_on_table(&["user", "show", ANA, "--json"]).await;
+    let json: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(json["permissions"]["orders/ben"], "read, without an end");
+
+    let erase = ["user", "erase", ANA, "--queue", "cache-invalidations", "--yes"];
+    account.sandbox.faults.inject("BatchWriteItem", Fault::Error("AccessDeniedException"), 1);
+    let run = account.replay_on_table(&erase).await;
+    assert_eq!(run.code, 1, "{run:?}");
+    let run = account.replay_on_table(&erase).await;
+    assert!(run.code == 0 && run.stdout.contains("permissions    for 3 resources"), "{run:?}");
+    let items = account.sandbox.items().await.unwrap();
+    let grants: Vec<&str> = items
+        .keys()
+        .map(|(partition, _)| partition.as_str())
+        .filter(|key| key.starts_with("GRANT#"))
+        .collect();
+    assert_eq!(grants, ["GRANT#ben"], "those of others stay");
 }

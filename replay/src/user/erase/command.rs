@@ -7,7 +7,7 @@ use shared::time::Clock;
 
 use crate::error::{CommandError, Result};
 use crate::options::{ChangeOptions, TableOptions, check_sub};
-use crate::output::{self, number};
+use crate::output::{self, counted, number};
 use crate::user::erase::{StoredUserData, erase};
 
 const EXAMPLES: &str = "\
@@ -15,7 +15,8 @@ Examples:
   replay user erase 7d8ca528-4931-4254-9273-ea5ee853f271
   replay user erase 7d8ca528-4931-4254-9273-ea5ee853f271 --yes";
 
-/// Erase what the table stores about a user: statistics, stored events, sign-in attempts and profile.
+/// Erase what the table stores about a user: statistics, stored events, sign-in attempts, profile and
+/// permissions for resources of other users.
 ///
 /// You cannot undo an erasure. The user's cached pages are invalidated. A suspension stays if the
 /// triggers enforce it. A marker stays for 32 days, so that user-stats drops late events of the user. The account
@@ -63,14 +64,15 @@ impl Erase {
 }
 
 fn render(sub: &str, stored: &StoredUserData, now: Timestamp) -> String {
-    let StoredUserData { has_profile, has_statistics, is_erased, events, attempts, .. } = stored;
+    let StoredUserData { has_profile, has_statistics, is_erased, events, attempts, grants, .. } = stored;
     format!(
-        "user {sub}{}\n  profile        {}\n  suspension     {}\n  statistics     {}\n  stored events  {}\n  attempts       {} (allowed sign-in attempts)\n",
+        "user {sub}{}\n  profile        {}\n  suspension     {}\n  statistics     {}\n  stored events  {}\n  attempts       {} (allowed sign-in attempts)\n  permissions    for {}\n",
         if *is_erased { ", erased before" } else { "" },
         if *has_profile { "yes" } else { "no" },
         printable(&stored.describe_suspension(now)),
         if *has_statistics { "yes" } else { "no" },
         number(*events),
         number(*attempts),
+        counted(*grants, "resource"),
     )
 }

@@ -14,7 +14,7 @@ use crate::account::AccountOptions;
 use crate::error::{CommandError, Result};
 use crate::options::{TableOptions, check_sub};
 use crate::output::{self, counted, number};
-use crate::user::show::{UserSummary, read_domain};
+use crate::user::show::{GrantSummary, UserSummary, read_domain};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,8 +30,8 @@ const NOT_A_DOMAIN: [&str; 3] = ["other", "none", "invalid"];
 
 /// Show what the table has about a user or an email domain.
 ///
-/// For a user: suspension, statistics, latest activities, and a bar for each day with stored
-/// events. For a domain: the number of sign-ups.
+/// For a user: suspension, statistics, latest activities, permissions for resources of other users,
+/// and a bar for each day with stored events. For a domain: the number of sign-ups.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Show {
@@ -113,6 +113,12 @@ fn write_summary(out: &mut String, summary: &UserSummary) -> std::fmt::Result {
     if summary.attempts > 0 {
         writeln!(out, "\nStored sign-in attempts that were allowed: {}", number(summary.attempts))?;
     }
+    if !summary.grants.is_empty() {
+        writeln!(out, "\nPermissions for resources of other users")?;
+        for GrantSummary { resource, status } in &summary.grants {
+            writeln!(out, "  {}: {status}", printable(resource))?;
+        }
+    }
     if summary.events_by_day.is_empty() {
         return Ok(());
     }
@@ -130,11 +136,13 @@ fn write_summary(out: &mut String, summary: &UserSummary) -> std::fmt::Result {
 fn to_json(summary: &UserSummary) -> Value {
     let events_by_day: BTreeMap<String, usize> =
         summary.events_by_day.iter().map(|(day, count)| (day.to_string(), *count)).collect();
+    let permissions: BTreeMap<&str, &str> =
+        summary.grants.iter().map(|grant| (grant.resource.as_str(), grant.status.as_str())).collect();
     json!({
         "sub": summary.sub, "profile": summary.has_profile,
         "preferredUsername": summary.preferred_username, "status": summary.status,
         "statistics": summary.statistics, "eventsByDay": events_by_day,
-        "signInAttempts": summary.attempts,
+        "signInAttempts": summary.attempts, "permissions": permissions,
     })
 }
 
@@ -157,6 +165,7 @@ mod tests {
                 .map(|number| (day(number), usize::try_from(number).unwrap() * 10))
                 .collect(),
             attempts: 0,
+            grants: Vec::new(),
         };
         let text = render(&summary);
         let lines: Vec<&str> = text.lines().collect();
@@ -179,9 +188,19 @@ mod tests {
             statistics: None,
             events_by_day: BTreeMap::new(),
             attempts: 0,
+            grants: Vec::new(),
         };
         assert_eq!(render(&summary), "user ana: no profile, not suspended\n  no statistics\n");
         let summary = UserSummary { attempts: 1_200, ..summary };
         assert!(render(&summary).ends_with("\nStored sign-in attempts that were allowed: 1,200\n"));
+        let grant =
+            GrantSummary { resource: "orders/\u{1b}[1m".into(), status: "read, without an end".into() };
+        let shown = render(&UserSummary { grants: vec![grant], ..summary });
+        assert!(
+            shown.ends_with(
+                "\nPermissions for resources of other users\n  orders/\\u{1b}[1m: read, without an end\n"
+            ),
+            "{shown}"
+        );
     }
 }
