@@ -69,6 +69,8 @@ impl MappedWorkers {
             let worker = Worker::start(account, function, &variables_of(variables, function))?;
             workers.push(MappedWorker { function, mapping, timeout_seconds, worker });
         }
+        // Last, because the others send to its queue: their notices are received in the same round.
+        workers.sort_by_key(|mapped| mapped.function == FunctionId::CacheInvalidation);
         Ok(Self { workers, sqs: account.sqs(), seen_invalidations: 0 })
     }
 

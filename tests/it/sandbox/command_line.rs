@@ -36,7 +36,8 @@ fn json_output_is_one_document() {
         sandbox(&["--json", "events/journeys/denied-domain.json", "events/journeys/burst-of-orders.json"]);
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let keys: Vec<&String> = document.as_object().expect("an object").keys().collect();
-    let mut expected = ["steps", "users", "domains", "invalidations", "skipped", "groups", "dead_letters"];
+    let mut expected =
+        ["steps", "users", "domains", "invalidations", "skipped", "groups", "permissions", "dead_letters"];
     expected.sort_unstable();
     let mut keys: Vec<&str> = keys.into_iter().map(String::as_str).collect();
     keys.sort_unstable();
