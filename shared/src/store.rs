@@ -7,6 +7,7 @@
 //! - [`stored_events`]: EVENT and ATTEMPT, reading, deleting, and writing attempts
 //! - [`lists`]: LIST, the orders, the activities and the unread notifications, newest first
 //! - [`list_writes`]: which items of LIST and NOTIFICATION a commit writes
+//! - [`list_corrections`]: corrects LIST and NOTIFICATION from the stored events
 //! - [`notifications`]: NOTIFICATION, whether a notification was created and read
 //! - [`profiles`]: PROFILE, the profile
 //! - [`profile_changes`]: PROFILE, the attributes that follow the user pool
@@ -25,6 +26,7 @@ pub mod grants;
 pub mod invalidations;
 mod item;
 pub mod keys;
+pub mod list_corrections;
 pub mod list_writes;
 pub mod lists;
 pub mod notifications;
@@ -44,6 +46,7 @@ pub use error::{CancellationReasons, CommitError, CommitFailure, StoreError, Sto
 pub use invalidations::{CacheMark, Millis, PurgeAllClaim, PurgeAllMark, Reservation};
 pub use item::Item;
 pub use keys::Partition;
+pub use list_corrections::{ListCorrections, ListDifference};
 pub use list_writes::{ListWrites, NotificationChange};
 pub use lists::{ActivityEntry, ListKind, ListPosition, NotificationEntry, OrderEntry, Page};
 pub use notifications::NotificationState;

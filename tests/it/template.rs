@@ -398,6 +398,7 @@ fn no_function_can_write_or_delete_a_suspension() {
     assert_eq!((may(Write, key), may(Delete, key)), (BTreeSet::new(), BTreeSet::new()));
     assert_eq!(may(Read, key), ["pre-sign-up"].into());
     assert_eq!(may(Write, "USER#a"), ["post-confirmation", "pre-token-generation", "user-stats"].into());
+    assert_eq!(may(Delete, "USER#a"), ["user-stats"].into());
     assert_eq!(may(Write, "CACHE#a"), ["cache-invalidation"].into());
     assert!(access.iter().all(|access| access.leading_keys.is_some()), "{access:?}");
 }

@@ -1,4 +1,4 @@
-//! Rebuilds statistics from the stored events, as user-stats applies them, and finds the
+//! Rebuilds statistics and lists from the stored events, as user-stats applies them, and finds the
 //! differences.
 //!
 //! user-stats may commit at any time. A result counts only if STATS still has the version that was
@@ -11,12 +11,19 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use shared::backoff::ConflictRetry;
 use shared::events::Event;
 use shared::statistics::{DomainStats, Statistics, UserStats};
-use shared::store::{CommitError, Consistency, Partition, StatsMetadata, Store, StoreError};
+use shared::store::list_corrections::items_of;
+use shared::store::list_writes::max_items;
+use shared::store::stored_events::StoredEvent;
+use shared::store::{
+    CommitError, Consistency, ListCorrections, ListDifference, ListWrites, Partition, StatsMetadata, Store,
+    StoreError,
+};
 
 use difference::{Difference, differences};
 
@@ -27,10 +34,30 @@ pub const UNREADABLE_STATISTICS: &str = "statistics";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RebuildMode {
-    /// Whether to write the rebuilt statistics. Otherwise differences are only found.
+    /// Whether to write the rebuilt statistics and lists. Otherwise differences are only found.
     pub write: bool,
-    /// Whether a figure may fall.
+    /// Whether a figure may fall, and whether entries may be removed.
     pub lower: bool,
+    /// Whether to rebuild only the lists and the states of notifications, and not the figures.
+    pub lists_only: bool,
+}
+
+/// What differs in a partition.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Differences {
+    pub figures: Vec<Difference>,
+    pub lists: Vec<ListDifference>,
+}
+
+impl Differences {
+    pub fn is_empty(&self) -> bool {
+        self.figures.is_empty() && self.lists.is_empty()
+    }
+
+    /// True if a figure would fall, or an item would be removed whose events may have expired.
+    pub fn falls(&self) -> bool {
+        self.figures.iter().any(Difference::falls) || self.lists.iter().any(|list| list.unexplained > 0)
+    }
 }
 
 /// What a rebuild did with a partition.
@@ -43,11 +70,11 @@ pub enum RebuildOutcome {
     /// The user was erased, so nothing is rebuilt.
     Erased,
     /// The statistics differ, and were not written.
-    Differs(Vec<Difference>),
+    Differs(Differences),
     /// The statistics differed, and were written.
-    Written(Vec<Difference>),
+    Written(Differences),
     /// The statistics differ, and were not written because a figure would fall.
-    Refused(Vec<Difference>),
+    Refused(Differences),
     /// Number of stored events that are unreadable, by the code of the reason. If STATS is
     /// unreadable, the code is [`UNREADABLE_STATISTICS`].
     Unreadable(BTreeMap<&'static str, usize>),
@@ -61,12 +88,12 @@ impl RebuildOutcome {
         !matches!(self, Self::Empty | Self::Correct | Self::Erased)
     }
 
-    pub fn differences(&self) -> &[Difference] {
+    pub fn differences(&self) -> Option<&Differences> {
         match self {
             Self::Differs(differences) | Self::Written(differences) | Self::Refused(differences) => {
-                differences
+                Some(differences)
             }
-            Self::Empty | Self::Correct | Self::Erased | Self::Unreadable(_) | Self::Conflict => &[],
+            Self::Empty | Self::Correct | Self::Erased | Self::Unreadable(_) | Self::Conflict => None,
         }
     }
 }
@@ -116,6 +143,7 @@ impl RebuildSummary {
 pub async fn rebuild_all(
     store: &Store,
     mode: RebuildMode,
+    now: Timestamp,
     report: &mut dyn FnMut(&Partition, &RebuildOutcome) -> Result<()>,
 ) -> Result<()> {
     let (mut start, mut last) = (None, None);
@@ -128,7 +156,7 @@ pub async fn rebuild_all(
         }
         last = partitions.last().cloned().or(last);
         let outcomes = stream::iter(partitions).map(|partition| async move {
-            let outcome = rebuild(store, &partition, mode).await;
+            let outcome = rebuild(store, &partition, mode, now).await;
             (partition, outcome)
         });
         let mut outcomes = outcomes.buffered(CONCURRENT_PARTITIONS);
@@ -142,13 +170,18 @@ pub async fn rebuild_all(
     }
 }
 
-/// Rebuilds the statistics of one partition.
-pub async fn rebuild(store: &Store, partition: &Partition, mode: RebuildMode) -> Result<RebuildOutcome> {
+/// Rebuilds the statistics and lists of one partition. Entries that have expired at `now` are ignored.
+pub async fn rebuild(
+    store: &Store,
+    partition: &Partition,
+    mode: RebuildMode,
+    now: Timestamp,
+) -> Result<RebuildOutcome> {
     let mut retry = ConflictRetry::new();
     loop {
         let outcome = match partition {
-            Partition::User(_) => attempt::<UserStats>(store, partition, mode).await?,
-            Partition::Domain { .. } => attempt::<DomainStats>(store, partition, mode).await?,
+            Partition::User(_) => attempt::<UserStats>(store, partition, mode, now).await?,
+            Partition::Domain { .. } => attempt::<DomainStats>(store, partition, mode, now).await?,
         };
         if let Some(outcome) = outcome {
             return Ok(outcome);
@@ -164,6 +197,7 @@ async fn attempt<S: Statistics>(
     store: &Store,
     partition: &Partition,
     mode: RebuildMode,
+    now: Timestamp,
 ) -> Result<Option<RebuildOutcome>> {
     // The statistics are read before the events: a commit in between then changes the version that
     // was read.
@@ -176,20 +210,40 @@ async fn attempt<S: Statistics>(
     }
     let events = apply_stored_events::<S>(store, partition).await?;
     let rebuilt = serde_json::to_value(&events.statistics)?;
-    let differences = differences(&current.attributes, &rebuilt, S::ATTRIBUTES);
-    let would_fall = differences.iter().any(Difference::falls);
+    let figures = match mode.lists_only {
+        true => Vec::new(),
+        false => differences(&current.attributes, &rebuilt, S::ATTRIBUTES),
+    };
+    let lists = match partition {
+        Partition::User(_) => {
+            let writes =
+                ListWrites::of(events.of_lists.iter().map(|(event, at)| (event, *at)), &BTreeMap::new())?;
+            let stored = store.read_list_items(partition).await?;
+            ListCorrections::between(&stored, &items_of(writes)?, now)
+        }
+        Partition::Domain { .. } => ListCorrections::default(),
+    };
+    let differences = Differences { figures, lists: lists.differences.clone() };
     let outcome = if !events.unreadable.is_empty() {
         RebuildOutcome::Unreadable(events.unreadable)
     } else if differences.is_empty() {
         let is_empty = current.attributes.is_null() && events.count == 0;
         return Ok(Some(if is_empty { RebuildOutcome::Empty } else { RebuildOutcome::Correct }));
-    } else if would_fall && !mode.lower {
+    } else if differences.falls() && !mode.lower {
         RebuildOutcome::Refused(differences)
     } else if mode.write {
         let is_removed =
             |name: &&str| current.attributes.get(*name).is_some() && rebuilt.get(*name).is_none();
         let removed: Vec<&str> = S::ATTRIBUTES.iter().copied().filter(is_removed).collect();
-        return match store.replace_statistics(partition, version, &events.statistics, &removed).await {
+        // Each write has the condition that no commit came after the reads, and increases the version.
+        let written = async {
+            let version = store.correct_lists(partition, version, &lists).await?;
+            if differences.figures.is_empty() {
+                return Ok(());
+            }
+            store.replace_statistics(partition, version, &events.statistics, &removed).await
+        };
+        return match written.await {
             Ok(()) => Ok(Some(RebuildOutcome::Written(differences))),
             Err(CommitError::Store(error)) => Err(error.into()),
             Err(CommitError::Conflict(_) | CommitError::Throttled(_) | CommitError::Duplicates(_)) => {
@@ -231,20 +285,32 @@ struct AppliedEvents<S> {
     count: usize,
     /// Number of events that are unreadable, by the code of the reason.
     unreadable: BTreeMap<&'static str, usize>,
+    /// The events that lists follow from, with the time to live of their items.
+    of_lists: Vec<(Event, i64)>,
 }
 
 async fn apply_stored_events<S: Statistics>(
     store: &Store,
     partition: &Partition,
 ) -> Result<AppliedEvents<S>, StoreError> {
-    let mut applied = AppliedEvents { statistics: S::default(), count: 0, unreadable: BTreeMap::new() };
+    let mut applied = AppliedEvents {
+        statistics: S::default(),
+        count: 0,
+        unreadable: BTreeMap::new(),
+        of_lists: Vec::new(),
+    };
     let mut start = None;
     loop {
-        let (bodies, next) = store.read_stored_events(partition, start).await?;
-        for body in &bodies {
+        let (events, next) = store.read_stored_events(partition, start).await?;
+        for StoredEvent { body, expires_at } in events {
             applied.count += 1;
-            match Event::parse(body) {
-                Ok(event) => applied.statistics.apply(&event),
+            match Event::parse(&body) {
+                Ok(event) => {
+                    applied.statistics.apply(&event);
+                    if max_items(&event.data) > 1 {
+                        applied.of_lists.extend(expires_at.map(|expires_at| (event, expires_at)));
+                    }
+                }
                 Err(error) => *applied.unreadable.entry(error.error_type()).or_default() += 1,
             }
         }

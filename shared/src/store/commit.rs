@@ -153,15 +153,10 @@ impl Store {
     }
 
     /// The items of a transaction that write to LIST and NOTIFICATION.
-    pub(super) fn list_items(
-        &self,
-        partition: &str,
-        lists: ListWrites,
-    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+    fn list_items(&self, partition: &str, lists: ListWrites) -> Result<Vec<TransactWriteItem>, StoreError> {
         let mut items = Vec::new();
-        for (sort_key, mut entry) in lists.entries {
-            entry.extend(keys::key(partition, sort_key));
-            items.push(put(Put::builder().table_name(&self.table).set_item(Some(entry)))?);
+        for (sort_key, entry) in lists.entries {
+            items.push(self.put_entry(keys::key(partition, sort_key), entry)?);
         }
         for sort_key in lists.deleted {
             items.push(self.delete(keys::key(partition, sort_key))?);
@@ -179,6 +174,11 @@ impl Store {
             items.push(put(request)?);
         }
         Ok(items)
+    }
+
+    pub(super) fn put_entry(&self, key: Item, mut entry: Item) -> Result<TransactWriteItem, StoreError> {
+        entry.extend(key);
+        put(Put::builder().table_name(&self.table).set_item(Some(entry)))
     }
 
     pub(super) fn delete(&self, key: Item) -> Result<TransactWriteItem, StoreError> {

@@ -259,7 +259,7 @@ fn position(item: &Item) -> Option<(ListKind, ListPosition)> {
 }
 
 /// False for an expired item, which DynamoDB deletes some days late.
-fn is_current(item: &Item, now: Timestamp) -> bool {
+pub(super) fn is_current(item: &Item, now: Timestamp) -> bool {
     let expires_at = item.get(EXPIRES_AT).and_then(|value| value.as_n().ok()?.parse::<i64>().ok());
     expires_at.is_none_or(|seconds| seconds > now.as_second())
 }

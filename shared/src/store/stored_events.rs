@@ -15,6 +15,15 @@ use crate::events::{ATTEMPT_PREFIX, EVENT_PREFIX, Event};
 /// between two calls.
 const MAX_DELETED_ITEMS: i32 = 200;
 
+/// A stored event as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// The message body as it arrived. Empty if the item has none.
+    pub body: String,
+    /// Time to live in seconds since 1970.
+    pub expires_at: Option<i64>,
+}
+
 /// The item of a stored event. `body` is the message body as it arrived.
 pub(super) fn event_item(partition: &str, event: &Event, body: &str, retention_days: u32) -> Item {
     let mut item = keys::key(partition, event.key());
@@ -62,24 +71,26 @@ impl Store {
         }
     }
 
-    /// Reads one page of the bodies of a partition's stored events, with strong consistency. Also
-    /// returns where the next page starts, if there is one. The body of an item without one is
-    /// empty.
+    /// Reads one page of a partition's stored events, with strong consistency. Also returns where the
+    /// next page starts, if there is one.
     pub async fn read_stored_events(
         &self,
         partition: &Partition,
         start: Option<Item>,
-    ) -> Result<(Vec<String>, Option<Item>), StoreError> {
-        let (items, next) = self.query_events(partition, "event", start).await?;
-        let body = |item: Item| item.get("event").and_then(|body| body.as_s().ok().cloned());
-        Ok((items.into_iter().map(|item| body(item).unwrap_or_default()).collect(), next))
+    ) -> Result<(Vec<StoredEvent>, Option<Item>), StoreError> {
+        let (items, next) = self.query_events(partition, &["event", EXPIRES_AT], start).await?;
+        let event = |item: Item| StoredEvent {
+            body: item.get("event").and_then(|body| body.as_s().ok().cloned()).unwrap_or_default(),
+            expires_at: item.get(EXPIRES_AT).and_then(|value| value.as_n().ok()?.parse().ok()),
+        };
+        Ok((items.into_iter().map(event).collect(), next))
     }
 
     /// Reads the times of a partition's stored events.
     pub async fn read_event_times(&self, partition: &Partition) -> Result<Vec<Timestamp>, StoreError> {
         let (mut times, mut start) = (Vec::new(), None);
         loop {
-            let (items, next) = self.query_events(partition, "time", start).await?;
+            let (items, next) = self.query_events(partition, &["time"], start).await?;
             times.extend(items.into_iter().filter_map(|item| {
                 let millis = item.get("time")?.as_n().ok()?.parse().ok()?;
                 Timestamp::from_millisecond(millis).ok()
@@ -94,16 +105,18 @@ impl Store {
     async fn query_events(
         &self,
         partition: &Partition,
-        attribute: &str,
+        attributes: &[&str],
         start: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let names = attributes.iter().map(|name| (format!("#{name}"), (*name).to_owned()));
+        let projection: Vec<String> = attributes.iter().map(|name| format!("#{name}")).collect();
         let call = self.client.query().table_name(&self.table).consistent_read(true);
         let output = call
             .key_condition_expression(format!("{PK} = :partition AND begins_with({SK}, :event)"))
             .expression_attribute_values(":partition", string(partition.key()))
             .expression_attribute_values(":event", string(EVENT_PREFIX))
-            .projection_expression("#attribute")
-            .expression_attribute_names("#attribute", attribute)
+            .projection_expression(projection.join(", "))
+            .set_expression_attribute_names(Some(names.collect()))
             .set_exclusive_start_key(start)
             .send()
             .await

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use replay::statistics::rebuild::{RebuildMode, RebuildOutcome, rebuild};
+use jiff::Timestamp;
+use replay::statistics::rebuild::{Differences, RebuildMode, RebuildOutcome, rebuild};
 use sandbox::aws::{Answer, AwsBackend, Fault, SandboxAccount, TABLE, sdk_config};
 use serde_json::{Value, json};
-use shared::store::{Partition, Store};
+use shared::store::{ListDifference, ListKind, ListPosition, Partition, Store, notifications};
 use tokio::sync::Notify;
 use winterbaume_core::MockRequest;
 
@@ -164,6 +165,11 @@ impl AwsBackend for DelayedAccount {
     }
 }
 
+/// The time of the sandbox, at which no entry has expired.
+fn now() -> Timestamp {
+    "2026-03-02T09:00:00Z".parse().unwrap()
+}
+
 /// Rebuilds Ana's statistics. Before the first call of `operation`, user-stats applies an order of Ana.
 async fn rebuild_with_commit_before(
     account: &LoopbackAccount,
@@ -180,13 +186,13 @@ async fn rebuild_with_commit_before(
     let config = sdk_config(DelayedAccount(delay.clone()));
     let store = Store::new(aws_sdk_dynamodb::Client::new(&config), TABLE);
     let partition = Partition::User(ANA.to_owned());
-    let mode = RebuildMode { write, lower: false };
+    let mode = RebuildMode { write, ..RebuildMode::default() };
     let commit = async {
         delay.reached.notified().await;
         account.apply([order_event("3", ANA)]).await;
         delay.end.notify_one();
     };
-    let (outcome, ()) = tokio::join!(rebuild(&store, &partition, mode), commit);
+    let (outcome, ()) = tokio::join!(rebuild(&store, &partition, mode, now()), commit);
     outcome.unwrap()
 }
 
@@ -197,8 +203,11 @@ async fn rebuild_repeats_after_a_concurrent_commit() {
     let outcome = rebuild_with_commit_before(&account, ".UpdateItem", true).await;
     let RebuildOutcome::Written(differences) = outcome else { panic!("{outcome:?}") };
     // The stored values are those after the concurrent commit.
-    let differences: BTreeMap<&str, (&Option<Value>, &Option<Value>)> =
-        differences.iter().map(|found| (found.name.as_str(), (&found.stored, &found.rebuilt))).collect();
+    let differences: BTreeMap<&str, (&Option<Value>, &Option<Value>)> = differences
+        .figures
+        .iter()
+        .map(|found| (found.name.as_str(), (&found.stored, &found.rebuilt)))
+        .collect();
     assert_eq!(differences["orders"], (&Some(json!(2)), &Some(json!(3))));
     let statistics = statistics(&account).await;
     assert_eq!((&statistics["orders"], &statistics["version"]), (&json!(3), &json!(3)));
@@ -346,4 +355,149 @@ async fn invalid_rebuild_is_one_line_and_writes_nothing() {
         account.sandbox.faults.clear();
         assert_eq!(statistics(&account).await["orders"], 1, "{operation}");
     }
+}
+
+const WRITE: RebuildMode = RebuildMode { write: true, lower: false, lists_only: false };
+
+async fn rebuild_ana(account: &LoopbackAccount, mode: RebuildMode) -> RebuildOutcome {
+    let store = Store::new(account.sandbox.dynamodb(), TABLE);
+    rebuild(&store, &Partition::User(ANA.to_owned()), mode, now()).await.unwrap()
+}
+
+/// Ana's items except STATS.
+async fn items_of_ana(account: &LoopbackAccount) -> BTreeMap<String, Value> {
+    let items = account.sandbox.items().await.unwrap().into_iter();
+    let of_ana =
+        items.filter(|((partition, sort_key), _)| partition == PARTITION_OF_ANA && sort_key != "STATS");
+    of_ana.map(|((_, sort_key), item)| (sort_key, item)).collect()
+}
+
+async fn delete(account: &LoopbackAccount, sort_key: &str) {
+    let key = |value: &str| AttributeValue::S(value.to_owned());
+    let call = account.sandbox.dynamodb().delete_item().table_name(TABLE);
+    call.key("PK", key(PARTITION_OF_ANA)).key("SK", key(sort_key)).send().await.unwrap();
+}
+
+fn notification_event(event_type: &str, id: &str, data: Value) -> Value {
+    let mut event = order_event(id, ANA);
+    event["type"] = json!(event_type);
+    event["data"] = data;
+    event
+}
+
+/// An account in which Ana has two orders and three notifications, one of which she read.
+async fn account_with_lists() -> LoopbackAccount {
+    let account = account_with_orders().await;
+    let created = ["a", "b", "c"].map(|id| {
+        notification_event("notification.created", id, json!({"notification_id": id, "title": "Shipped"}))
+    });
+    account.apply(created).await;
+    account.apply([notification_event("notification.read", "read-a", json!({"notification_id": "a"}))]).await;
+    account
+}
+
+fn differing(lists: &[(&'static str, [usize; 3])]) -> Differences {
+    let list = |(list, [missing, different, unexplained]): &(&'static str, [usize; 3])| ListDifference {
+        list,
+        missing: *missing,
+        different: *different,
+        unexplained: *unexplained,
+    };
+    Differences { figures: Vec::new(), lists: lists.iter().map(list).collect() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_entries_and_states_are_shown_first_and_written_with_yes() {
+    let account = account_with_lists().await;
+    let before = items_of_ana(&account).await;
+    assert_eq!(rebuild_ana(&account, WRITE).await, RebuildOutcome::Correct);
+    let is_list = |sort_key: &&String| sort_key.starts_with("LIST#") || sort_key.starts_with("NOTIFICATION#");
+    for sort_key in before.keys().filter(is_list) {
+        delete(&account, sort_key).await;
+    }
+    let missing = differing(&[
+        ("notifications list", [2, 0, 0]),
+        ("orders list", [2, 0, 0]),
+        ("notification states", [3, 0, 0]),
+    ]);
+    let without_lists = items_of_ana(&account).await;
+    assert_eq!(rebuild_ana(&account, RebuildMode::default()).await, RebuildOutcome::Differs(missing.clone()));
+    assert_eq!(items_of_ana(&account).await, without_lists);
+    assert_eq!(rebuild_ana(&account, WRITE).await, RebuildOutcome::Written(missing));
+    assert_eq!(items_of_ana(&account).await, before);
+    assert_eq!(rebuild_ana(&account, WRITE).await, RebuildOutcome::Correct);
+    assert_eq!(statistics(&account).await["orders"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_no_event_explains_are_removed_only_with_lower() {
+    let account = account_with_lists().await;
+    let before = items_of_ana(&account).await;
+    let entry = |seconds: i64| {
+        let position = ListPosition::new(now(), &format!("entry {seconds}"));
+        let expires_at = now().as_second() + seconds;
+        let entry = json!({"at": 1, "type": "order.placed", "orderId": "x", "expiresAt": expires_at});
+        (ListKind::Orders.sort_key(&position), entry)
+    };
+    let (expired, current) = (entry(0), entry(60));
+    for (sort_key, entry) in [&expired, &current] {
+        account.set_attributes(PARTITION_OF_ANA, sort_key, entry.clone()).await;
+    }
+    // As if the notification had been read in an event that has expired.
+    let state = notifications::sort_key("b");
+    account.set_attributes(PARTITION_OF_ANA, &state, json!({"readAt": 1_772_442_000_000_i64})).await;
+    let unexplained = differing(&[("orders list", [0, 0, 1]), ("notification states", [0, 0, 1])]);
+    let changed = items_of_ana(&account).await;
+    assert_eq!(rebuild_ana(&account, WRITE).await, RebuildOutcome::Refused(unexplained.clone()));
+    assert_eq!(items_of_ana(&account).await, changed);
+    let lower = RebuildMode { lower: true, ..WRITE };
+    assert_eq!(rebuild_ana(&account, lower).await, RebuildOutcome::Written(unexplained));
+    delete(&account, &expired.0).await;
+    assert_eq!(items_of_ana(&account).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_rebuilt_although_figures_would_fall() {
+    let account = account_with_lists().await;
+    let before = items_of_ana(&account).await;
+    set_statistics(&account, json!({"orders": 5})).await;
+    for sort_key in before.keys().filter(|sort_key| sort_key.starts_with("LIST#orders#")) {
+        delete(&account, sort_key).await;
+    }
+    assert!(matches!(rebuild_ana(&account, WRITE).await, RebuildOutcome::Refused(_)));
+    let lists_only = RebuildMode { lists_only: true, ..WRITE };
+    let missing = differing(&[("orders list", [2, 0, 0])]);
+    assert_eq!(rebuild_ana(&account, lists_only).await, RebuildOutcome::Written(missing));
+    assert_eq!(items_of_ana(&account).await, before);
+    assert_eq!(statistics(&account).await["orders"], 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_rebuilt_again_after_a_concurrent_commit() {
+    let account = account_with_orders().await;
+    let before = items_of_ana(&account).await;
+    for sort_key in before.keys().filter(|sort_key| sort_key.starts_with("LIST#")) {
+        delete(&account, sort_key).await;
+    }
+    let outcome = rebuild_with_commit_before(&account, ".TransactWriteItems", true).await;
+    assert_eq!(outcome, RebuildOutcome::Written(differing(&[("orders list", [2, 0, 0])])));
+    let after = items_of_ana(&account).await;
+    assert_eq!(after.keys().filter(|sort_key| sort_key.starts_with("LIST#")).count(), 3);
+    assert_eq!(statistics(&account).await["orders"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_many_entries_are_rebuilt_in_several_transactions() {
+    let account = LoopbackAccount::start().await;
+    account.apply((0..120).map(|number| order_event(&number.to_string(), ANA))).await;
+    let before = items_of_ana(&account).await;
+    for sort_key in before.keys().filter(|sort_key| sort_key.starts_with("LIST#")) {
+        delete(&account, sort_key).await;
+    }
+    account.sandbox.calls.clear_operations();
+    let outcome = rebuild_ana(&account, WRITE).await;
+    assert_eq!(outcome, RebuildOutcome::Written(differing(&[("orders list", [120, 0, 0])])));
+    let transactions = account.sandbox.calls.operations();
+    assert_eq!(transactions.iter().filter(|call| *call == "TransactWriteItems").count(), 2);
+    assert_eq!(items_of_ana(&account).await, before);
 }

@@ -207,7 +207,7 @@ async fn user_data_is_shown_first_and_erased_with_yes() {
       permissions    for 0 resources
     Dry run: nothing was erased. Add --yes to erase the user's data. You cannot undo this.
     ");
-    assert_eq!(keys_of_ana().await.len(), 4, "profile, statistics and two events");
+    assert_eq!(keys_of_ana().await.len(), 6, "profile, statistics, two events and their entries");
 
     account.sandbox.faults.inject("SendMessage", Fault::Error("AccessDenied"), 1);
     let run = account.replay_on_table(&with_yes).await;

@@ -5,8 +5,9 @@ use std::io::Write;
 use anyhow::Result as AnyResult;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
-use shared::store::Partition;
+use shared::store::{ListDifference, Partition};
 use shared::text::{format_value, printable};
+use shared::time::Clock;
 
 use crate::error::{CommandError, Result};
 use crate::interrupt::StopSignal;
@@ -23,12 +24,12 @@ Examples:
   replay statistics rebuild --user 7d8ca528-4931-4254-9273-ea5ee853f271 --yes
   replay statistics rebuild --all --json > differences.json";
 
-/// Rebuild statistics from the stored events.
+/// Rebuild statistics and lists from the stored events.
 ///
-/// Shows each figure that differs, and writes the rebuilt statistics if you pass --yes. user-stats
-/// can keep running meanwhile. Stored events expire after EVENT_RETENTION_DAYS. So a user or a
-/// domain shard is refused if one of its figures would fall, unless you pass --lower. Erased users
-/// stay erased.
+/// Shows each figure and each list that differs, and writes the rebuilt ones if you pass --yes.
+/// user-stats can keep running meanwhile. Stored events expire after EVENT_RETENTION_DAYS. So a user
+/// or a domain shard is refused if one of its figures would fall or an entry of a list would be
+/// removed, unless you pass --lower. Erased users stay erased.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, group(ArgGroup::new("what").args(["user", "all"]).required(true)))]
 pub struct Rebuild {
@@ -38,9 +39,12 @@ pub struct Rebuild {
     /// All users and all domains. Reads the whole table.
     #[arg(long)]
     all: bool,
-    /// Write statistics even if figures fall.
+    /// Write even if figures fall or entries are removed.
     #[arg(long)]
     lower: bool,
+    /// Rebuild only the lists of orders, activities and notifications. Figures stay.
+    #[arg(long)]
+    lists: bool,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -56,7 +60,8 @@ impl Rebuild {
             check_sub(sub)?;
         }
         let store = self.change.open().await?.store(self.table.table.as_deref())?;
-        let mode = RebuildMode { write: self.change.yes, lower: self.lower };
+        let mode = RebuildMode { write: self.change.yes, lower: self.lower, lists_only: self.lists };
+        let now = Clock::system().now();
         let mut out = output::stdout();
         let mut summary = RebuildSummary::default();
         if self.json {
@@ -80,12 +85,12 @@ impl Rebuild {
         match self.user {
             Some(sub) => {
                 let partition = Partition::User(sub);
-                report(&partition, &rebuild(&store, &partition, mode).await?)?;
+                report(&partition, &rebuild(&store, &partition, mode, now).await?)?;
             }
             None => {
                 let next_step =
                     "run the command again to rebuild the rest. Every user that was written is complete";
-                StopSignal::on_signals().run(rebuild_all(&store, mode, &mut report), next_step).await?;
+                StopSignal::on_signals().run(rebuild_all(&store, mode, now, &mut report), next_step).await?;
             }
         }
         if self.json {
@@ -118,7 +123,7 @@ fn render(partition: &Partition, outcome: &RebuildOutcome) -> String {
         RebuildOutcome::Differs(_) => "differs".to_owned(),
         RebuildOutcome::Written(_) => "written".to_owned(),
         RebuildOutcome::Refused(_) => {
-            "refused, because events of a figure that falls may have expired".to_owned()
+            "refused, because events of a figure or an entry may have expired".to_owned()
         }
         RebuildOutcome::Unreadable(codes) if codes.contains_key(UNREADABLE_STATISTICS) => {
             "skipped, because the stored statistics are unreadable".to_owned()
@@ -133,8 +138,11 @@ fn render(partition: &Partition, outcome: &RebuildOutcome) -> String {
         }
     };
     let mut out = format!("{partition}: {outcome_text}\n");
-    for difference in outcome.differences() {
+    for difference in outcome.differences().iter().flat_map(|differences| &differences.figures) {
         out += &format!("  {}\n", render_difference(difference));
+    }
+    for difference in outcome.differences().iter().flat_map(|differences| &differences.lists) {
+        out += &format!("  {}\n", render_list_difference(difference));
     }
     out
 }
@@ -155,6 +163,16 @@ fn render_difference(difference: &Difference) -> String {
     format!("{name:20} {} -> {}{falls}", value(&difference.stored), value(&difference.rebuilt))
 }
 
+/// For example `orders list          2 missing, 1 without an event  (falls)`.
+fn render_list_difference(difference: &ListDifference) -> String {
+    let ListDifference { list, missing, different, unexplained } = difference;
+    let counts = [(missing, "missing"), (different, "different"), (unexplained, "without an event")];
+    let counts = counts.iter().filter(|(count, _)| **count > 0);
+    let counts: Vec<String> = counts.map(|(count, what)| format!("{} {what}", number(**count))).collect();
+    let falls = if *unexplained > 0 { "  (falls)" } else { "" };
+    format!("{list:20} {}{falls}", counts.join(", "))
+}
+
 fn to_json(partition: &Partition, outcome: &RebuildOutcome) -> Value {
     let name = match outcome {
         RebuildOutcome::Empty => "empty",
@@ -171,7 +189,13 @@ fn to_json(partition: &Partition, outcome: &RebuildOutcome) -> Value {
         Partition::Domain { domain, shard } => json!({"domain": domain, "shard": shard}),
     };
     json["outcome"] = json!(name);
-    json["differences"] = json!(outcome.differences());
+    let differences = outcome.differences().cloned().unwrap_or_default();
+    json["differences"] = json!(differences.figures);
+    let lists = differences.lists.iter().map(|difference| {
+        let ListDifference { list, missing, different, unexplained } = difference;
+        json!({"list": list, "missing": missing, "different": different, "withoutEvent": unexplained})
+    });
+    json["lists"] = lists.collect();
     if let RebuildOutcome::Unreadable(codes) = outcome {
         json["reasons"] = json!(codes);
     }
@@ -207,7 +231,7 @@ fn render_summary(summary: &RebuildSummary) -> String {
 /// Why some partitions were not compared or not written. `None` if there are none.
 fn render_problems(summary: &RebuildSummary) -> Option<String> {
     let problems = [
-        (summary.refused, "refused, because figures would fall (see --lower)"),
+        (summary.refused, "refused, because figures would fall or entries would be removed (see --lower)"),
         (summary.unreadable, "skipped, because stored events or statistics are unreadable"),
         (summary.conflicts, "skipped, because of concurrent writers: run the command again"),
     ];
@@ -226,6 +250,7 @@ mod tests {
     use shared::statistics::{Statistics, UserStats};
 
     use super::*;
+    use crate::statistics::rebuild::Differences;
     use crate::statistics::rebuild::difference::differences;
 
     #[test]
@@ -238,7 +263,15 @@ mod tests {
             "firstSeenAt": 1_772_442_010_000_i64, "lastSeenAt": 1_772_442_010_000_i64, "orders": 4,
             "spent": {"EUR": "9.90", "USD": "1.00"}, "recent": [2],
         });
-        let outcome = RebuildOutcome::Differs(differences(&stored, &rebuilt, UserStats::ATTRIBUTES));
+        let lists = [("orders list", [2, 0, 0]), ("notification states", [0, 1, 1_000])];
+        let lists = lists.map(|(list, [missing, different, unexplained])| ListDifference {
+            list,
+            missing,
+            different,
+            unexplained,
+        });
+        let figures = differences(&stored, &rebuilt, UserStats::ATTRIBUTES);
+        let outcome = RebuildOutcome::Differs(Differences { figures, lists: lists.into() });
         let expected = [
             "user ana: differs",
             "  firstSeenAt          none -> 2026-03-02T09:00:10Z",
@@ -247,6 +280,8 @@ mod tests {
             "  spent.EUR            9.90  -> 9.90",
             "  spent.USD            none -> 1.00",
             "  recent               changed",
+            "  orders list          2 missing",
+            "  notification states  1 different, 1,000 without an event  (falls)",
         ];
         let text = render(&Partition::User("ana".into()), &outcome);
         assert_eq!(text.lines().collect::<Vec<_>>(), expected);
@@ -258,10 +293,10 @@ mod tests {
         summary.add(&ana, &RebuildOutcome::Correct);
         summary.add(
             &Partition::Domain { domain: "example.com".into(), shard: 3 },
-            &RebuildOutcome::Written(Vec::new()),
+            &RebuildOutcome::Written(Differences::default()),
         );
         assert_eq!(render_problems(&summary), None);
-        summary.add(&ana, &RebuildOutcome::Refused(Vec::new()));
+        summary.add(&ana, &RebuildOutcome::Refused(Differences::default()));
         summary.add(&ana, &RebuildOutcome::Unreadable(BTreeMap::from([("unknown_type", 1)])));
         assert_eq!(
             render_summary(&summary),
