@@ -446,7 +446,7 @@ check("nothing moves if the viewer wants reduced motion", async ({ page, stack }
   assert.equal(await animation(), "none");
 });
 
-check("asks nobody but its own host and the login", async ({ page, stack }) => {
+check("sends requests only to its own host and to the login", async ({ page, stack }) => {
   const hosts = new Set();
   page.on("request", (request) => hosts.add(new URL(request.url()).origin));
   await signIn(page, stack);

@@ -104,7 +104,7 @@ function problemKind(status, isProblem) {
 
 /** What CloudFront and the API say about an answer. */
 function describe(answer, milliseconds) {
-  // X-Cache is such as "Hit from cloudfront", "RefreshHit from cloudfront", "Miss from cloudfront".
+  // CloudFront sends "Hit from cloudfront", "RefreshHit from cloudfront", "Miss from cloudfront" and others.
   const word = answer.headers.get("X-Cache")?.split(" ")[0].toLowerCase();
   const cache = word === undefined ? "none" : word.endsWith("hit") ? "hit" : word === "miss" ? "miss" : "other";
   return {

@@ -13,7 +13,7 @@ export function element(name, attributes = {}, ...children) {
   return node;
 }
 
-/** A text that somebody else wrote. `bdi` keeps right-to-left text from reordering what is around it. */
+/** A text that comes from a user or a service. `bdi` keeps right-to-left text from reordering what is around it. */
 export const written = (value) => element("bdi", {}, String(value));
 
 /**

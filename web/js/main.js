@@ -211,7 +211,7 @@ async function markAsRead(id) {
     await api.markAsRead(id);
   } catch (markProblem) {
     shown.marks.delete(id);
-    // Somebody erased or aged out the notification: a new dashboard shows that.
+    // The notification was erased or has expired: a new dashboard shows that.
     if (markProblem.kind === "missing") return reload();
     throw markProblem;
   }
