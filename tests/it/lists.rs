@@ -1,8 +1,16 @@
 //! Tests of the lists: orders, activities and unread notifications, newest first.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use proptest::prelude::*;
+use sandbox::costs::assumptions::{EventKind, write_units};
 use serde_json::{Value, json};
-use shared::store::{ListKind, ListPosition, StoreErrorKind};
+use shared::events::Event;
+use shared::store::keys::expires_at;
+use shared::store::list_corrections::{ListItems, items_of};
+use shared::store::list_writes::max_items;
+use shared::store::{ListKind, ListPosition, ListWrites, NotificationState, StoreErrorKind};
 
 use crate::support::{ANA, TestStack, batch, event, test_stack};
 
@@ -289,4 +297,115 @@ async fn erasure_deletes_the_lists_and_later_events_write_none() {
     let later = [crate::support::order("2", ANA, "1.00"), event("notification.read", "r", ANA, notification)];
     user_stats.handle_twice(&batch(&later)).await;
     assert_eq!(list_items(&stack).await, []);
+}
+
+/// Up to 20 events with few times and few ids, so that many are about the same notification.
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let one = (0..6_u8, 0..2_u8, 0..4_i64, prop::option::of(0..2_u8));
+    prop::collection::vec(one, 0..20).prop_map(|choices| {
+        let build = |(index, (kind, id, second, title)): (usize, (u8, u8, i64, Option<u8>))| {
+            let (id, title) = (format!("n{id}"), title.map(|title| format!("title {title}")));
+            let order = json!({"order_id": id, "amount": "1.00", "currency": "EUR"});
+            let (event_type, data) = match kind {
+                0 => ("order.placed", order),
+                1 => ("order.cancelled", order),
+                2 => ("activity.recorded", json!({"description": id})),
+                3 | 4 => ("notification.created", json!({"notification_id": id, "title": title})),
+                _ => ("notification.read", json!({"notification_id": id})),
+            };
+            let body = event(event_type, &format!("e{index}"), ANA, data);
+            let mut event = Event::parse(&body.to_string()).unwrap();
+            event.time = Timestamp::from_second(1_772_442_000 + second).unwrap();
+            event
+        };
+        choices.into_iter().enumerate().map(build).collect()
+    })
+}
+
+/// A table, and the states of notifications in it.
+#[derive(Default)]
+struct Table {
+    items: ListItems,
+    notifications: BTreeMap<String, NotificationState>,
+}
+
+impl Table {
+    /// Applies the writes of a commit.
+    fn commit(&mut self, events: &[Event]) {
+        let with_expiry = events.iter().map(|event| (event, expires_at(event.time, 90)));
+        let writes = ListWrites::of(with_expiry, &self.notifications).unwrap();
+        let count = writes.entries.len() + writes.deleted.len() + writes.notifications.len();
+        let allowed: usize = events.iter().map(|event| max_items(&event.data)).sum();
+        assert!(count + events.len() <= allowed);
+        for sort_key in &writes.deleted {
+            assert!(self.items.remove(sort_key).is_some(), "an entry that does not exist is deleted");
+        }
+        for (sort_key, change) in &writes.notifications {
+            assert_eq!(self.notifications.insert(sort_key.clone(), change.written.clone()), change.read);
+        }
+        self.items.extend(items_of(writes).unwrap());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn lists_are_the_same_in_every_order_and_in_any_commits(
+        events in events(),
+        seed in any::<u64>(),
+        repeated in any::<prop::sample::Index>(),
+    ) {
+        let mut all = Table::default();
+        all.commit(&events);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut shuffled = events.clone();
+        if !events.is_empty() {
+            shuffled.push(events[repeated.index(events.len())].clone());
+        }
+        random.shuffle(&mut shuffled);
+        let mut grouped = Table::default();
+        while !shuffled.is_empty() {
+            let commit: Vec<Event> = shuffled.drain(..random.usize(1..=shuffled.len())).collect();
+            grouped.commit(&commit);
+        }
+        prop_assert_eq!(grouped.items, all.items);
+        prop_assert_eq!(grouped.notifications, all.notifications);
+    }
+}
+
+#[tokio::test]
+async fn write_units_of_events_are_those_of_the_cost_model() {
+    let order = json!({"order_id": "1001", "amount": "49.90", "currency": "EUR"});
+    for kind in EventKind::ALL {
+        for count in [1, 2, 5, 10, 98] {
+            let stack = test_stack().await;
+            let user_stats = stack.user_stats(&[]);
+            let bodies = |event_type: &str, data: &dyn Fn(usize) -> Value| {
+                let body =
+                    |number: usize| event(event_type, &format!("{event_type} {number}"), ANA, data(number));
+                batch(&(0..count).map(body).collect::<Vec<_>>())
+            };
+            let notification = |number: usize| json!({"notification_id": number.to_string()});
+            let batch = match kind {
+                EventKind::Unlisted => {
+                    bodies("user.signed_in", &|_| json!({"flow": "password", "client_id": "c"}))
+                }
+                EventKind::Listed => bodies("order.placed", &|_| order.clone()),
+                EventKind::NotificationCreated => bodies("notification.created", &notification),
+                EventKind::NotificationRead => {
+                    let created = bodies("notification.created", &notification);
+                    assert_eq!(user_stats.handle(&created).await, [] as [&str; 0]);
+                    bodies("notification.read", &notification)
+                }
+            };
+            stack.account.calls.clear_operations();
+            assert_eq!(user_stats.handle(&batch).await, [] as [&str; 0]);
+            let units = stack.account.calls.writes().into_iter().map(|(operation, body)| {
+                budgets::write_units::write_units(&operation, &serde_json::from_slice(&body).unwrap())
+            });
+            let units = units.sum::<u64>() as f64 / count as f64;
+            assert!((units - write_units(count, kind)).abs() < 1e-9, "{kind:?}, {count} events: {units}");
+        }
+    }
 }
