@@ -194,7 +194,8 @@ class StackClient:
         with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
             iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
         if may_send:
-            send = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": self.outputs["UserEventsQueueArn"]}
+            queues = [self.outputs["UserEventsQueueArn"], self.outputs["ResourcePermissionsQueueArn"]]
+            send = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queues}
             iam.put_role_policy(RoleName=name, PolicyName="send", PolicyDocument=policy(send))
         if may_read_queues:
             read = {"Effect": "Allow", "Action": ["sqs:GetQueueAttributes", "sqs:ReceiveMessage"], "Resource": "*"}

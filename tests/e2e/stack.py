@@ -36,6 +36,7 @@ PARAMETERS = {
     "SesIdentityArn": f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/example.com",
     "SesFromAddress": "no-reply@example.com",
     "EventProducers": f"arn:aws:iam::{PARTNER_ACCOUNT}:role/order-service",
+    "PermissionProducers": f"arn:aws:iam::{ACCOUNT}:role/sharing-service",
     "OperatorArns": f"arn:aws:iam::{ACCOUNT}:role/operator",
     "CallbackUrls": "https://www.example.com/callback,http://localhost:3000/callback",
     "LogoutUrls": "https://www.example.com/",
