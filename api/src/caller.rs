@@ -10,6 +10,7 @@ use shared::store::users::{UserData, UserRead};
 use shared::store::{StatsMetadata, StoreError};
 use shared::suspension::{Denial, SuspensionStatus};
 use shared::telemetry::chain;
+use shared::time::plus_seconds;
 
 use crate::claims::Claims;
 use crate::dashboard::DashboardView;
@@ -47,7 +48,7 @@ impl Caller<'_> {
         let (notifications, activities) = lists.map_err(|error| self.unavailable(&error))?;
         let profile = data.profile.unwrap_or_default();
         let view = DashboardView::new(sub, profile, statistics, &metadata, notifications, activities);
-        Ok(Response::ok(&view, &self.caching(sub, access)))
+        Ok(Response::ok(&view, &self.caching(access)))
     }
 
     /// A page of the orders of a user.
@@ -61,7 +62,7 @@ impl Caller<'_> {
         let (_, metadata) = self.statistics(&data)?;
         self.check_exists(&data, &metadata, sub, access, View::Orders)?;
         let orders = orders.map_err(|error| self.unavailable(&error))?;
-        Ok(Response::ok(&OrdersView::from(orders), &self.caching(sub, access)))
+        Ok(Response::ok(&OrdersView::from(orders), &self.caching(access)))
     }
 
     /// A page of the orders of a user who shares them with the caller. The orders are read only after
@@ -79,11 +80,15 @@ impl Caller<'_> {
         self.check_suspension(&data.suspension)?;
         let access = may(&self.claims, data.grant.as_ref(), Action::Read, &resource, self.now);
         let access = access.ok_or(Problem::NotFound)?;
-        let (_, metadata) = self.statistics(&data)?;
+        let (statistics, metadata) = self.statistics(&data)?;
         self.check_exists(&data, &metadata, owner, access, View::Orders)?;
         let orders = timed(store.read_orders(owner, page.before.as_ref(), page.limit, self.now)).await;
         let orders = orders.map_err(|error| self.unavailable(&error))?;
-        Ok(Response::ok(&OrdersView::from(orders), &self.caching(owner, access)))
+        let caching = match access {
+            Access::Granted { until } => self.shared_caching(owner, until, statistics.last_token_issued_at),
+            Access::Own | Access::Admin => self.caching(access),
+        };
+        Ok(Response::ok(&OrdersView::from(orders), &caching))
     }
 
     /// The profile of a user.
@@ -95,7 +100,7 @@ impl Caller<'_> {
         let (_, metadata) = self.statistics(&data)?;
         self.check_exists(&data, &metadata, sub, access, View::Profile)?;
         let view = ProfileView::new(sub, data.profile.unwrap_or_default());
-        Ok(Response::ok(&view, &self.caching(sub, access)))
+        Ok(Response::ok(&view, &self.caching(access)))
     }
 
     /// Publishes that the caller has read a notification. Nothing is sent if it was read before.
@@ -151,8 +156,8 @@ impl Caller<'_> {
         read.map_err(|error| self.unavailable(&error))
     }
 
-    /// An erased user is gone. Other people also find no user of whom nothing is stored. Logs the
-    /// access of an administrator.
+    /// An erased user is gone. Other people get 404 also for a user without stored data. Logs the access
+    /// of an administrator.
     fn check_exists(
         &self,
         data: &UserData,
@@ -173,18 +178,34 @@ impl Caller<'_> {
     }
 
     /// An answer for an administrator is never cached, so that each access is logged.
-    fn caching(&self, sub: &str, access: Access) -> Caching {
-        let own = &self.claims.sub;
-        let max_seconds = self.deps.config.max_cache_lifetime_seconds;
-        let end = self.claims.expires_at;
+    fn caching(&self, access: Access) -> Caching {
         match access {
-            Access::Own => Caching::for_users(&[own], max_seconds, self.now, &[end]),
-            Access::Granted { until } => {
-                let ends = [end, until.unwrap_or(Timestamp::MAX)];
-                Caching::for_users(&[own, sub], max_seconds, self.now, &ends)
-            }
-            Access::Admin => Caching::NoStore,
+            Access::Own => self.cached_for(&[&self.claims.sub], &[]),
+            Access::Granted { .. } | Access::Admin => Caching::NoStore,
         }
+    }
+
+    /// An answer about another user, the owner. `until` is the end of the grant.
+    ///
+    /// user-stats sends no notice about an inactive owner, because all cached pages of a user were
+    /// requested with the user's own tokens. This one was not. So it must be gone before the owner can be
+    /// inactive: when the owner's last known token expires.
+    fn shared_caching(
+        &self,
+        owner: &str,
+        until: Option<Timestamp>,
+        last_token_issued_at: Option<Timestamp>,
+    ) -> Caching {
+        let Some(issued_at) = last_token_issued_at else { return Caching::NoStore };
+        let validity = i64::from(self.deps.config.token_validity_minutes) * 60;
+        let ends = [until.unwrap_or(Timestamp::MAX), plus_seconds(issued_at, validity)];
+        self.cached_for(&[&self.claims.sub, owner], &ends)
+    }
+
+    /// Cached until the earliest of `ends`, and not beyond the end of the token.
+    fn cached_for(&self, subs: &[&str], ends: &[Timestamp]) -> Caching {
+        let ends: Vec<Timestamp> = ends.iter().copied().chain([self.claims.expires_at]).collect();
+        Caching::for_users(subs, self.deps.config.max_cache_lifetime_seconds, self.now, &ends)
     }
 }
 

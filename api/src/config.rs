@@ -20,6 +20,8 @@ pub struct Config {
     pub origin_secrets: OriginSecrets,
     /// ADMIN_GROUPS: members may read the pages of other users.
     pub admin_groups: BTreeSet<String>,
+    /// TOKEN_VALIDITY_MINUTES: the longest validity among all app clients.
+    pub token_validity_minutes: u32,
     /// MAX_CACHE_LIFETIME_SECONDS: the longest `s-maxage`. 0: CloudFront caches no answer.
     pub max_cache_lifetime_seconds: u32,
 }
@@ -38,6 +40,7 @@ impl Config {
             product_name: environment.required("PRODUCT_NAME")?,
             origin_secrets: OriginSecrets::new(&environment.list("ORIGIN_SECRETS")),
             admin_groups: environment.list("ADMIN_GROUPS").into_iter().collect(),
+            token_validity_minutes: environment.number("TOKEN_VALIDITY_MINUTES", 60, 5..=1440)?,
             max_cache_lifetime_seconds: environment.number(
                 "MAX_CACHE_LIFETIME_SECONDS",
                 1800,

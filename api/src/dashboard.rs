@@ -10,7 +10,7 @@ use serde::Serialize;
 use shared::events::Spent;
 use shared::statistics::{RecentActivity, UserStats};
 use shared::store::StatsMetadata;
-use shared::store::lists::{ActivityEntry, NotificationEntry};
+use shared::store::lists::{ActivityEntry, MAX_NOTIFICATIONS, NotificationEntry};
 use shared::store::users::UserProfile;
 
 use crate::time;
@@ -100,8 +100,7 @@ impl<'a> DashboardView<'a> {
                 spent: sums(statistics.spent),
                 activities: statistics.activities,
                 password_resets: statistics.password_resets,
-                // Negative while notification.read has arrived before its notification.created.
-                unread_notifications: u64::try_from(statistics.unread_notifications).unwrap_or_default(),
+                unread_notifications: unread(statistics.unread_notifications, notifications.len()),
                 confirmed_at: statistics.confirmed_at,
             },
             activities: with_descriptions(statistics.recent, activities),
@@ -109,6 +108,14 @@ impl<'a> DashboardView<'a> {
             last_changed_at: metadata.last_changed_at,
         }
     }
+}
+
+/// The number of unread notifications. STATS counts events, and two services can both publish that a
+/// notification was read. The list has each notification once, so it is exact unless it is cut off.
+fn unread(counted: i64, listed: usize) -> u64 {
+    let is_complete = listed < MAX_NOTIFICATIONS;
+    let listed = u64::try_from(listed).unwrap_or(u64::MAX);
+    if is_complete { listed } else { u64::try_from(counted).unwrap_or_default().max(listed) }
 }
 
 fn sums(spent: Spent) -> Vec<Sum> {
@@ -183,7 +190,7 @@ mod tests {
             "statistics": {
                 "orders": 11, "ordersCancelled": 12,
                 "spent": [{"currency": "EUR", "amount": "13.50"}, {"currency": "JPY", "amount": "1400"}],
-                "activities": 15, "passwordResets": 9, "unreadNotifications": 16,
+                "activities": 15, "passwordResets": 9, "unreadNotifications": 1,
                 "confirmedAt": "1970-01-01T00:00:03.000Z",
             },
             "activities": [],
@@ -191,8 +198,22 @@ mod tests {
             "lastChangedAt": "1970-01-01T00:00:18.019Z",
         });
         assert_eq!(dashboard(statistics, vec![notification], Vec::new()), expected);
-        let negative = dashboard(json!({"unreadNotifications": -1}), Vec::new(), Vec::new());
-        assert_eq!(negative["statistics"]["unreadNotifications"], 0);
+    }
+
+    #[test]
+    fn unread_notifications_are_those_of_the_list_unless_it_is_cut_off() {
+        for (counted, listed, expected) in [
+            (0, 0, 0),
+            (16, 1, 1),
+            (-1, 0, 0),
+            (-1, 2, 2),
+            (49, 49, 49),
+            (120, 50, 120),
+            (3, 50, 50),
+            (-1, 50, 50),
+        ] {
+            assert_eq!(unread(counted, listed), expected, "{counted} {listed}");
+        }
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub struct OriginRequest {
     /// `None`: the method is not cached.
     key: Option<Key>,
     if_none_match: Option<HeaderValue>,
+    /// The entry of the key. Kept here, because an invalidation can remove it before the origin answers
+    /// 304.
+    stored: Option<Entry>,
 }
 
 impl Edge {
@@ -104,6 +107,7 @@ impl Edge {
             behavior: index,
             key,
             if_none_match,
+            stored: None,
         };
         let Some(entry) = asked.key.as_ref().and_then(|key| self.entries.get(key)) else {
             return Decision::Ask(Box::new(asked));
@@ -117,6 +121,7 @@ impl Edge {
         if let Some(etag) = entry.response.headers().get(ETAG) {
             asked.request.headers_mut().insert(IF_NONE_MATCH, etag.clone());
         }
+        asked.stored = Some(entry.clone());
         match stale {
             Some(response) => Decision::AnswerAndAsk(response, Box::new(asked)),
             None => Decision::Ask(Box::new(asked)),
@@ -130,14 +135,17 @@ impl Edge {
         answer: Response<Bytes>,
         now: Timestamp,
     ) -> Response<Bytes> {
-        let OriginRequest { behavior, key, if_none_match, .. } = asked;
+        let OriginRequest { behavior, key, if_none_match, stored, .. } = asked;
         let behavior = &self.distribution.behaviors[behavior];
-        let stored = key.as_ref().and_then(|key| self.entries.get(key));
-        let (answer, result) = match stored {
+        let (answer, result) = match &stored {
             Some(entry) if answer.status() == StatusCode::NOT_MODIFIED => {
                 (refreshed(entry, &answer), "RefreshHit from cloudfront")
             }
-            Some(entry) if answer.status().is_server_error() && now < entry.freshness.if_error_until => {
+            Some(entry)
+                if answer.status().is_server_error()
+                    && now < entry.freshness.if_error_until
+                    && key.as_ref().is_some_and(|key| self.entries.contains_key(key)) =>
+            {
                 return self.to_viewer(behavior, entry, "Hit from cloudfront", if_none_match.as_ref(), now);
             }
             _ if answer.status().as_u16() >= 400 => (answer, "Error from cloudfront"),

@@ -170,7 +170,12 @@ impl FunctionId {
                 name: "read-api",
                 resource_name: "ReadApiFunction",
                 queue: None,
-                variables: &["ADMIN_GROUPS", "MAX_CACHE_LIFETIME_SECONDS", "PRODUCT_NAME"],
+                variables: &[
+                    "ADMIN_GROUPS",
+                    "MAX_CACHE_LIFETIME_SECONDS",
+                    "PRODUCT_NAME",
+                    "TOKEN_VALIDITY_MINUTES",
+                ],
             },
         }
     }

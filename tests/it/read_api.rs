@@ -140,6 +140,7 @@ async fn put_ana(stack: &TestStack) {
         at(6, event("notification.created", "n6", ANA, notification("n-6"))),
         at(7, event("notification.created", "n7", ANA, notification("n-7"))),
         at(8, event("notification.read", "r6", ANA, read)),
+        at(9, event("user.token_refreshed", "t", ANA, json!({"client_id": "1example23456789"}))),
     ];
     stack.user_stats(&[]).handle_twice(&batch(&events)).await;
     stack.account.calls.clear_operations();

@@ -289,13 +289,17 @@ check("markup in every field shows as text", async ({ page, stack }) => {
 
 // Problems
 
-const problem = (body) => ({ type: "application/problem+json", body: { title: "Title", detail: "A detail.", ...body } });
+const problem = (code) => ({
+  type: "application/problem+json",
+  body: { type: `urn:cognito-user-events:problem:${code}`, title: "Title", detail: "A detail." },
+});
 for (const [name, fault, title, action] of [
-  ["a suspended user", { status: 403, ...problem() }, "Your account is suspended", "Sign out"],
-  ["an erased user", { status: 404, ...problem() }, "There is no such account", "Sign out"],
-  ["a throttled request", { status: 429, ...problem() }, "The service is busy", "Try again"],
-  ["an unavailable service", { status: 503, ...problem() }, "The service is busy", "Try again"],
-  ["an error of the service", { status: 500, ...problem() }, "Something went wrong", "Try again"],
+  ["a suspended user", { status: 403, ...problem("suspended") }, "Your account is suspended", "Sign out"],
+  ["an erased user", { status: 404, ...problem("not-found") }, "There is no such account", "Sign out"],
+  ["a throttled request", { status: 429, ...problem("busy") }, "The service is busy", "Try again"],
+  ["an unavailable service", { status: 503, ...problem("unavailable") }, "The service is busy", "Try again"],
+  ["an error of the service", { status: 500, ...problem("internal") }, "Something went wrong", "Try again"],
+  ["a wrong secret of the distribution", { status: 403, ...problem("wrong-origin") }, "Something went wrong", "Try again"],
   ["a firewall's 403", { status: 403, type: "text/html", body: "<h1>Blocked</h1>" }, "Something went wrong", "Try again"],
 ]) {
   check(`${name} reads what it means and what to do`, async ({ page, stack }) => {
@@ -312,7 +316,7 @@ for (const [name, fault, title, action] of [
 
 check("a suspension during the visit hides the data", async ({ page, stack }) => {
   await signIn(page, stack);
-  stack.settings.fault = () => ({ status: 403, ...problem() });
+  stack.settings.fault = () => ({ status: 403, ...problem("suspended") });
   await page.getByRole("button", { name: "Reload" }).click();
   await heading(page, "Your account is suspended");
   assert.equal(await focused(page), "problem-heading");
@@ -321,7 +325,7 @@ check("a suspension during the visit hides the data", async ({ page, stack }) =>
 
 check("a failed reload keeps the data on the screen", async ({ page, stack }) => {
   await signIn(page, stack);
-  stack.settings.fault = () => ({ status: 503, ...problem() });
+  stack.settings.fault = () => ({ status: 503, ...problem("unavailable") });
   await page.getByRole("button", { name: "Reload" }).click();
   await page.getByRole("alert").getByText("The service is busy").waitFor();
   assert.equal(await page.locator("#orders li").count(), 10);
@@ -332,7 +336,7 @@ check("a failed reload keeps the data on the screen", async ({ page, stack }) =>
 }, { expectsFailures: true });
 
 check("a part that fails leaves the others", async ({ page, stack }) => {
-  stack.settings.fault = ({ path }) => (path.startsWith("/api/orders") ? { status: 500, ...problem() } : undefined);
+  stack.settings.fault = ({ path }) => (path.startsWith("/api/orders") ? { status: 500, ...problem("internal") } : undefined);
   await signIn(page, stack);
   await page.getByText("This part could not be loaded.").waitFor();
   await page.getByRole("alert").getByText("Something went wrong").waitFor();
@@ -359,7 +363,7 @@ check("a service that does not answer is said in words", async ({ page, stack })
 }, { expectsFailures: true });
 
 check("settings that cannot be read are said in words", async ({ page, stack }) => {
-  stack.settings.fault = () => ({ status: 404, ...problem() });
+  stack.settings.fault = () => ({ status: 404, ...problem("not-found") });
   await page.goto(stack.page);
   await heading(page, "Something went wrong");
   stack.settings.fault = () => undefined;
@@ -547,7 +551,7 @@ async function takeScreenshots(browser, folder) {
     await page.locator("#notifications button").first().click();
     await page.evaluate(() => document.activeElement.blur());
     await page.screenshot({ path: join(folder, `${name}-dashboard.png`), fullPage: true });
-    stack.settings.fault = () => ({ status: 403, ...problem() });
+    stack.settings.fault = () => ({ status: 403, ...problem("suspended") });
     await page.locator("#reload").click();
     await page.locator("#problem:visible").waitFor();
     await page.screenshot({ path: join(folder, `${name}-suspended.png`) });

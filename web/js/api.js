@@ -89,14 +89,14 @@ async function request(path, options = {}) {
 
 async function problem(answer) {
   const isProblem = answer.headers.get("Content-Type")?.startsWith("application/problem+json");
-  const detail = isProblem ? (await answer.json().catch(() => ({}))).detail : undefined;
-  return new Problem(problemKind(answer.status, isProblem), detail ?? `HTTP ${answer.status}`);
+  const { type, detail } = isProblem ? await answer.json().catch(() => ({})) : {};
+  return new Problem(problemKind(answer.status, type), detail ?? `HTTP ${answer.status}`);
 }
 
-function problemKind(status, isProblem) {
+function problemKind(status, type) {
   if (status === 401) return "expired";
-  // A firewall in front of the API refuses with 403, too, but not with problem+json.
-  if (status === 403 && isProblem) return "suspended";
+  // A firewall refuses with 403, too, and so does the API if the secret of the distribution is wrong.
+  if (status === 403 && type?.endsWith?.(":suspended")) return "suspended";
   if (status === 404) return "missing";
   if (status === 429 || (status >= 502 && status <= 504)) return "busy";
   return "failed";

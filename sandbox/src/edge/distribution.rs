@@ -55,7 +55,7 @@ pub struct Behavior {
     /// The methods that reach the origin. CloudFront refuses others.
     pub methods: Vec<Method>,
     pub cache: CachePolicy,
-    /// The viewer's headers that reach the origin, besides those of the cache key.
+    /// The viewer's headers that reach the origin, in addition to those of the cache key.
     pub forwarded_headers: Vec<HeaderName>,
     /// Headers that viewers do not get.
     pub removed_headers: Vec<HeaderName>,

@@ -354,6 +354,21 @@ fn expired_page_is_revalidated() {
     assert_eq!(world.invalidate("#user:ana"), 1, "the tags of the 304");
 }
 
+#[test]
+fn invalidation_while_the_origin_answers_304_leaves_a_complete_answer() {
+    let mut world = World::contract();
+    world.headers.push(("etag", "\"v1\"".to_owned()));
+    world.get("/dashboard", "ana");
+    world.after(1_801);
+    let viewer = request("GET", "/dashboard", &[("authorization", "Bearer ana")]);
+    let Decision::Ask(asked) = world.edge.receive(viewer, world.now) else { panic!() };
+    assert_eq!(asked.request.headers()["if-none-match"], "\"v1\"");
+    assert_eq!(world.invalidate("#user:ana"), 1);
+    let not_modified = Response::builder().status(304).header("etag", "\"v1\"").body(Bytes::new()).unwrap();
+    let response = world.edge.answer(*asked, not_modified, world.now);
+    assert_eq!((response.status().as_u16(), response.body().as_ref()), (200, &b"answer 1"[..]));
+}
+
 /// The table "Common mistake" of docs/caching.md, with a hundred users instead of a million.
 #[test]
 fn invalidating_one_path_evicts_every_user() {

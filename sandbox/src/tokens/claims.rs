@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use shared::time::plus_seconds;
 
-/// What a token says besides the trigger's answer.
+/// What a token says in addition to the trigger's answer.
 #[derive(Clone, Debug)]
 pub struct Issue<'a> {
     /// The claim `iss`.

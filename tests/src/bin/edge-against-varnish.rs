@@ -146,7 +146,7 @@ impl Varnish {
         let file = folder.path().join("edge.vcl");
         std::fs::write(&file, vcl).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new("varnishd")
+        let child = Command::new("/usr/sbin/varnishd")
             .arg("-F")
             .args(["-a", &format!("127.0.0.1:{port}"), "-s", "default,16m"])
             .args(["-p", "default_ttl=0", "-p", "default_grace=0", "-p", "default_keep=0"])
@@ -157,7 +157,7 @@ impl Varnish {
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .expect("varnishd is in PATH");
+            .expect("varnishd can be started");
         for _ in 0..200 {
             if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
                 return Self { port, _child: child, _folder: folder };

@@ -2,7 +2,8 @@
 //! Pure.
 //!
 //! The access token is part of the cache key. So every cached page of a user was requested with a
-//! token of that user, and it lives at most MAX_CACHE_LIFETIME_SECONDS. A user whose last token
+//! token of that user, and it lives at most MAX_CACHE_LIFETIME_SECONDS. (Shared orders are requested with
+//! another user's token. read-api lets them end with the owner's last token.) A user whose last token
 //! expired longer ago than that has no cached page.
 //!
 //! The worker may learn of a token too late, because a standard queue has no order. So STATS
