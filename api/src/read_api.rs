@@ -107,5 +107,7 @@ fn page_config(config: &Config) -> Response {
         product_name: &config.product_name,
         scopes: ["openid", "email", "profile"],
     };
-    Response::ok(&body, &Caching::Shared { seconds: CONFIG_SECONDS, tags: "config".to_owned() })
+    let response =
+        Response::ok(&body, &Caching::Shared { seconds: CONFIG_SECONDS, tags: "config".to_owned() });
+    response.without_entity_tag()
 }

@@ -90,6 +90,18 @@ impl Response {
         if is_match { Self { status_code: 304, body: String::new(), ..self } } else { self }
     }
 
+    /// The same response without `ETag`, so that it never becomes a 304. For an answer that viewers
+    /// share: CloudFront caches a 304, and may forward the condition of a viewer. One viewer could then
+    /// leave the others without the body.
+    ///
+    /// Source: Amazon CloudFront Developer Guide, *Request and response behavior for custom origins* and
+    /// *How CloudFront processes HTTP 3xx status codes from your origin*.
+    #[must_use]
+    pub fn without_entity_tag(mut self) -> Self {
+        self.headers.remove("ETag");
+        self
+    }
+
     /// The response to HEAD.
     #[must_use]
     pub fn without_body(self) -> Self {
