@@ -166,13 +166,14 @@ impl Caller<'_> {
         access: Access,
         view: View,
     ) -> Result<(), Problem> {
-        if access == Access::Admin {
-            let (admin, view) = (self.claims.sub.as_str(), view.name());
-            tracing::info!(admin, user = sub, view, "an administrator reads a page of a user");
-        }
         let is_unknown = data.profile.is_none() && data.statistics.is_none();
         if metadata.erased_at.is_some() || (is_unknown && access != Access::Own) {
             return Err(Problem::NotFound);
+        }
+        // Not before: the path may contain anything, and the log must not have an email address.
+        if access == Access::Admin {
+            let (admin, view) = (self.claims.sub.as_str(), view.name());
+            tracing::info!(admin, user = sub, view, "an administrator reads a page of a user");
         }
         Ok(())
     }

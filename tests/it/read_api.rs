@@ -3,6 +3,7 @@
 mod answers;
 mod attacks;
 mod binary;
+mod cache_attacks;
 mod failures;
 mod mark_as_read;
 mod orders;

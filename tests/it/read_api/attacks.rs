@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{ADMIN_GROUPS, BEN, Call, admin_get, calls, get, post, problem, put_ana};
-use crate::support::{ANA, batch, event, test_stack};
+use crate::support::{ANA, batch, event, order, test_stack};
 
 const PATHS: [&str; 3] = ["/api/dashboard", "/api/orders", "/api/profile"];
 
@@ -163,6 +163,110 @@ async fn request_around_cloudfront_is_refused_before_anything_else() {
         }
     }
     assert_eq!(calls(&stack), [] as [&str; 0]);
+}
+
+/// Each query string has a cache entry of its own.
+#[tokio::test]
+async fn query_with_the_same_meaning_in_another_spelling_is_refused() {
+    let stack = test_stack().await;
+    put_ana(&stack).await;
+    for path in PATHS.into_iter().chain(["/api/config"]) {
+        for query in ["&", "&&&", "=", "%20", "+", "#"] {
+            let answer = get(ANA, &format!("{path}?{query}")).to(&stack).await;
+            assert_eq!(answer.problem(), problem(400, "invalid-query"), "{path}?{query}");
+        }
+    }
+    let next = get(ANA, "/api/orders?limit=1").to(&stack).await.json()["next"].as_str().unwrap().to_owned();
+    calls(&stack);
+    for query in [
+        "limit=5&",
+        "&limit=5",
+        "limit=05",
+        "limit=%35",
+        "l%69mit=5",
+        "limit=5&&",
+        "limit=5+",
+        "limit=5%20",
+        &format!("before={}", next.replace('-', "%2D")),
+        &format!("before={}", next.replace('-', "%2d")),
+        &format!("before={next}&"),
+        &format!("%62efore={next}"),
+    ] {
+        let answer = get(ANA, &format!("/api/orders?{query}")).to(&stack).await;
+        assert_eq!(answer.problem(), problem(400, "invalid-query"), "{query}");
+    }
+    assert_eq!(calls(&stack), [] as [&str; 0]);
+}
+
+/// All viewers without a token share one cache entry of the settings of the page. CloudFront may
+/// forward a viewer's condition, and caches a 304.
+#[tokio::test]
+async fn condition_of_a_viewer_does_not_turn_the_shared_answer_into_one_without_a_body() {
+    let stack = test_stack().await;
+    let expected = get(ANA, "/api/config").to(&stack).await;
+    assert_eq!((expected.status, expected.headers.get("ETag")), (200, None));
+    for condition in ["*", "W/\"a\"", "\"a\", *"] {
+        let answer = get(ANA, "/api/config").header("if-none-match", condition).to(&stack).await;
+        assert_eq!(answer, expected, "{condition}");
+    }
+}
+
+/// An administrator may type anything into the path.
+#[tokio::test]
+async fn look_up_of_a_user_who_does_not_exist_leaves_no_text_of_the_path_in_the_log() {
+    let stack = test_stack().await;
+    tests::log::take_lines();
+    for path in [
+        "/api/users/dora@example.com/profile",
+        "/api/users/dora@example.com/orders",
+        "/api/orders/shared/dora@example.com",
+    ] {
+        let answer = admin_get(path).to_function(&stack, ADMIN_GROUPS).await;
+        assert_eq!(answer.problem(), problem(404, "not-found"), "{path}");
+    }
+    let lines = tests::log::take_lines().join("\n");
+    assert!(!lines.contains("dora"), "{lines}");
+}
+
+/// A producer can choose the time of an event within the limits, and any length of a title.
+#[tokio::test]
+async fn page_stays_complete_and_small_whatever_times_and_lengths_a_producer_chooses() {
+    let stack = test_stack().await;
+    let at = |time: &str, mut event: Value| {
+        event["time"] = time.into();
+        event
+    };
+    // As many as have the same millisecond, at both ends of what is accepted, and beyond.
+    let mut events: Vec<Value> = (0..60).map(|id| order(&format!("same-{id:02}"), ANA, "1.00")).collect();
+    events.push(at("2026-03-02T09:15:00Z", order("ahead", ANA, "1.00")));
+    events.push(at("2026-01-31T09:00:01Z", order("old", ANA, "1.00")));
+    events.push(at("2026-03-02T09:15:01Z", order("too-far-ahead", ANA, "1.00")));
+    events.push(at("2026-01-31T08:59:59Z", order("too-old", ANA, "1.00")));
+    events.push(at("9999-12-31T23:59:59Z", order("above-all", ANA, "1.00")));
+    let long = "\u{1F980}".repeat(15_000);
+    for id in 0..55 {
+        let data = json!({"notification_id": format!("{id:\u{e9}>128}"), "title": long});
+        events.push(event("notification.created", &format!("n-{id}"), ANA, data));
+    }
+    stack.user_stats(&[]).handle_twice(&batch(&events)).await;
+
+    let mut found = Vec::new();
+    let mut path = "/api/orders?limit=50".to_owned();
+    loop {
+        let answer = get(ANA, &path).to(&stack).await;
+        assert!(answer.text.len() < 50_000, "{}", answer.text.len());
+        let page = answer.json();
+        let ids = page["orders"].as_array().unwrap().iter().map(|order| order["orderId"].to_string());
+        found.extend(ids);
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/api/orders?limit=50&before={next}");
+    }
+    assert_eq!((found.len(), found[0].as_str(), found[61].as_str()), (62, "\"ahead\"", "\"old\""));
+    let unique: std::collections::BTreeSet<&String> = found.iter().collect();
+    assert_eq!(unique.len(), 62);
+    let dashboard = get(ANA, "/api/dashboard").to(&stack).await;
+    assert_eq!(dashboard.json()["notifications"].as_array().unwrap().len(), 50);
+    assert!(dashboard.text.len() < 50_000, "{}", dashboard.text.len());
 }
 
 #[tokio::test]
