@@ -243,7 +243,7 @@ mod tests {
         ] {
             assert_eq!(grant.expires_at(), expected, "{grant:?}");
         }
-        assert!(MARKER_SECONDS > crate::events::MAX_AGE_SECONDS + crate::events::MAX_AHEAD_SECONDS);
+        const { assert!(MARKER_SECONDS > crate::events::MAX_AGE_SECONDS + crate::events::MAX_AHEAD_SECONDS) };
     }
 
     #[test]

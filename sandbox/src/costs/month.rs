@@ -251,7 +251,7 @@ mod tests {
             (
                 "requests to SQS",
                 usage.sqs_requests,
-                30.0 * (691_200.0 + 2.0 * user_stats + 518_400.0 / 3.15 + 2.0 * 51_840.0) + 3.0 * 648_000.0,
+                30.0 * (691_200.0 + 2.0 * user_stats + 518_400.0 / 3.15 + 2.0 * 51_840.0) + 4.0 * 648_000.0,
             ),
             ("messages", usage.sqs_messages, 30.0 * (691_200.0 + 518_400.0)),
             // 6 for each change, 4 for each token, 1 for each allowed attempt. One for each invalidated user,

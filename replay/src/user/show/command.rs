@@ -198,7 +198,7 @@ mod tests {
         let shown = render(&UserSummary { grants: vec![grant], ..summary });
         assert!(
             shown.ends_with(
-                "\nPermissions for resources of other users\n  orders/\\u{1b}[1m: read, without an end\n"
+                "\nPermissions for resources of other users\n  orders/ [1m: read, without an end\n"
             ),
             "{shown}"
         );
