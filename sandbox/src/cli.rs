@@ -11,6 +11,7 @@ use crate::costs::command::Costs;
 use crate::journey::command::Play;
 use crate::journey::format::InvalidJourney;
 use crate::preview::command::Preview;
+use crate::serve::command::Serve;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -33,6 +34,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Play(Play),
+    Serve(Serve),
     Preview(Preview),
     CheckConfig(CheckConfig),
     Costs(Costs),
@@ -47,6 +49,7 @@ pub async fn run() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command.unwrap_or(Command::Play(cli.play)) {
         Command::Play(command) => command.run().await,
+        Command::Serve(command) => command.run().await,
         Command::Preview(command) => command.run(),
         Command::CheckConfig(command) => command.run().await,
         Command::Costs(command) => command.run(),

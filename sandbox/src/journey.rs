@@ -2,7 +2,7 @@
 //! real functions.
 
 pub mod command;
-mod describe;
+pub mod describe;
 pub mod format;
 pub mod outcome;
 pub mod player;

@@ -10,6 +10,8 @@ pub mod functions;
 pub mod http_api;
 pub mod journey;
 pub mod mapped_workers;
+pub mod operator;
 pub mod preview;
+pub mod serve;
 pub mod site;
 pub mod tokens;

@@ -50,10 +50,11 @@ struct MappedWorker {
 }
 
 /// A batch that a worker has handled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandledBatch {
     pub function: FunctionId,
-    pub messages: usize,
+    /// The event type of each message. Empty if it has none.
+    pub types: Vec<String>,
     /// Messages that SQS redelivers. All of them if the invocation failed.
     pub failed: usize,
 }
@@ -103,9 +104,9 @@ impl MappedWorkers {
                 for _ in 0..mapping.deliveries {
                     response = worker.handle(delivery.event()?, deadline).await.ok();
                 }
-                let messages = delivery.len();
-                let failed = response.as_ref().map_or(messages, |done| done.batch_item_failures.len());
-                handled.push(HandledBatch { function: *function, messages, failed });
+                let types = delivery.event_types();
+                let failed = response.as_ref().map_or(types.len(), |done| done.batch_item_failures.len());
+                handled.push(HandledBatch { function: *function, types, failed });
                 let timeouts = account.calls.visibility_timeouts();
                 mapping.settle(&self.sqs, delivery, response, &timeouts, now).await?;
             }

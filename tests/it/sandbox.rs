@@ -3,3 +3,4 @@
 mod check_config;
 mod command_line;
 mod costs;
+mod serve;

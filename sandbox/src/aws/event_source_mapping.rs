@@ -172,13 +172,14 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// The number of its messages.
-    pub fn len(&self) -> usize {
-        self.messages.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+    /// The event type of each message. Empty if it has none.
+    pub fn event_types(&self) -> Vec<String> {
+        let records = self.event["Records"].as_array().into_iter().flatten();
+        let types = records.map(|record| {
+            let body: Value = serde_json::from_str(record["body"].as_str()?).ok()?;
+            body["type"].as_str().map(str::to_owned)
+        });
+        types.map(Option::unwrap_or_default).collect()
     }
 
     /// The event that Lambda passes to the worker.

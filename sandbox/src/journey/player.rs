@@ -10,13 +10,11 @@ use http::Request;
 use http::header::AUTHORIZATION;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::events::{Data, Event, GroupsMapped, OPERATOR_SOURCE};
+use shared::events::{Data, Event, GroupsMapped};
 use shared::function_id::{FunctionId, FunctionKind};
 use shared::grant::Grant;
 use shared::metric::Metric;
-use shared::queues::Queue;
 use shared::statistics::DomainStats;
-use shared::store::Store;
 use shared::store::keys::STATS;
 use shared::time::plus;
 use triggers::TriggerEvent;
@@ -27,19 +25,17 @@ use super::format::{Action, Journey, Step, SuspensionStep, Variables, variables_
 use super::outcome::{DeadLetter, Invalidation, Outcome, StepOutcome};
 use super::view::{ViewOutcome, ViewStep};
 use crate::aws::account::{CLIENT_ID, ISSUER_URL};
-use crate::aws::{QueuePair, SandboxAccount, TABLE};
+use crate::aws::{QueuePair, SandboxAccount};
 use crate::functions::{invoke_http_api, invoke_trigger};
 use crate::http_api::HttpApi;
 use crate::mapped_workers::MappedWorkers;
+use crate::operator;
 use crate::site::Site;
 use crate::site::page::Page;
 use crate::tokens::claims::{Issue, access_token};
 use crate::tokens::{TokenKey, random_uuid};
-use shared::suspension_change::SuspensionChange;
 use shared::text::plural;
 
-/// The operator who suspends and reinstates users in a journey.
-const OPERATOR: &str = "sandbox";
 /// If the queues are not empty after this many rounds, a message is probably redelivered forever.
 const MAX_ROUNDS: usize = 10_000;
 /// Messages of a dead-letter queue stay invisible for this long after they are received, so that
@@ -266,22 +262,12 @@ impl Player {
 
     /// Does what `replay user suspend` and `replay user reinstate` do.
     async fn write_suspension(&self, suspension: &SuspensionStep, reinstate: bool) -> Result<String> {
-        let now = self.account.time.now();
         let SuspensionStep { sub, reason, duration } = suspension;
-        let decision = if reinstate {
-            SuspensionChange::reinstate(sub, reason, OPERATOR, now)
-        } else {
-            SuspensionChange::suspend(
-                sub,
-                reason,
-                duration.map(|duration| plus(now, duration)),
-                OPERATOR,
-                now,
-            )
+        let until = duration.map(|duration| plus(self.account.time.now(), duration));
+        let changed = match reinstate {
+            true => operator::reinstate(&self.account, sub, reason).await?,
+            false => operator::suspend(&self.account, sub, reason, until).await?,
         };
-        let store = Store::new(self.account.dynamodb(), TABLE);
-        let queue = Queue::new(self.sqs.clone(), self.account.user_events.url.clone());
-        let changed = decision.apply(&store, &queue, OPERATOR_SOURCE).await?;
         Ok(match (changed, reinstate) {
             (false, _) => "nothing changed: a newer decision about this user already exists",
             (true, true) => "user reinstated",
