@@ -103,6 +103,9 @@ impl World {
             own.insert(name.to_owned(), value.to_owned());
         };
         set(FunctionId::ReadApi, "LOGIN_URL", &settings.origin);
+        // The links of the emails would lead to a website that does not exist. Without them, the emails
+        // show the code.
+        set(FunctionId::CustomMessage, "LINK_BASE_URL", "");
         // The smallest value that user-stats accepts is 5 minutes.
         let minutes = (settings.token_seconds / 60).max(5).to_string();
         set(FunctionId::UserStats, "TOKEN_VALIDITY_MINUTES", &minutes);

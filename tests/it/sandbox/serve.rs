@@ -64,7 +64,13 @@ fn redirected(response: &Response<Bytes>, name: &str) -> String {
 }
 
 impl Browser {
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Response<Bytes> {
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Response<Bytes> {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -100,25 +106,33 @@ impl Browser {
 
     /// Signs up, and returns the code in the email.
     async fn sign_up(&self) -> String {
-        let fields =
-            [("request", self.request()), ("name", "Ana Example".into()), ("email", EMAIL.into()), ("password", PASSWORD.into())];
-        let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let page = body(&self.post("/signup", &fields).await);
-        let path = page.split("href=\"").find(|part| part.starts_with("/sandbox/mail/")).unwrap_or_else(|| panic!("{page}"));
+        let request = self.request();
+        let fields = [
+            ("request", request.as_str()),
+            ("name", "Ana Example"),
+            ("email", EMAIL),
+            ("password", PASSWORD),
+        ];
+        self.code_on(&body(&self.post("/signup", &fields).await)).await
+    }
+
+    /// The code in the email that a page of the login links.
+    async fn code_on(&self, page: &str) -> String {
+        let path = page
+            .split("href=\"")
+            .find(|part| part.starts_with("/sandbox/mail/"))
+            .unwrap_or_else(|| panic!("{page}"));
         self.code_in(path.split('"').next().unwrap()).await
     }
 
     /// The six digits of an email that are not a color.
     async fn code_in(&self, path: &str) -> String {
         let mail = body(&self.get(path).await);
-        let bytes = mail.as_bytes();
-        let is_digit = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_digit);
-        let codes: Vec<&str> = (1..mail.len())
-            .filter(|at| (0..6).all(|offset| is_digit(at + offset)) && !is_digit(at + 6) && !is_digit(at - 1))
-            .filter(|at| !bytes[at - 1].is_ascii_alphanumeric() && bytes[at - 1] != b'#')
-            .map(|at| &mail[at..at + 6])
-            .collect();
-        codes.first().unwrap_or_else(|| panic!("no code: {mail}")).to_string()
+        let words = mail.split(|c: char| !c.is_ascii_alphanumeric() && c != '#');
+        let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_digit());
+        let codes: Vec<&str> = words.filter(is_code).collect();
+        assert_eq!(codes.len(), 1, "{codes:?}: {mail}");
+        codes[0].to_owned()
     }
 
     async fn confirm(&self, code: &str) -> Response<Bytes> {
@@ -155,7 +169,8 @@ impl Browser {
     /// Signs up, confirms and signs in.
     async fn new_user(&self) -> Value {
         let code = self.sign_up().await;
-        assert_eq!(self.confirm(&code).await.status(), 200);
+        let confirmed = self.confirm(&code).await;
+        assert_eq!(confirmed.status(), 200, "{code}: {}", body(&confirmed));
         self.tokens().await
     }
 
@@ -206,7 +221,9 @@ impl Browser {
         }
         let entries = text.lines().filter_map(|line| line.strip_prefix("data: "));
         let entries = entries.map(|entry| serde_json::from_str::<Value>(entry).unwrap());
-        entries.map(|entry| format!("{}: {}", entry["actor"].as_str().unwrap(), entry["text"].as_str().unwrap())).collect()
+        entries
+            .map(|entry| format!("{}: {}", entry["actor"].as_str().unwrap(), entry["text"].as_str().unwrap()))
+            .collect()
     }
 }
 
@@ -238,14 +255,16 @@ async fn visitor_signs_up_orders_and_sees_the_new_total() {
 
     let list = browser.list().await;
     let position = |part: &str| {
-        list.iter().position(|entry| entry.contains(part)).unwrap_or_else(|| panic!("{part} is not in {list:#?}"))
+        list.iter()
+            .position(|entry| entry.contains(part))
+            .unwrap_or_else(|| panic!("{part} is not in {list:#?}"))
     };
     let expected = [
         "pre-sign-up: answered",
         "custom-message: answered: emailMessage",
         "email: Confirm your Example Shop account, to ana@example.com",
         "post-confirmation: answered",
-        "user-stats: user.confirmed",
+        "user-stats: user.sign_up_attempted, user.message_requested, user.confirmed",
         "DynamoDB: one transaction: EVENT, STATS",
         "pre-authentication: answered",
         "pre-token-generation: answered",
@@ -259,7 +278,7 @@ async fn visitor_signs_up_orders_and_sees_the_new_total() {
     for part in expected {
         position(part);
     }
-    assert!(position("Cognito: Ana Example signed in") < position("CloudFront: Miss"));
+    assert!(position("Cognito: Ana Example signed in") < position("Miss: GET /api/dashboard"));
     let invalidation = list.iter().rposition(|entry| entry.contains("CreateInvalidation #user:")).unwrap();
     assert!(list[invalidation].contains("(Ana Example): 1 cached answers removed"), "{}", list[invalidation]);
     // The second user's page stayed in the cache.
@@ -352,11 +371,11 @@ async fn wrong_codes_and_passwords_are_refused() {
     assert!(body(&browser.confirm(&code).await).contains("The code is wrong"), "a new code was sent");
     let page = body(&browser.login("Another-password-1").await);
     assert!(page.contains("Incorrect username or password"), "{page}");
-    let unknown = [("request", browser.request()), ("email", "nobody@example.com".into()), ("password", PASSWORD.into())];
-    let unknown = unknown.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let request = browser.request();
+    let unknown = [("request", request.as_str()), ("email", "nobody@example.com"), ("password", PASSWORD)];
     assert!(body(&browser.post("/login", &unknown).await).contains("Incorrect username or password"));
-    let spam = [("request", browser.request()), ("name", "Eve".into()), ("email", "eve@spam.test".into()), ("password", PASSWORD.into())];
-    let spam = spam.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let spam =
+        [("request", request.as_str()), ("name", "Eve"), ("email", "eve@spam.test"), ("password", PASSWORD)];
     let denied = browser.post("/signup", &spam).await;
     assert!(body(&denied).contains("Sign-up is not possible"), "{}", body(&denied));
 }
@@ -367,14 +386,15 @@ async fn forgotten_password_is_replaced_with_a_code() {
     browser.new_user().await;
     let request = browser.request();
     let page = body(&browser.post("/forgot", &[("request", &request), ("email", EMAIL)]).await);
-    let code = browser.code_in(page.split("href=\"").find(|part| part.starts_with("/sandbox/mail/")).unwrap().split('"').next().unwrap()).await;
-    let reset = |code: String, password: &'static str| {
-        let fields = [("request", request.clone()), ("email", EMAIL.into()), ("code", code), ("password", password.into())];
-        async { browser.post("/reset", &fields.each_ref().map(|(name, value)| (*name, value.as_str()))).await }
+    let code = browser.code_on(&page).await;
+    let reset = async |code: &str, password: &str| {
+        let fields =
+            [("request", request.as_str()), ("email", EMAIL), ("code", code), ("password", password)];
+        browser.post("/reset", &fields).await
     };
-    assert_eq!(reset(code.clone(), "short").await.status(), 400);
-    assert_eq!(reset(code.clone(), "Another-password-1").await.status(), 200);
-    assert_eq!(reset(code, "Another-password-2").await.status(), 400);
+    assert_eq!(reset(&code, "short").await.status(), 400);
+    assert_eq!(reset(&code, "Another-password-1").await.status(), 200);
+    assert_eq!(reset(&code, "Another-password-2").await.status(), 400);
     assert_eq!(browser.login(PASSWORD).await.status(), 400);
     assert_eq!(browser.login("Another-password-1").await.status(), 303);
     let unknown = browser.post("/forgot", &[("request", &request), ("email", "nobody@example.com")]).await;
@@ -461,7 +481,9 @@ async fn tampered_tokens_long_bodies_and_unknown_paths_are_refused() {
     assert_eq!(long.status(), 413);
     let long = browser.send("POST", "/api/notifications/1/read", &[], "a".repeat(100_000)).await;
     assert_eq!(long.status(), 413);
-    for (path, status) in [("/../Cargo.toml", 403), ("/sandbox/mail/99", 404), ("/sandbox/mail/x", 400), ("/other.html", 403)] {
+    for (path, status) in
+        [("/../Cargo.toml", 403), ("/sandbox/mail/99", 404), ("/sandbox/mail/x", 400), ("/other.html", 403)]
+    {
         assert_eq!(browser.get(path).await.status(), status, "{path}");
     }
     assert_eq!(browser.act("order", "nobody").await, 404);
