@@ -7,18 +7,11 @@ use http::header::AUTHORIZATION;
 
 use super::feed::Kind;
 use super::login::SignedUp;
-use super::world::World;
+use super::world::{SecondUser, World};
 use crate::tokens::random_text;
 
 const NAME: &str = "Ben Example";
 const EMAIL: &str = "ben@example.com";
-
-/// The second user's password and token.
-#[derive(Clone, Default)]
-pub struct SecondUser {
-    password: String,
-    token: String,
-}
 
 /// Requests the second user's dashboard. The first time, the user signs up and confirms. A token that
 /// has expired is replaced.

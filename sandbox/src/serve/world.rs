@@ -16,7 +16,6 @@ use triggers::{TriggerError, TriggerEvent};
 use super::accounts::Accounts;
 use super::feed::{Feed, Kind};
 use super::grants::Grants;
-use super::second_user::SecondUser;
 use crate::aws::SandboxAccount;
 use crate::aws::account::{CLIENT_ID, ISSUER_URL};
 use crate::edge::distribution::{Distribution, Origin, PAGE_CSP};
@@ -76,6 +75,13 @@ pub(super) struct Users {
     pub mails: VecDeque<Mail>,
     mail_count: usize,
     pub second_user: Option<SecondUser>,
+}
+
+/// The password and the token of the second user.
+#[derive(Clone, Default)]
+pub(super) struct SecondUser {
+    pub password: String,
+    pub token: String,
 }
 
 impl Users {
