@@ -38,7 +38,7 @@ pub struct RebuildMode {
     pub write: bool,
     /// Whether a figure may fall, and whether entries may be removed.
     pub lower: bool,
-    /// Whether to rebuild only the lists and the states of notifications, and not the figures.
+    /// True to rebuild only the lists and the states of notifications, and not the figures.
     pub lists_only: bool,
 }
 
