@@ -5,7 +5,7 @@ const list = byId("list");
 /** Entries that the list keeps. */
 const MAX_ENTRIES = 200;
 
-const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 function element(name, attributes, ...children) {
   const node = document.createElement(name);

@@ -80,6 +80,11 @@ impl MappedWorkers {
         self.workers.iter().filter_map(|mapped| mapped.mapping.next_due()).min()
     }
 
+    /// The time of the next step of one worker. `None`: its queue is empty.
+    pub fn next_batch(&self, function: FunctionId) -> Option<Timestamp> {
+        self.workers.iter().find(|mapped| mapped.function == function)?.mapping.next_due()
+    }
+
     /// Invokes a worker with an event, without its queue.
     pub async fn invoke(
         &self,

@@ -78,7 +78,8 @@ pub fn security_headers(csp: &'static str) -> [(HeaderName, &'static str); 4] {
         (CACHE_CONTROL, "no-store"),
         (CONTENT_SECURITY_POLICY, csp),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
+        // With no-referrer, browsers send `Origin: null` with a form, which the server refuses.
+        (REFERRER_POLICY, "same-origin"),
     ]
 }
 

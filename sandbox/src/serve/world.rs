@@ -10,6 +10,7 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::function_id::FunctionId;
+use shared::text::plural;
 use shared::time::Clock;
 use triggers::{TriggerError, TriggerEvent};
 
@@ -150,6 +151,7 @@ impl World {
     pub async fn run_due(&self) -> Result<()> {
         let mut workers = self.workers.lock().await;
         let now = self.now();
+        let waited = workers.next_batch(FunctionId::CacheInvalidation);
         let handled = workers.run_due(&self.account).await?;
         for batch in handled {
             self.show_batch(now, &batch);
@@ -159,12 +161,16 @@ impl World {
                 self.feed.add(now, Kind::Commit, "DynamoDB", describe_transaction(&body));
             }
         }
+        if let (None, Some(due)) = (waited, workers.next_batch(FunctionId::CacheInvalidation)) {
+            let text = format!("collects changes until {} UTC", due.strftime("%H:%M:%S"));
+            self.feed.add(now, Kind::Message, FunctionId::CacheInvalidation.name(), text);
+        }
         // Nothing else reads them, and they would grow without end.
         self.account.calls.clear_operations();
         for items in workers.new_invalidations(&self.account) {
-            let removed = self.site.invalidate(&items).len();
+            let removed = plural(self.site.invalidate(&items).len(), "cached answer");
             let items: Vec<String> = items.iter().map(|item| self.with_name(item)).collect();
-            let text = format!("CreateInvalidation {}: {removed} cached answers removed", items.join(" "));
+            let text = format!("CreateInvalidation {}: {removed} removed", items.join(" "));
             self.feed.add(now, Kind::Invalidation, "cache-invalidation", text);
         }
         Ok(())

@@ -234,6 +234,9 @@ async fn visitor_signs_up_orders_and_sees_the_new_total() {
     assert_eq!(json(&browser.get("/api/config").await)["clientId"], CLIENT_ID);
     let start = browser.get(&format!("/oauth2/authorize?{}", browser.request())).await;
     assert!(start.headers()["location"].to_str().unwrap().starts_with("/signup?"), "a newcomer");
+    let form = browser.get(&format!("/signup?{}", browser.request())).await;
+    // With no-referrer, a browser would send `Origin: null` with the form.
+    assert_eq!(form.headers()["referrer-policy"], "same-origin");
     let tokens = browser.new_user().await;
     assert_eq!((&tokens["token_type"], &tokens["expires_in"]), (&"Bearer".into(), &3_600.into()));
 
@@ -272,6 +275,7 @@ async fn visitor_signs_up_orders_and_sees_the_new_total() {
         "CloudFront: Miss: GET /api/dashboard (Ana Example)",
         "CloudFront: Hit: GET /api/dashboard (Ana Example)",
         "CloudFront: Miss: GET /api/dashboard (Ben Example)",
+        "cache-invalidation: collects changes until 09:00:15 UTC",
         "shop: order.placed for Ana Example",
         "user-stats: order.placed",
     ];
@@ -280,7 +284,7 @@ async fn visitor_signs_up_orders_and_sees_the_new_total() {
     }
     assert!(position("Cognito: Ana Example signed in") < position("Miss: GET /api/dashboard"));
     let invalidation = list.iter().rposition(|entry| entry.contains("CreateInvalidation #user:")).unwrap();
-    assert!(list[invalidation].contains("(Ana Example): 1 cached answers removed"), "{}", list[invalidation]);
+    assert!(list[invalidation].contains("(Ana Example): 1 cached answer removed"), "{}", list[invalidation]);
     // The second user's page stayed in the cache.
     assert_eq!(list.last().unwrap(), "CloudFront: Hit: GET /api/dashboard (Ben Example)");
 }
