@@ -119,12 +119,12 @@ async fn revocation_takes_all_permissions_and_sends_an_urgent_notice_each_time()
 async fn revocation_of_something_never_granted_denies_the_older_grant_that_arrives_later() {
     let stack = test_stack().await;
     let worker = stack.resource_permission();
-    worker.handle_twice(&batch(&[revoked("r", 60)])).await;
+    worker.handle_twice(&batch(&[revoked("r", 40)])).await;
     assert_eq!(reasons(&stack).await.len(), 2);
-    worker.handle_twice(&batch(&[granted("g", 59, &["read"])])).await;
-    worker.handle_twice(&batch(&[granted("same-time", 60, &["read"])])).await;
+    worker.handle_twice(&batch(&[granted("g", 39, &["read"])])).await;
+    worker.handle_twice(&batch(&[granted("same-time", 40, &["read"])])).await;
     assert!(!may_read(&stack, stack.account.time.now()).await);
-    worker.handle_twice(&batch(&[granted("newer", 61, &["read"])])).await;
+    worker.handle_twice(&batch(&[granted("newer", 41, &["read"])])).await;
     assert!(may_read(&stack, stack.account.time.now()).await);
 }
 
@@ -259,7 +259,7 @@ async fn other_events_and_invalid_ones_are_dead_lettered_and_block_nothing() {
         (change(|m| m["data"]["expires_at"] = json!("tomorrow")), "invalid_data"),
         (change(|m| m["subject"] = json!("domain:example.com")), "invalid_data"),
         (at(-31 * 24 * 3600, granted("old", 0, &["read"])), "too_old"),
-        (at(3600, granted("ahead", 0, &["read"])), "in_the_future"),
+        (at(61, granted("ahead", 0, &["read"])), "in_the_future"),
     ];
     for (message, reason) in table {
         let stack = test_stack().await;

@@ -24,6 +24,7 @@ use shared::queues::Queue;
 use shared::store::Store;
 use shared::store::grants::GrantWrite;
 use shared::telemetry::chain;
+use shared::time::plus_seconds;
 
 use crate::batch::{Batch, BatchContext, BatchError};
 use crate::notices;
@@ -37,6 +38,9 @@ use plan::{AcceptedChange, PlannedWrite, Written, notices_by_user, plan};
 pub const SOURCE: &str = "/resource-permission";
 /// Maximum number of concurrent writes.
 const CONCURRENCY: usize = 16;
+/// The time of an event may be this far ahead of the worker's clock. The later event wins, so a grant
+/// from a clock that is ahead would win against a revocation in the meantime.
+const MAX_AHEAD_SECONDS: i64 = 60;
 /// Initial visibility timeout of messages that DynamoDB throttled. Doubles with each receive.
 const FIRST_DELAY: Duration = Duration::from_secs(5);
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
@@ -91,6 +95,9 @@ pub async fn handle(
 fn accept(body: &str, now: Timestamp) -> Result<GrantChange, Rejection> {
     let event = Event::parse(body)?;
     event.check_time(now)?;
+    if event.time > plus_seconds(now, MAX_AHEAD_SECONDS) {
+        return Err(InvalidEvent::InTheFuture.into());
+    }
     let Some(change) = GrantChange::of(&event) else { return Err(Rejection::wrong_queue(&event)) };
     let has_ended =
         |granted: &PermissionGranted| granted.expires_at.is_some_and(|expires_at| expires_at <= event.time);

@@ -7,7 +7,9 @@ use std::str::FromStr;
 use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize};
 
-use super::subject::{MAX_USER_CHARS, Subject};
+#[cfg(feature = "schema")]
+use super::subject::MAX_USER_CHARS;
+use super::subject::Subject;
 
 /// Maximum length of the kind of a resource, and of a permission.
 const MAX_NAME_CHARS: usize = 32;
