@@ -1,5 +1,6 @@
 //! A stand-in for AWS on loopback. It accepts every call with a canned response, so that the benchmark measures the
-//! function and not the service, and counts the calls. Every user has a profile. No event has been stored before.
+//! function and not the service, and counts the calls. Every user has a profile. No event has been stored before. The
+//! read API finds the statistics of a user with ten activities and three notifications.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,10 @@ const INVALIDATION: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <Invalidation xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Id>I1</Id><Status>InProgress</Status>
 <CreateTime>2026-03-02T09:00:00Z</CreateTime><InvalidationBatch><Paths><Quantity>1</Quantity><Items><Path>/</Path>
 </Items></Paths><CallerReference>1</CallerReference></InvalidationBatch></Invalidation>"#;
+
+const SUB: &str = "7d8ca528-4931-4254-9273-ea5ee853f271";
+/// Time of the latest activity of the user, in milliseconds since 1970.
+const FIRST_ACTIVITY_MILLIS: i64 = 1_772_446_500_000;
 
 /// The calls that a stand-in received.
 #[derive(Clone, Debug, Default)]
@@ -108,7 +113,8 @@ async fn answer(request: Request<Incoming>, calls: Arc<Mutex<Calls>>) -> Answer 
 fn canned_response(operation: &str, body: &Bytes) -> Bytes {
     match operation {
         "CreateInvalidation" => Bytes::from_static(INVALIDATION.as_bytes()),
-        "BatchGetItem" => profiles(&serde_json::from_slice(body).unwrap_or_default()).to_string().into(),
+        "Query" => lists().to_string().into(),
+        "BatchGetItem" => items(&serde_json::from_slice(body).unwrap_or_default()).to_string().into(),
         "BatchWriteItem" => Bytes::from_static(br#"{"UnprocessedItems":{}}"#),
         "GetQueueAttributes" => {
             let arn = r#"{"Attributes":{"QueueArn":"arn:aws:sqs:eu-central-1:123456789012:queue"}}"#;
@@ -124,21 +130,75 @@ fn canned_response(operation: &str, body: &Bytes) -> Bytes {
     }
 }
 
-/// The answer to a BatchGetItem: of all items, only profiles exist.
-fn profiles(request: &Value) -> Value {
+/// The answer to a BatchGetItem: profiles exist, and statistics if they are read together with a profile, as the read API
+/// does. user-stats reads statistics only, and finds none.
+fn items(request: &Value) -> Value {
     let tables = request["RequestItems"].as_object().into_iter().flatten();
     let responses = tables.map(|(table, read)| {
-        let keys = read["Keys"].as_array().into_iter().flatten();
-        let profiles = keys.filter(|key| key["SK"]["S"] == "PROFILE").map(|key| {
-            let id = "7d8ca528-4931-4254-9273-ea5ee853f271";
-            json!({
-                "PK": key["PK"], "SK": key["SK"], "cognitoId": {"S": id}, "isBanned": {"BOOL": false},
-                "email": {"S": "ana@example.com"}, "isEmailVerified": {"BOOL": true}, "name": {"S": "Ana Example"},
-            })
+        let keys = || read["Keys"].as_array().into_iter().flatten();
+        let reads_profile = keys().any(|key| key["SK"]["S"] == "PROFILE");
+        let found = keys().filter_map(|key| match key["SK"]["S"].as_str()? {
+            "PROFILE" => Some(with_key(key, profile())),
+            "STATS" if reads_profile => Some(with_key(key, statistics())),
+            _ => None,
         });
-        (table.clone(), profiles.collect::<Value>())
+        (table.clone(), found.collect::<Value>())
     });
     json!({"Responses": responses.collect::<Map<String, Value>>(), "UnprocessedKeys": {}})
+}
+
+fn with_key(key: &Value, mut item: Value) -> Value {
+    item["PK"] = key["PK"].clone();
+    item["SK"] = key["SK"].clone();
+    item
+}
+
+fn profile() -> Value {
+    json!({
+        "cognitoId": {"S": SUB}, "isBanned": {"BOOL": false}, "email": {"S": "ana@example.com"},
+        "isEmailVerified": {"BOOL": true}, "name": {"S": "Ana Example"},
+    })
+}
+
+fn statistics() -> Value {
+    let recent: Value = (0..10)
+        .map(|index| {
+            let at = (FIRST_ACTIVITY_MILLIS - index * 60_000).to_string();
+            json!({"M": {"at": {"N": at}, "type": {"S": "activity.recorded"}, "detail": {"S": "Looked at a product"}}})
+        })
+        .collect();
+    json!({
+        "firstSeenAt": {"N": "1772442010000"}, "lastSeenAt": {"N": "1772446500000"}, "confirmedAt": {"N": "1772442010000"},
+        "signIns": {"N": "1"}, "signInsDenied": {"N": "0"}, "tokenRefreshes": {"N": "0"}, "passwordResets": {"N": "0"},
+        "orders": {"N": "1"}, "ordersCancelled": {"N": "0"}, "spent": {"M": {"EUR": {"S": "49.90"}}},
+        "activities": {"N": "10"}, "unreadNotifications": {"N": "3"}, "recent": {"L": recent},
+        "version": {"N": "4"}, "lastChangedAt": {"N": "1772446502417"},
+    })
+}
+
+/// The answer to the Query of the dashboard: three unread notifications, and ten activities.
+fn lists() -> Value {
+    let entry = |list: &str, index: i64| {
+        let at = FIRST_ACTIVITY_MILLIS - index * 60_000;
+        let mut item = json!({"at": {"N": at.to_string()}, "expiresAt": {"N": "4102444800"}});
+        item["PK"] = json!({"S": format!("USER#{SUB}")});
+        item["SK"] = json!({"S": format!("LIST#{list}#{at}-{index:032x}")});
+        item
+    };
+    let notifications = (0..3).map(|index| {
+        let mut item = entry("notifications", index);
+        item["notificationId"] = json!({"S": format!("n-{index}")});
+        item["title"] = json!({"S": "Your order is on its way"});
+        item
+    });
+    let activities = (0..10).map(|index| {
+        let mut item = entry("activities", index);
+        item["type"] = json!({"S": "activity.recorded"});
+        item["description"] = json!({"S": "Looked at a product in the spring collection"});
+        item
+    });
+    let items: Vec<Value> = notifications.chain(activities).collect();
+    json!({"Count": items.len(), "ScannedCount": items.len(), "Items": items})
 }
 
 #[derive(Default, Deserialize)]
@@ -184,15 +244,20 @@ mod tests {
     }
 
     #[test]
-    fn profile_is_the_only_item_that_exists() {
+    fn statistics_exist_only_for_the_read_api() {
         let key = |partition: &str, sort: &str| json!({"PK": {"S": partition}, "SK": {"S": sort}});
-        let keys = [key("USER#a", "PROFILE"), key("SUSPENSION#a", "SUSPENSION"), key("USER#b", "STATS")];
+        let keys = [key("USER#a", "PROFILE"), key("SUSPENSION#a", "SUSPENSION"), key("USER#a", "STATS")];
         let request = json!({"RequestItems": {"t": {"Keys": keys, "ConsistentRead": true}}});
         let answer = canned_response("BatchGetItem", &request.to_string().into());
         let answer: Value = serde_json::from_slice(&answer).unwrap();
         let items = answer["Responses"]["t"].as_array().unwrap();
-        assert_eq!((items.len(), &items[0]["PK"]["S"]), (1, &json!("USER#a")));
+        let sort_keys: Vec<&Value> = items.iter().map(|item| &item["SK"]["S"]).collect();
+        assert_eq!(sort_keys, ["PROFILE", "STATS"]);
         assert_eq!(answer["UnprocessedKeys"], json!({}));
+
+        let request = json!({"RequestItems": {"t": {"Keys": [key("USER#a", "STATS")]}}});
+        let answer = canned_response("BatchGetItem", &request.to_string().into());
+        assert_eq!(serde_json::from_slice::<Value>(&answer).unwrap()["Responses"]["t"], json!([]));
     }
 
     #[test]

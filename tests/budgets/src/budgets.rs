@@ -4,11 +4,9 @@ use crate::results::{
     BASELINE, CALLS, CALLS_PER_EVENT, CPU_PER_EVENT, FIRST_ANSWER, PEAK_MEMORY, Results,
     WRITE_UNITS_PER_SIGN_IN, of_users,
 };
-use crate::subjects::{TRIGGERS, node_peers, powertools_peer};
+use crate::subjects::{ANSWERING_FUNCTIONS, node_peers, powertools_peer};
 
-/// First answer of a trigger, divided by that of the baseline.
-const MAX_FIRST_ANSWER_PER_BASELINE: f64 = 2.0;
-/// First answer of a trigger, divided by that of the faster Node.js variant.
+/// First answer of a trigger or the read API, divided by that of the faster Node.js variant.
 const MAX_FIRST_ANSWER_PER_NODE: f64 = 1.0 / 20.0;
 const MAX_PEAK_MEMORY_MEBIBYTES: f64 = 16.0;
 const MAX_CALLS_PER_EVENT_OF_100_USERS: f64 = 0.15;
@@ -36,14 +34,14 @@ impl Budget {
 pub fn budgets(results: &Results) -> Vec<Budget> {
     let mut budgets = Vec::new();
     let mut add = |name: String, limit, measured| budgets.push(Budget { name, limit, measured });
-    for trigger in TRIGGERS {
-        let name = trigger.name;
+    for function in ANSWERING_FUNCTIONS {
+        let name = function.name;
         let first_answer = |other: &str| results.ratio(name, other, FIRST_ANSWER);
         // The faster variant gives the larger ratio.
         let node = node_peers(name).iter().filter_map(|peer| first_answer(peer)).reduce(f64::max);
         add(
             format!("{name}: first answer, × baseline"),
-            MAX_FIRST_ANSWER_PER_BASELINE,
+            function.max_first_answer,
             first_answer(BASELINE),
         );
         add(format!("{name}: first answer, × Node.js"), MAX_FIRST_ANSWER_PER_NODE, node);
@@ -52,7 +50,7 @@ pub fn budgets(results: &Results) -> Vec<Budget> {
             MAX_PEAK_MEMORY_MEBIBYTES,
             results.median(name, PEAK_MEMORY),
         );
-        add(format!("{name}: AWS calls"), trigger.max_calls, results.median(name, CALLS));
+        add(format!("{name}: AWS calls"), function.max_calls, results.median(name, CALLS));
     }
     let worker = "user-stats";
     let calls_per_event = |users| results.median(worker, &of_users(users, CALLS_PER_EVENT));

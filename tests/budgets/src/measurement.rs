@@ -192,9 +192,13 @@ impl Running {
     }
 }
 
-/// Rejects the answer of a worker that returned messages to the queue: it has not done the work that is measured.
+/// Rejects the answer of a worker that returned messages to the queue, and an error of the read API: neither has done the
+/// work that is measured.
 fn check(answer: &Bytes) -> Result<(), String> {
     let answer: Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    if let Some(status) = answer["statusCode"].as_u64().filter(|status| *status != 200) {
+        return Err(format!("the answer has status {status}"));
+    }
     match answer["batchItemFailures"].as_array() {
         Some(failures) if !failures.is_empty() => Err(format!("{} messages failed", failures.len())),
         _ => Ok(()),
@@ -234,6 +238,10 @@ fn variables(api: &RuntimeApi, backend: &Backend) -> Vec<(String, String)> {
         ("GROUP_MEMBERSHIPS_QUEUE_URL", queue("group-memberships")),
         ("RESOURCE_PERMISSIONS_QUEUE_URL", queue("resource-permissions")),
         ("DEAD_LETTER_QUEUE_URL", queue("dead-letters")),
+        ("CLIENT_IDS", text("1example23456789example1234")),
+        ("ISSUER_URL", text("https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_EXAMPLE")),
+        ("LOGIN_URL", text("https://example.auth.eu-central-1.amazoncognito.com")),
+        ("ORIGIN_SECRETS", String::new()),
     ];
     if let Some(trusted) = &backend.trusted {
         variables.push(("NODE_EXTRA_CA_CERTS", trusted.authority.display().to_string()));
@@ -250,11 +258,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answer_with_failed_messages_is_rejected() {
+    fn answer_without_the_measured_work_is_rejected() {
         for (answer, expected) in [
             (r#"{"batchItemFailures": []}"#, true),
             (r#"{"batchItemFailures": [{"itemIdentifier": "m"}]}"#, false),
             (r#"{"response": {}}"#, true),
+            (r#"{"statusCode": 200, "body": "{}"}"#, true),
+            (r#"{"statusCode": 401, "body": "{}"}"#, false),
             ("", false),
         ] {
             assert_eq!(check(&Bytes::from_static(answer.as_bytes())).is_ok(), expected, "{answer}");

@@ -10,21 +10,32 @@ use serde_json::{Value, json};
 
 use crate::results::BASELINE;
 
+/// A function for whose answer a person waits: a trigger, or the read API.
 #[derive(Clone, Copy, Debug)]
-pub struct Trigger {
+pub struct AnsweringFunction {
     pub name: &'static str,
     /// Its event: a file in `events/<name>/`, without `.json`.
     pub fixture: &'static str,
     /// Budget of AWS calls of an invocation.
     pub max_calls: f64,
+    /// Budget of the first answer, divided by that of the baseline.
+    pub max_first_answer: f64,
 }
 
-pub const TRIGGERS: [Trigger; 5] = [
-    Trigger { name: "pre-sign-up", fixture: "sign-up", max_calls: 1.0 },
-    Trigger { name: "post-confirmation", fixture: "confirm-sign-up", max_calls: 2.0 },
-    Trigger { name: "pre-authentication", fixture: "authentication", max_calls: 2.0 },
-    Trigger { name: "pre-token-generation", fixture: "authentication", max_calls: 2.0 },
-    Trigger { name: "custom-message", fixture: "sign-up", max_calls: 1.0 },
+impl AnsweringFunction {
+    const fn trigger(name: &'static str, fixture: &'static str, max_calls: f64) -> Self {
+        Self { name, fixture, max_calls, max_first_answer: 2.0 }
+    }
+}
+
+/// The functions with peers in Node.js.
+pub const ANSWERING_FUNCTIONS: [AnsweringFunction; 6] = [
+    AnsweringFunction::trigger("pre-sign-up", "sign-up", 1.0),
+    AnsweringFunction::trigger("post-confirmation", "confirm-sign-up", 2.0),
+    AnsweringFunction::trigger("pre-authentication", "authentication", 2.0),
+    AnsweringFunction::trigger("pre-token-generation", "authentication", 2.0),
+    AnsweringFunction::trigger("custom-message", "sign-up", 1.0),
+    AnsweringFunction { name: "read-api", fixture: "dashboard", max_calls: 2.0, max_first_answer: 2.2 },
 ];
 
 /// Name and fixture of each worker.
@@ -50,7 +61,7 @@ const PYTHON: &str = "tests/peers/.venv/bin/python";
 pub const BATCH_USERS: [usize; 4] = [1, 10, 100, 1000];
 pub const BATCH_EVENTS: usize = 1000;
 
-/// Names of a trigger's peers in Node.js: from source files, and bundled.
+/// Names of a function's peers in Node.js: from source files, and bundled.
 pub fn node_peers(function: &str) -> [String; 2] {
     ["Node.js", "Node.js bundled"].map(|language| peer(function, language))
 }
@@ -102,7 +113,7 @@ impl Subjects {
         };
         let (event, _) = input("pre-token-generation", "authentication");
         subjects.add_binary(release, BASELINE, event, Vec::new(), true);
-        for Trigger { name, fixture, .. } in TRIGGERS {
+        for AnsweringFunction { name, fixture, .. } in ANSWERING_FUNCTIONS {
             let (event, environment) = input(name, fixture);
             subjects.add_binary(release, name, event, environment, false);
         }
@@ -152,7 +163,7 @@ impl Subjects {
         }
         let variants = [("Node.js", ""), ("Node.js bundled", "dist/")];
         for (language, folder_of_handler) in variants.into_iter().take(if is_bundled { 2 } else { 1 }) {
-            for Trigger { name, fixture, .. } in TRIGGERS {
+            for AnsweringFunction { name, fixture, .. } in ANSWERING_FUNCTIONS {
                 let (event, environment) = input(name, fixture);
                 let runtime = folder.join("runtime.mjs").display().to_string();
                 self.found.push(Subject {
@@ -215,8 +226,8 @@ fn read_json(path: &Path) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A fixture from `events/`, with two changes: messages have the current time, and the user already has the group that
-/// the rules give, so that pre-token-generation has no change of groups to publish.
+/// A fixture from `events/`, with three changes: messages have the current time, access tokens are valid for another day,
+/// and the user already has the group that the rules give, so that pre-token-generation has no change of groups to publish.
 fn event(root: &Path, function: &str, fixture: &str) -> Bytes {
     let mut event = read_json(&root.join("events").join(function).join(fixture).with_extension("json"));
     let records = event.get_mut("Records").and_then(Value::as_array_mut);
@@ -228,6 +239,9 @@ fn event(root: &Path, function: &str, fixture: &str) -> Bytes {
             body["data"]["changed_at"] = body["time"].clone();
         }
         record["body"] = json!(body.to_string());
+    }
+    if let Some(end) = event.pointer_mut("/requestContext/authorizer/jwt/claims/exp") {
+        *end = json!((Timestamp::now().as_second() + 24 * 3600).to_string());
     }
     let groups = event.pointer_mut("/request/groupConfiguration/groupsToOverride");
     if let Some(groups) = groups.and_then(Value::as_array_mut) {

@@ -22,7 +22,7 @@ export class SignInDenied extends Error {
 }
 
 /** Whether the flag isBanned is set, or a suspension is in force. A reinstatement has `until` equal to `at`. */
-const isSuspended = (profile, suspension) => {
+export const isSuspended = (profile, suspension) => {
   if (profile?.isBanned || !suspension) return profile?.isBanned === true;
   const { at, until } = suspension;
   return until === undefined || (until > at && Date.now() < until);
