@@ -238,8 +238,8 @@ fn variables(api: &RuntimeApi, backend: &Backend) -> Vec<(String, String)> {
         ("GROUP_MEMBERSHIPS_QUEUE_URL", queue("group-memberships")),
         ("RESOURCE_PERMISSIONS_QUEUE_URL", queue("resource-permissions")),
         ("DEAD_LETTER_QUEUE_URL", queue("dead-letters")),
-        ("CLIENT_IDS", text("1example23456789example1234")),
-        ("ISSUER_URL", text("https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_EXAMPLE")),
+        ("CLIENT_IDS", text("1example23456789")),
+        ("ISSUER_URL", text("https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_EXAMPLE01")),
         ("LOGIN_URL", text("https://example.auth.eu-central-1.amazoncognito.com")),
         ("ORIGIN_SECRETS", String::new()),
     ];
