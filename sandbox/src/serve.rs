@@ -8,6 +8,7 @@ mod feed;
 mod grants;
 mod login;
 mod login_pages;
+mod requests;
 pub mod router;
 mod second_user;
 pub mod world;

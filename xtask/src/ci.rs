@@ -218,7 +218,9 @@ fn python() -> Result<PathBuf> {
 /// Compares `web/vendor` with npm, and drives the page in Chromium.
 fn web() -> Result<()> {
     Web { check: true }.run()?;
-    run(Tool::new("node", &["tests/web/web.mjs", "--chromium", browser()?]))
+    let (browser, sandbox) = (browser()?, test_binary("sandbox-under-test")?);
+    run(Tool::new("node", &["tests/web/web.mjs", "--chromium", browser]))?;
+    run(Tool::new("node", &["tests/web/sandbox.mjs", "--chromium", browser, "--sandbox", &sandbox]))
 }
 
 /// Installs what drives Chromium, and Chromium itself if it is missing and this process may. Returns the

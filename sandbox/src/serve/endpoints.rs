@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::grants::AuthorizationRequest;
 use super::login::{SignInError, SignedUp};
 use super::login_pages::{Field, LoginPage};
-use super::router::{Failure, form_fields};
+use super::requests::{Failure, form_fields};
 use super::world::World;
 use crate::aws::account::CLIENT_ID;
 

@@ -23,6 +23,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::feed::{Entry, Kind};
 use super::login_pages::security_headers;
+use super::requests::{Failure, form_fields};
 use super::world::World;
 use super::{endpoints, second_user};
 
@@ -62,27 +63,6 @@ fn router(world: Arc<World>) -> Router {
 /// Serves until the listener fails. It does not run the workers: see [`World::run_due`].
 pub async fn serve(listener: TcpListener, world: Arc<World>) -> std::io::Result<()> {
     axum::serve(listener, router(world)).await
-}
-
-/// An error of the server itself, which is a bug. The log has its cause.
-pub struct Failure(anyhow::Error);
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        tracing::error!(
-            error_type = "sandbox",
-            cause = shared::telemetry::chain(self.0.as_ref()),
-            "a request failed"
-        );
-        (StatusCode::INTERNAL_SERVER_ERROR, "The sandbox failed. Start it with --log to see why.\n")
-            .into_response()
-    }
 }
 
 /// Refuses requests with another host name, so that a website cannot reach the server through a DNS
@@ -202,10 +182,4 @@ async fn act(State(world): Shared, Path(action): Path<String>, body: Bytes) -> R
         _ => return Ok((StatusCode::NOT_FOUND, "There is no such action.\n").into_response()),
     }
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// The fields of a form or a query.
-pub fn form_fields(text: &[u8]) -> BTreeMap<String, String> {
-    let pairs = form_urlencoded::parse(text);
-    pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
 }
