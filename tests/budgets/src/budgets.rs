@@ -39,11 +39,7 @@ pub fn budgets(results: &Results) -> Vec<Budget> {
         let first_answer = |other: &str| results.ratio(name, other, FIRST_ANSWER);
         // The faster variant gives the larger ratio.
         let node = node_peers(name).iter().filter_map(|peer| first_answer(peer)).reduce(f64::max);
-        add(
-            format!("{name}: first answer, × baseline"),
-            function.max_first_answer,
-            first_answer(BASELINE),
-        );
+        add(format!("{name}: first answer, × baseline"), function.max_first_answer, first_answer(BASELINE));
         add(format!("{name}: first answer, × Node.js"), MAX_FIRST_ANSWER_PER_NODE, node);
         add(
             format!("{name}: peak memory, MiB"),
