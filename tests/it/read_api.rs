@@ -66,10 +66,10 @@ impl Call {
     }
 
     async fn to(self, stack: &TestStack) -> Answer {
-        self.to_function(stack, &[]).await
+        self.sent_to(stack, &[]).await
     }
 
-    async fn to_function(self, stack: &TestStack, variables: Variables<'_>) -> Answer {
+    async fn sent_to(self, stack: &TestStack, variables: Variables<'_>) -> Answer {
         let variables =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let request = api::Request::from_json(&self.0.to_string()).unwrap();

@@ -18,24 +18,29 @@ pub struct AnsweringFunction {
     pub fixture: &'static str,
     /// Budget of AWS calls of an invocation.
     pub max_calls: f64,
-    /// Budget of the first answer, divided by that of the baseline.
+    /// Budget of the first answer, divided by that of the baseline. A function that calls two services,
+    /// or one service twice, opens two connections.
     pub max_first_answer: f64,
 }
 
 impl AnsweringFunction {
-    const fn trigger(name: &'static str, fixture: &'static str, max_calls: f64) -> Self {
-        Self { name, fixture, max_calls, max_first_answer: 2.0 }
+    const fn with_one_call(name: &'static str, fixture: &'static str) -> Self {
+        Self { name, fixture, max_calls: 1.0, max_first_answer: 2.0 }
+    }
+
+    const fn with_two_calls(name: &'static str, fixture: &'static str) -> Self {
+        Self { name, fixture, max_calls: 2.0, max_first_answer: 2.2 }
     }
 }
 
 /// The functions with peers in Node.js.
 pub const ANSWERING_FUNCTIONS: [AnsweringFunction; 6] = [
-    AnsweringFunction::trigger("pre-sign-up", "sign-up", 1.0),
-    AnsweringFunction::trigger("post-confirmation", "confirm-sign-up", 2.0),
-    AnsweringFunction::trigger("pre-authentication", "authentication", 2.0),
-    AnsweringFunction::trigger("pre-token-generation", "authentication", 2.0),
-    AnsweringFunction::trigger("custom-message", "sign-up", 1.0),
-    AnsweringFunction { name: "read-api", fixture: "dashboard", max_calls: 2.0, max_first_answer: 2.2 },
+    AnsweringFunction::with_one_call("pre-sign-up", "sign-up"),
+    AnsweringFunction::with_two_calls("post-confirmation", "confirm-sign-up"),
+    AnsweringFunction::with_two_calls("pre-authentication", "authentication"),
+    AnsweringFunction::with_two_calls("pre-token-generation", "authentication"),
+    AnsweringFunction::with_one_call("custom-message", "sign-up"),
+    AnsweringFunction::with_two_calls("read-api", "dashboard"),
 ];
 
 /// Name and fixture of each worker.

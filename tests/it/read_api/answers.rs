@@ -69,7 +69,7 @@ async fn config_tells_the_page_how_to_sign_in_and_is_the_same_for_everyone() {
         ("LOGIN_URL", "https://login.example.com"),
         ("ISSUER_URL", "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_EXAMPLE"),
     ];
-    let answer = call.clone().to_function(&stack, variables).await;
+    let answer = call.clone().sent_to(&stack, variables).await;
     let expected = json!({
         "issuer": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_EXAMPLE", "clientId": "page",
         "loginUrl": "https://login.example.com", "productName": "Example Shop",
@@ -78,7 +78,7 @@ async fn config_tells_the_page_how_to_sign_in_and_is_the_same_for_everyone() {
     assert_eq!(answer.json(), expected);
     assert_eq!(answer.headers["Cache-Control"], "max-age=0, s-maxage=60, stale-if-error=0");
     assert_eq!(answer.headers["Cache-Tag"], "config");
-    assert_eq!(get(ANA, "/api/config").to_function(&stack, variables).await, answer);
+    assert_eq!(get(ANA, "/api/config").sent_to(&stack, variables).await, answer);
     assert_eq!(calls(&stack), [] as [&str; 0]);
 }
 
@@ -112,7 +112,7 @@ async fn lifetime_ends_with_the_setting_and_with_the_token() {
         ("0", 3600, "no-store"),
     ] {
         let call = get(ANA, "/api/dashboard").claim("exp", &(now + token_seconds).to_string());
-        let answer = call.to_function(&stack, &[("MAX_CACHE_LIFETIME_SECONDS", max)]).await;
+        let answer = call.sent_to(&stack, &[("MAX_CACHE_LIFETIME_SECONDS", max)]).await;
         assert_eq!((answer.status, answer.headers["Cache-Control"].as_str()), (200, expected));
         assert_eq!(answer.headers.contains_key("Cache-Tag"), expected != "no-store", "{expected}");
     }
@@ -170,7 +170,7 @@ async fn suspended_user_gets_403_on_each_request_until_the_end() {
         post(ANA, "/api/notifications/n-7/read"),
     ];
     for call in &calls {
-        let answer = call.clone().to_function(&stack, ADMIN_GROUPS).await;
+        let answer = call.clone().sent_to(&stack, ADMIN_GROUPS).await;
         assert_eq!(answer.problem(), problem(403, "suspended"), "{}", call.0["rawPath"]);
         assert!(!answer.text.contains("spam"), "{}", answer.text);
     }
@@ -230,7 +230,7 @@ async fn administrator_reads_any_user_and_each_access_is_logged_and_never_cached
     for view in ["dashboard", "orders", "profile"] {
         let own = get(ANA, &format!("/api/{view}")).to(&stack).await;
         tests::log::take_lines();
-        let answer = admin_get(&format!("/api/users/{ANA}/{view}")).to_function(&stack, ADMIN_GROUPS).await;
+        let answer = admin_get(&format!("/api/users/{ANA}/{view}")).sent_to(&stack, ADMIN_GROUPS).await;
         assert_eq!((answer.status, answer.json()), (200, own.json()), "{view}");
         assert_eq!(answer.headers["Cache-Control"], "no-store", "{view}");
         assert!(!answer.headers.contains_key("Cache-Tag") && !answer.headers.contains_key("ETag"), "{view}");
@@ -244,10 +244,10 @@ async fn administrator_reads_any_user_and_each_access_is_logged_and_never_cached
         assert_eq!(access["fields"], expected);
     }
     let unknown = admin_get(&format!("/api/users/{BEN}/dashboard"));
-    assert_eq!(unknown.to_function(&stack, ADMIN_GROUPS).await.problem(), problem(404, "not-found"));
+    assert_eq!(unknown.sent_to(&stack, ADMIN_GROUPS).await.problem(), problem(404, "not-found"));
     erase(&stack, ANA).await;
     let erased = admin_get(&format!("/api/users/{ANA}/dashboard"));
-    assert_eq!(erased.to_function(&stack, ADMIN_GROUPS).await.problem(), problem(404, "not-found"));
+    assert_eq!(erased.sent_to(&stack, ADMIN_GROUPS).await.problem(), problem(404, "not-found"));
 }
 
 #[tokio::test]
@@ -255,7 +255,7 @@ async fn administrator_reads_their_own_page_through_both_routes() {
     let stack = test_stack().await;
     stack.put_profile(CARLA, "cognitoId", CARLA.into()).await;
     let through_users = admin_get(&format!("/api/users/{CARLA}/profile"));
-    assert_eq!(through_users.to_function(&stack, ADMIN_GROUPS).await.json(), json!({"sub": CARLA}));
-    let own = admin_get("/api/profile").to_function(&stack, ADMIN_GROUPS).await;
+    assert_eq!(through_users.sent_to(&stack, ADMIN_GROUPS).await.json(), json!({"sub": CARLA}));
+    let own = admin_get("/api/profile").sent_to(&stack, ADMIN_GROUPS).await;
     assert_eq!(own.headers["Cache-Tag"], format!("user:{CARLA},users"));
 }

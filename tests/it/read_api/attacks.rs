@@ -108,7 +108,7 @@ async fn another_user_s_path_looks_like_a_path_that_does_not_exist() {
                 (get(BEN, &path).claim("custom:groups", "[Support]"), ADMIN_GROUPS),
                 (admin_get(&path), &[]),
             ] {
-                assert_eq!(call.to_function(&stack, variables).await, nothing, "{path}");
+                assert_eq!(call.sent_to(&stack, variables).await, nothing, "{path}");
             }
         }
     }
@@ -144,7 +144,7 @@ async fn request_around_cloudfront_is_refused_before_anything_else() {
     let secrets: &[_] = &[("ORIGIN_SECRETS", "current-secret,next-secret")];
     for secret in ["current-secret", "next-secret"] {
         let call = get(ANA, "/api/dashboard").header("x-origin-verify", secret);
-        assert_eq!(call.to_function(&stack, secrets).await.status, 200, "{secret}");
+        assert_eq!(call.sent_to(&stack, secrets).await.status, 200, "{secret}");
     }
     calls(&stack);
     for path in PATHS.into_iter().chain(["/api/config", "/api/nothing"]) {
@@ -157,7 +157,7 @@ async fn request_around_cloudfront_is_refused_before_anything_else() {
             get(ANA, path).with(|event| event["requestContext"]["authorizer"] = Value::Null),
             Call(json!({})),
         ] {
-            let answer = call.to_function(&stack, secrets).await;
+            let answer = call.sent_to(&stack, secrets).await;
             assert_eq!(answer.problem(), problem(403, "wrong-origin"), "{path}");
             assert!(!answer.text.contains("secret"), "{}", answer.text);
         }
@@ -221,7 +221,7 @@ async fn look_up_of_a_user_who_does_not_exist_leaves_no_text_of_the_path_in_the_
         "/api/users/dora@example.com/orders",
         "/api/orders/shared/dora@example.com",
     ] {
-        let answer = admin_get(path).to_function(&stack, ADMIN_GROUPS).await;
+        let answer = admin_get(path).sent_to(&stack, ADMIN_GROUPS).await;
         assert_eq!(answer.problem(), problem(404, "not-found"), "{path}");
     }
     let lines = tests::log::take_lines().join("\n");

@@ -120,7 +120,7 @@ async fn owner_and_administrator_need_no_grant() {
     let own = get(ANA, "/api/orders").to(&stack).await;
     assert_eq!(get(ANA, &path()).to(&stack).await, own);
     tests::log::take_lines();
-    let answer = admin_get(&path()).to_function(&stack, ADMIN_GROUPS).await;
+    let answer = admin_get(&path()).sent_to(&stack, ADMIN_GROUPS).await;
     assert_eq!((answer.json(), answer.headers["Cache-Control"].as_str()), (own.json(), "no-store"));
     let logged =
         tests::log::take_lines().iter().filter(|line| line.contains("an administrator reads")).count();

@@ -57,7 +57,7 @@ const USERS: [&str; 2] = ["ana", "ben"];
 /// One step of a sequence.
 #[derive(Debug)]
 enum Action {
-    Request(Request<Bytes>),
+    Request(Box<Request<Bytes>>),
     Invalidate(String),
     Wait,
 }
@@ -65,7 +65,7 @@ enum Action {
 impl Action {
     fn random(rng: &mut Rng) -> Self {
         match rng.u8(..100) {
-            0..93 => Self::Request(random_request(rng)),
+            0..93 => Self::Request(Box::new(random_request(rng))),
             93..96 => Self::Invalidate(format!("#User:{}", USERS[rng.usize(..USERS.len())])),
             96..97 => Self::Invalidate("#users".to_owned()),
             97..99 => Self::Invalidate(random_path(rng)),
@@ -206,8 +206,8 @@ async fn main() {
             Action::Request(request) => {
                 let before = model.answers;
                 let shown = format!("step {number}: {request:?}");
-                let expected = model.get(request.clone());
-                assert_eq!(varnish.get(request).await, expected, "{shown}");
+                let expected = model.get((*request).clone());
+                assert_eq!(varnish.get(*request).await, expected, "{shown}");
                 *(if model.answers == before { &mut hits } else { &mut misses }) += 1;
             }
             Action::Invalidate(item) => {
