@@ -4,7 +4,7 @@
 //! The events come from the queue resource-permissions, on which only the producers that the operator
 //! names may send. An event on user-events never grants or revokes anything.
 //!
-//! - [`plan`]: which of the events of a batch wins, and the notices after the writes
+//! - [`mod@plan`]: which of the events of a batch wins, and the notices after the writes
 //!
 //! SQS keeps no order. So a write has the condition that its event wins against the stored one: see
 //! [`shared::grant`]. Duplicates and outdated events change nothing, and the notice is sent again.
