@@ -30,7 +30,9 @@ const browser = await chromium.launch({
   env: { ...process.env, HOME: home },
 });
 try {
-  await drive(await browser.newPage({ viewport: { width: 1360, height: 860 } }), await address());
+  // A new line of the list is tinted for a moment, and axe would measure the contrast in between.
+  const page = await browser.newPage({ viewport: { width: 1360, height: 860 }, reducedMotion: "reduce" });
+  await drive(page, await address());
   console.log("sandbox serve: passed");
 } finally {
   await browser.close();
