@@ -4,7 +4,8 @@
 //!
 //! Not modeled: several locations, requests for one page that wait for each other, ranges and
 //! compression. CloudFront resolves dot segments (`/x/../api/…`) to choose the behavior, and sends the
-//! path as it came. The model takes the path as it came for both. An entry is evicted early only if the cache has more than [`MAX_ENTRIES`].
+//! path as it came. The model takes the path as it came for both. An entry is evicted early only if the
+//! cache has more than [`MAX_ENTRIES`].
 //! `tests/src/bin/edge-against-varnish.rs` compares the model with Varnish.
 
 mod conditional;

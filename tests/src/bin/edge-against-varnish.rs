@@ -194,7 +194,10 @@ async fn main() {
     });
     let origin = origin.await;
     let varnish = Varnish::start(origin.address.port()).await;
-    let distribution = Distribution::of_template(MAX_TTL, None);
+    // Varnish has one behavior: that of the API, for all paths.
+    let mut distribution = Distribution::of_template(MAX_TTL, None);
+    distribution.behaviors.truncate(1);
+    distribution.behaviors[0].path_prefix = "";
     let mut model =
         Model { edge: Edge::new(distribution), now: "2026-03-02T09:00:00Z".parse().unwrap(), answers: 0 };
     let mut rng = Rng::with_seed(16);
