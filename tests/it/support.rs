@@ -164,95 +164,42 @@ impl TestStack {
     }
 }
 
-pub struct UserStats(user_stats::Deps);
+/// A worker that tests invoke. `$module` has its handler.
+macro_rules! worker {
+    ($name:ident, $module:ident) => {
+        pub struct $name($module::Deps);
 
-impl UserStats {
-    /// Handles a batch that may fail as a whole.
-    pub async fn try_handle(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
-        user_stats::handle(&self.0, event.clone(), Timestamp::MAX).await.map(failed)
-    }
+        #[allow(dead_code, reason = "no test needs every method of every worker")]
+        impl $name {
+            /// Handles a batch that may fail as a whole.
+            pub async fn try_handle(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
+                $module::handle(&self.0, event.clone(), Timestamp::MAX).await.map(failed)
+            }
 
-    /// Handles a batch. Returns the ids of the messages that SQS redelivers.
-    pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
-        self.try_handle(event).await.unwrap()
-    }
+            /// Handles a batch. Returns the ids of the messages that SQS redelivers.
+            pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
+                self.try_handle(event).await.unwrap()
+            }
 
-    /// Handles a batch twice, because SQS may deliver it twice.
-    pub async fn handle_twice(&self, event: &SqsEvent) {
-        for _ in 0..2 {
-            assert_eq!(self.handle(event).await, [] as [&str; 0]);
+            /// Handles a batch twice, because SQS may deliver it twice.
+            pub async fn handle_twice(&self, event: &SqsEvent) {
+                for _ in 0..2 {
+                    assert_eq!(self.handle(event).await, [] as [&str; 0]);
+                }
+            }
+
+            /// Handles a batch with a deadline.
+            pub async fn handle_until(&self, event: &SqsEvent, deadline: Timestamp) -> Vec<String> {
+                failed($module::handle(&self.0, event.clone(), deadline).await.unwrap())
+            }
         }
-    }
-
-    /// Handles a batch with a deadline.
-    pub async fn handle_until(&self, event: &SqsEvent, deadline: Timestamp) -> Vec<String> {
-        failed(user_stats::handle(&self.0, event.clone(), deadline).await.unwrap())
-    }
+    };
 }
 
-pub struct CacheInvalidation(cache_invalidation::Deps);
-
-impl CacheInvalidation {
-    /// Handles a batch that may fail as a whole.
-    pub async fn try_handle(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
-        cache_invalidation::handle(&self.0, event.clone(), Timestamp::MAX).await.map(failed)
-    }
-
-    /// Handles a batch. Returns the ids of the messages that SQS redelivers.
-    pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
-        self.try_handle(event).await.unwrap()
-    }
-
-    /// Handles a batch with a deadline.
-    pub async fn handle_until(&self, event: &SqsEvent, deadline: Timestamp) -> Vec<String> {
-        failed(cache_invalidation::handle(&self.0, event.clone(), deadline).await.unwrap())
-    }
-}
-
-pub struct GroupMembership(group_membership::Deps);
-
-impl GroupMembership {
-    /// Handles a batch that may fail as a whole.
-    pub async fn try_handle(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
-        group_membership::handle(&self.0, event.clone(), Timestamp::MAX).await.map(failed)
-    }
-
-    /// Handles a batch. Returns the ids of the messages that SQS redelivers.
-    pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
-        self.try_handle(event).await.unwrap()
-    }
-
-    /// Handles a batch with a deadline.
-    pub async fn handle_until(&self, event: &SqsEvent, deadline: Timestamp) -> Vec<String> {
-        failed(group_membership::handle(&self.0, event.clone(), deadline).await.unwrap())
-    }
-}
-
-pub struct ResourcePermission(resource_permission::Deps);
-
-impl ResourcePermission {
-    /// Handles a batch that may fail as a whole.
-    pub async fn try_handle(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
-        resource_permission::handle(&self.0, event.clone(), Timestamp::MAX).await.map(failed)
-    }
-
-    /// Handles a batch. Returns the ids of the messages that SQS redelivers.
-    pub async fn handle(&self, event: &SqsEvent) -> Vec<String> {
-        self.try_handle(event).await.unwrap()
-    }
-
-    /// Handles a batch twice, because SQS may deliver it twice.
-    pub async fn handle_twice(&self, event: &SqsEvent) {
-        for _ in 0..2 {
-            assert_eq!(self.handle(event).await, [] as [&str; 0]);
-        }
-    }
-
-    /// Handles a batch with a deadline.
-    pub async fn handle_until(&self, event: &SqsEvent, deadline: Timestamp) -> Vec<String> {
-        failed(resource_permission::handle(&self.0, event.clone(), deadline).await.unwrap())
-    }
-}
+worker!(UserStats, user_stats);
+worker!(CacheInvalidation, cache_invalidation);
+worker!(GroupMembership, group_membership);
+worker!(ResourcePermission, resource_permission);
 
 fn failed(response: aws_lambda_events::sqs::SqsBatchResponse) -> Vec<String> {
     response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect()
