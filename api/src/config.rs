@@ -40,12 +40,8 @@ impl Config {
             product_name: environment.required("PRODUCT_NAME")?,
             origin_secrets: OriginSecrets::new(&environment.list("ORIGIN_SECRETS")),
             admin_groups: environment.list("ADMIN_GROUPS").into_iter().collect(),
-            token_validity_minutes: environment.number("TOKEN_VALIDITY_MINUTES", 60, 5..=1440)?,
-            max_cache_lifetime_seconds: environment.number(
-                "MAX_CACHE_LIFETIME_SECONDS",
-                1800,
-                0..=31_536_000,
-            )?,
+            token_validity_minutes: environment.token_validity_minutes()?,
+            max_cache_lifetime_seconds: environment.max_cache_lifetime_seconds()?,
         })
     }
 }

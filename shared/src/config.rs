@@ -101,6 +101,16 @@ impl Environment {
         })
     }
 
+    /// MAX_CACHE_LIFETIME_SECONDS: the longest time for which CloudFront keeps a page.
+    pub fn max_cache_lifetime_seconds(&self) -> Result<u32, ConfigError> {
+        self.number("MAX_CACHE_LIFETIME_SECONDS", 1800, 0..=31_536_000)
+    }
+
+    /// TOKEN_VALIDITY_MINUTES: the longest validity of a token among all app clients.
+    pub fn token_validity_minutes(&self) -> Result<u32, ConfigError> {
+        self.number("TOKEN_VALIDITY_MINUTES", 60, 5..=1440)
+    }
+
     /// One of the values in `choices`.
     pub fn choice<T: Copy>(&self, name: &str, default: T, choices: &[(&str, T)]) -> Result<T, ConfigError> {
         let Some(value) = self.optional(name) else { return Ok(default) };

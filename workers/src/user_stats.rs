@@ -71,12 +71,8 @@ pub struct Config {
 impl Config {
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let rule = InactiveUserRule {
-            token_validity_minutes: environment.number("TOKEN_VALIDITY_MINUTES", 60, 5..=1440)?,
-            max_cache_lifetime_seconds: environment.number(
-                "MAX_CACHE_LIFETIME_SECONDS",
-                1800,
-                0..=31_536_000,
-            )?,
+            token_validity_minutes: environment.token_validity_minutes()?,
+            max_cache_lifetime_seconds: environment.max_cache_lifetime_seconds()?,
         };
         let by_tag = environment.choice("INVALIDATION_TARGET", true, &[("tag", true), ("path", false)])?;
         // Only with cache tags is the token part of the cache key. Without it, a page may be in the

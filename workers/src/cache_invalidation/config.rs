@@ -58,11 +58,7 @@ impl Config {
                     60,
                     0..=900,
                 )?,
-                max_cache_lifetime_seconds: environment.number(
-                    "MAX_CACHE_LIFETIME_SECONDS",
-                    1800,
-                    0..=31_536_000,
-                )?,
+                max_cache_lifetime_seconds: environment.max_cache_lifetime_seconds()?,
             },
             monthly_item_budget: (budget > 0).then_some(u64::from(budget)),
             on_budget_exhausted: environment.choice(
