@@ -163,10 +163,13 @@ impl Event {
         if self.time < time::minus_seconds(now, MAX_AGE_SECONDS) {
             return Err(InvalidEvent::TooOld);
         }
-        if self.time > time::plus_seconds(now, MAX_AHEAD_SECONDS) {
-            return Err(InvalidEvent::InTheFuture);
-        }
-        Ok(())
+        self.check_not_ahead(now, MAX_AHEAD_SECONDS)
+    }
+
+    /// Checks that the time of the event is at most `max_seconds` after `now`.
+    pub fn check_not_ahead(&self, now: Timestamp, max_seconds: i64) -> Result<(), InvalidEvent> {
+        let latest = time::plus_seconds(now, max_seconds);
+        if self.time > latest { Err(InvalidEvent::InTheFuture) } else { Ok(()) }
     }
 }
 

@@ -19,7 +19,7 @@ use shared::function_context::FunctionContext;
 use shared::group_rules;
 use shared::metric::Metric;
 use shared::telemetry::chain;
-use shared::time::{minus_seconds, plus_seconds};
+use shared::time::minus_seconds;
 
 use crate::batch::{Batch, BatchContext, BatchError};
 use crate::rejection::Rejection;
@@ -92,9 +92,7 @@ pub async fn handle(
 /// The request in a message. `message` is the index of the message in the batch.
 fn accept(body: &str, message: usize, now: Timestamp) -> Result<MembershipRequest, Rejection> {
     let event = Event::parse(body)?;
-    if event.time > plus_seconds(now, MAX_AHEAD_SECONDS) {
-        return Err(InvalidEvent::InTheFuture.into());
-    }
+    event.check_not_ahead(now, MAX_AHEAD_SECONDS)?;
     let Event { data: Data::GroupsMapped(mapped), time, source, .. } = event else {
         return Err(Rejection::wrong_queue(&event));
     };

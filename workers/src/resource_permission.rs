@@ -24,7 +24,6 @@ use shared::queues::Queue;
 use shared::store::Store;
 use shared::store::grants::GrantWrite;
 use shared::telemetry::chain;
-use shared::time::plus_seconds;
 
 use crate::batch::{Batch, BatchContext, BatchError};
 use crate::notices;
@@ -95,9 +94,7 @@ pub async fn handle(
 fn accept(body: &str, now: Timestamp) -> Result<GrantChange, Rejection> {
     let event = Event::parse(body)?;
     event.check_time(now)?;
-    if event.time > plus_seconds(now, MAX_AHEAD_SECONDS) {
-        return Err(InvalidEvent::InTheFuture.into());
-    }
+    event.check_not_ahead(now, MAX_AHEAD_SECONDS)?;
     let Some(change) = GrantChange::of(&event) else { return Err(Rejection::wrong_queue(&event)) };
     let has_ended =
         |granted: &PermissionGranted| granted.expires_at.is_some_and(|expires_at| expires_at <= event.time);
