@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{KeysAndAttributes, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::error::StoreError;
@@ -33,6 +33,13 @@ pub(super) fn put_request(item: Item) -> Result<WriteRequest, StoreError> {
     let request = PutRequest::builder().set_item(Some(item)).build();
     let request = request.map_err(|error| StoreError::invalid_request("BatchWriteItem", error))?;
     Ok(WriteRequest::builder().put_request(request).build())
+}
+
+/// The request of a BatchWriteItem that deletes the item with this key.
+pub(super) fn delete_request(key: Item) -> Result<WriteRequest, StoreError> {
+    let request = DeleteRequest::builder().set_key(Some(key)).build();
+    let request = request.map_err(|error| StoreError::invalid_request("BatchWriteItem", error))?;
+    Ok(WriteRequest::builder().delete_request(request).build())
 }
 
 impl Store {

@@ -3,8 +3,9 @@
 //! Only resource-permission has the right to write a GRANT item, and `replay user erase` deletes those
 //! of a user.
 
-use aws_sdk_dynamodb::types::{DeleteRequest, ReturnValue, WriteRequest};
+use aws_sdk_dynamodb::types::ReturnValue;
 
+use super::batch::delete_request;
 use super::error::StoreError;
 use super::item::{Item, number, string};
 use super::keys::{self, EXPIRES_AT, PK, SK};
@@ -96,11 +97,9 @@ impl Store {
         let items = self.query_grants(sub).await?;
         let requests = items.into_iter().filter_map(|mut item| {
             let key = keys::key(keys::grants(sub), item.remove(SK)?.as_s().ok()?);
-            let request = DeleteRequest::builder().set_key(Some(key)).build();
-            Some(request.map(|request| WriteRequest::builder().delete_request(request).build()))
+            Some(delete_request(key))
         });
-        let requests = requests.collect::<Result<Vec<_>, _>>();
-        let requests = requests.map_err(|error| StoreError::invalid_request("BatchWriteItem", error))?;
+        let requests = requests.collect::<Result<Vec<_>, _>>()?;
         let deleted = requests.len();
         self.write_items(requests).await?;
         Ok(deleted)

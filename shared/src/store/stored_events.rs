@@ -1,10 +1,10 @@
 //! EVENT and ATTEMPT: reading a partition's stored events, writing allowed sign-in attempts, and
 //! deleting both in an erasure.
 
-use aws_sdk_dynamodb::types::{DeleteRequest, Select, WriteRequest};
+use aws_sdk_dynamodb::types::Select;
 use jiff::Timestamp;
 
-use super::batch::put_request;
+use super::batch::{delete_request, put_request};
 use super::error::StoreError;
 use super::item::{Item, number, string};
 use super::keys::{self, EXPIRES_AT, PK, Partition, SK, STATS};
@@ -139,15 +139,10 @@ impl Store {
             .map_err(StoreError::from_sdk("Query"))?;
         let sort_keys = output.items.unwrap_or_default().into_iter();
         let sort_keys = sort_keys.filter_map(|mut item| item.remove(SK)?.as_s().ok().cloned());
-        let requests =
-            sort_keys.filter(|sort_key| sort_key != STATS && sort_key != keys::PROFILE).map(|sort_key| {
-                let key = keys::key(partition.key(), &sort_key);
-                let request = DeleteRequest::builder().set_key(Some(key)).build();
-                request.map(|request| WriteRequest::builder().delete_request(request).build())
-            });
-        let requests = requests.collect::<Result<Vec<_>, _>>();
-        let requests = requests.map_err(|error| StoreError::invalid_request("BatchWriteItem", error))?;
-        self.write_items(requests).await?;
+        let requests = sort_keys
+            .filter(|sort_key| sort_key != STATS && sort_key != keys::PROFILE)
+            .map(|sort_key| delete_request(keys::key(partition.key(), &sort_key)));
+        self.write_items(requests.collect::<Result<Vec<_>, _>>()?).await?;
         Ok(output.last_evaluated_key.is_some_and(|key| !key.is_empty()))
     }
 }
