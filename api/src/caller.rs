@@ -38,13 +38,11 @@ impl Caller<'_> {
     /// The dashboard of a user.
     pub async fn dashboard(&self, sub: &str, access: Access) -> Result<Response, Problem> {
         let store = &self.deps.store;
-        let read = UserRead { statistics_of: Some(sub), profile_of: Some(sub), ..self.read() };
-        let (data, lists) =
-            join(timed(store.read_user_data(&read)), timed(store.read_dashboard_lists(sub, self.now))).await;
-        let data = data.map_err(|error| self.unavailable(&error))?;
-        self.check_suspension(&data.suspension)?;
-        let (statistics, metadata) = self.statistics(&data)?;
-        self.check_exists(&data, &metadata, sub, access, View::Dashboard)?;
+        let read = UserRead { user: Some(sub), ..self.read() };
+        let lists = timed(store.read_dashboard_lists(sub, self.now));
+        let (data, lists) = join(self.read_data(&read), lists).await;
+        let data = data?;
+        let (statistics, metadata) = self.existing_user(&data, sub, access, View::Dashboard)?;
         let (notifications, activities) = lists.map_err(|error| self.unavailable(&error))?;
         let profile = data.profile.unwrap_or_default();
         let view = DashboardView::new(sub, profile, statistics, &metadata, notifications, activities);
@@ -54,13 +52,10 @@ impl Caller<'_> {
     /// A page of the orders of a user.
     pub async fn orders(&self, sub: &str, page: Page, access: Access) -> Result<Response, Problem> {
         let store = &self.deps.store;
-        let read = UserRead { statistics_of: Some(sub), profile_of: Some(sub), ..self.read() };
+        let read = UserRead { user: Some(sub), ..self.read() };
         let orders = store.read_orders(sub, page.before.as_ref(), page.limit, self.now);
-        let (data, orders) = join(timed(store.read_user_data(&read)), timed(orders)).await;
-        let data = data.map_err(|error| self.unavailable(&error))?;
-        self.check_suspension(&data.suspension)?;
-        let (_, metadata) = self.statistics(&data)?;
-        self.check_exists(&data, &metadata, sub, access, View::Orders)?;
+        let (data, orders) = join(self.read_data(&read), timed(orders)).await;
+        self.existing_user(&data?, sub, access, View::Orders)?;
         let orders = orders.map_err(|error| self.unavailable(&error))?;
         Ok(Response::ok(&OrdersView::from(orders), &self.caching(access)))
     }
@@ -70,18 +65,11 @@ impl Caller<'_> {
     pub async fn shared_orders(&self, owner: &str, page: Page) -> Result<Response, Problem> {
         let store = &self.deps.store;
         let resource = Resource::new(Resource::ORDERS, owner).map_err(|_| Problem::NotFound)?;
-        let read = UserRead {
-            statistics_of: Some(owner),
-            profile_of: Some(owner),
-            resource: Some(&resource),
-            ..self.read()
-        };
-        let data = timed(store.read_user_data(&read)).await.map_err(|error| self.unavailable(&error))?;
-        self.check_suspension(&data.suspension)?;
+        let read = UserRead { user: Some(owner), resource: Some(&resource), ..self.read() };
+        let data = self.read_data(&read).await?;
         let access = may(&self.claims, data.grant.as_ref(), Action::Read, &resource, self.now);
         let access = access.ok_or(Problem::NotFound)?;
-        let (statistics, metadata) = self.statistics(&data)?;
-        self.check_exists(&data, &metadata, owner, access, View::Orders)?;
+        let (statistics, _) = self.existing_user(&data, owner, access, View::Orders)?;
         let orders = timed(store.read_orders(owner, page.before.as_ref(), page.limit, self.now)).await;
         let orders = orders.map_err(|error| self.unavailable(&error))?;
         let caching = match access {
@@ -93,12 +81,9 @@ impl Caller<'_> {
 
     /// The profile of a user.
     pub async fn profile(&self, sub: &str, access: Access) -> Result<Response, Problem> {
-        let read = UserRead { statistics_of: Some(sub), profile_of: Some(sub), ..self.read() };
-        let data = timed(self.deps.store.read_user_data(&read)).await;
-        let data = data.map_err(|error| self.unavailable(&error))?;
-        self.check_suspension(&data.suspension)?;
-        let (_, metadata) = self.statistics(&data)?;
-        self.check_exists(&data, &metadata, sub, access, View::Profile)?;
+        let read = UserRead { user: Some(sub), ..self.read() };
+        let data = self.read_data(&read).await?;
+        self.existing_user(&data, sub, access, View::Profile)?;
         let view = ProfileView::new(sub, data.profile.unwrap_or_default());
         Ok(Response::ok(&view, &self.caching(access)))
     }
@@ -108,9 +93,7 @@ impl Caller<'_> {
         let ids = candidates(id);
         let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
         let read = UserRead { notification_ids: &ids, ..self.read() };
-        let data = timed(self.deps.store.read_user_data(&read)).await;
-        let data = data.map_err(|error| self.unavailable(&error))?;
-        self.check_suspension(&data.suspension)?;
+        let data = self.read_data(&read).await?;
         let is_current = |expires_at| expires_at > self.now.as_second();
         let mut found = data.notifications.into_iter().filter(|state| is_current(state.expires_at));
         let notification = found.next().ok_or(Problem::NotFound)?;
@@ -128,6 +111,14 @@ impl Caller<'_> {
 
     fn read(&self) -> UserRead<'_> {
         UserRead { caller: &self.claims.sub, ..UserRead::default() }
+    }
+
+    /// Reads data for the caller, who must not be suspended.
+    async fn read_data(&self, read: &UserRead<'_>) -> Result<UserData, Problem> {
+        let data = timed(self.deps.store.read_user_data(read)).await;
+        let data = data.map_err(|error| self.unavailable(&error))?;
+        self.check_suspension(&data.suspension)?;
+        Ok(data)
     }
 
     /// Logs and counts a failed read.
@@ -149,23 +140,21 @@ impl Caller<'_> {
         }
     }
 
-    /// Zeros if nothing was counted yet.
-    fn statistics(&self, data: &UserData) -> Result<(UserStats, StatsMetadata), Problem> {
-        let Some(stored) = &data.statistics else { return Ok(Default::default()) };
-        let read = stored.statistics().and_then(|statistics| Ok((statistics, stored.metadata()?)));
-        read.map_err(|error| self.unavailable(&error))
-    }
-
-    /// An erased user is gone. Other people get 404 also for a user without stored data. Logs the access
-    /// of an administrator.
-    fn check_exists(
+    /// The statistics of a user, with zeros if nothing was counted yet. An erased user is gone. Other
+    /// people get 404 also for a user without stored data. Logs the access of an administrator.
+    fn existing_user(
         &self,
         data: &UserData,
-        metadata: &StatsMetadata,
         sub: &str,
         access: Access,
         view: View,
-    ) -> Result<(), Problem> {
+    ) -> Result<(UserStats, StatsMetadata), Problem> {
+        let read = data
+            .statistics
+            .as_ref()
+            .map_or_else(|| Ok(Default::default()), |stored| Ok((stored.statistics()?, stored.metadata()?)));
+        let (statistics, metadata): (UserStats, StatsMetadata) =
+            read.map_err(|error: StoreError| self.unavailable(&error))?;
         let is_unknown = data.profile.is_none() && data.statistics.is_none();
         if metadata.erased_at.is_some() || (is_unknown && access != Access::Own) {
             return Err(Problem::NotFound);
@@ -175,7 +164,7 @@ impl Caller<'_> {
             let (admin, view) = (self.claims.sub.as_str(), view.name());
             tracing::info!(admin, user = sub, view, "an administrator reads a page of a user");
         }
-        Ok(())
+        Ok((statistics, metadata))
     }
 
     /// An answer for an administrator is never cached, so that each access is logged.

@@ -23,10 +23,8 @@ use crate::suspension::SuspensionStatus;
 pub struct UserRead<'a> {
     /// The sub of the caller, whose suspension is read.
     pub caller: &'a str,
-    /// The user whose STATS are read.
-    pub statistics_of: Option<&'a str>,
-    /// The user whose PROFILE is read.
-    pub profile_of: Option<&'a str>,
+    /// The user whose STATS and PROFILE are read.
+    pub user: Option<&'a str>,
     /// The resource of which the caller's GRANT is read.
     pub resource: Option<&'a Resource>,
     /// The ids of the caller's notifications that are read.
@@ -81,8 +79,8 @@ impl Store {
     pub async fn read_user_data(&self, read: &UserRead<'_>) -> Result<UserData, StoreError> {
         let suspension = keys::key(keys::suspension(read.caller), SUSPENSION);
         let flag = keys::key(keys::user(read.caller), PROFILE);
-        let statistics = read.statistics_of.map(|sub| keys::key(keys::user(sub), STATS));
-        let profile = read.profile_of.map(|sub| keys::key(keys::user(sub), PROFILE));
+        let statistics = read.user.map(|sub| keys::key(keys::user(sub), STATS));
+        let profile = read.user.map(|sub| keys::key(keys::user(sub), PROFILE));
         let grant = read.resource.map(|resource| grants::key(read.caller, resource));
         let notifications: Vec<Item> =
             read.notification_ids.iter().map(|id| notifications::key(read.caller, id)).collect();
