@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use jiff::Timestamp;
-use shared::events::{Resource, View};
+use shared::events::{EventReference, Resource, View};
 use shared::statistics::UserStats;
 use shared::store::users::{UserData, UserRead};
 use shared::store::{StatsMetadata, StoreError};
@@ -35,29 +35,41 @@ pub struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    /// The dashboard of a user.
-    pub async fn dashboard(&self, sub: &str, access: Access) -> Result<Response, Problem> {
+    /// The dashboard of a user. With `after`, the answer shows that event, or says that it does not yet.
+    pub async fn dashboard(
+        &self,
+        sub: &str,
+        access: Access,
+        after: Option<EventReference>,
+    ) -> Result<Response, Problem> {
         let store = &self.deps.store;
-        let read = UserRead { user: Some(sub), ..self.read() };
+        let read = UserRead { user: Some(sub), after: after.as_ref(), ..self.read() };
         let lists = timed(store.read_dashboard_lists(sub, self.now));
-        let (data, lists) = join(self.read_data(&read), lists).await;
-        let data = data?;
+        let (data, lists) = self.read_with_list(&read, lists).await?;
         let (statistics, metadata) = self.existing_user(&data, sub, access, View::Dashboard)?;
         let (notifications, activities) = lists.map_err(|error| self.unavailable(&error))?;
+        let is_pending = is_pending(&read, &data, &metadata);
         let profile = data.profile.unwrap_or_default();
         let view = DashboardView::new(sub, profile, statistics, &metadata, notifications, activities);
-        Ok(Response::ok(&view, &self.caching(access)))
+        Ok(Response::of_view(&view, is_pending, &self.caching(access, &metadata)))
     }
 
-    /// A page of the orders of a user.
-    pub async fn orders(&self, sub: &str, page: Page, access: Access) -> Result<Response, Problem> {
+    /// A page of the orders of a user. `after` as for [`dashboard`](Self::dashboard).
+    pub async fn orders(
+        &self,
+        sub: &str,
+        page: Page,
+        access: Access,
+        after: Option<EventReference>,
+    ) -> Result<Response, Problem> {
         let store = &self.deps.store;
-        let read = UserRead { user: Some(sub), ..self.read() };
-        let orders = store.read_orders(sub, page.before.as_ref(), page.limit, self.now);
-        let (data, orders) = join(self.read_data(&read), timed(orders)).await;
-        self.existing_user(&data?, sub, access, View::Orders)?;
+        let read = UserRead { user: Some(sub), after: after.as_ref(), ..self.read() };
+        let orders = timed(store.read_orders(sub, page.before.as_ref(), page.limit, self.now));
+        let (data, orders) = self.read_with_list(&read, orders).await?;
+        let (_, metadata) = self.existing_user(&data, sub, access, View::Orders)?;
         let orders = orders.map_err(|error| self.unavailable(&error))?;
-        Ok(Response::ok(&OrdersView::from(orders), &self.caching(access)))
+        let is_pending = is_pending(&read, &data, &metadata);
+        Ok(Response::of_view(&OrdersView::from(orders), is_pending, &self.caching(access, &metadata)))
     }
 
     /// A page of the orders of a user who shares them with the caller. The orders are read only after
@@ -69,23 +81,31 @@ impl Caller<'_> {
         let data = self.read_data(&read).await?;
         let access = may(&self.claims, data.grant.as_ref(), Action::Read, &resource, self.now);
         let access = access.ok_or(Problem::NotFound)?;
-        let (statistics, _) = self.existing_user(&data, owner, access, View::Orders)?;
+        let (statistics, metadata) = self.existing_user(&data, owner, access, View::Orders)?;
         let orders = timed(store.read_orders(owner, page.before.as_ref(), page.limit, self.now)).await;
         let orders = orders.map_err(|error| self.unavailable(&error))?;
         let caching = match access {
-            Access::Granted { until } => self.shared_caching(owner, until, statistics.last_token_issued_at),
-            Access::Own | Access::Admin => self.caching(access),
+            Access::Granted { until } => {
+                self.shared_caching(owner, until, statistics.last_token_issued_at, &metadata)
+            }
+            Access::Own | Access::Admin => self.caching(access, &metadata),
         };
         Ok(Response::ok(&OrdersView::from(orders), &caching))
     }
 
-    /// The profile of a user.
-    pub async fn profile(&self, sub: &str, access: Access) -> Result<Response, Problem> {
-        let read = UserRead { user: Some(sub), ..self.read() };
+    /// The profile of a user. `after` as for [`dashboard`](Self::dashboard).
+    pub async fn profile(
+        &self,
+        sub: &str,
+        access: Access,
+        after: Option<EventReference>,
+    ) -> Result<Response, Problem> {
+        let read = UserRead { user: Some(sub), after: after.as_ref(), ..self.read() };
         let data = self.read_data(&read).await?;
-        self.existing_user(&data, sub, access, View::Profile)?;
+        let (_, metadata) = self.existing_user(&data, sub, access, View::Profile)?;
+        let is_pending = is_pending(&read, &data, &metadata);
         let view = ProfileView::new(sub, data.profile.unwrap_or_default());
-        Ok(Response::ok(&view, &self.caching(access)))
+        Ok(Response::of_view(&view, is_pending, &self.caching(access, &metadata)))
     }
 
     /// Publishes that the caller has read a notification. Nothing is sent if it was read before.
@@ -99,14 +119,19 @@ impl Caller<'_> {
         let notification = found.next().ok_or(Problem::NotFound)?;
         let mut event = event(&self.claims.sub, &notification.notification_id, self.now);
         event.traceparent = traceparent.map(str::to_owned);
-        if notification.unread_since().is_some() {
+        event.client_aware = true;
+        let is_unread = notification.unread_since().is_some();
+        if is_unread {
             self.deps.user_events.send(&event).await.map_err(|error| {
                 let cause = chain(&error);
                 tracing::error!(error_type = "send_failed", cause, "notification.read was not published");
                 Problem::Unavailable
             })?;
         }
-        Ok(Response::not_stored(202, "application/json", &Accepted { source: SOURCE, id: &event.id }))
+        // If another event marked the notification as read, the table never has this one.
+        let after = is_unread.then(|| event.reference().to_string());
+        let accepted = Accepted { source: SOURCE, id: &event.id, after };
+        Ok(Response::not_stored(202, "application/json", &accepted))
     }
 
     fn read(&self) -> UserRead<'_> {
@@ -119,6 +144,20 @@ impl Caller<'_> {
         let data = data.map_err(|error| self.unavailable(&error))?;
         self.check_suspension(&data.suspension)?;
         Ok(data)
+    }
+
+    /// Reads data for the caller and a list. At the same time, unless the caller waits for an event:
+    /// then the list is read after the stored event, so that it includes the event.
+    async fn read_with_list<T>(
+        &self,
+        read: &UserRead<'_>,
+        list: impl Future<Output = T>,
+    ) -> Result<(UserData, T), Problem> {
+        if read.after.is_some() {
+            return Ok((self.read_data(read).await?, list.await));
+        }
+        let (data, list) = join(self.read_data(read), list).await;
+        Ok((data?, list))
     }
 
     /// Logs and counts a failed read.
@@ -168,9 +207,9 @@ impl Caller<'_> {
     }
 
     /// An answer for an administrator is never cached, so that each access is logged.
-    fn caching(&self, access: Access) -> Caching {
+    fn caching(&self, access: Access, metadata: &StatsMetadata) -> Caching {
         match access {
-            Access::Own => self.cached_for(&[&self.claims.sub], &[]),
+            Access::Own => self.cached_for(&[&self.claims.sub], metadata, &[]),
             Access::Granted { .. } | Access::Admin => Caching::NoStore,
         }
     }
@@ -185,18 +224,29 @@ impl Caller<'_> {
         owner: &str,
         until: Option<Timestamp>,
         last_token_issued_at: Option<Timestamp>,
+        metadata: &StatsMetadata,
     ) -> Caching {
         let Some(issued_at) = last_token_issued_at else { return Caching::NoStore };
         let validity = i64::from(self.deps.config.token_validity_minutes) * 60;
         let ends = [until.unwrap_or(Timestamp::MAX), plus_seconds(issued_at, validity)];
-        self.cached_for(&[&self.claims.sub, owner], &ends)
+        self.cached_for(&[&self.claims.sub, owner], metadata, &ends)
     }
 
-    /// Cached until the earliest of `ends`, and not beyond the end of the token.
-    fn cached_for(&self, subs: &[&str], ends: &[Timestamp]) -> Caching {
+    /// Cached for the lifetime that follows from the last change of the data, until the earliest of
+    /// `ends`, and not beyond the end of the token.
+    fn cached_for(&self, subs: &[&str], metadata: &StatsMetadata, ends: &[Timestamp]) -> Caching {
+        let lifetime = self.deps.config.cache_lifetime.seconds(metadata.last_changed_at, self.now);
         let ends: Vec<Timestamp> = ends.iter().copied().chain([self.claims.expires_at]).collect();
-        Caching::for_users(subs, self.deps.config.max_cache_lifetime_seconds, self.now, &ends)
+        Caching::for_users(subs, lifetime, self.now, &ends)
     }
+}
+
+/// True if the caller waits for an event that the data does not show.
+///
+/// DynamoDB reads the items of a batch one by one. So the stored event can be newer than STATS, and
+/// does not prove that STATS includes it. The version does.
+fn is_pending(read: &UserRead<'_>, data: &UserData, metadata: &StatsMetadata) -> bool {
+    read.after.is_some() && data.after_version.is_none_or(|version| metadata.version < version)
 }
 
 async fn timed<T>(read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {

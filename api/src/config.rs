@@ -5,6 +5,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 use shared::config::{ConfigError, Environment};
+use shared::freshness::CacheLifetime;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -22,8 +23,7 @@ pub struct Config {
     pub admin_groups: BTreeSet<String>,
     /// TOKEN_VALIDITY_MINUTES: the longest validity among all app clients.
     pub token_validity_minutes: u32,
-    /// MAX_CACHE_LIFETIME_SECONDS: the longest `s-maxage`. 0: CloudFront caches no answer.
-    pub max_cache_lifetime_seconds: u32,
+    pub cache_lifetime: CacheLifetime,
 }
 
 impl Config {
@@ -41,7 +41,7 @@ impl Config {
             origin_secrets: OriginSecrets::new(&environment.list("ORIGIN_SECRETS")),
             admin_groups: environment.list("ADMIN_GROUPS").into_iter().collect(),
             token_validity_minutes: environment.token_validity_minutes()?,
-            max_cache_lifetime_seconds: environment.max_cache_lifetime_seconds()?,
+            cache_lifetime: CacheLifetime::from_environment(environment)?,
         })
     }
 }
@@ -115,7 +115,7 @@ mod tests {
     fn settings_have_their_documented_defaults() {
         let config = config("ADMIN_GROUPS", "").unwrap();
         assert_eq!(config.client_ids, ["page", "app"]);
-        assert_eq!(config.max_cache_lifetime_seconds, 1800);
+        assert_eq!(config.cache_lifetime.max_seconds, 60);
         assert!(config.admin_groups.is_empty() && config.origin_secrets.accept(None));
     }
 

@@ -32,6 +32,9 @@ pub fn candidates(segment: &str) -> Vec<Cow<'_, str>> {
 pub struct Accepted<'a> {
     pub source: &'a str,
     pub id: &'a str,
+    /// The value of `after` for the next reads. `None` if nothing was published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 #[cfg(test)]

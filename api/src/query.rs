@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use shared::events::EventReference;
 use shared::store::lists::ListPosition;
 
 /// Entries on a page that names no limit.
@@ -27,11 +28,32 @@ pub struct Page {
 
 /// Reads the parameters `before` and `limit`.
 pub fn page(query: &str) -> Result<Page, InvalidQuery> {
-    let parameters = parameters(query, &["before", "limit"])?;
+    page_of(&parameters(query, &["before", "limit"])?)
+}
+
+/// Reads the parameters `after`, `before` and `limit`.
+pub fn own_page(query: &str) -> Result<(Page, Option<EventReference>), InvalidQuery> {
+    let parameters = parameters(query, &["after", "before", "limit"])?;
+    Ok((page_of(&parameters)?, after_of(&parameters)?))
+}
+
+/// Reads the parameter `after`: the event of the caller that the answer must show.
+pub fn after(query: &str) -> Result<Option<EventReference>, InvalidQuery> {
+    after_of(&parameters(query, &["after"])?)
+}
+
+fn page_of(parameters: &Parameters<'_>) -> Result<Page, InvalidQuery> {
     let before = parameters.get("before").map(|before| before.parse());
     let before =
         before.transpose().map_err(|_| InvalidQuery("The parameter before is not a value of next."))?;
-    Ok(Page { before, limit: limit(&parameters)? })
+    Ok(Page { before, limit: limit(parameters)? })
+}
+
+fn after_of(parameters: &Parameters<'_>) -> Result<Option<EventReference>, InvalidQuery> {
+    let after = parameters.get("after").map(|after| EventReference::parse(after));
+    after.transpose().map_err(|_| {
+        InvalidQuery("The parameter after is not the source and the id of an event in base64url.")
+    })
 }
 
 /// Refuses every parameter.
@@ -39,10 +61,12 @@ pub fn none(query: &str) -> Result<(), InvalidQuery> {
     parameters(query, &[]).map(drop)
 }
 
+type Parameters<'q> = BTreeMap<&'q str, &'q str>;
+
 /// The parameters by name. Each may be given once, and in one spelling: no valid value needs an
 /// encoding.
-fn parameters<'q>(query: &'q str, known: &[&str]) -> Result<BTreeMap<&'q str, &'q str>, InvalidQuery> {
-    let mut parameters = BTreeMap::new();
+fn parameters<'q>(query: &'q str, known: &[&str]) -> Result<Parameters<'q>, InvalidQuery> {
+    let mut parameters = Parameters::new();
     if query.is_empty() {
         return Ok(parameters);
     }
@@ -62,7 +86,7 @@ fn parameters<'q>(query: &'q str, known: &[&str]) -> Result<BTreeMap<&'q str, &'
 }
 
 /// The parameter `limit`.
-fn limit(parameters: &BTreeMap<&str, &str>) -> Result<usize, InvalidQuery> {
+fn limit(parameters: &Parameters<'_>) -> Result<usize, InvalidQuery> {
     let Some(limit) = parameters.get("limit") else { return Ok(DEFAULT_LIMIT) };
     let is_number = limit.bytes().all(|byte| byte.is_ascii_digit()) && !limit.starts_with('0');
     let limit = limit.parse().ok().filter(|limit| is_number && (1..=MAX_LIMIT).contains(limit));

@@ -76,16 +76,22 @@ async fn of_user(
     access: Access,
     request: &Request,
 ) -> Result<Response, Problem> {
+    let query = request.query.as_str();
+    // Only the caller's own events can be waited for.
+    let after = || match access {
+        Access::Own => query::after(query),
+        Access::Admin | Access::Granted { .. } => query::none(query).map(|()| None),
+    };
     match view {
-        View::Dashboard => {
-            query::none(&request.query)?;
-            caller.dashboard(sub, access).await
+        View::Dashboard => caller.dashboard(sub, access, after()?).await,
+        View::Orders => {
+            let (page, after) = match access {
+                Access::Own => query::own_page(query)?,
+                Access::Admin | Access::Granted { .. } => (query::page(query)?, None),
+            };
+            caller.orders(sub, page, access, after).await
         }
-        View::Orders => caller.orders(sub, query::page(&request.query)?, access).await,
-        View::Profile => {
-            query::none(&request.query)?;
-            caller.profile(sub, access).await
-        }
+        View::Profile => caller.profile(sub, access, after()?).await,
     }
 }
 
@@ -99,6 +105,8 @@ fn page_config(config: &Config) -> Response {
         login_url: &'a str,
         product_name: &'a str,
         scopes: [&'a str; 3],
+        /// How long the page adds `after` to its requests.
+        max_cache_lifetime_seconds: u32,
     }
     let body = PageConfig {
         issuer: &config.issuer_url,
@@ -106,6 +114,7 @@ fn page_config(config: &Config) -> Response {
         login_url: &config.login_url,
         product_name: &config.product_name,
         scopes: ["openid", "email", "profile"],
+        max_cache_lifetime_seconds: config.cache_lifetime.max_seconds,
     };
     let response =
         Response::ok(&body, &Caching::Shared { seconds: CONFIG_SECONDS, tags: "config".to_owned() });

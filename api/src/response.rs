@@ -62,6 +62,24 @@ impl Response {
         response
     }
 
+    /// A view of a user. If a change is pending that the caller waits for, no cache keeps the answer,
+    /// and it says so: `"isChangePending": true`.
+    pub fn of_view(view: &impl Serialize, is_pending: bool, caching: &Caching) -> Self {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct PendingView<'a, T> {
+            #[serde(flatten)]
+            view: &'a T,
+            is_change_pending: bool,
+        }
+        if !is_pending {
+            return Self::ok(view, caching);
+        }
+        let mut response = Self::ok(&PendingView { view, is_change_pending: true }, &Caching::NoStore);
+        response.headers.insert("Retry-After", "1".to_owned());
+        response
+    }
+
     /// A response that no cache keeps.
     pub fn not_stored(status_code: u16, content_type: &str, body: &impl Serialize) -> Self {
         let headers = [

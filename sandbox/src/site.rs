@@ -9,6 +9,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{Request, Response};
+use shared::config::Environment;
 
 use self::page::Page;
 use crate::aws::SandboxAccount;
@@ -16,9 +17,6 @@ use crate::edge::distribution::{Distribution, Origin};
 use crate::edge::{Decision, Edge, OriginRequest, X_CACHE};
 use crate::http_api::HttpApi;
 use crate::tokens::random_text;
-
-/// The default of MAX_CACHE_LIFETIME_SECONDS.
-const DEFAULT_MAX_CACHE_LIFETIME: i64 = 1_800;
 
 /// The distribution with its origins.
 pub struct Site {
@@ -39,9 +37,9 @@ impl Site {
         adapt: impl FnOnce(&mut Distribution),
     ) -> Result<Self> {
         let secret = random_text()?;
-        let lifetime = variables.get("MAX_CACHE_LIFETIME_SECONDS").and_then(|seconds| seconds.parse().ok());
-        let lifetime = lifetime.unwrap_or(DEFAULT_MAX_CACHE_LIFETIME);
-        let mut distribution = Distribution::of_template(lifetime, Some(HeaderValue::from_str(&secret)?));
+        let environment: Environment = variables.iter().map(|(name, value)| (name, value)).collect();
+        let lifetime = environment.max_cache_lifetime_seconds()?;
+        let mut distribution = Distribution::of_template(i64::from(lifetime), Some(HeaderValue::from_str(&secret)?));
         adapt(&mut distribution);
         let mut variables = variables;
         variables.insert("ORIGIN_SECRETS".to_owned(), secret);

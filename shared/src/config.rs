@@ -103,7 +103,7 @@ impl Environment {
 
     /// MAX_CACHE_LIFETIME_SECONDS: the longest time for which CloudFront keeps a page.
     pub fn max_cache_lifetime_seconds(&self) -> Result<u32, ConfigError> {
-        self.number("MAX_CACHE_LIFETIME_SECONDS", 1800, 0..=31_536_000)
+        self.number("MAX_CACHE_LIFETIME_SECONDS", 60, 0..=31_536_000)
     }
 
     /// TOKEN_VALIDITY_MINUTES: the longest validity of a token among all app clients.

@@ -22,6 +22,7 @@ mod limits;
 mod media_type;
 mod money;
 mod permission;
+mod reference;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod subject;
@@ -36,6 +37,7 @@ pub use money::{Amount, Currency, InvalidAmount, Money, Spent};
 pub use permission::{
     InvalidPermission, InvalidResource, MAX_ACTOR_CHARS, MAX_PERMISSIONS, Permission, Resource,
 };
+pub use reference::{EventReference, InvalidReference};
 pub use subject::{InvalidSubject, Subject};
 
 use crate::time;
@@ -55,6 +57,9 @@ pub struct Event {
     pub time: Timestamp,
     /// W3C trace context of the request that caused the event.
     pub traceparent: Option<String>,
+    /// True if the client that caused the event reads its own write with `after`. Then the acting
+    /// device needs no invalidation.
+    pub client_aware: bool,
     pub data: Data,
 }
 
@@ -62,12 +67,25 @@ impl Event {
     /// An event of this repository's functions, with a new id (UUIDv7 of its time).
     pub fn new(source: impl Into<String>, subject: Subject, time: Timestamp, data: Data) -> Self {
         let time = time::whole_milliseconds(time);
-        Self { id: unique_id(time), source: source.into(), subject, time, traceparent: None, data }
+        Self {
+            id: unique_id(time),
+            source: source.into(),
+            subject,
+            time,
+            traceparent: None,
+            client_aware: false,
+            data,
+        }
     }
 
     /// The same event with another id, for something that can happen only once.
     pub fn with_id(self, id: impl Into<String>) -> Self {
         Self { id: id.into(), ..self }
+    }
+
+    /// The value of `after` for a client that reads this write.
+    pub fn reference(&self) -> EventReference {
+        EventReference::new(&self.source, &self.id)
     }
 
     /// The sort key under which the table stores the event, in the partition of its subject. Two
@@ -115,8 +133,8 @@ impl Event {
             .and_then(|subject| data.check_subject(&subject).map(|()| subject))
             .map_err(|InvalidSubject(reason)| InvalidEvent::InvalidData(format!("subject: {reason}")))?;
         let time = time::whole_milliseconds(envelope.time);
-        let Envelope { id, source, traceparent, .. } = envelope;
-        let event = Self { id, source, subject, time, traceparent, data };
+        let Envelope { id, source, traceparent, clientaware: client_aware, .. } = envelope;
+        let event = Self { id, source, subject, time, traceparent, client_aware, data };
         if event.key().len() > MAX_KEY_BYTES {
             return Err(InvalidEvent::NotCloudEvent(
                 "id and source: together more than DynamoDB's 1,024 bytes for a key".to_owned(),
@@ -137,6 +155,8 @@ impl Event {
             datacontenttype: &'static str,
             #[serde(skip_serializing_if = "Option::is_none")]
             traceparent: Option<&'a str>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            clientaware: bool,
             #[serde(flatten)]
             data: &'a Data,
         }
@@ -148,6 +168,7 @@ impl Event {
             time: self.time,
             datacontenttype: "application/json",
             traceparent: self.traceparent.as_deref(),
+            clientaware: self.client_aware,
             data: &self.data,
         };
         // serde_json cannot fail: the body has only strings, numbers and maps with string keys.
@@ -228,7 +249,7 @@ pub fn pool_source(pool_id: &str) -> String {
     format!("/cognito/{pool_id}")
 }
 
-/// The context attributes of CloudEvents. Others are ignored.
+/// The context attributes of CloudEvents, and the extension `clientaware`. Others are ignored.
 #[derive(Deserialize)]
 struct Envelope {
     specversion: String,
@@ -243,6 +264,8 @@ struct Envelope {
     datacontenttype: Option<String>,
     #[serde(default)]
     traceparent: Option<String>,
+    #[serde(default, deserialize_with = "json::flag")]
+    clientaware: bool,
     #[serde(default)]
     data: Option<Box<RawValue>>,
 }

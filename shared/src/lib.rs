@@ -9,6 +9,7 @@ pub mod deadline;
 pub mod email_domain;
 pub mod erasure;
 pub mod events;
+pub mod freshness;
 pub mod function_context;
 pub mod function_id;
 pub mod grant;

@@ -48,6 +48,9 @@ metrics! {
     /// Messages that failed because no time was left.
     MessagesOutOfTime,
 
+    // user-stats and cache-invalidation
+    InvalidationsSkipped,
+
     // user-stats
     BatchSize,
     DuplicateEvents,
@@ -55,7 +58,6 @@ metrics! {
     EventAge,
     EventsApplied,
     EventsOfErasedUsers,
-    InvalidationsSkippedInactive,
     SignInAttemptsStored,
     SignInsOfUnknownUsers,
     UsersErased,
@@ -77,7 +79,6 @@ metrics! {
     InvalidationsDeferred,
     InvalidationsFailed,
     InvalidationsReplacedByPurgeAll,
-    InvalidationsSkipped,
 
     // group-membership
     GroupsCreated,

@@ -41,7 +41,8 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
             views,
             changed_at: at(second),
             sent_at: at(second),
-            lost_permissions: false,
+            pages_expire_at: None,
+            is_always: false,
             claims_security: false,
             security_change_at: None,
         };

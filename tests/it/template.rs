@@ -352,8 +352,12 @@ fn batch_can_exceed_the_largest_purge_all_threshold() {
     assert!(batch["BatchSize"].as_u64().unwrap() > maximum.as_u64().unwrap());
     // The record of the smallest notice, with the receipt handle of the SQS API reference, which is
     // shorter than those that SQS returns today.
-    let changed =
-        DataChanged { views: [View::Orders].into(), changed_at: Timestamp::UNIX_EPOCH, reason: None };
+    let changed = DataChanged {
+        views: [View::Orders].into(),
+        changed_at: Timestamp::UNIX_EPOCH,
+        reason: None,
+        pages_expire_at: None,
+    };
     let sub = "7d8ca528-4931-4254-9273-ea5ee853f271".to_owned();
     let source = workers::user_stats::SOURCE;
     let notice = Event::new(source, Subject::User(sub), Timestamp::UNIX_EPOCH, Data::DataChanged(changed));

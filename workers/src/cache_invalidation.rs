@@ -20,7 +20,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
 use shared::aws::WORKER_CALL_SECONDS;
 use shared::config::ConfigError;
-use shared::events::{Data, DataChanged, Event, InvalidEvent, SecurityReason, Subject};
+use shared::events::{Data, DataChanged, Event, InvalidEvent, Subject, UrgentReason};
 use shared::function_context::FunctionContext;
 use shared::metric::Metric;
 use shared::store::{PurgeAllClaim, Store};
@@ -117,7 +117,7 @@ fn accept(batch: &Batch<'_>, index: usize, target: Target, now: Timestamp) -> Re
     let Event { subject: Subject::User(sub), data: Data::DataChanged(changed), .. } = event else {
         return Err(Rejection::wrong_queue(&event));
     };
-    let DataChanged { views, changed_at, reason } = changed;
+    let DataChanged { views, changed_at, reason, pages_expire_at } = changed;
     if views.is_empty() {
         return Err(InvalidEvent::InvalidData("data.views: is empty".to_owned()).into());
     }
@@ -130,17 +130,18 @@ fn accept(batch: &Batch<'_>, index: usize, target: Target, now: Timestamp) -> Re
     // The change was committed before its message was sent. A later `changed_at` would not be covered
     // by an invalidation that was made in the meantime.
     let changed_at = changed_at.min(plus_seconds(sent_at, CLOCK_SKEW_SECONDS));
-    // A notice about lost permissions needs no confirmation: only resource-permission and operators can
-    // send it. user-stats publishes the other reasons for events that any producer can send.
-    let lost_permissions = reason == Some(SecurityReason::PermissionRevoked);
-    let claims_security = reason.is_some() && !lost_permissions;
+    // Lost permissions and the policy need no confirmation: only the workers and operators can send to
+    // this queue. user-stats publishes the other reasons for events that any producer can send.
+    let is_always = matches!(reason, Some(UrgentReason::PermissionRevoked | UrgentReason::Policy));
+    let claims_security = reason.is_some() && !is_always;
     Ok(Change {
         message: index,
         sub,
         views,
         changed_at,
         sent_at,
-        lost_permissions,
+        pages_expire_at,
+        is_always,
         claims_security,
         security_change_at: None,
     })
@@ -272,7 +273,7 @@ async fn book<'a>(deps: &Deps, call: &'a InvalidationCall) -> Result<Booked<'a>,
         claim = Some(claim_purge_all(deps, call).await?);
     }
     let booking = Booking { booked_at: now, items: call.items.len(), claim };
-    let budget = config.monthly_item_budget.filter(|_| !call.is_security);
+    let budget = config.monthly_item_budget.filter(|_| !call.is_urgent);
     let booking = match ledger.reserve(booking, budget).await {
         Reserved::Granted { booking, month_items } => {
             report_budget(deps, month_items);

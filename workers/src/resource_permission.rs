@@ -148,7 +148,12 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, changes: Vec<AcceptedChange
     // Later than every write, so that a page from before a write is older than the notice.
     let now = deps.context.clock.now();
     let notices = notices_by_user(done).into_iter().map(|(sub, notice)| {
-        let data = DataChanged { views: View::ALL.into(), changed_at: now, reason: notice.reason };
+        let data = DataChanged {
+            views: View::ALL.into(),
+            changed_at: now,
+            reason: notice.reason,
+            pages_expire_at: None,
+        };
         (notice.messages, Box::new(notices::data_changed(SOURCE, &sub, data, now)))
     });
     notices::publish(&deps.cache_invalidations, batch, notices.collect()).await;

@@ -5,6 +5,7 @@
 //! - [`attempts`]: allowed sign-in attempts, which are stored outside the transactions
 //! - [`commit`]: the transactions that make an event count once
 //! - [`notice`]: which event is published after a commit, and why
+//! - [`policy`]: which event types are worth an invalidation
 //! - [`inactive`]: the rule for users who cannot have a cached page
 //! - [`counts`]: the metrics of one invocation
 //!
@@ -19,7 +20,8 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use shared::config::{ConfigError, Environment};
 use shared::erasure;
-use shared::events::{Data, DataChanged, Event, SecurityReason, View};
+use shared::events::{Data, DataChanged, Event, UrgentReason, View};
+use shared::freshness::CacheLifetime;
 use shared::function_context::FunctionContext;
 use shared::metric::Metric;
 use shared::queues::Queue;
@@ -37,13 +39,15 @@ pub mod commit;
 pub mod counts;
 pub mod inactive;
 pub mod notice;
+pub mod policy;
 
 use accept::{AcceptedMessage, EventsByPartition, PartitionEvents, PendingEvent, accept, group_by_partition};
 use attempts::{AttemptWriter, Unstored};
-use commit::{Committed, Committer};
+use commit::Committer;
 use counts::InvocationCounts;
 use inactive::InactiveUserRule;
-use notice::Notice;
+use notice::{Notice, NoticeRules};
+use policy::InvalidationPolicy;
 
 /// CloudEvents source of the events that user-stats publishes.
 pub const SOURCE: &str = "/user-stats";
@@ -60,9 +64,7 @@ pub struct Config {
     /// SIGN_IN_ATTEMPT_RETENTION_DAYS: the days for which an allowed sign-in attempt is stored after its
     /// time.
     pub sign_in_attempt_retention_days: u32,
-    /// When a user is inactive, so that a change needs no invalidation. `None` if every user counts
-    /// as active.
-    pub inactive_user_rule: Option<InactiveUserRule>,
+    pub notice_rules: NoticeRules,
     /// ALLOW_ERASURE_EVENTS: whether `user.deleted` erases the user. Any sender to the queue could
     /// then erase any user.
     pub allow_erasure_events: bool,
@@ -70,9 +72,10 @@ pub struct Config {
 
 impl Config {
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let lifetime = CacheLifetime::from_environment(environment)?;
         let rule = InactiveUserRule {
             token_validity_minutes: environment.token_validity_minutes()?,
-            max_cache_lifetime_seconds: environment.max_cache_lifetime_seconds()?,
+            max_cache_lifetime_seconds: lifetime.max_seconds,
         };
         let by_tag = environment.choice("INVALIDATION_TARGET", true, &[("tag", true), ("path", false)])?;
         // Only with cache tags is the token part of the cache key. Without it, a page may be in the
@@ -85,7 +88,11 @@ impl Config {
                 7,
                 1..=90,
             )?,
-            inactive_user_rule: skip_inactive.then_some(rule),
+            notice_rules: NoticeRules {
+                policy: InvalidationPolicy::from_environment(environment)?,
+                lifetime,
+                inactive_user: skip_inactive.then_some(rule),
+            },
             allow_erasure_events: environment.flag("ALLOW_ERASURE_EVENTS", false)?,
         })
     }
@@ -183,7 +190,7 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, accepted: Vec<AcceptedMessa
         clock,
         deadline: batch.deadline(),
         event_retention_days: deps.config.event_retention_days,
-        inactive_user_rule: deps.config.inactive_user_rule,
+        notice_rules: &deps.config.notice_rules,
     };
     let being_erased: BTreeSet<Partition> =
         partitions.iter().filter(|group| is_erasure(group)).map(|group| group.partition.clone()).collect();
@@ -282,11 +289,11 @@ async fn process_partition(
         Partition::User(sub) if is_erasure(group) => {
             erase(deps, committer, group, stored, counts).await.map(|()| {
                 let now = deps.context.clock.now();
-                let reason = Some(SecurityReason::Erased);
+                let reason = Some(UrgentReason::Erased);
                 Some(data_changed(
                     SOURCE,
                     sub,
-                    DataChanged { views: View::ALL.into(), changed_at: now, reason },
+                    DataChanged { views: View::ALL.into(), changed_at: now, reason, pages_expire_at: None },
                     now,
                 ))
             })
@@ -321,19 +328,17 @@ async fn apply_user_events(
     stored: Option<StoredStatistics>,
     counts: &mut InvocationCounts,
 ) -> Result<Option<Event>, CommitFailure> {
-    let committed = committer.commit::<UserStats>(group, stored, counts).await?;
+    let summary = committer.commit::<UserStats>(group, stored, counts).await?;
     let events: Vec<&Event> = group.events.iter().map(|pending| &pending.event).collect();
-    let rule = deps.config.inactive_user_rule;
     let now = deps.context.clock.now();
-    let Committed { metadata, committed_no_later_than } = committed;
-    Ok(match notice::after_commit(&events, &metadata, committed_no_later_than, rule, now) {
+    Ok(match notice::after_commit(&events, &summary, &deps.config.notice_rules, now) {
         Notice::Unneeded => None,
-        Notice::SkippedInactive => {
-            counts.skipped_inactive += 1;
+        Notice::Skipped(reason) => {
+            counts.notices_skipped.push(reason);
             None
         }
-        Notice::Needed { views, changed_at, reason } => {
-            Some(data_changed(SOURCE, sub, DataChanged { views, changed_at, reason }, now))
+        Notice::Needed { views, changed_at, reason, pages_expire_at } => {
+            Some(data_changed(SOURCE, sub, DataChanged { views, changed_at, reason, pages_expire_at }, now))
         }
     })
 }

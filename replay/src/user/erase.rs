@@ -6,7 +6,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use shared::deadline::Deadline;
 use shared::erasure;
-use shared::events::{Data, DataChanged, Event, OPERATOR_SOURCE, SecurityReason, Subject, View};
+use shared::events::{Data, DataChanged, Event, OPERATOR_SOURCE, Subject, UrgentReason, View};
 use shared::queues::{Queue, QueueError};
 use shared::store::{CommitFailure, Consistency, Partition, StatsMetadata, Store, StoreError};
 use shared::suspension::{Stored, SuspensionStatus};
@@ -98,7 +98,8 @@ pub async fn erase(
     let data = Data::DataChanged(DataChanged {
         views: View::ALL.into(),
         changed_at: now,
-        reason: Some(SecurityReason::Erased),
+        reason: Some(UrgentReason::Erased),
+        pages_expire_at: None,
     });
     let event = Event::new(OPERATOR_SOURCE, Subject::user(sub), now, data);
     cache_invalidations.send(&event).await.map_err(EraseError::NotPublished)

@@ -14,7 +14,7 @@ pub const TRIGGERS_PER_SIGN_IN: f64 = 2.0;
 /// The event of pre-authentication: an allowed attempt, which user-stats stores with a plain write.
 pub const ATTEMPTS_PER_SIGN_IN: f64 = 1.0;
 /// Assumed, the worst case: each event of a user arrives in a separate batch and has its own commit.
-/// A user's actions are seconds apart, and user-stats waits for two seconds.
+/// A user's actions are seconds apart, and user-stats waits for one second.
 pub const EVENTS_PER_COMMIT: usize = 1;
 /// Size of a stored event and of a message. Same as in docs/costs.md.
 pub const EVENT_KILOBYTES: f64 = 0.7;
@@ -37,7 +37,7 @@ pub const WORKER_MEGABYTES: f64 = 512.0;
 /// user-stats: BatchSize.
 pub const USER_STATS_BATCH: f64 = 1_000.0;
 /// user-stats: MaximumBatchingWindowInSeconds.
-pub const USER_STATS_WINDOW_SECONDS: f64 = 2.0;
+pub const USER_STATS_WINDOW_SECONDS: f64 = 1.0;
 /// cache-invalidation: BatchSize.
 pub const INVALIDATION_BATCH: f64 = 10_000.0;
 /// cache-invalidation: MaximumBatchingWindowInSeconds.

@@ -160,7 +160,8 @@ pub(super) fn run(day: &[DayEvent], rules: Rules) -> Cost {
                     views: views.clone(),
                     changed_at,
                     sent_at: changed_at,
-                    lost_permissions: false,
+                    pages_expire_at: None,
+                    is_always: false,
                     claims_security: false,
                     security_change_at: None,
                 });

@@ -338,13 +338,8 @@ impl Player {
             }
         }
         outcome.groups = account.backend().user_pools().groups().await;
-        let skipped = [
-            ("coalesced", account.count(Metric::InvalidationsCoalesced.name())),
-            ("inactive", account.count(Metric::InvalidationsSkippedInactive.name())),
-        ];
-        let by_reason = account.counts(Metric::InvalidationsSkipped.name());
-        outcome.skipped = skipped.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect();
-        outcome.skipped.extend(by_reason);
+        outcome.skipped = account.counts(Metric::InvalidationsSkipped.name());
+        outcome.skipped.insert("coalesced".to_owned(), account.count(Metric::InvalidationsCoalesced.name()));
         outcome.skipped.retain(|_, count| *count > 0);
         for queues in account.queues() {
             outcome.dead_letters.extend(dead_letters(&sqs, queues).await?);

@@ -109,6 +109,34 @@ pub fn optional_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     Ok(Option::<Time>::deserialize(deserializer)?.map(|Time(time)| time))
 }
 
+/// A Boolean, or its text: `"true"` or `"false"`. CloudEvents 1.0.2, 3.1 (type system) defines both, and a
+/// message that was converted from HTTP headers has the text. `null` counts as `false`.
+pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    struct Flag;
+
+    impl Visitor<'_> for Flag {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("true or false")
+        }
+
+        fn visit_bool<E: Error>(self, flag: bool) -> Result<bool, E> {
+            Ok(flag)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<bool, E> {
+            text.parse().map_err(|_| E::invalid_value(serde::de::Unexpected::Other("text"), &self))
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<bool, E> {
+            Ok(false)
+        }
+    }
+
+    deserializer.deserialize_any(Flag)
+}
+
 /// The id of something in a producer's system: 1 to [`MAX_ID_CHARS`] characters. For
 /// `#[serde(deserialize_with)]`.
 pub fn identifier<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

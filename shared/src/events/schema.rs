@@ -32,7 +32,11 @@ pub fn event_schema() -> String {
             "type": "string", "pattern": json_pattern(),
             "description": "The media type of data: application/json, or application/ with a subtype that ends in +json. Parameters and case do not matter."
         },
-        "traceparent": {"type": "string", "description": "W3C trace context."}
+        "traceparent": {"type": "string", "description": "W3C trace context."},
+        "clientaware": {
+            "type": ["boolean", "string"], "enum": [true, false, "true", "false"],
+            "description": "An extension of this project. True if the client that caused the event adds it as the query parameter after to its next reads, so that it sees its own write without an invalidation."
+        }
     });
     if let Some(root) = schema.as_object_mut() {
         root.insert("$id".to_owned(), "event.json".into());

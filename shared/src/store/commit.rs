@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::batch::Consistency;
 use super::error::{CancellationReasons, CommitError, StoreError, cancellation_codes};
-use super::item::{Item, UpdateExpression};
-use super::keys::{self, PK, Partition, STATS};
+use super::item::{Item, UpdateExpression, number};
+use super::keys::{self, PK, Partition, STATS, VERSION};
 use super::list_writes::{ListWrites, NotificationChange, max_items};
 use super::notifications::{self, NotificationState};
 use super::profiles::Profile;
@@ -132,7 +132,7 @@ impl Store {
         let partition = commit.partition.key();
         let mut items = Vec::new();
         for (event, body) in commit.events {
-            items.push(self.put_event(&partition, event, body, commit.event_retention_days)?);
+            items.push(self.put_event(&partition, event, body, commit)?);
         }
 
         let mut update = UpdateExpression::default();
@@ -187,14 +187,15 @@ impl Store {
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
-    fn put_event(
+    fn put_event<S>(
         &self,
         partition: &str,
         event: &Event,
         body: &str,
-        retention_days: u32,
+        commit: &Commit<'_, S>,
     ) -> Result<TransactWriteItem, StoreError> {
-        let item = event_item(partition, event, body, retention_days);
+        let mut item = event_item(partition, event, body, commit.event_retention_days);
+        item.insert(VERSION.to_owned(), number(commit.metadata_after().version));
         let request = Put::builder().table_name(&self.table).set_item(Some(item));
         put(request.condition_expression(format!("attribute_not_exists({PK})")))
     }

@@ -14,6 +14,10 @@ pub const SK: &str = "SK";
 /// Attribute of DynamoDB's time to live, in seconds since 1970.
 pub const EXPIRES_AT: &str = "expiresAt";
 
+/// Attribute of STATS: the number of commits. Attribute of EVENT: the version of STATS that the commit
+/// of the event wrote.
+pub const VERSION: &str = "version";
+
 /// Sort key of a user's profile, in a USER partition.
 pub const PROFILE: &str = "PROFILE";
 /// Sort key of the record of a user's last suspension or reinstatement, in a SUSPENSION partition.

@@ -29,6 +29,16 @@ pub struct StatsMetadata {
     /// Time of the latest commit that changed a view.
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub last_changed_at: Option<Timestamp>,
+    /// Time of the latest commit that needs an invalidation.
+    #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub last_notice_at: Option<Timestamp>,
+    /// Time of the latest commit with an event whose client reads its own write.
+    #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub last_client_aware_at: Option<Timestamp>,
+    /// Time at which the last page that was rendered before the latest change has expired, if no
+    /// invalidation removes it earlier.
+    #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub pages_expire_at: Option<Timestamp>,
     /// Time of the latest commit after which no invalidation was sent, because the user was
     /// inactive.
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]

@@ -9,12 +9,12 @@ use super::batch::Consistency;
 use super::error::StoreError;
 use super::grants;
 use super::item::Item;
-use super::keys::{self, PK, PROFILE, SK, STATS, SUSPENSION};
+use super::keys::{self, PK, PROFILE, SK, STATS, SUSPENSION, VERSION};
 use super::notifications::{self, NotificationState};
 use super::stats::StoredStatistics;
 use super::suspensions::{read_flag, read_suspension};
 use super::table::Store;
-use crate::events::Resource;
+use crate::events::{EventReference, Resource};
 use crate::grant::Grant;
 use crate::suspension::SuspensionStatus;
 
@@ -29,6 +29,8 @@ pub struct UserRead<'a> {
     pub resource: Option<&'a Resource>,
     /// The ids of the caller's notifications that are read.
     pub notification_ids: &'a [&'a str],
+    /// An event that the caller waits for.
+    pub after: Option<&'a EventReference>,
 }
 
 /// What was read.
@@ -44,6 +46,8 @@ pub struct UserData {
     pub grant: Option<Grant>,
     /// The notifications that exist, in the order of their ids.
     pub notifications: Vec<NotificationState>,
+    /// The version of STATS that the commit of the event wrote. `None` if the event is not stored.
+    pub after_version: Option<u64>,
 }
 
 /// A profile for people. An attribute of another type counts as missing.
@@ -85,7 +89,10 @@ impl Store {
         let notifications: Vec<Item> =
             read.notification_ids.iter().map(|id| notifications::key(read.caller, id)).collect();
 
+        let after = read.after.map(|event| keys::key(keys::user(read.caller), event.event_key()));
+
         let wanted = [&suspension, &flag].into_iter().chain(&statistics).chain(&profile).chain(&grant);
+        let wanted = wanted.chain(&after);
         // DynamoDB refuses a key that occurs twice.
         let wanted: BTreeSet<_> = wanted.chain(&notifications).filter_map(key_of).collect();
         let wanted = wanted.into_iter().map(|(partition, sort)| keys::key(partition, sort)).collect();
@@ -104,8 +111,14 @@ impl Store {
             profile: profile.as_ref().and_then(item).and_then(UserProfile::of_item),
             grant: grant.as_ref().and_then(item).cloned().and_then(readable_grant),
             notifications: notifications.collect::<Result<_, _>>()?,
+            after_version: after.as_ref().and_then(item).map(version),
         })
     }
+}
+
+/// The version of STATS with a stored event. 0 if the item has none.
+fn version(item: &Item) -> u64 {
+    item.get(VERSION).and_then(|version| version.as_n().ok()?.parse().ok()).unwrap_or_default()
 }
 
 fn readable_grant(item: Item) -> Option<Grant> {

@@ -753,7 +753,7 @@ impl State {
         if line.get("InvalidationsDeferred").is_some() && line["reason"] == "interval" {
             self.has_waiting[worker] = true;
         }
-        for metric in ["BudgetExhausted", "InvalidationsSkipped", "InvalidationsSkippedInactive"] {
+        for metric in ["BudgetExhausted", "InvalidationsSkipped"] {
             if line.get(metric).is_some() {
                 let reason = line["reason"].as_str().unwrap_or_default().to_owned();
                 self.history.push(HistoryEntry::Counted { metric, reason, at });

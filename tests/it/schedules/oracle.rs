@@ -294,8 +294,9 @@ fn check_caches(settings: &Settings, events: &Events, history: &[HistoryEntry]) 
         let counted = after.iter().filter_map(|later| match later {
             HistoryEntry::Counted { metric, reason, at } => {
                 let is_reason = match *metric {
-                    "InvalidationsSkipped" => reason == "expired" && *at >= lives_until,
-                    "InvalidationsSkippedInactive" => *at >= lives_until,
+                    "InvalidationsSkipped" => {
+                        (reason == "expired" || reason == "inactive") && *at >= lives_until
+                    }
                     _ => reason == "expire",
                 };
                 is_reason.then_some(*at)

@@ -1,8 +1,9 @@
 //! Which CloudFront calls to make for a batch of changes. Pure.
 //!
 //! - A change needs no invalidation if its user's pages were invalidated after it, or have expired.
-//! - A suspension, reinstatement or erasure that the table confirms is always invalidated, and so is a
-//!   loss of permissions: it neither waits nor counts for the budget.
+//! - A suspension, reinstatement or erasure that the table confirms is always invalidated, and so are a
+//!   loss of permissions and the changes of INVALIDATION_POLICY's rule `always`: they neither wait nor
+//!   count for the budget.
 //! - Another change waits if its user's pages were invalidated less than INVALIDATION_INTERVAL_SECONDS ago.
 //! - The remaining changes of a user are coalesced into one invalidation.
 //! - If too many users changed, one item purges the pages of all users instead ("purge all").
@@ -61,8 +62,10 @@ pub struct Change {
     /// A time at which the change had certainly been committed to the table.
     pub changed_at: Timestamp,
     pub sent_at: Timestamp,
-    /// True if the user lost permissions for resources of other users.
-    pub lost_permissions: bool,
+    /// Time at which the last page from before the change has expired, as user-stats calculated it.
+    pub pages_expire_at: Option<Timestamp>,
+    /// True for a loss of permissions, and for the rule `always` of INVALIDATION_POLICY.
+    pub is_always: bool,
     /// True if the sender claims that the user was suspended, reinstated or erased.
     pub claims_security: bool,
     /// The time of the suspension, reinstatement or erasure, if the table confirms it: see
@@ -79,7 +82,7 @@ impl Change {
 
     /// True if the change is invalidated whatever the interval and the budget are.
     fn is_urgent(&self) -> bool {
-        self.lost_permissions || self.security_change_at.is_some()
+        self.is_always || self.security_change_at.is_some()
     }
 
     /// The views whose pages must be invalidated. The error is why none must be.
@@ -89,7 +92,10 @@ impl Change {
         limits: &Limits,
         now: Timestamp,
     ) -> Result<BTreeSet<View>, SkipReason> {
-        if self.changed_at < minus_seconds(now, i64::from(limits.max_cache_lifetime_seconds)) {
+        let longest = self.changed_at < minus_seconds(now, i64::from(limits.max_cache_lifetime_seconds));
+        // An urgent change does not rely on the lifetime that the origin chose.
+        let chosen = !self.claims_security && self.pages_expire_at.is_some_and(|at| at < now);
+        if longest || (chosen && !self.is_always) {
             return Err(SkipReason::Expired);
         }
         let is_stale = |view: &View| {
@@ -167,9 +173,8 @@ pub struct InvalidationCall {
     pub messages: Vec<usize>,
     /// Whether the call purges the pages of all users.
     pub is_purge_all: bool,
-    /// True if the call is for suspensions, reinstatements, erasures or lost permissions, and made even
-    /// if the budget is spent.
-    pub is_security: bool,
+    /// True if the call is for urgent changes, and made even if the budget is spent.
+    pub is_urgent: bool,
     /// When the oldest of the changes was committed.
     pub oldest_changed_at: Timestamp,
 }
@@ -218,7 +223,6 @@ pub struct Deferred {
 pub fn plan(changes: &[Change], marks: &CacheMarks, limits: &Limits, now: Timestamp) -> Plan {
     let mut skipped = Vec::new();
     let mut users: BTreeMap<&str, UserChanges> = BTreeMap::new();
-    // Users who were suspended, reinstated or erased, or lost permissions.
     let urgent: BTreeSet<&str> = changes
         .iter()
         .filter(|change| change.is_urgent() && change.stale_views(marks, limits, now).is_ok())
@@ -248,7 +252,7 @@ pub fn plan(changes: &[Change], marks: &CacheMarks, limits: &Limits, now: Timest
         add_change(&mut users, change, views);
     }
     let mut calls = calls_for_users(urgent_users, limits.target);
-    calls.iter_mut().for_each(|call| call.is_security = true);
+    calls.iter_mut().for_each(|call| call.is_urgent = true);
     let next_purge_all = marks.next_purge_all(now);
     // Old messages lower the threshold only if all pages may be purged now. Otherwise the lower
     // threshold would make them wait even longer. The age of a message that is skipped or waits says
@@ -311,7 +315,7 @@ fn purge_all(users: BTreeMap<&str, UserChanges>, target: Target, now: Timestamp)
         oldest_changed_at: users.values().map(|user| user.oldest_changed_at).min().unwrap_or(now),
         messages: users.into_values().flat_map(|user| user.messages).collect(),
         is_purge_all: true,
-        is_security: false,
+        is_urgent: false,
     }
 }
 
@@ -343,7 +347,7 @@ fn calls_for_users(users: BTreeMap<&str, UserChanges>, target: Target) -> Vec<In
                 users: vec![invalidated],
                 messages: user.messages,
                 is_purge_all: false,
-                is_security: false,
+                is_urgent: false,
                 oldest_changed_at: user.oldest_changed_at,
             }),
         }
@@ -388,7 +392,8 @@ mod tests {
             views,
             changed_at: at(second),
             sent_at: at(second),
-            lost_permissions: false,
+            pages_expire_at: None,
+            is_always: false,
             claims_security: false,
             security_change_at: None,
         }
@@ -426,7 +431,7 @@ mod tests {
                 users: users(&["ana", "ben"]),
                 messages: vec![0, 2, 1],
                 is_purge_all: false,
-                is_security: false,
+                is_urgent: false,
                 oldest_changed_at: at(-3),
             }]
         );
@@ -516,17 +521,17 @@ mod tests {
         let plan = plan(&changes, &marks, &limits, at(0));
         assert_eq!(plan.waiting, []);
         let [first, second] = &plan.calls[..] else { panic!("{plan:?}") };
-        assert_eq!((first.is_security, &first.messages), (true, &vec![0, 1]));
+        assert_eq!((first.is_urgent, &first.messages), (true, &vec![0, 1]));
         assert_eq!(first.items.len(), View::ALL.len());
         assert_eq!(first.users[0].security_change_at, Some(at(-2)));
         assert_eq!(first.users[0].views.len(), View::ALL.len());
-        assert_eq!((second.is_security, &second.messages), (false, &vec![2]));
+        assert_eq!((second.is_urgent, &second.messages), (false, &vec![2]));
     }
 
     #[test]
     fn loss_of_permissions_is_urgent_without_a_confirmation_until_it_is_covered() {
         let limits = Limits { invalidation_interval_seconds: 60, ..LIMITS };
-        let lost = |second| Change { lost_permissions: true, ..change(0, "ana", second) };
+        let lost = |second| Change { is_always: true, ..change(0, "ana", second) };
         let of = |change: Change, marked| {
             let marks =
                 CacheMarks { users: HashMap::from([("ana".to_owned(), mark(marked))]), purge_all: None };
@@ -534,7 +539,7 @@ mod tests {
             plan(&[change], &marks, &limits, at(0))
         };
         let urgent = of(lost(0), -1);
-        assert_eq!((urgent.calls.len(), urgent.calls[0].is_security, urgent.waiting.len()), (1, true, 0));
+        assert_eq!((urgent.calls.len(), urgent.calls[0].is_urgent, urgent.waiting.len()), (1, true, 0));
         assert_eq!(urgent.calls[0].users[0].security_change_at, None, "it is no suspension");
         assert_eq!(of(change(0, "ana", 0), -1).waiting.len(), 1);
         assert_eq!(of(lost(-1), -1).skipped, [(0, SkipReason::AlreadyInvalidated)]);
@@ -549,7 +554,7 @@ mod tests {
         for (purged, purges) in [(-289, 0), (-290, 1)] {
             let marks = CacheMarks { purge_all: purge_all_mark(purged), ..CacheMarks::default() };
             let plan = plan(&changes, &marks, &limits, at(10));
-            assert_eq!((plan.calls.len(), plan.calls[0].is_security), (1 + purges, true));
+            assert_eq!((plan.calls.len(), plan.calls[0].is_urgent), (1 + purges, true));
             assert_eq!(plan.calls[0].items, ["#user:user-00000"]);
             assert_eq!(plan.deferred.is_some(), purges == 0);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::events::{Resource, SecurityReason};
+use shared::events::{Resource, UrgentReason};
 use shared::grant::GrantChange;
 
 /// An accepted message.
@@ -40,7 +40,7 @@ pub enum Written {
 pub struct UserNotice {
     /// Indexes of the messages that the notice belongs to.
     pub messages: Vec<usize>,
-    pub reason: Option<SecurityReason>,
+    pub reason: Option<UrgentReason>,
 }
 
 /// The writes for a batch: one for each user and resource.
@@ -71,7 +71,7 @@ pub fn notices_by_user(done: Vec<(PlannedWrite, Written)>) -> BTreeMap<String, U
         let notice = notices.entry(change.sub).or_default();
         notice.messages.extend(messages);
         if has_revocation || written != Written::NothingLost {
-            notice.reason = Some(SecurityReason::PermissionRevoked);
+            notice.reason = Some(UrgentReason::PermissionRevoked);
         }
     }
     notices
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn notice_is_urgent_unless_the_user_certainly_lost_nothing() {
-        let urgent = Some(SecurityReason::PermissionRevoked);
+        let urgent = Some(UrgentReason::PermissionRevoked);
         for (kind, written, reason) in [
             ("granted", Written::NothingLost, None),
             ("granted", Written::Reduced, urgent),
@@ -152,7 +152,7 @@ mod tests {
         ]);
         let done = planned.into_iter().map(|planned| (planned, Written::NothingLost)).collect();
         let notices = notices_by_user(done);
-        let reason = Some(SecurityReason::PermissionRevoked);
+        let reason = Some(UrgentReason::PermissionRevoked);
         assert_eq!(
             notices.into_iter().collect::<Vec<_>>(),
             [("ben".to_owned(), UserNotice { messages: vec![0, 1, 2], reason })]

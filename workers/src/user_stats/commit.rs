@@ -26,8 +26,7 @@ use shared::time::Clock;
 
 use super::accept::{PartitionEvents, PendingEvent};
 use super::counts::InvocationCounts;
-use super::inactive::InactiveUserRule;
-use super::notice;
+use super::notice::{self, CommitSummary, Decision, NoticeRules};
 
 /// Store, clock and settings that every commit of an invocation uses.
 pub struct Committer<'a> {
@@ -38,20 +37,10 @@ pub struct Committer<'a> {
     pub deadline: &'a Deadline,
     /// The days for which an event is stored after its time.
     pub event_retention_days: u32,
-    /// `None` if every user counts as active.
-    pub inactive_user_rule: Option<InactiveUserRule>,
+    pub notice_rules: &'a NoticeRules,
 }
 
-/// The state of STATS when every event is either committed or dropped (the user is erased).
-pub struct Committed {
-    pub metadata: StatsMetadata,
-    /// A time at which the latest commit had certainly happened: the answer to this invocation's
-    /// last transaction. `None` if there was no transaction, or if STATS was read again afterwards:
-    /// the latest commit may then be another worker's.
-    pub committed_no_later_than: Option<Timestamp>,
-}
-
-/// STATS as this invocation last read or committed it. See [`Committed`].
+/// STATS as this invocation last read or committed it. See [`CommitSummary`].
 #[derive(Default)]
 struct State<S> {
     statistics: S,
@@ -72,16 +61,18 @@ impl<S: Statistics> State<S> {
 
 impl Committer<'_> {
     /// Commits the events in as few transactions as possible. `stored` is STATS as it was read, and
-    /// may be out of date.
+    /// may be out of date. Returns when every event is either committed or dropped (the user is
+    /// erased).
     pub async fn commit<S: Statistics>(
         &self,
         partition_events: &PartitionEvents,
         stored: Option<StoredStatistics>,
         counts: &mut InvocationCounts,
-    ) -> Result<Committed, CommitFailure> {
+    ) -> Result<CommitSummary, CommitFailure> {
         let partition = &partition_events.partition;
         let mut remaining: Vec<&PendingEvent> = partition_events.events.iter().collect();
         let mut state = State::<S>::from_stored(stored)?;
+        let (mut decision, mut has_duplicates) = (Decision::default(), false);
         let mut retry = ConflictRetry::new();
         while !remaining.is_empty() && state.metadata.erased_at.is_none() {
             if !self.deadline.leaves(ATTEMPT_SECONDS) {
@@ -91,8 +82,9 @@ impl Committer<'_> {
                 transaction_size(remaining.iter().map(|pending| (&pending.event, pending.body.as_str())));
             let events = &remaining[..count];
             match self.commit_once(partition, &state, events).await {
-                Ok(committed) => {
+                Ok((committed, decision_of_commit)) => {
                     state = committed;
+                    decision = decision.max(decision_of_commit);
                     counts.applied += count as u64;
                     let times = events.iter().map(|pending| pending.event.time);
                     counts.oldest_applied = times.chain(counts.oldest_applied).min();
@@ -102,6 +94,7 @@ impl Committer<'_> {
                 }
                 // Each attempt removes at least one event, so the loop ends.
                 Err(CommitError::Duplicates(indexes)) => {
+                    has_duplicates = true;
                     counts.duplicates += indexes.len() as u64;
                     for index in indexes.into_iter().rev() {
                         remaining.remove(index);
@@ -123,16 +116,17 @@ impl Committer<'_> {
             state = State::from_stored(stored.into_values().next())?;
         }
         counts.events_of_erased_users += remaining.len() as u64;
-        Ok(Committed { metadata: state.metadata, committed_no_later_than: state.committed_no_later_than })
+        let State { metadata, committed_no_later_than, .. } = state;
+        Ok(CommitSummary { metadata, committed_no_later_than, decision, has_duplicates })
     }
 
-    /// Sends one transaction, and returns the state after it.
+    /// Sends one transaction. Returns the state after it, and if its change needs a notice.
     async fn commit_once<S: Statistics>(
         &self,
         partition: &Partition,
         state: &State<S>,
         pending: &[&PendingEvent],
-    ) -> Result<State<S>, CommitError> {
+    ) -> Result<(State<S>, Decision), CommitError> {
         let events_with_bodies: Vec<(&Event, &str)> =
             pending.iter().map(|pending| (&pending.event, pending.body.as_str())).collect();
         let events: Vec<&Event> = pending.iter().map(|pending| &pending.event).collect();
@@ -140,11 +134,11 @@ impl Committer<'_> {
         for event in &events {
             statistics.apply(event);
         }
-        let metadata = notice::record_change(
+        let (metadata, decision) = notice::record_change(
             &state.metadata,
             &events,
             statistics.last_token_issued_at(),
-            self.inactive_user_rule,
+            self.notice_rules,
             self.clock.now(),
         );
         let profile = new_profile(partition, &events);
@@ -159,7 +153,8 @@ impl Committer<'_> {
         };
         let metadata = commit.metadata_after();
         self.store.commit(commit).await?;
-        Ok(State { statistics, metadata, committed_no_later_than: Some(self.clock.now()) })
+        let committed_no_later_than = Some(self.clock.now());
+        Ok((State { statistics, metadata, committed_no_later_than }, decision))
     }
 }
 

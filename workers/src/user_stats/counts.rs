@@ -5,6 +5,8 @@ use shared::metric::Metric;
 use shared::telemetry::{Metrics, Unit};
 use shared::time::seconds_between;
 
+use super::notice::SkipReason;
+
 /// Counts of one invocation. Reported once, as one set of metrics, however many users the batch is
 /// about.
 #[derive(Default)]
@@ -17,7 +19,8 @@ pub struct InvocationCounts {
     pub users_in_conflict: u64,
     pub users_throttled: u64,
     pub attempts_stored: u64,
-    pub skipped_inactive: u64,
+    /// One reason for each user whose change needs no invalidation.
+    pub notices_skipped: Vec<SkipReason>,
     /// The time of the oldest applied event.
     pub oldest_applied: Option<Timestamp>,
 }
@@ -32,7 +35,7 @@ impl InvocationCounts {
         self.users_in_conflict += other.users_in_conflict;
         self.users_throttled += other.users_throttled;
         self.attempts_stored += other.attempts_stored;
-        self.skipped_inactive += other.skipped_inactive;
+        self.notices_skipped.extend(&other.notices_skipped);
         self.oldest_applied = self.oldest_applied.into_iter().chain(other.oldest_applied).min();
     }
 
@@ -46,8 +49,12 @@ impl InvocationCounts {
             (Metric::UsersInConflict, self.users_in_conflict),
             (Metric::UsersThrottled, self.users_throttled),
             (Metric::SignInAttemptsStored, self.attempts_stored),
-            (Metric::InvalidationsSkippedInactive, self.skipped_inactive),
         ]);
+        for reason in SkipReason::ALL {
+            let skipped = self.notices_skipped.iter().filter(|skipped| **skipped == reason).count();
+            metrics
+                .count_by(Some(("reason", reason.code())), &[(Metric::InvalidationsSkipped, skipped as u64)]);
+        }
         if let Some(oldest) = self.oldest_applied {
             metrics.measure(Metric::EventAge, Unit::Seconds, seconds_between(oldest, now));
         }

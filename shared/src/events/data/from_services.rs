@@ -157,16 +157,22 @@ pub struct DataChanged {
     #[serde(deserialize_with = "time")]
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
     pub changed_at: Timestamp,
-    /// Why the change is urgent. cache-invalidation believes it only if the table confirms it.
+    /// Why the change is urgent. cache-invalidation believes `suspended`, `reinstated` and `erased`
+    /// only if the table confirms them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<SecurityReason>,
+    pub reason: Option<UrgentReason>,
+    /// Time at which the last page from before the change has expired. Without it, the change may be
+    /// hidden for the longest lifetime of a page.
+    #[serde(default, deserialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("format" = "date-time")))]
+    pub pages_expire_at: Option<Timestamp>,
 }
 
 /// Why a user's cached pages must be invalidated whatever the budget and the interval are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum SecurityReason {
+pub enum UrgentReason {
     /// An operator suspended the user.
     Suspended,
     /// An operator reinstated the user.
@@ -175,4 +181,6 @@ pub enum SecurityReason {
     Erased,
     /// The user lost permissions for a resource of another user.
     PermissionRevoked,
+    /// INVALIDATION_POLICY has the rule `always` for the type of the event.
+    Policy,
 }

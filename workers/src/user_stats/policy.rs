@@ -1,0 +1,161 @@
+//! INVALIDATION_POLICY: which changes are worth an invalidation, by event type. Pure.
+
+use std::collections::BTreeMap;
+
+use shared::config::{ConfigError, Environment};
+use shared::events::Data;
+
+const NAME: &str = "INVALIDATION_POLICY";
+
+/// The types that change a view and have no security reason. A rule can name them.
+const TYPES: [&str; 8] = [
+    "activity.recorded",
+    "notification.created",
+    "notification.read",
+    "order.cancelled",
+    "order.placed",
+    "profile.updated",
+    "user.confirmed",
+    "user.password_reset",
+];
+/// Types that are always invalidated. No rule can change that.
+const SECURITY_TYPES: [&str; 4] = ["permission.revoked", "user.deleted", "user.reinstated", "user.suspended"];
+
+/// What happens after a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyRule {
+    /// An invalidation, whatever the other rules, the interval and the budget are.
+    Always,
+    /// An invalidation if it shows the change earlier than the expiry of the pages does, and if
+    /// interval and budget allow it.
+    Budget,
+    /// No invalidation. The change shows when the pages expire.
+    Never,
+}
+
+impl PolicyRule {
+    const ALL: [(&str, Self); 3] =
+        [("always", Self::Always), ("budget", Self::Budget), ("never", Self::Never)];
+}
+
+/// The rules by event type. A type without a rule of its own has the rule of `*`, and without that
+/// one, [`PolicyRule::Budget`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InvalidationPolicy {
+    rules: BTreeMap<&'static str, PolicyRule>,
+    others: Option<PolicyRule>,
+}
+
+impl InvalidationPolicy {
+    /// The rule `budget` for all types.
+    pub const DEFAULT: Self = Self { rules: BTreeMap::new(), others: None };
+
+    /// Reads rules such as `*=never, profile.updated=always`.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut policy = Self::default();
+        for rule in environment.list(NAME) {
+            policy.add(&rule).map_err(|reason| ConfigError::new(NAME, reason))?;
+        }
+        Ok(policy)
+    }
+
+    fn add(&mut self, rule: &str) -> Result<(), String> {
+        let Some((event_type, rule)) = rule.split_once('=').map(|(name, rule)| (name.trim(), rule.trim()))
+        else {
+            return Err(format!("\"{rule}\" is not a rule such as order.placed=always"));
+        };
+        let known = PolicyRule::ALL.into_iter().find(|(name, _)| *name == rule);
+        let Some((_, rule)) = known else {
+            return Err(format!("{event_type}: \"{rule}\" is not one of: always, budget, never"));
+        };
+        let earlier = match TYPES.into_iter().find(|known| *known == event_type) {
+            _ if event_type == "*" => self.others.replace(rule),
+            Some(event_type) => self.rules.insert(event_type, rule),
+            None if SECURITY_TYPES.contains(&event_type) => {
+                return Err(format!("{event_type} is always invalidated. Remove its rule"));
+            }
+            None => return Err(format!("\"{event_type}\" is not one of: *, {}", TYPES.join(", "))),
+        };
+        if earlier.is_some() { Err(format!("{event_type} has two rules. Remove one")) } else { Ok(()) }
+    }
+
+    /// The rule for an event.
+    pub fn rule(&self, data: &Data) -> PolicyRule {
+        let rule = self.rules.get(data.event_type()).copied();
+        rule.or(self.others).unwrap_or(PolicyRule::Budget)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared::events::Event;
+    use shared::statistics::changed_views;
+
+    use super::super::notice::security_reason;
+    use super::*;
+
+    fn policy(rules: &str) -> Result<InvalidationPolicy, String> {
+        let environment = [(NAME, rules)].into_iter().collect();
+        InvalidationPolicy::from_environment(&environment).map_err(|error| error.to_string())
+    }
+
+    fn data(event_type: &str) -> Data {
+        let data = json!({
+            "order_id": "1", "amount": "1.00", "currency": "EUR", "description": "a", "notification_id": "n",
+            "views": ["orders"], "changed_at": "2026-03-02T09:00:00Z", "username": "ana", "pool_id": "pool",
+            "email": "ana@example.com", "email_verified": true,
+        });
+        let body = json!({
+            "specversion": "1.0", "id": "1", "source": "/test", "subject": "ana", "type": event_type,
+            "time": "2026-03-02T09:00:00Z", "data": data,
+        });
+        Event::parse(&body.to_string()).unwrap().data
+    }
+
+    #[test]
+    fn rule_of_a_type_wins_against_the_rule_of_all_types() {
+        let order = data("order.placed");
+        for (rules, expected) in [
+            ("", PolicyRule::Budget),
+            ("order.placed=always", PolicyRule::Always),
+            (" order.placed = never ,", PolicyRule::Never),
+            ("*=never", PolicyRule::Never),
+            ("*=never, order.placed=budget", PolicyRule::Budget),
+            ("order.placed=always,*=never", PolicyRule::Always),
+            ("order.cancelled=always", PolicyRule::Budget),
+        ] {
+            assert_eq!(policy(rules).unwrap().rule(&order), expected, "{rules}");
+        }
+    }
+
+    #[test]
+    fn error_names_the_rule_and_what_is_expected() {
+        for (rules, expected) in [
+            ("order.placed", "\"order.placed\" is not a rule such as order.placed=always"),
+            ("order.placed=often", "order.placed: \"often\" is not one of: always, budget, never"),
+            ("user.suspended=never", "user.suspended is always invalidated. Remove its rule"),
+            ("permission.revoked=budget", "permission.revoked is always invalidated. Remove its rule"),
+            ("*=never,*=always", "* has two rules. Remove one"),
+            ("order.placed=never,order.placed=never", "order.placed has two rules. Remove one"),
+        ] {
+            assert_eq!(policy(rules).unwrap_err(), format!("{NAME}: {expected}"));
+        }
+        let error = policy("order.shipped=never").unwrap_err();
+        assert!(
+            error.starts_with("INVALIDATION_POLICY: \"order.shipped\" is not one of: *, activity"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn rules_cover_every_type_that_changes_a_view() {
+        for event_type in TYPES {
+            let data = data(event_type);
+            assert!(!changed_views(&data).is_empty() && security_reason(&data).is_none(), "{event_type}");
+        }
+        for event_type in SECURITY_TYPES.into_iter().filter(|name| name.starts_with("user.")) {
+            assert!(security_reason(&data(event_type)).is_some(), "{event_type}");
+        }
+    }
+}
