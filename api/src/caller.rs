@@ -119,7 +119,6 @@ impl Caller<'_> {
         let notification = found.next().ok_or(Problem::NotFound)?;
         let mut event = event(&self.claims.sub, &notification.notification_id, self.now);
         event.traceparent = traceparent.map(str::to_owned);
-        event.client_aware = true;
         let is_unread = notification.unread_since().is_some();
         if is_unread {
             self.deps.user_events.send(&event).await.map_err(|error| {
@@ -128,7 +127,7 @@ impl Caller<'_> {
                 Problem::Unavailable
             })?;
         }
-        // If another event marked the notification as read, the table never has this one.
+        // If another service marked the notification as read, the table never has this event.
         let after = is_unread.then(|| event.reference().to_string());
         let accepted = Accepted { source: SOURCE, id: &event.id, after };
         Ok(Response::not_stored(202, "application/json", &accepted))

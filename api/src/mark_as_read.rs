@@ -14,7 +14,9 @@ pub const SOURCE: &str = "/read-api";
 pub fn event(sub: &str, notification_id: &str, now: Timestamp) -> Event {
     let id = once_id(&format!("{SOURCE}/{sub}/notification.read/{notification_id}"));
     let read = Notification { notification_id: notification_id.to_owned() };
-    Event::new(SOURCE, Subject::user(sub), now, Data::NotificationRead(read)).with_id(id)
+    let event = Event::new(SOURCE, Subject::user(sub), now, Data::NotificationRead(read)).with_id(id);
+    // The answer has the reference of the event, and the page waits for it.
+    Event { client_aware: true, ..event }
 }
 
 /// The ids that a path segment may mean: as it is, or percent-decoded. API Gateway decodes the path
@@ -32,7 +34,8 @@ pub fn candidates(segment: &str) -> Vec<Cow<'_, str>> {
 pub struct Accepted<'a> {
     pub source: &'a str,
     pub id: &'a str,
-    /// The value of `after` for the next reads. `None` if nothing was published.
+    /// The value of `after` for the next reads. `None` if nothing was published, because the table shows
+    /// the notification as read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }

@@ -39,7 +39,8 @@ impl Site {
         let secret = random_text()?;
         let environment: Environment = variables.iter().map(|(name, value)| (name, value)).collect();
         let lifetime = environment.max_cache_lifetime_seconds()?;
-        let mut distribution = Distribution::of_template(i64::from(lifetime), Some(HeaderValue::from_str(&secret)?));
+        let mut distribution =
+            Distribution::of_template(i64::from(lifetime), Some(HeaderValue::from_str(&secret)?));
         adapt(&mut distribution);
         let mut variables = variables;
         variables.insert("ORIGIN_SECRETS".to_owned(), secret);

@@ -7,6 +7,7 @@ mod cache_attacks;
 mod failures;
 mod mark_as_read;
 mod orders;
+mod own_writes;
 mod shared_orders;
 
 use std::collections::BTreeMap;

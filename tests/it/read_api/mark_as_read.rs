@@ -18,15 +18,21 @@ async fn notification_disappears_after_the_event_that_the_answer_names() {
     assert_eq!((answer.status, answer.headers["Cache-Control"].as_str()), (202, "no-store"));
     let sent = stack.sent().await;
     let [message] = &sent[..] else { panic!("{sent:?}") };
-    assert_eq!(answer.json(), json!({"source": "/read-api", "id": message["id"]}));
-    assert_eq!(message["type"], "notification.read");
+    let event = Event::parse(&message.to_string()).unwrap();
+    let after = event.reference().to_string();
+    assert_eq!(answer.json(), json!({"source": "/read-api", "id": message["id"], "after": after}));
+    assert_eq!((&message["type"], &message["clientaware"]), (&json!("notification.read"), &json!(true)));
     assert_eq!((&message["subject"], &message["data"]), (&json!(ANA), &json!({"notification_id": "n-7"})));
-    assert!(Event::parse(&message.to_string()).is_ok());
 
+    let path = format!("/api/dashboard?after={after}");
+    assert_eq!(get(ANA, &path).to(&stack).await.json()["isChangePending"], true);
     stack.user_stats(&[]).handle_twice(&batch(&sent)).await;
-    let dashboard = get(ANA, "/api/dashboard").to(&stack).await.json();
-    assert_eq!(dashboard["notifications"], json!([]));
-    assert_eq!(dashboard["statistics"]["unreadNotifications"], 0);
+    for path in [path.as_str(), "/api/dashboard"] {
+        let dashboard = get(ANA, path).to(&stack).await.json();
+        assert_eq!(dashboard["notifications"], json!([]));
+        assert_eq!(dashboard["statistics"]["unreadNotifications"], 0);
+        assert_eq!(dashboard["isChangePending"], Value::Null);
+    }
 }
 
 #[tokio::test]
@@ -42,7 +48,9 @@ async fn second_click_counts_once() {
     let statistics = get(ANA, "/api/dashboard").to(&stack).await.json()["statistics"].clone();
     assert_eq!(statistics["unreadNotifications"], 0);
     calls(&stack);
-    assert_eq!(post(ANA, PATH).to(&stack).await, first, "the same answer, although nothing is sent");
+    let third = post(ANA, PATH).to(&stack).await.json();
+    let expected = json!({"source": "/read-api", "id": sent[0]["id"]});
+    assert_eq!(third, expected, "nothing is sent, so there is nothing to wait for");
     assert_eq!(calls(&stack), ["BatchGetItem"]);
     assert_eq!(stack.sent().await, [] as [Value; 0]);
 }
