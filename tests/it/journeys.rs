@@ -55,15 +55,17 @@ async fn first_purchase_is_counted_and_shown() {
     let ana = &outcome.users[ANA];
     let names =
         ["orders", "spent", "activities", "signIns", "tokenRefreshes", "unreadNotifications", "messages"];
-    // One order of 49.90, one activity, one sign-in, one refresh, a notification that was read, one email.
+    // One order of 49.90, a sign-in on the laptop and one on the phone, two unread notifications, one email.
     let expected =
-        [json!(1), json!({"EUR": "49.90"}), json!(1), json!(1), json!(1), json!(0), json!({"sign_up": 1})];
+        [json!(1), json!({"EUR": "49.90"}), json!(0), json!(2), json!(0), json!(2), json!({"sign_up": 1})];
     assert_eq!(picked(ana, &names), expected);
     assert_eq!(ana["recent"].as_array().unwrap().len(), 4);
-    // The confirmation, the activity, the order with its notification 4 s later, and the read notification.
-    assert_eq!(outcome.invalidations.len(), 4);
+    // The late notification, and the suspension 21 s after it, although the interval is a minute.
+    assert_eq!(outcome.invalidations.len(), 2);
     assert!(outcome.invalidations.iter().all(|call| call.items == [format!("#user:{ANA}")]));
-    assert_eq!(outcome.skipped, [("coalesced".to_owned(), 1)].into());
+    // The order and the notification 5 s later. The confirmation, which is the first change: pages live 5 s.
+    let skipped = [("client_aware".to_owned(), 2), ("expires_soon".to_owned(), 1)];
+    assert_eq!(outcome.skipped, skipped.into());
     assert_eq!(outcome.domains["example.com"].sign_ups_allowed, 1);
     assert_eq!(outcome.dead_letters, []);
 }
@@ -79,19 +81,29 @@ async fn dashboard_is_a_hit_until_its_user_changes() {
     let expected = [
         "Miss: 0 orders",
         "Hit: 0 orders",
-        "Miss: 1 order, spent 49.90 EUR, 1 unread notification",
-        "Hit: 1 order, spent 49.90 EUR, 1 unread notification",
+        // The phone, before the order.
+        "Miss: 0 orders",
+        "Miss: 0 orders, change pending",
         "Miss: 1 order, spent 49.90 EUR",
+        "Hit: 1 order, spent 49.90 EUR",
+        "Miss: 1 order, spent 49.90 EUR, 1 unread notification",
+        // The phone: no invalidation removes its page, which lives for 60 s.
+        "Hit: 0 orders",
+        "Miss: 1 order, spent 49.90 EUR, 1 unread notification",
+        "Miss: 1 order, spent 49.90 EUR, 1 unread notification",
+        "Miss: 1 order, spent 49.90 EUR, 2 unread notifications",
+        "Error 403: Access is not possible",
     ];
     assert_eq!(shown(&purchase), expected);
     let two = play("one-of-two-users-orders").await;
     let views: Vec<&ViewOutcome> = two.steps.iter().filter_map(|step| step.view.as_ref()).collect();
     let caches: Vec<&str> = views.iter().map(|view| view.cache.as_str()).collect();
     assert_eq!(caches, ["Miss", "Miss", "Hit", "Hit", "Hit", "Miss", "Hit", "Miss", "RefreshHit", "Error"]);
-    // The first one is for the confirmation of both users, before their first view.
+    // Eva's order. The confirmation of both users needs none: their first pages live for 5 s.
     let items = two.invalidations.iter().map(|call| call.items.len()).collect::<Vec<_>>();
-    assert_eq!(items, [2, 1]);
-    assert_eq!((views[6].age, views[9].status), (Some(87), 401));
+    assert_eq!(items, [1]);
+    assert_eq!(two.skipped, [("expires_soon".to_owned(), 2)].into());
+    assert_eq!((views[6].age, views[9].status), (Some(37), 401));
 }
 
 #[tokio::test]
@@ -114,6 +126,10 @@ async fn journey_fails_with_what_was_found() {
     journey.steps.retain(|step| matches!(step.action, Action::View(_)));
     let error = player::play(&journey, &defaults()).await.unwrap_err();
     assert!(format!("{error:#}").contains("has no token. Add a step"), "{error:#}");
+    let mut journey = read("sign-up-to-first-purchase");
+    journey.steps.retain(|step| step.name != "She signs in on her phone");
+    let error = player::play(&journey, &defaults()).await.unwrap_err();
+    assert!(format!("{error:#}").contains("has no token on device phone. Add a step"), "{error:#}");
 }
 
 #[tokio::test]
@@ -204,9 +220,11 @@ async fn orders_of_an_inactive_user_need_no_invalidation() {
     let dora = outcome.users.values().next().unwrap();
     // Three orders of 9.99, one of them cancelled.
     assert_eq!(dora["spent"], json!({"EUR": "19.98"}));
-    assert_eq!(outcome.skipped, [("inactive".to_owned(), 2)].into());
-    // The confirmation, the order while she was active, the cancellation after she signed in again.
-    assert_eq!(outcome.invalidations.len(), 3);
+    // Two orders while she was away. Her confirmation is her first change, so pages live for 5 s.
+    let skipped = [("expires_soon".to_owned(), 1), ("inactive".to_owned(), 2)];
+    assert_eq!(outcome.skipped, skipped.into());
+    // The order while she was active, the cancellation after she signed in again.
+    assert_eq!(outcome.invalidations.len(), 2);
 }
 
 #[tokio::test]

@@ -130,11 +130,14 @@ fn sandbox_runs_workers_with_the_timeouts_and_batch_sizes_in_the_template() {
             (&properties["Timeout"], &event["BatchSize"]),
             (&json!(timeout_seconds), &json!(batch_size))
         );
-        if worker == FunctionId::CacheInvalidation {
-            let delay = seconds(&template.properties("CacheInvalidationsQueue")["DelaySeconds"]);
-            let window = seconds(&event["MaximumBatchingWindowInSeconds"]);
-            assert_eq!(window_seconds, i64::try_from(delay + window).unwrap());
-        }
+        let queue = match worker {
+            FunctionId::UserStats => "UserEventsQueue",
+            FunctionId::CacheInvalidation => "CacheInvalidationsQueue",
+            _ => continue,
+        };
+        let delay = template.properties(queue)["DelaySeconds"].as_u64().unwrap_or_default();
+        let window = seconds(&event["MaximumBatchingWindowInSeconds"]);
+        assert_eq!(window_seconds, i64::try_from(delay + window).unwrap());
     }
 }
 

@@ -78,8 +78,10 @@ pub enum Action {
     Invoke {
         function: FunctionId,
         event: Value,
-        /// Whether the step sets the groups that Cognito sends, instead of the pool's.
+        /// True if the step sets the groups that Cognito sends, instead of the pool's.
         has_own_groups: bool,
+        /// The device that gets the token of pre-token-generation.
+        device: String,
     },
     /// Sends messages to a queue, as other services do.
     Send {
@@ -133,6 +135,9 @@ struct StepFile {
     invoke: Option<String>,
     #[serde(default)]
     patch: Value,
+    /// The device of `invoke`.
+    #[serde(default)]
+    device: Option<String>,
     #[serde(default)]
     send: Option<Vec<Value>>,
     /// The queue of `send`: `user-events` if it is missing.
@@ -168,7 +173,7 @@ pub fn read(path: &Path) -> Result<Journey, InvalidJourney> {
         let step = Step {
             name: path.display().to_string(),
             after: SignedDuration::ZERO,
-            action: Action::Invoke { function, event, has_own_groups: true },
+            action: Action::Invoke { function, event, has_own_groups: true, device: String::new() },
         };
         return Ok(Journey {
             name: format!("One event: {}", path.display()),
@@ -299,6 +304,9 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
     if !step.patch.is_null() && step.invoke.is_none() {
         return Err(wrong("patch: needs invoke"));
     }
+    if step.device.is_some() && step.invoke.is_none() {
+        return Err(wrong("device: needs invoke. A view has a device of its own, view.device"));
+    }
     if let Some(Object(view)) = &step.view {
         view.validate().map_err(ActionError::Step)?;
     }
@@ -316,7 +324,8 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
             let mut event = read_event(&path, function).map_err(ActionError::File)?;
             merge(&mut event, &step.patch);
             let has_own_groups = step.patch.pointer("/request/groupConfiguration").is_some();
-            Ok(Action::Invoke { function, event, has_own_groups })
+            let device = step.device.clone().unwrap_or_default();
+            Ok(Action::Invoke { function, event, has_own_groups, device })
         }
         (None, Some(messages), None, None, None) => {
             let name = step.to.as_deref().unwrap_or(USER_EVENTS);

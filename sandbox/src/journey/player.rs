@@ -91,8 +91,8 @@ struct Player {
     sqs: aws_sdk_sqs::Client,
     workers: MappedWorkers,
     site: Site,
-    /// The latest access token of each user, by sub.
-    tokens: BTreeMap<String, String>,
+    /// The latest access token of each user, by sub and device.
+    tokens: BTreeMap<(String, String), String>,
     outcome: Outcome,
 }
 
@@ -142,7 +142,7 @@ impl Player {
                     describe_response(invoke_http_api(&self.account, &own, request).await?)?;
                 return Ok(Done { outcome, response, view: None });
             }
-            Action::Invoke { function, event, has_own_groups } => {
+            Action::Invoke { function, event, has_own_groups, device } => {
                 let mut event = event.clone();
                 if *function == FunctionId::PreTokenGeneration {
                     self.set_groups_to_override(&mut event, *has_own_groups).await;
@@ -152,7 +152,7 @@ impl Player {
                 let answer = invoke_trigger(&self.account, *function, &own, trigger_event);
                 let answer = answer.await.context(function.name())?;
                 if let (FunctionId::PreTokenGeneration, Ok(answer)) = (function, &answer) {
-                    self.issue_token(&serde_json::to_value(answer)?)?;
+                    self.issue_token(device, &serde_json::to_value(answer)?)?;
                 }
                 let (outcome, response) = describe_answer(&event, answer)?;
                 return Ok(Done { outcome, response, view: None });
@@ -175,7 +175,7 @@ impl Player {
 
     /// Keeps the access token that Cognito would issue after this answer of pre-token-generation. A
     /// token of an app client has no user.
-    fn issue_token(&mut self, answer: &Value) -> Result<()> {
+    fn issue_token(&mut self, device: &str, answer: &Value) -> Result<()> {
         let Some(sub) = answer.pointer("/request/userAttributes/sub").and_then(Value::as_str) else {
             return Ok(());
         };
@@ -191,17 +191,20 @@ impl Player {
             nonce: None,
         };
         let token = self.site.api.key.sign(&access_token(answer, &issue));
-        self.tokens.insert(sub.to_owned(), token);
+        self.tokens.insert((sub.to_owned(), device.to_owned()), token);
         Ok(())
     }
 
-    /// Requests a page through the edge, with the user's latest token.
+    /// Requests a page through the edge, with the latest token of the user's device.
     async fn view(&self, view: &ViewStep) -> Result<Done> {
-        let ViewStep { sub, path, expect } = view;
-        let token = self.tokens.get(sub).with_context(|| {
-            format!("view: user {sub} has no token. Add a step that invokes pre-token-generation before")
+        let ViewStep { sub, path, device, expect, .. } = view;
+        let token = self.tokens.get(&(sub.clone(), device.clone())).with_context(|| {
+            let on_device = if device.is_empty() { String::new() } else { format!(" on device {device}") };
+            format!(
+                "view: user {sub} has no token{on_device}. Add a step that invokes pre-token-generation before"
+            )
         })?;
-        let request = Request::builder().uri(path).header(AUTHORIZATION, format!("Bearer {token}"));
+        let request = Request::builder().uri(view.target()).header(AUTHORIZATION, format!("Bearer {token}"));
         let response = self.site.request(&self.account, request.body(Bytes::new())?).await?;
         let seen = ViewOutcome::new(sub, path, &response);
         expect.check(&seen)?;

@@ -54,7 +54,10 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     for (reason, count) in &outcome.skipped {
         let why = match reason.as_str() {
             "coalesced" => "coalesced: one invalidation covers several changes of a user",
-            "inactive" => "not sent: an inactive user has no cached page",
+            "client_aware" => "not needed: the acting client reads its own change",
+            "expires_soon" => "not needed: the cached pages were about to expire",
+            "inactive" => "not needed: an inactive user has no cached page",
+            "never" => "not needed: INVALIDATION_POLICY has the rule never",
             "already_invalidated" => "skipped: the pages were invalidated after the change",
             "expired" => "skipped: the pages expired after the change",
             other => other,

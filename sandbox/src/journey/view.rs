@@ -9,6 +9,7 @@ use http::header::AGE;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::config::Object;
+use shared::events::EventReference;
 use shared::text::plural;
 
 use crate::site::cache_result;
@@ -23,8 +24,22 @@ pub struct ViewStep {
     pub sub: String,
     #[serde(default = "dashboard")]
     pub path: String,
+    /// The event that the user waits for: the query parameter `after`.
+    #[serde(default, deserialize_with = "awaited_event")]
+    pub after: Option<AwaitedEvent>,
+    /// The user's device. Each has a token of its own.
+    #[serde(default)]
+    pub device: String,
     #[serde(default, deserialize_with = "expectation")]
     pub expect: Expectation,
+}
+
+/// An event of the user, by its source and id.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwaitedEvent {
+    source: String,
+    id: String,
 }
 
 /// What a view must find. A missing field expects nothing.
@@ -59,6 +74,12 @@ fn dashboard() -> String {
     "/api/dashboard".to_owned()
 }
 
+fn awaited_event<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<AwaitedEvent>, D::Error> {
+    Object::deserialize(deserializer).map(|Object(event)| Some(event))
+}
+
 fn expectation<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Expectation, D::Error> {
     Object::deserialize(deserializer).map(|Object(expectation)| expectation)
 }
@@ -73,6 +94,9 @@ impl ViewStep {
         if !is_path {
             return Err("view.path: expected a path below /api/, such as /api/dashboard".to_owned());
         }
+        if self.after.as_ref().is_some_and(|event| event.source.is_empty() || event.id.is_empty()) {
+            return Err("view.after: expected the source and the id of an event".to_owned());
+        }
         let Expectation { cache, status, body } = &self.expect;
         if cache.as_ref().is_some_and(|cache| !RESULTS.contains(&cache.as_str())) {
             return Err(format!("view.expect.cache: expected one of {}", RESULTS.join(", ")));
@@ -86,6 +110,13 @@ impl ViewStep {
             }
             None => Ok(()),
         }
+    }
+
+    /// The path of the request, with the query parameter `after`.
+    pub fn target(&self) -> String {
+        let Some(AwaitedEvent { source, id }) = &self.after else { return self.path.clone() };
+        let separator = if self.path.contains('?') { '&' } else { '?' };
+        format!("{}{separator}after={}", self.path, EventReference::new(source, id))
     }
 }
 
@@ -122,7 +153,8 @@ impl ViewOutcome {
         }
     }
 
-    /// In a few words: `Miss: 1 order, spent 49.90 EUR, 1 unread notification`.
+    /// In a few words: `Miss: 1 order, spent 49.90 EUR, 1 unread notification`, or
+    /// `Miss: 0 orders, change pending`.
     pub fn describe(&self) -> String {
         let is_error = self.status >= 400;
         let cache = if is_error { format!("{} {}", self.cache, self.status) } else { self.cache.clone() };
@@ -138,11 +170,12 @@ impl ViewOutcome {
     /// The figures of a dashboard, or the number of orders.
     fn figures(&self) -> String {
         let count = |value: &Value| usize::try_from(value.as_u64().unwrap_or_default()).unwrap_or_default();
-        if let Some(orders) = self.body.get("orders").and_then(Value::as_array) {
-            return plural(orders.len(), "order");
-        }
-        let Some(statistics) = self.body.get("statistics") else { return String::new() };
-        let mut parts = vec![plural(count(&statistics["orders"]), "order")];
+        let statistics = &self.body["statistics"];
+        let orders = self.body["orders"].as_array().map(Vec::len);
+        let Some(orders) = orders.or_else(|| Some(count(statistics.get("orders")?))) else {
+            return String::new();
+        };
+        let mut parts = vec![plural(orders, "order")];
         for spent in statistics["spent"].as_array().into_iter().flatten() {
             let text = |name: &str| spent[name].as_str().unwrap_or_default().to_owned();
             parts.push(format!("spent {} {}", text("amount"), text("currency")));
@@ -150,6 +183,9 @@ impl ViewOutcome {
         match count(&statistics["unreadNotifications"]) {
             0 => {}
             unread => parts.push(plural(unread, "unread notification")),
+        }
+        if self.body["isChangePending"] == true {
+            parts.push("change pending".to_owned());
         }
         parts.join(", ")
     }
@@ -176,12 +212,37 @@ mod tests {
             ),
             (seen(200, "Hit", json!({"statistics": {"orders": 0, "spent": []}})), "Hit: 0 orders"),
             (seen(200, "Hit", json!({"orders": [{}, {}]})), "Hit: 2 orders"),
+            (
+                seen(200, "Miss", json!({"orders": [{}], "isChangePending": true})),
+                "Miss: 1 order, change pending",
+            ),
             (seen(200, "Hit", json!({"sub": "ana"})), "Hit"),
             (seen(403, "Error", json!({"title": "Suspended"})), "Error 403: Suspended"),
             (seen(401, "Error", json!({"message": "Unauthorized"})), "Error 401: Unauthorized"),
         ] {
             assert_eq!(seen.describe(), expected);
         }
+    }
+
+    #[test]
+    fn awaited_event_is_a_query_parameter() {
+        let step = |json: Value| serde_json::from_value::<ViewStep>(json).unwrap();
+        let after = json!({"source": "/shop/orders", "id": "order-1001-placed"});
+        // The reference of the test beside `EventReference`.
+        let value = "L3Nob3Avb3JkZXJzI29yZGVyLTEwMDEtcGxhY2Vk";
+        for (view, expected) in [
+            (json!({"sub": "ana"}), "/api/dashboard".to_owned()),
+            (json!({"sub": "ana", "after": after}), format!("/api/dashboard?after={value}")),
+            (
+                json!({"sub": "ana", "path": "/api/orders?limit=5", "after": after}),
+                format!("/api/orders?limit=5&after={value}"),
+            ),
+        ] {
+            assert_eq!(step(view).target(), expected);
+        }
+        let nameless = step(json!({"sub": "ana", "after": {"source": "/shop", "id": ""}}));
+        let expected = "view.after: expected the source and the id of an event";
+        assert_eq!(nameless.validate(), Err(expected.to_owned()));
     }
 
     #[test]
