@@ -11,6 +11,7 @@ use shared::text::printable;
 use crate::completions::Completions;
 use crate::error::{CommandError, Result};
 use crate::man::Man;
+use crate::origin::OriginCommand;
 use crate::queue::inspect::command::Inspect;
 use crate::queue::recover::command::Recover;
 use crate::queue::redrive::command::Redrive;
@@ -29,7 +30,7 @@ Exit codes:
 Commands that change the account are dry runs unless you pass --yes. docs/replay.md describes all
 commands.";
 
-/// Manage the queues, users and statistics of a deployed stack.
+/// Manage the queues, users and statistics of a deployed stack, and check its origin.
 #[derive(Debug, Parser)]
 #[command(name = "replay", bin_name = "replay", version, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -48,6 +49,8 @@ pub enum Command {
     User(UserCommand),
     #[command(subcommand)]
     Statistics(StatisticsCommand),
+    #[command(subcommand)]
+    Origin(OriginCommand),
     Completions(Completions),
     Man(Man),
 }
@@ -62,6 +65,7 @@ impl Command {
             Self::Recover(command) => command.run().await,
             Self::User(command) => command.run().await,
             Self::Statistics(command) => command.run().await,
+            Self::Origin(command) => command.run(),
             Self::Completions(command) => command.run(Cli::command()),
             Self::Man(command) => command.run(Cli::command()),
         }
@@ -76,7 +80,7 @@ impl Command {
             Self::Recover(command) => command.change.yes,
             Self::User(command) => command.changes_account(),
             Self::Statistics(command) => command.changes_account(),
-            Self::Inspect(_) | Self::Completions(_) | Self::Man(_) => false,
+            Self::Inspect(_) | Self::Origin(_) | Self::Completions(_) | Self::Man(_) => false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The command line `replay`: queues, users and statistics of a deployed stack.
+//! The command line `replay`: queues, users, statistics and the origin of a deployed stack.
 //!
 //! [`cli`] names the commands. For a command such as `redrive`, `redrive.rs` and the other files in
 //! `redrive/` do the work, and `redrive/command.rs` has the options and everything that is printed.
@@ -11,6 +11,7 @@ pub mod error;
 pub mod interrupt;
 pub mod man;
 pub mod options;
+pub mod origin;
 pub mod output;
 pub mod progress;
 pub mod queue;

@@ -8,6 +8,7 @@ mod import;
 mod inspect;
 mod loopback_account;
 mod operations;
+mod origin;
 mod rebuild;
 mod recover;
 mod redrive;

@@ -39,6 +39,8 @@ async fn help_pages_describe_all_commands() {
         "statistics": "statistics";
         "statistics_rebuild": "statistics" "rebuild";
         "statistics_backfill": "statistics" "backfill";
+        "origin": "origin";
+        "origin_check": "origin" "check";
         "completions": "completions";
         "man": "man";
     }
