@@ -161,8 +161,10 @@ async fn user_and_domain_are_shown_with_their_statistics() {
     user 7d8ca528-4931-4254-9273-ea5ee853f271: not suspended
       firstSeenAt          2026-03-02T08:00:00Z
       lastChangedAt        2026-03-02T09:00:00Z
+      lastNoticeAt         2026-03-02T09:00:00Z
       lastSeenAt           2026-03-02T08:00:00Z
       orders               2
+      pagesExpireAt        2026-03-02T09:01:05Z
       spent                EUR 9.80
       version              1
       recent               2026-03-02T08:00:00Z  order.placed 2
