@@ -110,6 +110,36 @@ fn cost_model_uses_the_sizes_in_the_template() {
             &template.parameters()["SignInAttemptRetentionDays"]["Default"],
             assumptions::ATTEMPT_RETENTION_DAYS,
         ),
+        (&template.parameters()["MonthlyItemBudget"]["Default"], f64::from(assumptions::MONTHLY_ITEM_BUDGET)),
+        (&template.parameters()["PurgeAllThreshold"]["Default"], f64::from(assumptions::PURGE_ALL_THRESHOLD)),
+        (
+            &template.parameters()["PurgeAllThresholdHalvingSeconds"]["Default"],
+            f64::from(assumptions::PURGE_ALL_THRESHOLD_HALVING_SECONDS),
+        ),
+        (
+            &template.parameters()["InvalidationIntervalSeconds"]["Default"],
+            f64::from(assumptions::INTERVAL_SECONDS),
+        ),
+        (
+            &template.parameters()["TokenValidityMinutes"]["Default"],
+            f64::from(assumptions::TOKEN_VALIDITY_MINUTES),
+        ),
+        (
+            &template.parameters()["CacheLifetimeDivisor"]["Default"],
+            f64::from(assumptions::DEFAULT_LIFETIME.divisor),
+        ),
+        (
+            &template.parameters()["MinCacheLifetimeSeconds"]["Default"],
+            f64::from(assumptions::DEFAULT_LIFETIME.min_seconds),
+        ),
+        (
+            &template.parameters()["MaxCacheLifetimeSeconds"]["Default"],
+            f64::from(assumptions::DEFAULT_LIFETIME.max_seconds),
+        ),
+        (
+            &template.properties("CacheInvalidationsQueue")["DelaySeconds"],
+            assumptions::DELIVERY_DELAY_SECONDS as f64,
+        ),
     ] {
         assert_eq!(value.as_f64(), Some(constant), "{value}");
     }

@@ -1,9 +1,27 @@
 //! The figures of the model. Each comment names what a figure comes from: the code, the template, a
 //! measurement, AWS's documentation or an assumption.
 
+use std::ops::Range;
+
+use shared::freshness::{CacheLifetime, OriginLifetime};
 use shared::queues::MAX_BATCH_ENTRIES;
 use shared::store::batch::MAX_READ_ITEMS;
 use shared::store::commit::MAX_EVENT_ITEMS;
+
+// The day. `day::Model` has the rest.
+
+/// Users whose day is run. Larger pools consist of such users.
+pub const SAMPLE: u32 = 10_000;
+/// Time between two changes of an action.
+pub const ACTION_SECONDS: i64 = 2;
+/// Time from a write of the acting device to its first page view: the answer, and the next request.
+pub const ANSWER_MILLISECONDS: Range<i64> = 50..250;
+/// Time from an action to the second page view after it.
+pub const SECOND_VIEW_SECONDS: i64 = 6;
+/// Time from an action to the late change by a service.
+pub const LATE_MINUTES: Range<i64> = 10..60;
+/// `isChangePending`: the client asks again after this time.
+pub const POLL_SECONDS: i64 = 1;
 
 // Load.
 
@@ -26,7 +44,20 @@ pub const RETENTION_DAYS: f64 = 90.0;
 /// Default of SIGN_IN_ATTEMPT_RETENTION_DAYS.
 pub const ATTEMPT_RETENTION_DAYS: f64 = 7.0;
 /// Default of MONTHLY_ITEM_BUDGET: 45 dollars.
-pub const MONTHLY_ITEM_BUDGET: f64 = 10_000.0;
+pub const MONTHLY_ITEM_BUDGET: u32 = 10_000;
+/// The lifetimes of the template with the read API.
+pub const DEFAULT_LIFETIME: CacheLifetime =
+    CacheLifetime { origin: OriginLifetime::Adaptive, divisor: 10, min_seconds: 5, max_seconds: 60 };
+/// The lifetime before lifetimes by age: the earlier default of MAX_CACHE_LIFETIME_SECONDS.
+pub const BEFORE_LIFETIME_SECONDS: u32 = 1_800;
+/// Default of PURGE_ALL_THRESHOLD.
+pub const PURGE_ALL_THRESHOLD: u32 = 3_000;
+/// Default of PURGE_ALL_THRESHOLD_HALVING_SECONDS.
+pub const PURGE_ALL_THRESHOLD_HALVING_SECONDS: u32 = 300;
+/// Default of INVALIDATION_INTERVAL_SECONDS.
+pub const INTERVAL_SECONDS: u32 = 60;
+/// Default of TOKEN_VALIDITY_MINUTES.
+pub const TOKEN_VALIDITY_MINUTES: u32 = 60;
 
 // The template. tests/it/template.rs compares these with template.yaml.
 
@@ -42,6 +73,8 @@ pub const USER_STATS_WINDOW_SECONDS: f64 = 1.0;
 pub const INVALIDATION_BATCH: f64 = 10_000.0;
 /// cache-invalidation: MaximumBatchingWindowInSeconds.
 pub const INVALIDATION_WINDOW_SECONDS: f64 = 10.0;
+/// cache-invalidations: DelaySeconds.
+pub const DELIVERY_DELAY_SECONDS: i64 = 5;
 /// cache-invalidation: MaximumConcurrency. So many executions share the messages.
 pub const INVALIDATION_CONCURRENCY: f64 = 2.0;
 /// Queues that Lambda polls.
@@ -161,6 +194,14 @@ pub const DYNAMODB_MILLISECONDS: f64 = 5.0;
 pub const TRANSACTION_MILLISECONDS: f64 = 12.0;
 /// Assumed: a request to SQS.
 pub const SQS_MILLISECONDS: f64 = 8.0;
+/// Assumed: processing of an event in user-stats after the batching window: the invocation, a read and a
+/// transaction.
+pub const COMMIT_MILLISECONDS: Range<i64> = 20..180;
+/// Assumed: time until CloudFront has removed the pages of an invalidation.
+pub const CLOUDFRONT_SECONDS: i64 = 5;
+/// Assumed: dollars for a million requests to the read API: HTTP API ($1.00), an invocation of 15 ms and
+/// 256 MB ($0.25), and three read units ($0.38).
+pub const ORIGIN_DOLLARS_PER_MILLION: f64 = 1.6;
 /// Assumed: CreateInvalidation.
 pub const CLOUDFRONT_MILLISECONDS: f64 = 500.0;
 

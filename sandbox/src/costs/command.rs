@@ -3,48 +3,80 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use super::assumptions::ORIGIN_DOLLARS_PER_MILLION;
 use super::day::Model;
-use super::{day_tables, plot, tables};
+use super::{day_tables, pays_tables, plot, settings_table, tables};
 use anyhow::{Context, Result};
 use clap::Args;
 
-/// Print what a day of users costs under each invalidation policy: the tables of docs/costs.md.
+/// Sizes of the pools without `--users`.
+const SIZES: [u32; 2] = [10_000, 1_000_000];
+
+/// Print what a day of users costs under each policy of caching and invalidation, and how stale the pages
+/// are: the tables of docs/costs.md.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cargo sandbox costs --users 10000 --active-percent 50\n  cargo sandbox costs --months\n  cargo sandbox costs --plot docs/images/cost-by-policy.svg"
+    after_help = "Examples:\n  cargo sandbox costs --users 50000 --active-percent 50\n  cargo sandbox costs --months\n  cargo sandbox costs --pays\n  cargo sandbox costs --plot docs/images"
 )]
 pub struct Costs {
-    /// Users in the pool.
-    #[arg(long, value_name = "N", default_value_t = Model::default().users, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    users: u32,
+    /// Users in the pool. Default: a table for 10,000 users and one for a million.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    users: Option<u32>,
     /// Percentage of users who are active on a day.
     #[arg(long, value_name = "N", default_value_t = Model::default().active_percent, value_parser = clap::value_parser!(u32).range(0..=100))]
     active_percent: u32,
     /// Percentage of users that a job changes at night.
     #[arg(long, value_name = "N", default_value_t = Model::default().job_percent, value_parser = clap::value_parser!(u32).range(0..=100))]
     job_percent: u32,
+    /// Dollars for a million pages that the origin renders.
+    #[arg(long, value_name = "DOLLARS", default_value_t = ORIGIN_DOLLARS_PER_MILLION, value_parser = dollars)]
+    origin_dollars_per_million: f64,
     /// Print the use and cost of every service in a month instead, from ten thousand to a hundred
     /// million users: the tables of docs/capacity.md.
     #[arg(long, conflicts_with = "users")]
     months: bool,
-    /// Write an SVG picture: dollars per month over users, with a line for each policy.
-    #[arg(long, value_name = "FILE", conflicts_with = "users")]
+    /// Print the effect of single settings instead: the table that the defaults were chosen from.
+    #[arg(long, conflicts_with_all = ["users", "months"])]
+    settings: bool,
+    /// Print for which pages and which workloads caching and invalidations pay instead: the tables of
+    /// docs/when-caching-pays.md.
+    #[arg(long, conflicts_with_all = ["users", "months", "settings", "origin_dollars_per_million"])]
+    pays: bool,
+    /// Write two SVG pictures into this folder: dollars over users, and staleness over dollars.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["users", "months", "settings", "pays"])]
     plot: Option<PathBuf>,
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(dollars) if (0.0..=1e9).contains(&dollars) => Ok(dollars),
+        _ => Err("is not a number from 0 to 1000000000".to_owned()),
+    }
 }
 
 impl Costs {
     pub fn run(self) -> Result<()> {
-        let Self { users, active_percent, job_percent, months, plot } = self;
-        let model = Model { users, active_percent, job_percent, ..Model::default() };
-        if let Some(path) = &plot {
-            let picture = plot::cost_by_policy(&model);
-            std::fs::write(path, picture).with_context(|| path.display().to_string())?;
+        let Self { active_percent, job_percent, origin_dollars_per_million: origin_dollars, .. } = self;
+        let model = Model { active_percent, job_percent, ..Model::default() };
+        if let Some(folder) = &self.plot {
+            for (name, picture) in plot::pictures(&model, origin_dollars) {
+                let path = folder.join(name);
+                std::fs::write(&path, picture).with_context(|| path.display().to_string())?;
+                writeln!(std::io::stdout(), "{}", path.display())?;
+            }
+            return Ok(());
         }
-        match (months, plot) {
-            (true, _) => write!(std::io::stdout(), "{}", tables::months(&model))?,
-            (false, Some(path)) => writeln!(std::io::stdout(), "{}", path.display())?,
-            (false, None) => write!(std::io::stdout(), "{}", day_tables::report(&model))?,
-        }
+        let text = if self.months {
+            tables::months(&model, origin_dollars)
+        } else if self.settings {
+            settings_table::settings(&model, origin_dollars)
+        } else if self.pays {
+            pays_tables::report(&model)
+        } else {
+            let sizes = self.users.map_or(SIZES.to_vec(), |users| vec![users]);
+            day_tables::report(&model, &sizes, origin_dollars)
+        };
+        write!(std::io::stdout(), "{text}")?;
         Ok(())
     }
 }

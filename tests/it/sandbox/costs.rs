@@ -1,4 +1,4 @@
-//! The cost model uses measured figures, and docs/capacity.md shows what it prints.
+//! The cost model uses measured figures, and the docs show what it prints.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -73,28 +73,67 @@ fn figures_of_the_model_agree_with_the_measured_ones() {
     }
 }
 
-#[test]
-fn capacity_md_shows_the_printed_tables() {
-    let page = read("docs/capacity.md", "It shows what `cargo sandbox costs --months` prints");
-    let (begin, end) =
-        ("<!-- cargo sandbox costs --months -->\n", "<!-- end of cargo sandbox costs --months -->");
-    let shown = page.split_once(begin).and_then(|(_, rest)| rest.split_once(end));
-    let (shown, _) = shown.expect("docs/capacity.md has both markers");
-    let printed = costs(&["--months"]);
-    assert!(
-        shown.trim() == printed.trim(),
-        "docs/capacity.md does not show what `cargo sandbox costs --months` prints:\n{printed}"
-    );
+/// Fails unless a page shows what a command prints, between two comments with the command.
+#[track_caller]
+fn assert_shown(path: &str, arguments: &[&str]) {
+    let command = format!("cargo sandbox costs {}", arguments.join(" "));
+    let page = read(path, &format!("It shows what `{command}` prints"));
+    let (begin, end) = (format!("<!-- {command} -->\n"), format!("<!-- end of {command} -->"));
+    let shown = page.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end));
+    let (shown, _) = shown.unwrap_or_else(|| panic!("{path} has no comments {begin}{end}"));
+    let printed = costs(arguments);
+    assert!(shown.trim() == printed.trim(), "{path} does not show what `{command}` prints:\n{printed}");
 }
 
 #[test]
-fn picture_in_the_docs_is_up_to_date() {
-    let path = "docs/images/cost-by-policy.svg";
-    let made_by = format!("cargo sandbox costs --plot {path}");
+fn capacity_md_shows_the_printed_tables() {
+    assert_shown("docs/capacity.md", &["--months"]);
+}
+
+#[test]
+fn costs_md_shows_the_table_that_the_defaults_were_chosen_from() {
+    assert_shown("docs/costs.md", &["--settings"]);
+}
+
+#[test]
+fn when_caching_pays_md_shows_the_printed_tables() {
+    assert_shown("docs/when-caching-pays.md", &["--pays"]);
+}
+
+#[test]
+fn price_of_a_page_changes_the_dollars_of_pages_only() {
+    let price = |dollars: &str| costs(&["--users", "500", "--origin-dollars-per-million", dollars]);
+    let (cheap, expensive) = (price("0"), price("1000"));
+    let row = |text: &str| -> Vec<String> {
+        let line = text.lines().find(|line| line.starts_with("| no cache |")).expect("a row");
+        line.split(" | ").map(|cell| cell.trim_end_matches(" |").to_owned()).collect()
+    };
+    let (cheap, expensive) = (row(&cheap), row(&expensive));
+    assert_eq!(cheap[..cheap.len() - 2], expensive[..expensive.len() - 2]);
+    let pages = |row: &[String]| row[row.len() - 2].parse::<f64>().unwrap();
+    assert_eq!(pages(&cheap), 0.0);
+    assert!((20.0..60.0).contains(&pages(&expensive)), "{expensive:?}");
+    for invalid in ["-1", "x", "NaN"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox-under-test"));
+        let option = format!("--origin-dollars-per-million={invalid}");
+        assert_eq!(command.args(["costs", &option]).output().unwrap().status.code(), Some(2), "{invalid}");
+    }
+}
+
+#[test]
+fn pictures_in_the_docs_are_up_to_date() {
+    let made_by = "cargo sandbox costs --plot docs/images";
     let folder = tempfile::tempdir().unwrap();
-    let drawn = folder.path().join("picture.svg");
-    costs(&["--plot", drawn.to_str().unwrap()]);
-    assert!(read(path, &made_by) == std::fs::read_to_string(drawn).unwrap(), "{path} is stale: {made_by}");
+    costs(&["--plot", folder.path().to_str().unwrap()]);
+    let mut names = Vec::new();
+    for drawn in std::fs::read_dir(folder.path()).unwrap() {
+        let drawn = drawn.unwrap();
+        let path = format!("docs/images/{}", drawn.file_name().to_str().unwrap());
+        let picture = std::fs::read_to_string(drawn.path()).unwrap();
+        assert!(read(&path, made_by) == picture, "{path} is stale: {made_by}");
+        names.push(path);
+    }
+    assert_eq!(names.len(), 2, "{names:?}");
 }
 
 #[test]
