@@ -22,8 +22,14 @@ export async function startStack(folder) {
   const stack = {
     settings: {
       tokenSeconds: 3600,
-      /** How long the workers take until a mark shows, in milliseconds. */
-      markMilliseconds: 1200,
+      /** How long the workers take until a change shows, in milliseconds. */
+      applyMilliseconds: 1200,
+      /** The lifetime of each answer in the cache, and the longest one of /api/config. */
+      cacheSeconds: 60,
+      /** True if each notification was read before, on another device. */
+      wasRead: false,
+      /** The user who signs in. */
+      sub: SUB,
       /** Answer of the login instead of a code: `{ error, error_description }`. */
       loginError: undefined,
       /** Answer of the token endpoint to a refresh: an OAuth error code. */
@@ -34,7 +40,14 @@ export async function startStack(folder) {
     data: exampleData(),
     log: { authorize: [], token: [], revoked: [], logout: [], api: [] },
     cache: new Map(),
+    /** The references of the events that are counted. */
+    counted: new Set(),
     evict: () => stack.cache.clear(),
+    /** A change of the data that `after` waits for. Nothing invalidates the cache. */
+    change: (after, apply) => setTimeout(() => {
+      apply(stack.data);
+      stack.counted.add(after);
+    }, stack.settings.applyMilliseconds).unref(),
   };
   const codes = new Map();
   const login = await listen((request, response, url) => answerLogin(stack, codes, request, response, url));
@@ -132,7 +145,7 @@ async function answerLogin(stack, codes, request, response, url) {
 
 function tokens(stack, authTime) {
   const now = Math.floor(Date.now() / 1000);
-  const claims = { sub: SUB, iss: stack.login, iat: now, exp: now + stack.settings.tokenSeconds, auth_time: Number(authTime), jti: randomUUID() };
+  const claims = { sub: stack.settings.sub, iss: stack.login, iat: now, exp: now + stack.settings.tokenSeconds, auth_time: Number(authTime), jti: randomUUID() };
   return {
     access_token: sign({ ...claims, token_use: "access", client_id: CLIENT_ID }),
     id_token: sign({ ...claims, token_use: "id", aud: CLIENT_ID }),
@@ -177,7 +190,7 @@ function answerApi(stack, login, request, response, url) {
   if (fault) return fault.hang ? undefined : send({ body: { title: "Fault", status: fault.status }, ...fault });
   const key = `${path} ${token}`;
   const kept = stack.cache.get(key);
-  if (request.method === "GET" && kept) {
+  if (request.method === "GET" && kept && Date.now() - kept.storedAt < stack.settings.cacheSeconds * 1000) {
     const age = Math.floor((Date.now() - kept.storedAt) / 1000);
     return send({ ...kept.answer, headers: { ...kept.answer.headers, "X-Cache": "Hit from cloudfront", Age: age } });
   }
@@ -188,11 +201,19 @@ function answerApi(stack, login, request, response, url) {
 
 function originAnswer(stack, login, method, url, token) {
   const { data, settings } = stack;
+  const after = url.searchParams.get("after");
   const page = (body) => {
+    if (after !== null && !stack.counted.has(after)) {
+      const headers = { "Cache-Control": "no-store", "Retry-After": "1" };
+      return { status: 200, body: { ...body, isChangePending: true }, type: "application/json", headers };
+    }
     const etag = `"${createHash("sha256").update(JSON.stringify(body)).digest("hex").slice(0, 32)}"`;
-    return { status: 200, body, type: "application/json", headers: { ETag: etag, "Cache-Control": "max-age=0, s-maxage=1800, stale-if-error=0" } };
+    return { status: 200, body, type: "application/json", headers: { ETag: etag, "Cache-Control": "max-age=0, s-maxage=60, stale-if-error=0" } };
   };
-  if (url.pathname === "/api/config") return page({ issuer: login, clientId: CLIENT_ID, loginUrl: login, productName: data.productName, scopes: ["openid", "email", "profile"] });
+  if (url.pathname === "/api/config") {
+    const { cacheSeconds: maxCacheLifetimeSeconds } = settings;
+    return page({ issuer: login, clientId: CLIENT_ID, loginUrl: login, productName: data.productName, scopes: ["openid", "email", "profile"], maxCacheLifetimeSeconds });
+  }
   if (verify(token) === undefined) return { status: 401, body: { title: "Unauthorized", status: 401 }, headers: { "WWW-Authenticate": "Bearer" } };
   // API Gateway decodes the path once. The read API takes the segment as it is, or decodes it again.
   const read = /^\/api\/notifications\/([^/]+)\/read$/.exec(decodeURIComponent(url.pathname));
@@ -200,12 +221,14 @@ function originAnswer(stack, login, method, url, token) {
     const ids = [read[1], decodeURIComponent(read[1])];
     const id = data.dashboard.notifications.map((entry) => entry.id).find((known) => ids.includes(known));
     if (id === undefined) return { status: 404, body: { title: "Not found", status: 404 } };
-    setTimeout(() => {
-      data.dashboard.notifications = data.dashboard.notifications.filter((entry) => entry.id !== id);
-      data.dashboard.statistics.unreadNotifications = data.dashboard.notifications.length;
-      stack.evict();
-    }, settings.markMilliseconds).unref();
-    return { status: 202, body: { source: "/read-api", id: randomUUID() }, type: "application/json" };
+    const event = { source: "/read-api", id: `read-${id}` };
+    if (settings.wasRead) return { status: 202, body: event, type: "application/json" };
+    const after = reference(event);
+    stack.change(after, ({ dashboard }) => {
+      dashboard.notifications = dashboard.notifications.filter((entry) => entry.id !== id);
+      dashboard.statistics.unreadNotifications = dashboard.notifications.length;
+    });
+    return { status: 202, body: { ...event, after }, type: "application/json" };
   }
   if (url.pathname === "/api/dashboard") return page(data.dashboard);
   if (url.pathname === "/api/profile") return page(data.profile);
@@ -216,6 +239,9 @@ function originAnswer(stack, login, method, url, token) {
   }
   return { status: 404, body: { title: "Not found", status: 404 } };
 }
+
+/** The value of `after` for an event. */
+export const reference = ({ source, id }) => Buffer.from(`${source}#${id}`).toString("base64url");
 
 // Data
 

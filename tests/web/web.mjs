@@ -11,7 +11,8 @@ import { strict as assert } from "node:assert";
 
 import { chromium } from "playwright-core";
 
-import { startStack } from "./stack.mjs";
+import { reference, startStack } from "./stack.mjs";
+import { checks as checksOfWrites } from "./writes.mjs";
 
 const FOLDER = fileURLToPath(new URL("../../web", import.meta.url));
 const LANGUAGES = ["de", "en", "es", "fr", "ja", "pt"];
@@ -26,6 +27,8 @@ const englishTexts = JSON.parse(await readFile(join(FOLDER, "locales/en.json"), 
 
 const checks = [];
 const check = (name, run, context = {}) => checks.push({ name, run, context });
+
+for (const [name, run] of checksOfWrites) check(name, run, { isPure: true });
 
 // Sign-in and sign-out
 
@@ -170,20 +173,176 @@ check("mark as read is pending until the page shows the change", async ({ page, 
   await signIn(page, stack);
   await page.getByRole("button", { name: "Mark as read: We refunded order A-2043" }).click();
   await page.getByRole("button", { name: "Marking as read …: We refunded order A-2043" }).click({ force: true });
+  assert.equal(await page.locator("#notifications").getAttribute("aria-busy"), "true");
+  await page.locator("#change").getByText("Your change is saved.").waitFor();
   await axe(page);
+  await page.locator("#strip", { hasText: "Miss, pending" }).waitFor();
+  assert.match(await page.locator("#strip").innerText(), /Own change\s+Pending/);
   await page.getByText("We refunded order A-2043").waitFor({ state: "detached" });
   const posts = stack.log.api.filter(({ method }) => method === "POST");
   assert.deepEqual(posts.map(({ path }) => path), ["/api/notifications/refund%25202043%252F1/read"]);
   assert.equal(await page.locator("#announcement").innerText(), "Marked as read.");
   assert.match(await page.locator("#figures").innerText(), /Unread notifications\s+2/);
+  assert.match(await page.locator("#strip").innerText(), /Own change\s+Shown after [1-4],?\d\d\d ms/);
+  assert.equal(await page.locator("#notifications").getAttribute("aria-busy"), "false");
+  assert.equal(await page.locator("#change").isVisible(), false);
   assert.equal(await focused(page), "notifications-heading");
-  const reads = stack.log.api.length;
-  await page.waitForTimeout(4000);
-  assert.equal(stack.log.api.length, reads, "polls go on");
+  const after = reference({ source: "/read-api", id: "read-refund 2043/1" });
+  const reads = dashboards(stack).slice(1);
+  assert.ok(reads.length >= 2 && reads.every((path) => path === `/api/dashboard?after=${after}`), reads);
+  const count = stack.log.api.length;
+  await page.waitForTimeout(2500);
+  assert.equal(stack.log.api.length, count, "polls go on");
+  // The answer without `after` is from before the change, and nothing has invalidated it.
+  await reload(page);
+  assert.match(await page.locator("#strip").innerText(), /Hit/);
+  assert.equal(await page.getByText("We refunded order A-2043").count(), 0);
+  const latest = stack.log.api.slice(-3).map(({ path }) => path).sort();
+  assert.deepEqual(latest, [`/api/dashboard?after=${after}`, `/api/orders?limit=10&after=${after}`, `/api/profile?after=${after}`]);
+});
+
+check("a reload of the page still waits for the change, which only this tab knows", async ({ page, stack }) => {
+  stack.settings.applyMilliseconds = 3000;
+  await signIn(page, stack);
+  await page.getByRole("button", { name: /^Mark as read: Your order/ }).click();
+  await until(() => dashboards(stack).length > 1);
+  await page.reload();
+  await page.getByRole("button", { name: /^Marking as read …: Your order/ }).waitFor();
+  assert.deepEqual(await page.evaluate(() => Object.keys(localStorage)), []);
+  await page.getByText("Your order A-2045 is on its way").waitFor({ state: "detached" });
+  await page.reload();
+  await heading(page, "Hello, Ana Martínez");
+  assert.equal(await page.getByText("Your order A-2045 is on its way").count(), 0);
+  assert.match(dashboards(stack).at(-1), /after=/);
+});
+
+check("a confirmed change is the key of the cache until no old answer is left", async ({ page, stack }) => {
+  stack.settings.applyMilliseconds = 10;
+  await page.clock.install();
+  await signIn(page, stack);
+  await page.getByRole("button", { name: /^Mark as read: Your order/ }).click();
+  await until(() => stack.log.api.some(({ method }) => method === "POST"));
+  // Two seconds, in case the answer of the POST is still on its way.
+  await page.clock.runFor(2000);
+  await page.getByText("Your order A-2045 is on its way").waitFor({ state: "detached" });
+  await page.clock.fastForward(62_000);
+  await reload(page);
+  assert.match(dashboards(stack).at(-1), /after=/);
+  await page.clock.fastForward(4000);
+  stack.evict();
+  await reload(page);
+  assert.equal(dashboards(stack).at(-1), "/api/dashboard");
+  assert.equal(await page.getByText("Your order A-2045 is on its way").count(), 0);
+  assert.deepEqual(await storedWrites(page), null);
+});
+
+check("several changes in a row are asked for one after the other", async ({ page, stack }) => {
+  await signIn(page, stack);
+  for (const title of ["Your order A-2045 is on its way", "We refunded order A-2043"]) {
+    await page.getByRole("button", { name: `Mark as read: ${title}` }).click();
+  }
+  await until(async () => (await page.locator("#notifications li").count()) === 1);
+  await until(async () => (await storedWrites(page)).writes.every(({ confirmedAt }) => confirmedAt !== undefined));
+  const [first, second] = ["read-shipped-2045", "read-refund 2043/1"].map((id) => `/api/dashboard?after=${reference({ source: "/read-api", id })}`);
+  const order = dashboards(stack).slice(1);
+  assert.ok(order.indexOf(second) > order.lastIndexOf(first), order);
+  assert.equal(order.filter((path) => path === second).length, 1, "the second one had arrived by then");
+  await reload(page);
+  assert.equal(dashboards(stack).at(-1), second);
+});
+
+check("an order of the shop shows as pending, then as placed", async ({ page, stack }) => {
+  await signIn(page, stack);
+  const after = reference({ source: "/shop", id: "order-7" });
+  stack.change(after, ({ orders, dashboard }) => {
+    orders.unshift({ at: new Date().toISOString(), type: "order.placed", orderId: "A-3000", amount: "5.00", currency: "EUR" });
+    dashboard.statistics.orders += 1;
+  });
+  await announceWrite(page, { sub: stack.data.profile.sub, after, kind: "order", id: "A-3000" });
+  await page.locator("#orders li.pending", { hasText: "A-3000" }).filter({ hasText: "Pending …" }).waitFor();
+  assert.equal(await page.locator("#orders").getAttribute("aria-busy"), "true");
+  await axe(page);
+  await page.locator("#orders li:not(.pending)", { hasText: "A-3000" }).waitFor();
+  assert.equal(await page.locator("#orders li.pending").count(), 0);
+  assert.match(await page.locator("#figures").innerText(), /Orders\s+46/);
+  assert.equal(await page.locator("#announcement").innerText(), "Your order is shown.");
+});
+
+check("a change of another user, or without a valid reference, is not waited for", async ({ page, stack }) => {
+  await signIn(page, stack);
+  const count = stack.log.api.length;
+  const after = reference({ source: "/shop", id: "order-7" });
+  for (const detail of [{ sub: "another-user", after }, { after }, { sub: stack.data.profile.sub, after: "no reference" }, { sub: stack.data.profile.sub }]) {
+    await announceWrite(page, { kind: "order", id: "A-3000", ...detail });
+  }
+  await page.waitForTimeout(1500);
+  assert.equal(stack.log.api.length, count);
+  assert.deepEqual([await storedWrites(page), await page.locator("#orders li.pending").count()], [null, 0]);
+});
+
+check("a notification that was read on another device is not waited for", async ({ page, stack }) => {
+  stack.settings.wasRead = true;
+  await signIn(page, stack);
+  await page.getByRole("button", { name: /^Mark as read: Your order/ }).click();
+  await page.getByRole("button", { name: /^Marked. Shows later: Your order/ }).waitFor();
+  assert.deepEqual([dashboards(stack), await storedWrites(page)], [["/api/dashboard", "/api/dashboard"], null]);
+});
+
+check("a service that fails while a change is pending is asked again", async ({ page, stack }) => {
+  await signIn(page, stack);
+  let failures = 0;
+  stack.settings.fault = ({ path }) => (path.includes("after=") && (failures += 1) <= 2 ? { status: 503 } : undefined);
+  await page.getByRole("button", { name: /^Mark as read: Your order/ }).click();
+  await page.getByText("Your order A-2045 is on its way").waitFor({ state: "detached" });
+  assert.equal(failures >= 3, true);
+  assert.equal(await page.locator("#banner").isVisible(), false);
+}, { expectsFailures: true });
+
+check("a token that is refused while a change is pending is refreshed, and the wait goes on", async ({ page, stack }) => {
+  await signIn(page, stack);
+  const old = stack.log.api.at(-1).token;
+  stack.settings.fault = ({ token, path }) => (token === old && path.includes("after=") ? { status: 401 } : undefined);
+  await page.getByRole("button", { name: /^Mark as read: Your order/ }).click();
+  await page.getByText("Your order A-2045 is on its way").waitFor({ state: "detached" });
+}, { expectsFailures: true });
+
+check("after a session that expired, only the same user waits on", async ({ page, stack }) => {
+  stack.settings.applyMilliseconds = 10_000_000;
+  await signIn(page, stack);
+  await page.getByRole("button", { name: /^Mark as read: Your order/ }).click();
+  await until(() => dashboards(stack).length > 1);
+  stack.settings.fault = () => ({ status: 401 });
+  stack.settings.refreshError = "invalid_grant";
+  await notice(page, "Your session has expired. Sign in again.");
+  const count = stack.log.api.length;
+  stack.settings.fault = () => undefined;
+  await page.waitForTimeout(1500);
+  assert.equal(stack.log.api.length, count, "polls go on");
+  await page.getByRole("button", { name: "Sign in or sign up" }).click();
+  await page.getByRole("button", { name: /^Marking as read …: Your order/ }).waitFor();
+  assert.match(dashboards(stack).at(-1), /after=/);
+  stack.settings.fault = () => ({ status: 401 });
+  await notice(page, "Your session has expired. Sign in again.");
+  stack.settings.fault = () => undefined;
+  stack.settings.sub = "another-user";
+  await page.getByRole("button", { name: "Sign in or sign up" }).click();
+  await heading(page, "Hello");
+  assert.equal(dashboards(stack).at(-1), "/api/dashboard");
+  assert.deepEqual(await storedWrites(page), null);
+}, { expectsFailures: true });
+
+check("a sign-out forgets the changes that the page waited for", async ({ page, stack }) => {
+  stack.settings.applyMilliseconds = 10_000_000;
+  await signIn(page, stack);
+  await page.getByRole("button", { name: /^Mark as read: Your order/ }).click();
+  await until(async () => (await storedWrites(page)) !== null);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await heading(page, "Tea & Paper");
+  assert.deepEqual(await page.evaluate(() => Object.keys(sessionStorage)), []);
 });
 
 check("every id reaches the API as one segment of the path", async ({ page, stack }) => {
-  stack.settings.markMilliseconds = 10;
+  stack.settings.applyMilliseconds = 10;
   const { dashboard } = stack.data;
   dashboard.notifications = ["a/b?c#d", "..", "100%", "ключ"].map((id) => ({ id, title: `Title of ${id}`, at: dashboard.lastChangedAt }));
   await signIn(page, stack);
@@ -193,23 +352,30 @@ check("every id reaches the API as one segment of the path", async ({ page, stac
   }
 });
 
-check("mark as read stops asking after 30 seconds and says so", async ({ page, stack }) => {
-  stack.settings.markMilliseconds = 10_000_000;
+check("a change that does not arrive within 60 seconds is said in words", async ({ page, stack }) => {
+  stack.settings.applyMilliseconds = 10_000_000;
   await page.clock.install();
   await signIn(page, stack);
   await page.getByRole("button", { name: /^Mark as read: Your order/ }).click();
   await page.getByRole("button", { name: /^Marking as read/ }).waitFor();
-  const dashboards = () => stack.log.api.filter(({ path }) => path === "/api/dashboard").length;
   await until(() => stack.log.api.some(({ method }) => method === "POST"));
-  for (let second = 0; second < 32; second += 1) {
-    const seen = dashboards();
+  for (let second = 0; second < 62; second += 1) {
+    const seen = dashboards(stack).length;
     await page.clock.runFor(1000);
-    await Promise.race([until(() => dashboards() > seen), new Promise((resolve) => setTimeout(resolve, 60))]).catch(() => {});
+    await Promise.race([until(() => dashboards(stack).length > seen), new Promise((resolve) => setTimeout(resolve, 60))]).catch(() => {});
   }
   await page.getByRole("button", { name: /^Marked. Shows later/ }).waitFor();
-  assert.equal(dashboards(), 8, "one for the page, seven polls");
+  await page.locator("#change").getByText("Your change has not arrived after 60 sec.").waitFor();
+  assert.match(await page.locator("#announcement").innerText(), /^Your change has not arrived/);
+  assert.match(await page.locator("#strip").innerText(), /Own change\s+Not arrived/);
+  await axe(page);
+  const count = dashboards(stack).length;
+  assert.ok(count >= 40 && count <= 62, `${count} reads`);
   await page.clock.runFor(60_000);
-  assert.equal(dashboards(), 8);
+  assert.equal(dashboards(stack).length, count);
+  await reload(page);
+  assert.equal(dashboards(stack).at(-1), "/api/dashboard", "the reference is dropped");
+  assert.equal(await page.locator("#change").isVisible(), false);
 });
 
 check("a mark that the service refuses is said in words, and can be tried again", async ({ page, stack }) => {
@@ -218,6 +384,7 @@ check("a mark that the service refuses is said in words, and can be tried again"
   await page.getByRole("button", { name: /^Mark as read: Your order/ }).click();
   await page.getByRole("alert").getByText("The service is busy").waitFor();
   await page.getByRole("button", { name: /^Mark as read: Your order/ }).waitFor();
+  assert.deepEqual([await storedWrites(page), dashboards(stack).length], [null, 1], "nothing is pending");
 }, { expectsFailures: true });
 
 check("a notification that is gone disappears", async ({ page, stack }) => {
@@ -281,7 +448,7 @@ check("markup in every field shows as text", async ({ page, stack }) => {
   for (const id of ["product", "greeting", "figures", "activities", "notifications", "orders", "profile"]) {
     assert.ok((await page.locator(`#${id}`).innerText()).includes(MARKUP), id);
   }
-  stack.settings.markMilliseconds = 100;
+  stack.settings.applyMilliseconds = 100;
   await page.getByRole("button", { name: /^Mark as read/ }).click();
   await page.getByText("You have read everything.").waitFor();
   await narrow(page);
@@ -469,6 +636,15 @@ check("the vendored library is loaded as it is in the package", async () => {
 
 const heading = (page, text) => page.locator("h1:visible").getByText(text, { exact: true }).or(page.locator("h1:visible", { hasText: text })).first().waitFor();
 
+/** The paths of the requests for the dashboard, oldest first. */
+const dashboards = (stack) => stack.log.api.map(({ path }) => path).filter((path) => path.startsWith("/api/dashboard"));
+
+/** What the tab keeps about its own writes. */
+const storedWrites = (page) => page.evaluate(() => JSON.parse(sessionStorage.getItem("own-writes")));
+
+/** What a shop in the same page does after an order. */
+const announceWrite = (page, detail) => page.evaluate((value) => dispatchEvent(new CustomEvent("own-write", { detail: value })), detail);
+
 const notice = (page, text) => page.locator("#sign-in-notice:visible", { hasText: text }).waitFor();
 
 const focused = (page) => page.evaluate(() => document.activeElement.id);
@@ -509,7 +685,8 @@ async function axe(page) {
   assert.deepEqual(violations, []);
 }
 
-async function runCheck(browser, { name, run, context: { expectsFailures = false, ...contextOptions } }) {
+async function runCheck(browser, { name, run, context: { expectsFailures = false, isPure = false, ...contextOptions } }) {
+  if (isPure) return run();
   const stack = await startStack(FOLDER);
   const context = await browser.newContext({ locale: "en-US", timezoneId: "Europe/Berlin", ...contextOptions });
   context.setDefaultTimeout(10_000);
@@ -547,7 +724,7 @@ async function takeScreenshots(browser, folder) {
       if (isEvicted) stack.evict();
       await reload(page);
     }
-    stack.settings.markMilliseconds = 100_000;
+    stack.settings.applyMilliseconds = 100_000;
     await page.locator("#notifications button").first().click();
     await page.evaluate(() => document.activeElement.blur());
     await page.screenshot({ path: join(folder, `${name}-dashboard.png`), fullPage: true });

@@ -22,27 +22,34 @@ export class Api {
     this.#session = session;
   }
 
-  /** The dashboard, and what its answer says about the cache. */
-  async dashboard() {
+  /**
+   * The dashboard, and what its answer says about the cache. The answer shows the write `after`, or has
+   * `isChangePending`. The same holds for the other reads.
+   */
+  async dashboard(after) {
     const started = performance.now();
-    const answer = await this.#send("GET", "/api/dashboard");
+    const answer = await this.#send("GET", withQuery("/api/dashboard", { after }));
     const data = await answer.json();
-    return { data, exchange: describe(answer, performance.now() - started) };
+    return { data, exchange: describe(answer, performance.now() - started, data.isChangePending) };
   }
 
-  async profile() {
-    return (await this.#send("GET", "/api/profile")).json();
+  async profile(after) {
+    return (await this.#send("GET", withQuery("/api/profile", { after }))).json();
   }
 
   /** One page of orders, newest first. `before` is the `next` of the page before. */
-  async orders(before) {
-    const query = new URLSearchParams({ limit: ORDERS_PER_PAGE, ...(before && { before }) });
-    return (await this.#send("GET", `/api/orders?${query}`)).json();
+  async orders(before, after) {
+    const path = withQuery("/api/orders", { limit: ORDERS_PER_PAGE, before, after });
+    return (await this.#send("GET", path)).json();
   }
 
-  /** Returns when the service has taken the event. The dashboard shows the change later. */
+  /**
+   * Returns when the service has taken the event: its `after`, because the dashboard shows the change later.
+   * `undefined` if the notification was read before.
+   */
   async markAsRead(id) {
-    await this.#send("POST", `/api/notifications/${pathSegment(id)}/read`);
+    const answer = await this.#send("POST", `/api/notifications/${pathSegment(id)}/read`);
+    return (await answer.json()).after;
   }
 
   async #send(method, path) {
@@ -59,6 +66,12 @@ export class Api {
       return send();
     }
   }
+}
+
+/** The path with those parameters that have a value. Their order is fixed: each query is a key of the cache. */
+function withQuery(path, parameters) {
+  const query = String(new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== undefined)));
+  return query === "" ? path : `${path}?${query}`;
 }
 
 /**
@@ -103,12 +116,12 @@ function problemKind(status, type) {
 }
 
 /** What CloudFront and the API say about an answer. */
-function describe(answer, milliseconds) {
+function describe(answer, milliseconds, isPending) {
   // CloudFront sends "Hit from cloudfront", "RefreshHit from cloudfront", "Miss from cloudfront" and others.
   const word = answer.headers.get("X-Cache")?.split(" ")[0].toLowerCase();
   const cache = word === undefined ? "none" : word.endsWith("hit") ? "hit" : word === "miss" ? "miss" : "other";
   return {
-    cache,
+    cache: isPending ? "pending" : cache,
     /** Seconds since CloudFront stored the answer. */
     age: Number(answer.headers.get("Age") ?? 0),
     etag: answer.headers.get("ETag") ?? undefined,

@@ -5,13 +5,16 @@ import {
   formatDate, formatDateAndTime, formatDay, formatMoney, formatNumber, formatTime, optionalText, text, timeZone,
 } from "./language.js";
 
-/** Shows what is loaded. `dashboard`, `profile` and `orders` are undefined if they could not be loaded. */
-export function renderDashboard({ dashboard, profile, orders, marks }) {
+/**
+ * Shows what is loaded. `dashboard`, `profile` and `orders` are undefined if they could not be loaded.
+ * `pendingOrders` are the ids of orders that the list does not have yet.
+ */
+export function renderDashboard({ dashboard, profile, orders, marks, pendingOrders }) {
   byId("greeting").replaceChildren(...greeting(dashboard?.user.name ?? usernameOf(dashboard?.user)));
   renderFigures(dashboard?.statistics);
   renderActivities(dashboard?.activities);
   renderNotifications(dashboard?.notifications, marks);
-  renderOrders(orders);
+  renderOrders(orders, pendingOrders);
   renderProfile(profile, dashboard?.statistics.confirmedAt);
 }
 
@@ -71,6 +74,7 @@ function activity({ at, type, detail }) {
 function renderNotifications(notifications, marks) {
   const entries = (notifications ?? []).map((notification) => notificationEntry(notification, marks.get(notification.id)));
   const list = entries.length > 0 ? element("ul", { class: "notifications" }, ...entries) : empty(notifications, "notifications.none");
+  byId("notifications").setAttribute("aria-busy", String([...marks.values()].includes("pending")));
   replace(byId("notifications"), [list], byId("notifications-heading"));
 }
 
@@ -85,12 +89,19 @@ function notificationEntry({ id, title, at }, mark) {
   return element("li", { class: mark }, element("div", {}, name, time), button);
 }
 
-function renderOrders(orders) {
-  const entries = (orders?.entries ?? []).map(order);
+function renderOrders(orders, pendingOrders) {
+  const listed = new Set((orders?.entries ?? []).map(({ orderId }) => orderId));
+  const pending = pendingOrders.filter((id) => !listed.has(id));
+  const entries = [...pending.map(pendingOrder), ...(orders?.entries ?? []).map(order)];
+  byId("orders").setAttribute("aria-busy", String(pending.length > 0));
   const list = entries.length > 0 ? element("ul", { class: "orders" }, ...entries) : empty(orders, "orders.none");
   byId("orders").replaceChildren(list);
   byId("more-orders").hidden = orders?.next === undefined;
 }
+
+/** An order that was placed a moment ago. The amount is not known here. */
+const pendingOrder = (id) =>
+  element("li", { class: "pending" }, element("strong", {}, written(id)), element("span", { class: "price" }, text("orders.pending")));
 
 function order({ at, type, orderId, amount, currency }) {
   const kind = type === "order.cancelled" ? "canceled" : "placed";

@@ -3,35 +3,37 @@
 import { Api, readConfig } from "./api.js";
 import { renderDashboard } from "./dashboard.js";
 import { byId, element } from "./dom.js";
-import { currentLanguage, LANGUAGES, preferredLanguage, rememberLanguage, setLanguage, text } from "./language.js";
+import { currentLanguage, formatSeconds, LANGUAGES, preferredLanguage, rememberLanguage, setLanguage, text } from "./language.js";
 import { Problem } from "./problem.js";
 import { Session } from "./session.js";
 import { renderStrip } from "./strip.js";
+import { OwnWrites, PAUSE_MILLISECONDS, WAIT_MILLISECONDS } from "./writes.js";
 
-/**
- * Pauses in seconds between reads of the dashboard after "mark as read": 30 seconds in total. The page
- * changes when the event is applied and the cached answer is invalidated, usually after 15 to 20 seconds.
- */
-const POLL_SECONDS = [1, 2, 3, 4, 5, 7, 8];
 /** Problems after which nothing of the user's data may stay on the screen. */
 const FINAL_PROBLEMS = ["expired", "suspended", "missing"];
 
 let config;
 let session;
 let api;
+/** The `sub` of the user who is signed in. */
+let user;
+/** The changes of the user that the page waits for. */
+let writes;
 /** What the dashboard shows. */
 let shown;
 /** The problem that the view or the banner shows. */
 let problem;
 let view = "loading";
-/** Counts the rounds of `watchMarks`: a new one ends the one before. */
+/** Counts how often the data was forgotten: a change of it ends `watchWrites`. */
 let round = 0;
+/** The round in which `watchWrites` runs. */
+let watchedRound;
 /** Numbers of the latest request for the dashboard, and of the latest one whose answer is shown. */
 let requested = 0;
 let answered = 0;
 
 function forgetData() {
-  shown = { dashboard: undefined, profile: undefined, orders: undefined, exchanges: [], marks: new Map() };
+  shown = { dashboard: undefined, profile: undefined, orders: undefined, exchanges: [], marks: new Map(), isLate: false };
   round += 1;
   answered = requested += 1;
 }
@@ -52,6 +54,8 @@ async function start() {
     const button = target.closest("button[data-key]");
     if (button && !button.hasAttribute("aria-disabled")) attempt(() => markAsRead(button.dataset.key));
   });
+  // A shop in the same page, or in a page of the same origin that frames this one.
+  addEventListener("own-write", ({ detail }) => attempt(() => waitForWrite(detail)));
   addEventListener("online", () => problem?.kind === "offline" && solve());
   // Back after a sign-out must not show the page as the browser kept it.
   addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
@@ -72,7 +76,12 @@ async function begin() {
       else attempt(renderEngineers);
     });
   }
-  if (await session.resume()) return load();
+  if (await session.resume()) {
+    user = await session.user();
+    writes = new OwnWrites({ storage: sessionStorage, user, maxCacheLifetimeSeconds: config.maxCacheLifetimeSeconds ?? 0 });
+    for (const { kind, id } of writes.pending()) if (kind === "notification") shown.marks.set(id, "pending");
+    return load();
+  }
   problem = undefined;
   show("sign-in");
 }
@@ -90,6 +99,8 @@ async function attempt(action) {
 function report(newProblem) {
   problem = newProblem;
   if (FINAL_PROBLEMS.includes(problem.kind)) forgetData();
+  // After a new sign-in, the same user still waits for a change.
+  if (isSolvedBySignOut(problem)) writes?.clear();
   if (["expired", "denied", "interrupted"].includes(problem.kind)) show("sign-in");
   else if (shown.dashboard === undefined) show("problem");
   // The data stays on the screen, with the problem above it.
@@ -119,7 +130,10 @@ function render() {
   byId("problem-action").textContent = text(isSolvedBySignOut(problem) ? "signOut" : "retry");
   byId("banner").hidden = problem === undefined;
   byId("banner").textContent = words === undefined ? "" : `${words.title}. ${words.text}`;
-  renderDashboard(shown);
+  const pending = writes?.pending() ?? [];
+  byId("change").hidden = pending.length === 0 && !shown.isLate;
+  byId("change").textContent = pending.length > 0 ? text("change.pending") : lateSentence();
+  renderDashboard({ ...shown, pendingOrders: pending.filter(({ kind }) => kind === "order").map(({ id }) => id) });
   if (shown.exchanges.length > 0) attempt(renderEngineers);
 }
 
@@ -128,10 +142,13 @@ function problemWords({ kind, detail }) {
   return { title: text(`problem.${kind}.title`), text: texts.trim() };
 }
 
+const lateSentence = () => text("change.late", { time: formatSeconds(WAIT_MILLISECONDS / 1000) });
+
 async function renderEngineers() {
   const expiresAt = await session.expiresAt();
-  if (shown.exchanges.length > 0) {
-    renderStrip({ exchanges: shown.exchanges, lastChangedAt: shown.dashboard.lastChangedAt, expiresAt });
+  const { exchanges, isLate, dashboard } = shown;
+  if (exchanges.length > 0) {
+    renderStrip({ exchanges, write: writes?.latest(), isLate, lastChangedAt: dashboard.lastChangedAt, expiresAt });
   }
 }
 
@@ -145,6 +162,8 @@ function solve() {
 
 async function signOut() {
   forgetData();
+  writes = undefined;
+  OwnWrites.forget(sessionStorage);
   problem = undefined;
   show("loading");
   await session.signOut();
@@ -162,38 +181,56 @@ async function reload() {
 
 /** Loads everything. A part that fails leaves the others. */
 async function load() {
-  const parts = await Promise.allSettled([loadDashboard(), api.profile(), api.orders()]);
+  shown.isLate = false;
+  giveUp(writes.expire());
+  const dashboard = loadDashboard();
+  // What is read after a dashboard that shows a change shows it, too.
+  if (writes.pending().length > 0) await dashboard.catch(() => {});
+  await finishLoading(dashboard);
+  problem = undefined;
+  show("dashboard");
+  if (writes.pending().length > 0) attempt(watchWrites);
+}
+
+/** Loads what is not on the dashboard. Throws the worst problem of all parts. */
+async function finishLoading(dashboard) {
+  const target = shown;
+  const after = writes.after();
+  const parts = await Promise.allSettled([dashboard, api.profile(after), api.orders(undefined, after)]);
   const [, profile, orders] = parts;
   const problems = parts.map(({ reason }) => reason).filter((reason) => reason !== undefined);
   const worst = problems.find(({ kind }) => FINAL_PROBLEMS.includes(kind)) ?? problems[0];
-  if (worst === undefined || shown.dashboard !== undefined) {
-    shown.profile = profile.value ?? shown.profile;
-    shown.orders = orders.value === undefined ? shown.orders : pageOfOrders([], orders.value);
+  if (worst === undefined || target.dashboard !== undefined) {
+    target.profile = profile.value ?? target.profile;
+    target.orders = orders.value === undefined ? target.orders : pageOfOrders([], orders.value);
   }
   if (worst !== undefined) throw worst;
-  problem = undefined;
-  show("dashboard");
 }
 
+/** Loads the dashboard. Returns the write that it is the first one to show. */
 async function loadDashboard() {
   const number = (requested += 1);
-  const { data, exchange } = await api.dashboard();
+  const after = writes.after();
+  const { data, exchange } = await api.dashboard(after);
   // A slow answer must not replace a newer one, nor appear after a sign-out.
-  if (number < answered) return;
+  if (number < answered) return undefined;
   answered = number;
   shown.dashboard = data;
   shown.exchanges.push(exchange);
+  const write = data.isChangePending ? undefined : writes.confirm(after);
   const listed = new Set(data.notifications.map(({ id }) => id));
-  const done = [...shown.marks.keys()].filter((id) => !listed.has(id));
+  const done = [...shown.marks.keys()].filter((id) => !listed.has(id) || (write?.kind === "notification" && id === write.id));
   for (const id of done) shown.marks.delete(id);
   if (done.length > 0) announce(text("notifications.done"));
+  else if (write?.kind === "order") announce(text("orders.shown"));
+  return write;
 }
 
 const pageOfOrders = (entries, { orders, next }) => ({ entries: [...entries, ...orders], next });
 
 async function showMoreOrders() {
   const { entries, next } = shown.orders;
-  const page = await api.orders(next);
+  const page = await api.orders(next, writes.after());
   // A second click, or a reload, was faster.
   if (shown.orders?.next !== next) return;
   shown.orders = pageOfOrders(entries, page);
@@ -204,34 +241,73 @@ async function showMoreOrders() {
 }
 
 async function markAsRead(id) {
-  shown.marks.set(id, "pending");
+  const { marks } = shown;
+  const mine = round;
+  const sentAt = Date.now();
+  marks.set(id, "pending");
   render();
   announce(text("notifications.pending"));
+  let after;
   try {
-    await api.markAsRead(id);
+    after = await api.markAsRead(id);
   } catch (markProblem) {
-    shown.marks.delete(id);
+    marks.delete(id);
     // The notification was erased or has expired: a new dashboard shows that.
     if (markProblem.kind === "missing") return reload();
     throw markProblem;
   }
-  await watchMarks();
+  if (round !== mine) return;
+  if (writes.add({ after, kind: "notification", id, sentAt })) return watchWrites();
+  // It was read on another device. A cached answer can still list it.
+  marks.set(id, "late");
+  await loadDashboard();
+  render();
 }
 
-/** Reads the dashboard with growing pauses until it no longer lists the notifications that were marked. */
-async function watchMarks() {
-  const mine = (round += 1);
-  for (const seconds of POLL_SECONDS) {
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-    if (round !== mine) return;
-    await loadDashboard();
-    if (round !== mine) return;
-    render();
-    if (shown.marks.size === 0) return;
-  }
-  for (const id of shown.marks.keys()) shown.marks.set(id, "late");
+/** A shop has placed an order, or changed something else: `{ sub, after, kind, id }`. */
+async function waitForWrite({ sub, after, kind, id }) {
+  if (writes === undefined || sub !== user || !writes.add({ after, kind, id: String(id) })) return;
   render();
-  announce(text("notifications.late"));
+  announce(text("change.pending"));
+  await watchWrites();
+}
+
+/** Reads the dashboard each second until it shows all writes, or until the page gives up. */
+async function watchWrites() {
+  shown.isLate = false;
+  render();
+  if (watchedRound === round) return;
+  const mine = (watchedRound = round);
+  try {
+    while (round === mine && writes.pending().length > 0) {
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MILLISECONDS));
+      if (round !== mine) return;
+      giveUp(writes.expire());
+      if (writes.pending().length > 0) await askOnce(mine);
+      if (round === mine) render();
+    }
+  } finally {
+    if (watchedRound === mine) watchedRound = undefined;
+  }
+}
+
+/** One read of `watchWrites`. A service that fails for a moment is asked again. */
+async function askOnce(mine) {
+  let write;
+  try {
+    write = await loadDashboard();
+  } catch (readProblem) {
+    if (!(readProblem instanceof Problem) || FINAL_PROBLEMS.includes(readProblem.kind)) throw readProblem;
+  }
+  if (write !== undefined && write.kind !== "notification" && round === mine) await finishLoading();
+}
+
+/** Says that these writes have not arrived. */
+function giveUp(late) {
+  if (late.length === 0) return;
+  for (const { kind, id } of late) if (kind === "notification") shown.marks.set(id, "late");
+  shown.isLate = true;
+  announce(lateSentence());
 }
 
 async function chooseLanguage({ target }) {

@@ -88,6 +88,11 @@ export class Session {
     return (await this.#manager.getUser()).access_token;
   }
 
+  /** The `sub` of the user. */
+  async user() {
+    return (await this.#manager.getUser())?.profile.sub;
+  }
+
   /** When the access token expires. */
   async expiresAt() {
     const user = await this.#manager.getUser();
