@@ -59,6 +59,13 @@ async function act(action) {
   if (answer === undefined) notice.textContent = "The sandbox does not answer. Is it still running?";
   else if (answer.status === 404) notice.textContent = "Sign up in the page first.";
   else if (!answer.ok) notice.textContent = `The sandbox answered ${answer.status}.`;
+  else if (answer.status === 201) announceOrder(body.get("sub"), await answer.json());
+}
+
+/** Says to the user's page what a shop in the same page would say: it waits for the order. */
+function announceOrder(sub, { after, orderId }) {
+  const detail = { sub, after, kind: "order", id: orderId };
+  byId("page").contentWindow.dispatchEvent(new CustomEvent("own-write", { detail }));
 }
 
 const events = new EventSource("/sandbox/events");

@@ -162,7 +162,8 @@ async fn mail(State(world): Shared, Path(id): Path<usize>) -> Response {
     }
 }
 
-/// A button: `order`, `cancel`, `notify`, `suspend`, `reinstate` for a user, or `second-user`.
+/// A button: `order`, `notify`, `suspend`, `reinstate` for a user, or `second-user`. Only an order has an
+/// answer with a body, for the page that waits for it.
 async fn act(State(world): Shared, Path(action): Path<String>, body: Bytes) -> Result<Response, Failure> {
     let fields: BTreeMap<String, String> = form_fields(&body);
     if action == "second-user" {
@@ -175,7 +176,10 @@ async fn act(State(world): Shared, Path(action): Path<String>, body: Bytes) -> R
         return Ok((StatusCode::NOT_FOUND, "There is no such user.\n").into_response());
     }
     match action.as_str() {
-        "order" => world.place_order(sub).await?,
+        "order" => {
+            let order = world.place_order(sub).await?.to_string();
+            return Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/json")], order).into_response());
+        }
         "notify" => world.notify(sub).await?,
         "suspend" => world.change_suspension(sub, false).await?,
         "reinstate" => world.change_suspension(sub, true).await?,

@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use http::header::{CONTENT_SECURITY_POLICY, HeaderValue, X_FRAME_OPTIONS};
+use http::header::{CONTENT_SECURITY_POLICY, HeaderValue, RETRY_AFTER, X_FRAME_OPTIONS};
 use http::{Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use shared::events::EventReference;
 use shared::function_id::FunctionId;
 use shared::text::plural;
 use shared::time::Clock;
@@ -34,6 +35,8 @@ use crate::tokens::{TokenKey, random_bytes, random_uuid};
 pub(super) const USER_POOL_ID: &str = "eu-central-1_EXAMPLE01";
 /// Emails that are kept.
 const MAX_MAILS: usize = 50;
+/// CloudEvents source of the shop.
+const SOURCE: &str = "/sandbox";
 /// In the template, a user's pages are invalidated at most once a minute. Here, nobody wants to wait.
 const INVALIDATION_INTERVAL_SECONDS: &str = "0";
 
@@ -200,21 +203,32 @@ impl World {
         Ok(result)
     }
 
-    /// Publishes an event to user-events, as another service does.
-    pub(super) async fn publish(&self, event_type: &str, sub: &str, data: Value) -> Result<()> {
-        let event = json!({
+    /// Publishes an event to user-events, as another service does. `is_client_aware`: the client of this
+    /// service reads its own write. Returns the id of the event.
+    async fn publish(
+        &self,
+        event_type: &str,
+        sub: &str,
+        data: Value,
+        is_client_aware: bool,
+    ) -> Result<String> {
+        let id = random_uuid()?;
+        let mut event = json!({
             "specversion": "1.0",
-            "id": random_uuid()?,
-            "source": "/sandbox",
+            "id": id,
+            "source": SOURCE,
             "type": event_type,
             "subject": sub,
             "time": self.now().to_string(),
             "data": data,
         });
+        if is_client_aware {
+            event["clientaware"] = true.into();
+        }
         let call = self.account.sqs().send_message().queue_url(&self.account.user_events.url);
         call.message_body(event.to_string()).send().await.context("publishing an event")?;
         self.feed.add(self.now(), Kind::Operator, "shop", format!("{event_type} for {}", self.name_of(sub)));
-        Ok(())
+        Ok(id)
     }
 
     /// Suspends or reinstates a user, as `replay user` does.
@@ -234,13 +248,18 @@ impl World {
     pub(super) async fn request(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
         let now = self.now();
         let path = request.uri().path().to_owned();
-        let line = format!("{} {}", request.method(), request.uri().path());
+        let waits = request.uri().query().is_some_and(|query| query.contains("after="));
+        let line = format!("{} {path}{}", request.method(), if waits { "?after=…" } else { "" });
         let user = self.user_of(&request);
         let response = self.site.request(&self.account, request).await?;
         if path.starts_with("/api/") {
             let (kind, status) = match (cache_result(&response), response.status().as_u16()) {
                 (_, status) if status >= 400 => (Kind::Refused, format!(" {status}")),
                 ("Hit", _) => (Kind::Hit, String::new()),
+                // An answer that shows the change has no such header.
+                _ if response.headers().contains_key(RETRY_AFTER) => {
+                    (Kind::Miss, ", change pending".to_owned())
+                }
                 _ => (Kind::Miss, String::new()),
             };
             let text = format!("{}{status}: {line}{user}", cache_result(&response));
@@ -249,19 +268,24 @@ impl World {
         Ok(response)
     }
 
-    /// A purchase of a few euros.
-    pub(super) async fn place_order(&self, sub: &str) -> Result<()> {
+    /// A purchase of a few euros. Returns what an order service answers to the client that placed the
+    /// order: `after` is the reference with which the client reads its own write.
+    pub(super) async fn place_order(&self, sub: &str) -> Result<Value> {
         let [number, cents, ..] = random_bytes::<4>()?;
         let order_id = format!("{}-{number:02x}{cents:02x}", self.now().strftime("%H%M%S"));
         let amount = format!("{}.{:02}", 10 + u32::from(number) % 90, u32::from(cents) % 100);
-        self.publish("order.placed", sub, json!({"order_id": order_id, "amount": amount, "currency": "EUR"}))
-            .await
+        let data = json!({"order_id": order_id, "amount": amount, "currency": "EUR"});
+        let id = self.publish("order.placed", sub, data, true).await?;
+        let after = EventReference::new(SOURCE, &id).to_string();
+        Ok(json!({"orderId": order_id, "source": SOURCE, "id": id, "after": after}))
     }
 
+    /// A notification of the shop, for which no client waits.
     pub(super) async fn notify(&self, sub: &str) -> Result<()> {
         let id = random_uuid()?;
         let title = format!("Your parcel {:.4} is on its way", id);
-        self.publish("notification.created", sub, json!({"notification_id": id, "title": title})).await
+        let data = json!({"notification_id": id, "title": title});
+        self.publish("notification.created", sub, data, false).await.map(drop)
     }
 
     /// Revokes a refresh token.

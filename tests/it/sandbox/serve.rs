@@ -176,9 +176,12 @@ impl Browser {
 
     /// Requests the dashboard: how the edge answered, the status, and the answer.
     async fn dashboard(&self, tokens: &Value) -> (String, u16, Value) {
+        self.read(tokens, "/api/dashboard").await
+    }
+
+    async fn read(&self, tokens: &Value, path: &str) -> (String, u16, Value) {
         let authorization = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
-        let response =
-            self.send("GET", "/api/dashboard", &[("authorization", &authorization)], String::new()).await;
+        let response = self.send("GET", path, &[("authorization", &authorization)], String::new()).await;
         (cache_result(&response).to_owned(), response.status().as_u16(), json(&response))
     }
 
@@ -194,7 +197,7 @@ impl Browser {
 
     /// Runs the workers until everything that was published has reached the cache.
     async fn settle(&self) {
-        for seconds in [0, 0, 15] {
+        for seconds in [0, 1, 15] {
             self.time.advance(seconds);
             self.world.run_due().await.unwrap();
         }
@@ -241,19 +244,47 @@ async fn visitor_signs_up_orders_and_sees_the_new_total() {
     assert_eq!((&tokens["token_type"], &tokens["expires_in"]), (&"Bearer".into(), &3_600.into()));
 
     browser.settle().await;
-    assert_eq!(browser.orders(&tokens).await, ("Miss".to_owned(), 0));
-    assert_eq!(browser.orders(&tokens).await, ("Hit".to_owned(), 0));
-    for _ in 0..2 {
-        assert_eq!(browser.act("second-user", "").await, 204);
-        browser.settle().await;
+    // A page that has not changed for ten minutes lives for 60 s.
+    browser.time.advance(600);
+    for (cache, count) in [("Miss", 0), ("Hit", 0)] {
+        assert_eq!(browser.orders(&tokens).await, (cache.to_owned(), count));
     }
-    let sub = browser.sub().await;
-    assert_eq!(browser.act("order", &sub).await, 204);
-    browser.world.run_due().await.unwrap();
-    assert_eq!(browser.orders(&tokens).await, ("Hit".to_owned(), 0), "before the invalidation");
+    assert_eq!(browser.act("second-user", "").await, 204);
     browser.settle().await;
+    browser.time.advance(600);
+    assert_eq!(browser.act("second-user", "").await, 204);
+    assert_eq!(browser.orders(&tokens).await, ("RefreshHit".to_owned(), 0));
+    let sub = browser.sub().await;
+    let order = browser.post("/sandbox/actions/order", &[("sub", &sub)]).await;
+    assert_eq!(order.status(), 201, "{}", body(&order));
+    let order = json(&order);
+    browser.world.run_due().await.unwrap();
+    let after = async || {
+        browser.read(&tokens, &format!("/api/dashboard?after={}", order["after"].as_str().unwrap())).await
+    };
+    let (cache, _, pending) = after().await;
+    assert_eq!((cache.as_str(), &pending["isChangePending"]), ("Miss", &true.into()));
+    // The batching window of user-stats.
+    browser.time.advance(1);
+    browser.world.run_due().await.unwrap();
+    for expected in ["Miss", "Hit"] {
+        let (cache, _, shown) = after().await;
+        assert_eq!((cache.as_str(), &shown["statistics"]["orders"]), (expected, &1.into()));
+        assert_eq!(shown.get("isChangePending"), None);
+    }
+    let (_, _, orders) = browser.read(&tokens, "/api/orders").await;
+    assert_eq!(orders["orders"][0]["orderId"], order["orderId"]);
+    // A device that does not wait for the order has its page until that expires.
+    assert_eq!(browser.orders(&tokens).await, ("Hit".to_owned(), 0));
+    browser.settle().await;
+    assert_eq!(browser.orders(&tokens).await, ("Hit".to_owned(), 0), "no invalidation");
+    browser.time.advance(600);
     assert_eq!(browser.orders(&tokens).await, ("Miss".to_owned(), 1));
-    assert_eq!(browser.orders(&tokens).await, ("Hit".to_owned(), 1));
+    assert_eq!(browser.act("second-user", "").await, 204);
+    // No client waits for a notification of the shop.
+    assert_eq!(browser.act("notify", &sub).await, 204);
+    browser.settle().await;
+    assert_eq!(browser.orders(&tokens).await, ("Miss".to_owned(), 1), "invalidated");
     assert_eq!(browser.act("second-user", "").await, 204);
 
     let list = browser.list().await;
@@ -275,16 +306,24 @@ async fn visitor_signs_up_orders_and_sees_the_new_total() {
         "CloudFront: Miss: GET /api/dashboard (Ana Example)",
         "CloudFront: Hit: GET /api/dashboard (Ana Example)",
         "CloudFront: Miss: GET /api/dashboard (Ben Example)",
-        "cache-invalidation: collects changes until 09:00:15 UTC",
         "shop: order.placed for Ana Example",
         "user-stats: order.placed",
+        "CloudFront: Miss, change pending: GET /api/dashboard?after=… (Ana Example)",
+        "CloudFront: Miss: GET /api/dashboard?after=… (Ana Example)",
+        "CloudFront: Hit: GET /api/dashboard?after=… (Ana Example)",
+        "cache-invalidation: collects changes until",
     ];
     for part in expected {
         position(part);
     }
     assert!(position("Cognito: Ana Example signed in") < position("Miss: GET /api/dashboard"));
-    let invalidation = list.iter().rposition(|entry| entry.contains("CreateInvalidation #user:")).unwrap();
-    assert!(list[invalidation].contains("(Ana Example): 1 cached answer removed"), "{}", list[invalidation]);
+    let invalidations: Vec<&String> =
+        list.iter().filter(|entry| entry.contains("CreateInvalidation")).collect();
+    let [invalidation] = invalidations[..] else {
+        panic!("{invalidations:?}: only the notification needs one")
+    };
+    // The dashboard, the dashboard with `after`, and the orders.
+    assert!(invalidation.contains("(Ana Example): 3 cached answers removed"), "{invalidation}");
     // The second user's page stayed in the cache.
     assert_eq!(list.last().unwrap(), "CloudFront: Hit: GET /api/dashboard (Ben Example)");
 }
@@ -303,8 +342,11 @@ async fn notification_that_was_read_is_gone() {
     let headers = [("authorization", authorization.as_str())];
     let read = browser.send("POST", &format!("/api/notifications/{id}/read"), &headers, String::new()).await;
     assert_eq!(read.status(), 202, "{}", body(&read));
+    let path = format!("/api/dashboard?after={}", json(&read)["after"].as_str().unwrap());
+    let (_, _, pending) = browser.read(&tokens, &path).await;
+    assert_eq!(pending["isChangePending"], true);
     browser.settle().await;
-    let (cache, _, dashboard) = browser.dashboard(&tokens).await;
+    let (cache, _, dashboard) = browser.read(&tokens, &path).await;
     assert_eq!((cache.as_str(), &dashboard["notifications"]), ("Miss", &Value::Array(Vec::new())));
 }
 
@@ -313,8 +355,8 @@ async fn refreshed_token_is_a_new_key_of_the_cache() {
     let browser = browser().await;
     let first = browser.new_user().await;
     browser.settle().await;
-    assert_eq!(browser.orders(&first).await.0, "Miss");
     browser.time.advance(1_200);
+    assert_eq!(browser.orders(&first).await.0, "Miss");
     let refresh_token = first["refresh_token"].as_str().unwrap();
     let second = json(&browser.refresh(refresh_token).await);
     assert!(second.get("refresh_token").is_none() && second["access_token"] != first["access_token"]);
