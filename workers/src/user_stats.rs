@@ -89,7 +89,7 @@ impl Config {
                 1..=90,
             )?,
             notice_rules: NoticeRules {
-                policy: InvalidationPolicy::from_environment(environment)?,
+                policy: InvalidationPolicy::from_environment(environment, &lifetime)?,
                 lifetime,
                 inactive_user: skip_inactive.then_some(rule),
             },

@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     const RULES: NoticeRules = NoticeRules {
-        policy: InvalidationPolicy::DEFAULT,
+        policy: InvalidationPolicy::of_all_types(PolicyRule::Budget),
         lifetime: CacheLifetime {
             origin: OriginLifetime::Adaptive,
             divisor: 10,
@@ -342,8 +342,11 @@ mod tests {
     fn decision_depends_on_policy_client_age_and_tokens() {
         let fixed = CacheLifetime { origin: OriginLifetime::Fixed, ..RULES.lifetime };
         let policy = |rules: &str| {
-            InvalidationPolicy::from_environment(&[("INVALIDATION_POLICY", rules)].into_iter().collect())
-                .unwrap()
+            InvalidationPolicy::from_environment(
+                &[("INVALIDATION_POLICY", rules)].into_iter().collect(),
+                &RULES.lifetime,
+            )
+            .unwrap()
         };
         let (adaptive, fixed) = (RULES, NoticeRules { lifetime: fixed, ..RULES });
         let always = NoticeRules { policy: policy("order.placed=always"), ..RULES };
@@ -399,8 +402,8 @@ mod tests {
             ("never, with another type", &never, &[&order, &activity], 600, None, active, Decision::Needed),
             ("suspension", &never, &[&order, &suspended], 1, Some(1), inactive, Decision::Needed),
         ] {
-            // Pages from before the last change live until 20 s after a client-aware one.
-            let pages_expire_at = client_aware.map(|age| at(20 - age));
+            // Pages from before the last change live until 40 s after a client-aware one.
+            let pages_expire_at = client_aware.map(|age| at(40 - age));
             let before = StatsMetadata {
                 last_client_aware_at: client_aware.map(|age| at(-age)),
                 pages_expire_at,
@@ -474,8 +477,10 @@ mod tests {
     #[test]
     fn change_with_the_rule_always_has_a_reason() {
         let environment = [("INVALIDATION_POLICY", "order.placed=always")].into_iter().collect();
-        let rules =
-            NoticeRules { policy: InvalidationPolicy::from_environment(&environment).unwrap(), ..RULES };
+        let rules = NoticeRules {
+            policy: InvalidationPolicy::from_environment(&environment, &RULES.lifetime).unwrap(),
+            ..RULES
+        };
         let summary = committed(times(0, None), Decision::Needed, false);
         let Notice::Needed { reason, .. } = after_commit(&[&order()], &summary, &rules, at(9)) else {
             panic!()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::config::{ConfigError, Environment};
 use shared::events::Data;
+use shared::freshness::{CacheLifetime, OriginLifetime};
 
 const NAME: &str = "INVALIDATION_POLICY";
 
@@ -38,28 +39,36 @@ impl PolicyRule {
         [("always", Self::Always), ("budget", Self::Budget), ("never", Self::Never)];
 }
 
-/// The rules by event type. A type without a rule of its own has the rule of `*`, and without that
-/// one, [`PolicyRule::Budget`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The rules by event type.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidationPolicy {
     rules: BTreeMap<&'static str, PolicyRule>,
-    others: Option<PolicyRule>,
+    /// The rule of a type without a rule of its own.
+    others: PolicyRule,
 }
 
 impl InvalidationPolicy {
-    /// The rule `budget` for all types.
-    pub const DEFAULT: Self = Self { rules: BTreeMap::new(), others: None };
+    /// One rule for all types.
+    pub const fn of_all_types(rule: PolicyRule) -> Self {
+        Self { rules: BTreeMap::new(), others: rule }
+    }
 
     /// Reads rules such as `*=never, profile.updated=always`.
-    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        let mut policy = Self::default();
+    pub fn from_environment(
+        environment: &Environment,
+        lifetime: &CacheLifetime,
+    ) -> Result<Self, ConfigError> {
+        let mut policy = Self::of_all_types(default_rule(lifetime));
+        let mut others = None;
         for rule in environment.list(NAME) {
-            policy.add(&rule).map_err(|reason| ConfigError::new(NAME, reason))?;
+            policy.add(&rule, &mut others).map_err(|reason| ConfigError::new(NAME, reason))?;
         }
+        policy.others = others.unwrap_or(policy.others);
         Ok(policy)
     }
 
-    fn add(&mut self, rule: &str) -> Result<(), String> {
+    /// Adds a rule. `others` is the rule of `*`, if there was one.
+    fn add(&mut self, rule: &str, others: &mut Option<PolicyRule>) -> Result<(), String> {
         let Some((event_type, rule)) = rule.split_once('=').map(|(name, rule)| (name.trim(), rule.trim()))
         else {
             return Err(format!("\"{rule}\" is not a rule such as order.placed=always"));
@@ -69,7 +78,7 @@ impl InvalidationPolicy {
             return Err(format!("{event_type}: \"{rule}\" is not one of: always, budget, never"));
         };
         let earlier = match TYPES.into_iter().find(|known| *known == event_type) {
-            _ if event_type == "*" => self.others.replace(rule),
+            _ if event_type == "*" => others.replace(rule),
             Some(event_type) => self.rules.insert(event_type, rule),
             None if SECURITY_TYPES.contains(&event_type) => {
                 return Err(format!("{event_type} is always invalidated. Remove its rule"));
@@ -81,8 +90,20 @@ impl InvalidationPolicy {
 
     /// The rule for an event.
     pub fn rule(&self, data: &Data) -> PolicyRule {
-        let rule = self.rules.get(data.event_type()).copied();
-        rule.or(self.others).unwrap_or(PolicyRule::Budget)
+        self.rules.get(data.event_type()).copied().unwrap_or(self.others)
+    }
+}
+
+/// Longest lifetime of pages for which no invalidation is worth its price, in seconds: the pages are
+/// gone almost as early as an invalidation works. docs/when-caching-pays.md has the figures.
+const SHORT_LIFETIME_SECONDS: u32 = 60;
+
+/// The rule of a type that INVALIDATION_POLICY does not name. An origin with fixed lifetimes may not know
+/// `after`, and then only an invalidation helps the acting device.
+fn default_rule(lifetime: &CacheLifetime) -> PolicyRule {
+    match lifetime.origin {
+        OriginLifetime::Adaptive if lifetime.max_seconds <= SHORT_LIFETIME_SECONDS => PolicyRule::Never,
+        OriginLifetime::Adaptive | OriginLifetime::Fixed => PolicyRule::Budget,
     }
 }
 
@@ -95,9 +116,26 @@ mod tests {
     use super::super::notice::security_reason;
     use super::*;
 
+    const LIFETIME: CacheLifetime =
+        CacheLifetime { origin: OriginLifetime::Fixed, divisor: 10, min_seconds: 5, max_seconds: 60 };
+
     fn policy(rules: &str) -> Result<InvalidationPolicy, String> {
         let environment = [(NAME, rules)].into_iter().collect();
-        InvalidationPolicy::from_environment(&environment).map_err(|error| error.to_string())
+        InvalidationPolicy::from_environment(&environment, &LIFETIME).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn default_rule_is_never_if_pages_live_for_a_minute_and_their_origin_knows_after() {
+        for (origin, max_seconds, expected) in [
+            (OriginLifetime::Adaptive, 60, PolicyRule::Never),
+            (OriginLifetime::Adaptive, 61, PolicyRule::Budget),
+            (OriginLifetime::Fixed, 60, PolicyRule::Budget),
+            (OriginLifetime::Fixed, 1_800, PolicyRule::Budget),
+        ] {
+            let lifetime = CacheLifetime { origin, max_seconds, ..LIFETIME };
+            let policy = InvalidationPolicy::from_environment(&Environment::default(), &lifetime).unwrap();
+            assert_eq!(policy.rule(&data("order.placed")), expected, "{origin:?} {max_seconds}");
+        }
     }
 
     fn data(event_type: &str) -> Data {
