@@ -199,8 +199,9 @@ pub const SQS_MILLISECONDS: f64 = 8.0;
 pub const COMMIT_MILLISECONDS: Range<i64> = 20..180;
 /// Assumed: time until CloudFront has removed the pages of an invalidation.
 pub const CLOUDFRONT_SECONDS: i64 = 5;
-/// Assumed: dollars for a million requests to the read API: HTTP API ($1.00), an invocation of 15 ms and
-/// 256 MB ($0.25), and three read units ($0.38).
+/// Assumed: dollars for a million requests to the read API. HTTP API ($1.00), an invocation of 15 ms and
+/// 256 MB ($0.25), and three read units ($0.38), which the profile takes. The dashboard and the orders take
+/// one more, and `after` takes one: up to $1.88.
 pub const ORIGIN_DOLLARS_PER_MILLION: f64 = 1.6;
 /// Assumed: CreateInvalidation.
 pub const CLOUDFRONT_MILLISECONDS: f64 = 500.0;

@@ -68,8 +68,8 @@ impl Invalidations {
             max_cache_lifetime_seconds: settings.lifetime.max_seconds,
         };
         let budget = match settings.invalidation {
-            Invalidation::Rules { budget } => budget,
-            Invalidation::Never | Invalidation::EachChange => None,
+            Invalidation::Rules { budget, .. } => budget,
+            Invalidation::EachChange => None,
         };
         Self {
             limits,

@@ -44,8 +44,7 @@ impl Simulation {
 
     /// The day of a pool of `users` users.
     pub fn run(&self, settings: &Settings, users: u32) -> Outcome {
-        let ratio =
-            if self.users == 0 { 1.0 } else { f64::from(users.max(self.users)) / f64::from(self.users) };
+        let ratio = self.ratio(users);
         let mut run = Run::new(self, *settings, ratio);
         for moment in &self.day {
             run.advance(moment.at);
@@ -54,18 +53,24 @@ impl Simulation {
         run.finish()
     }
 
-    /// The day in pools of several sizes. Runs it once if nothing in the settings depends on the size.
+    /// The day in pools of several sizes. Runs it once if nothing that happens depends on the size.
     pub fn run_sizes(&self, settings: &Settings, sizes: &[u32]) -> Vec<Outcome> {
-        if matches!(settings.invalidation, Invalidation::Rules { .. }) {
+        let outcome = self.run(settings, self.users);
+        let notices = outcome.people_notices + outcome.job_notices;
+        if notices > 0 && settings.invalidation != Invalidation::EachChange {
             return sizes.iter().map(|users| self.run(settings, *users)).collect();
         }
-        let outcome = self.run(settings, self.users);
         let sized = |users: &u32| {
-            let ratio = f64::from((*users).max(self.users)) / f64::from(self.users.max(1));
+            let ratio = self.ratio(*users);
             let calls = outcome.user_items as f64 * ratio;
             Outcome { ratio, planned_calls: calls, calls, ..outcome.clone() }
         };
         sizes.iter().map(sized).collect()
+    }
+
+    /// Users of a pool for each user of the sample.
+    fn ratio(&self, users: u32) -> f64 {
+        f64::from(users.max(self.users)) / f64::from(self.users.max(1))
     }
 
     /// Tokens, changes and page views of the sample.
@@ -99,17 +104,21 @@ impl Events {
 }
 
 fn notice_rules(settings: &Settings) -> NoticeRules {
-    let never =
-        || InvalidationPolicy::from_environment(&[("INVALIDATION_POLICY", "*=never")].into_iter().collect());
-    let policy = match settings.invalidation {
-        Invalidation::Never => never().unwrap_or(InvalidationPolicy::DEFAULT),
-        Invalidation::EachChange | Invalidation::Rules { .. } => InvalidationPolicy::DEFAULT,
-    };
     let inactive_user = InactiveUserRule {
         token_validity_minutes: TOKEN_VALIDITY_MINUTES,
         max_cache_lifetime_seconds: settings.lifetime.max_seconds,
     };
-    NoticeRules { policy, lifetime: settings.lifetime, inactive_user: Some(inactive_user) }
+    let policy = match settings.invalidation {
+        Invalidation::EachChange => "",
+        Invalidation::Rules { policy, .. } => policy,
+    };
+    let environment = [("INVALIDATION_POLICY", policy)].into_iter().collect();
+    NoticeRules {
+        // The rules of the model are valid.
+        policy: InvalidationPolicy::from_environment(&environment).unwrap_or_default(),
+        lifetime: settings.lifetime,
+        inactive_user: Some(inactive_user),
+    }
 }
 
 /// A user of the sample.
@@ -371,7 +380,7 @@ mod tests {
             let longest = f64::from(policy.settings().lifetime.max_seconds);
             assert!(outcome.acting.max <= longest && outcome.other.max <= longest, "{policy:?}: {outcome:?}");
         }
-        let (short, long) = (run(Policy::ReadYourWrites60), run(Policy::ReadYourWrites120));
+        let (short, long) = (run(Policy::Default), run(Policy::ReadYourWrites120));
         assert!(long.other.max > short.other.max && long.hits > short.hits, "{short:?} {long:?}");
     }
 
@@ -392,9 +401,7 @@ mod tests {
             each > before && before >= adaptive && adaptive > aware && aware > 0,
             "{each} {before} {adaptive} {aware}"
         );
-        for policy in
-            [Policy::NoCache, Policy::Fixed30, Policy::ReadYourWrites60, Policy::ReadYourWritesFixed120]
-        {
+        for policy in [Policy::NoCache, Policy::Fixed30, Policy::Default, Policy::ReadYourWritesFixed120] {
             let outcome = run(policy);
             assert_eq!((outcome.items(), outcome.people_notices, outcome.calls), (0.0, 0, 0.0), "{policy:?}");
         }

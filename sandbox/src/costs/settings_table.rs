@@ -16,10 +16,8 @@ const SIZES: [u32; 2] = [10_000, 1_000_000];
 const MAX_LIFETIMES: [u32; 5] = [30, 60, 120, 300, 1_800];
 const DIVISORS: [u32; 3] = [5, 10, 20];
 const MIN_LIFETIMES: [u32; 3] = [2, 5, 10];
-/// `None`: no invalidations.
-const BUDGETS: [Option<u32>; 3] = [None, Some(FREE_ITEMS), Some(MONTHLY_ITEM_BUDGET)];
-/// Items that CloudFront does not charge for.
-const FREE_ITEMS: u32 = 1_000;
+/// With the rule `budget`. CloudFront does not charge for the first thousand items.
+const BUDGETS: [u32; 2] = [1_000, MONTHLY_ITEM_BUDGET];
 
 /// A setting that differs from the defaults.
 struct Variant {
@@ -48,23 +46,13 @@ fn variants() -> Vec<Variant> {
         let name = format!("MIN_CACHE_LIFETIME_SECONDS={seconds}");
         add(name, RETENTION_DAYS, &|settings| settings.lifetime.min_seconds = seconds);
     }
-    for budget in BUDGETS {
-        let (name, invalidation) = match budget {
-            None => ("INVALIDATION_POLICY=*=never".to_owned(), Invalidation::Never),
-            Some(_) => (budget_name(budget), Invalidation::Rules { budget }),
-        };
+    for items in BUDGETS {
+        let name = format!("INVALIDATION_POLICY=*=budget, MONTHLY_ITEM_BUDGET={items}");
+        let invalidation = Invalidation::Rules { policy: "*=budget", budget: Some(items) };
         add(name, RETENTION_DAYS, &|settings| settings.invalidation = invalidation);
     }
     add("EVENT_RETENTION_DAYS=30".to_owned(), 30.0, &|_| {});
-    let free = Some(FREE_ITEMS);
-    add(format!("EVENT_RETENTION_DAYS=30, {}", budget_name(free)), 30.0, &|settings| {
-        settings.invalidation = Invalidation::Rules { budget: free };
-    });
     variants
-}
-
-fn budget_name(budget: Option<u32>) -> String {
-    format!("MONTHLY_ITEM_BUDGET={}", budget.unwrap_or_default())
 }
 
 /// The table of docs/costs.md that the defaults were chosen from.
@@ -113,7 +101,7 @@ mod tests {
     fn each_setting_has_one_row_that_is_the_default() {
         let table = settings(&Model { active_percent: 1, ..Model::default() }, 1.6);
         assert_eq!(table.lines().count(), 2 + variants().len());
-        for name in ["MAX_CACHE", "CACHE_LIFETIME_DIVISOR", "MIN_CACHE", "MONTHLY_ITEM_BUDGET"] {
+        for name in ["MAX_CACHE", "CACHE_LIFETIME_DIVISOR", "MIN_CACHE"] {
             let rows = table.lines().filter(|line| line.starts_with(&format!("| {name}")));
             assert_eq!(rows.filter(|line| line.contains("(default)")).count(), 1, "{name}: {table}");
         }
