@@ -14,7 +14,7 @@ use shared::events::{Activity, Data, Event, Subject, TokenRefreshed};
 use shared::store::StatsMetadata;
 use workers::user_stats::inactive::InactiveUserRule;
 use workers::user_stats::notice::{CommitSummary, Notice, NoticeRules, after_commit, record_change};
-use workers::user_stats::policy::InvalidationPolicy;
+use workers::user_stats::policy::{InvalidationPolicy, PolicyRule};
 
 use super::assumptions::{POLL_SECONDS, SAMPLE, TOKEN_VALIDITY_MINUTES};
 use super::browser::{Browser, Page};
@@ -113,9 +113,10 @@ fn notice_rules(settings: &Settings) -> NoticeRules {
         Invalidation::Rules { policy, .. } => policy,
     };
     let environment = [("INVALIDATION_POLICY", policy)].into_iter().collect();
+    let policy = InvalidationPolicy::from_environment(&environment, &settings.lifetime);
     NoticeRules {
         // The rules of the model are valid.
-        policy: InvalidationPolicy::from_environment(&environment).unwrap_or_default(),
+        policy: policy.unwrap_or(InvalidationPolicy::of_all_types(PolicyRule::Never)),
         lifetime: settings.lifetime,
         inactive_user: Some(inactive_user),
     }
