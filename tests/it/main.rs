@@ -25,6 +25,7 @@ mod message_bodies;
 mod panics;
 mod properties;
 mod read_api;
+mod read_your_writes;
 mod replay;
 mod resource_permission;
 mod sandbox;
