@@ -625,6 +625,8 @@ pub fn dynamodb_bytes(value: &Value) -> usize {
 
 /// user-stats with the read API as origin, whose pages live for at most a minute.
 const ADAPTIVE: (&str, &str) = ("ORIGIN_LIFETIME", "adaptive");
+/// The rule that is not the default for such pages.
+const BUDGET: (&str, &str) = ("INVALIDATION_POLICY", "*=budget");
 
 /// An order whose client reads its own write.
 fn client_aware_order(id: &str) -> Value {
@@ -667,7 +669,8 @@ async fn change_of_a_client_that_reads_its_own_write_needs_no_notice_and_neither
     ];
     // The first change has no page from before that lives long. The last but one is 16 s after the write:
     // other devices have pages from before it that live for a minute.
-    assert_eq!(notices_after(&[ADAPTIVE], &changes).await, [0, 0, 0, 0, 1, 1]);
+    assert_eq!(notices_after(&[ADAPTIVE, BUDGET], &changes).await, [0, 0, 0, 0, 1, 1]);
+    assert_eq!(notices_after(&[ADAPTIVE], &changes).await, [0; 6], "pages are gone within a minute");
     // Another origin may not know `after`, and its pages may live for a minute at any age.
     assert_eq!(notices_after(&[], &changes).await, [1; 6]);
     assert_eq!(notices_after(&[("ORIGIN_LIFETIME", "fixed")], &changes).await, [1; 6]);
@@ -681,9 +684,9 @@ async fn change_needs_no_notice_if_all_pages_from_before_it_are_gone_soon() {
     };
     for (seconds, expected) in [(49, 1), (51, 0), (105, 0), (106, 1), (600, 1)] {
         // The pages from before the second order live for a minute.
-        assert_eq!(notices_after(&[ADAPTIVE], &changes(seconds)).await, [0, 1, expected], "{seconds}");
+        assert_eq!(notices_after(&[ADAPTIVE, BUDGET], &changes(seconds)).await, [0, 1, expected], "{seconds}");
     }
-    let short = [ADAPTIVE, ("MAX_CACHE_LIFETIME_SECONDS", "10")];
+    let short = [ADAPTIVE, BUDGET, ("MAX_CACHE_LIFETIME_SECONDS", "10")];
     assert_eq!(notices_after(&short, &changes(600)).await, [0; 3]);
     let fixed = [("MAX_CACHE_LIFETIME_SECONDS", "10")];
     assert_eq!(notices_after(&fixed, &changes(600)).await, [0; 3]);
@@ -695,6 +698,7 @@ async fn policy_decides_by_event_type() {
     let changes =
         [(0, order("0", ANA, "1.00")), (3_600, order("1", ANA, "1.00")), (20, client_aware_order("2"))];
     for (policy, expected) in [
+        ("", [0, 0, 0]),
         ("order.placed=budget", [0, 1, 0]),
         ("order.placed=always", [1, 1, 1]),
         ("order.placed=never", [0, 0, 0]),
@@ -722,7 +726,7 @@ async fn notice_has_the_reason_policy_if_the_rule_is_always() {
 #[tokio::test]
 async fn skipped_notices_are_counted_by_reason() {
     let stack = test_stack().await;
-    let user_stats = stack.user_stats(&[ADAPTIVE, ("INVALIDATION_POLICY", "activity.recorded=never")]);
+    let user_stats = stack.user_stats(&[ADAPTIVE, ("INVALIDATION_POLICY", "*=budget,activity.recorded=never")]);
     let activity = event("activity.recorded", "a", ANA, json!({"description": "Packed"}));
     for change in [order("0", ANA, "1.00"), activity, client_aware_order("1")] {
         user_stats.handle_twice(&batch(&[change])).await;
@@ -735,7 +739,7 @@ async fn skipped_notices_are_counted_by_reason() {
 #[tokio::test]
 async fn commit_of_a_client_that_reads_its_own_write_does_not_cancel_the_notice_that_another_commit_owes() {
     let stack = test_stack().await;
-    let user_stats = stack.user_stats(&[ADAPTIVE]);
+    let user_stats = stack.user_stats(&[ADAPTIVE, BUDGET]);
     user_stats.handle_twice(&batch(&[order("0", ANA, "1.00")])).await;
     stack.account.time.advance(3_600);
     let (owed, aware) = (later(&stack, order("1", ANA, "1.00")), later(&stack, client_aware_order("2")));

@@ -58,7 +58,7 @@ enum Kind {
 }
 
 const KINDS: [Kind; 5] = [Kind::ClientAware, Kind::Ordinary, Kind::Never, Kind::Always, Kind::Security];
-const POLICY: &str = "activity.recorded=never, profile.updated=always";
+const POLICY: &str = "order.placed=budget, activity.recorded=never, profile.updated=always";
 
 /// What happens to the notice of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,8 @@ struct Clocks {
 struct Variant {
     origin: OriginLifetime,
     max_seconds: u32,
+    /// True if INVALIDATION_POLICY names only the type with the rule `always`.
+    has_default_policy: bool,
     interval_seconds: u32,
     clocks: Clocks,
     crash: Crash,
@@ -237,7 +239,8 @@ impl World<'_> {
             min_seconds: 5,
             max_seconds: variant.max_seconds,
         };
-        let policy = [("INVALIDATION_POLICY", POLICY)].into_iter().collect();
+        let policy = if variant.has_default_policy { "profile.updated=always" } else { POLICY };
+        let policy = [("INVALIDATION_POLICY", policy)].into_iter().collect();
         let max_cache_lifetime_seconds = variant.max_seconds;
         let rule = InactiveUserRule { token_validity_minutes: 60, max_cache_lifetime_seconds };
         World {
@@ -245,7 +248,7 @@ impl World<'_> {
             variant,
             mutant,
             rules: NoticeRules {
-                policy: InvalidationPolicy::from_environment(&policy).unwrap(),
+                policy: InvalidationPolicy::from_environment(&policy, &lifetime).unwrap(),
                 lifetime,
                 inactive_user: Some(rule),
             },
@@ -556,7 +559,8 @@ impl World<'_> {
                 }
             }
             Decision::Skipped(SkipReason::Never) => {
-                if change.kind != Kind::Never {
+                let is_default = self.variant.has_default_policy && is_adaptive && self.variant.max_seconds <= 60;
+                if change.kind != Kind::Never && !is_default {
                     limits.push(("skipped without a rule", i64::MIN));
                 }
             }
@@ -578,6 +582,7 @@ const IN_TIME: Clocks = Clocks { origin: 0, user_stats: [0; 2], cache_invalidati
 const ADAPTIVE: Variant = Variant {
     origin: OriginLifetime::Adaptive,
     max_seconds: 60,
+    has_default_policy: false,
     interval_seconds: 0,
     clocks: IN_TIME,
     crash: Crash::None,
@@ -614,6 +619,7 @@ fn crashes() -> impl Iterator<Item = Crash> {
 fn variants() -> Vec<(Variant, usize)> {
     let settings = [
         ADAPTIVE,
+        Variant { has_default_policy: true, interval_seconds: 60, ..ADAPTIVE },
         Variant { interval_seconds: 60, handling: TARGET, ..ADAPTIVE },
         Variant { origin: OriginLifetime::Fixed, ..ADAPTIVE },
         // Pages that live longer, and notices that are handled around the end of some of them.
