@@ -684,7 +684,11 @@ async fn change_needs_no_notice_if_all_pages_from_before_it_are_gone_soon() {
     };
     for (seconds, expected) in [(49, 1), (51, 0), (105, 0), (106, 1), (600, 1)] {
         // The pages from before the second order live for a minute.
-        assert_eq!(notices_after(&[ADAPTIVE, BUDGET], &changes(seconds)).await, [0, 1, expected], "{seconds}");
+        assert_eq!(
+            notices_after(&[ADAPTIVE, BUDGET], &changes(seconds)).await,
+            [0, 1, expected],
+            "{seconds}"
+        );
     }
     let short = [ADAPTIVE, BUDGET, ("MAX_CACHE_LIFETIME_SECONDS", "10")];
     assert_eq!(notices_after(&short, &changes(600)).await, [0; 3]);
@@ -726,7 +730,8 @@ async fn notice_has_the_reason_policy_if_the_rule_is_always() {
 #[tokio::test]
 async fn skipped_notices_are_counted_by_reason() {
     let stack = test_stack().await;
-    let user_stats = stack.user_stats(&[ADAPTIVE, ("INVALIDATION_POLICY", "*=budget,activity.recorded=never")]);
+    let user_stats =
+        stack.user_stats(&[ADAPTIVE, ("INVALIDATION_POLICY", "*=budget,activity.recorded=never")]);
     let activity = event("activity.recorded", "a", ANA, json!({"description": "Packed"}));
     for change in [order("0", ANA, "1.00"), activity, client_aware_order("1")] {
         user_stats.handle_twice(&batch(&[change])).await;

@@ -153,7 +153,8 @@ impl Events {
             });
             Event::parse(&body.to_string()).unwrap()
         };
-        let order = event("order.placed", FIRST, json!({"order_id": "1", "amount": "1.00", "currency": "EUR"}));
+        let order =
+            event("order.placed", FIRST, json!({"order_id": "1", "amount": "1.00", "currency": "EUR"}));
         let of_kinds = [
             Event { client_aware: true, ..order.clone() },
             order,
@@ -510,7 +511,8 @@ impl World<'_> {
         let is_adaptive = self.variant.origin == OriginLifetime::Adaptive;
         let of_notice = |index: usize| {
             let of = handled.at.iter().filter(|(of, ..)| *of == index);
-            of.max_by_key(|(_, at, _)| *at).map_or((i64::MIN, false), |(_, at, is_covered)| (*at, *is_covered))
+            of.max_by_key(|(_, at, _)| *at)
+                .map_or((i64::MIN, false), |(_, at, is_covered)| (*at, *is_covered))
         };
         if let Some(acted) = after {
             let acted_at = self.changes[acted].committed;
@@ -559,7 +561,8 @@ impl World<'_> {
                 }
             }
             Decision::Skipped(SkipReason::Never) => {
-                let is_default = self.variant.has_default_policy && is_adaptive && self.variant.max_seconds <= 60;
+                let is_default =
+                    self.variant.has_default_policy && is_adaptive && self.variant.max_seconds <= 60;
                 if change.kind != Kind::Never && !is_default {
                     limits.push(("skipped without a rule", i64::MIN));
                 }
@@ -593,7 +596,8 @@ const ADAPTIVE: Variant = Variant {
 /// The origin and the workers are off by -`off`, 0 or `off`, and the workers differ by `between`.
 fn clocks(off: i64, between: i64) -> Vec<Clocks> {
     let mut clocks = Vec::new();
-    for (origin, workers) in [-1, 0, 1].iter().flat_map(|origin| [-1, 0, 1].map(|workers| (origin, workers))) {
+    for (origin, workers) in [-1, 0, 1].iter().flat_map(|origin| [-1, 0, 1].map(|workers| (origin, workers)))
+    {
         // All three the same, or each of them ahead or behind.
         for word in 0..7 {
             let ahead = |worker: u32| off * workers + if word >> worker & 1 == 1 { between } else { 0 };
@@ -610,7 +614,11 @@ fn clocks(off: i64, between: i64) -> Vec<Clocks> {
 
 fn crashes() -> impl Iterator<Item = Crash> {
     let of = |index| {
-        [Crash::Redelivered(index, 3 * SECOND), Crash::Redelivered(index, 180 * SECOND), Crash::WithNext(index)]
+        [
+            Crash::Redelivered(index, 3 * SECOND),
+            Crash::Redelivered(index, 180 * SECOND),
+            Crash::WithNext(index),
+        ]
     };
     (0..2).flat_map(of)
 }

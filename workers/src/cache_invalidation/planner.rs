@@ -104,10 +104,8 @@ impl Change {
         limits: &Limits,
         now: Timestamp,
     ) -> Result<BTreeSet<View>, SkipReason> {
-        let longest = plus_seconds(
-            self.changed_at,
-            RENDER_SECONDS + i64::from(limits.max_cache_lifetime_seconds),
-        );
+        let longest =
+            plus_seconds(self.changed_at, RENDER_SECONDS + i64::from(limits.max_cache_lifetime_seconds));
         // An urgent change does not rely on the lifetime that the origin chose.
         let may_be_urgent = self.claims_security || self.is_always;
         let chosen = self.pages_expire_at.filter(|_| !may_be_urgent);
@@ -117,9 +115,8 @@ impl Change {
         }
         let margin = if may_be_urgent { URGENT_MARGIN_SECONDS } else { 0 };
         let covered_from = plus_seconds(self.changed_at, margin);
-        let is_stale = |view: &View| {
-            marks.invalidated_until(&self.sub, *view).is_none_or(|until| until < covered_from)
-        };
+        let is_stale =
+            |view: &View| marks.invalidated_until(&self.sub, *view).is_none_or(|until| until < covered_from);
         let views: BTreeSet<View> = self.views.iter().copied().filter(is_stale).collect();
         if views.is_empty() { Err(SkipReason::AlreadyInvalidated) } else { Ok(views) }
     }
