@@ -274,6 +274,186 @@ async fn answers_of_read_api_follow_the_contract_at_every_age() {
     assert_eq!(found, Checked::default());
 }
 
+/// The section of docs/caching.md under a heading.
+fn section(heading: &str) -> &'static str {
+    let page = include_str!("../../../docs/caching.md");
+    let section = page.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("no {heading}"));
+    section.split("\n## ").next().unwrap()
+}
+
+#[test]
+fn lifetimes_of_caching_md_follow_the_formula() {
+    let rows: Vec<Vec<&str>> = section("Lifetimes")
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| Age"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    assert!(rows.len() >= 10, "{rows:?}");
+    let number = |text: &str| text.replace(',', "").parse::<i64>().unwrap();
+    let now: jiff::Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
+    let ago = |seconds: i64| Some(plus_seconds(now, -seconds));
+    for row in &rows {
+        let changed_at = match row[0] {
+            text if text.starts_with("unknown") => None,
+            text if text.starts_with("below 0") => ago(-60),
+            text => ago(number(text)),
+        };
+        let with_default = ADAPTIVE.seconds(changed_at, now);
+        let with_1800 = CacheLifetime { max_seconds: 1_800, ..ADAPTIVE }.seconds(changed_at, now);
+        let found = [with_default, with_1800].map(i64::from);
+        assert_eq!(found, [number(row[1]), number(row[2])], "{row:?}");
+    }
+    // The clock of the origin is a minute ahead.
+    assert_eq!(ADAPTIVE.seconds(ago(160), now), ADAPTIVE.seconds(ago(100), now) + 6);
+}
+
+/// The last but one table of the section Freshness.
+#[test]
+fn user_with_changes_every_second_needs_no_invalidation_after_the_first_minute() {
+    use workers::user_stats::notice::{Decision, NoticeRules, SkipReason, record_change};
+    use workers::user_stats::policy::{InvalidationPolicy, PolicyRule};
+    let policy = InvalidationPolicy::of_all_types(PolicyRule::Budget);
+    let rules = NoticeRules { policy, lifetime: ADAPTIVE, inactive_user: None };
+    let start: jiff::Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
+    let placed = shared::events::Event::parse(&order("1", ANA, "1.00").to_string()).unwrap();
+    let mut metadata = shared::store::StatsMetadata {
+        last_changed_at: Some(plus_seconds(start, -86_400)),
+        ..Default::default()
+    };
+    let mut needed = Vec::new();
+    for second in 0..300 {
+        let now = plus_seconds(start, second);
+        let (next, decision) = record_change(&metadata, &[&placed], None, &rules, now);
+        metadata = next;
+        match decision {
+            Decision::Needed => needed.push(second),
+            decision => assert_eq!(decision, Decision::Skipped(SkipReason::ExpiresSoon), "{second}"),
+        }
+    }
+    assert_eq!(needed.first(), Some(&0));
+    assert!(needed.last().is_some_and(|second| *second < 60), "{needed:?}");
+}
+
+/// Runs the example of docs/caching.md for each case. `None` if there is no Python. CI has one.
+fn run_example(cases: &[Value]) -> Option<Vec<Value>> {
+    const DRIVER: &str = "
+import json, sys
+
+def answer(case):
+    try:
+        marker = after = case['after']
+        if after is not None:
+            marker = case['items'].get(event_key(after))
+    except InvalidAfter:
+        return {'status': 400}
+    stats = case['items'].get('STATS')
+    pending = after is not None and is_pending(stats, marker)
+    times = [case[name] for name in ('token_expires_at', 'read_at', 'now')]
+    return headers(case['sub'], stats, pending, *times)
+
+json.dump([answer(case) for case in json.load(sys.stdin)], sys.stdout)
+";
+    let example = section("Example origin").split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (script, input) = (folder.path().join("example.py"), folder.path().join("cases.json"));
+    fs::write(&script, format!("{example}\n{DRIVER}")).unwrap();
+    fs::write(&input, serde_json::to_string(cases).unwrap()).unwrap();
+    let mut python = std::process::Command::new("python3");
+    let output = match python.arg(&script).stdin(fs::File::open(&input).unwrap()).output() {
+        Ok(output) => output,
+        Err(error) => {
+            assert!(option_env!("CI").is_none(), "python3: {error}");
+            return None;
+        }
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// The headers of the decision in an answer of read-api, in the form of the example.
+fn decision(text: &str) -> Value {
+    let responses = parse(text.as_bytes());
+    let response = &responses[0];
+    if response.status != 200 {
+        return json!({"status": response.status});
+    }
+    let mut headers = json!({});
+    for name in ["Cache-Control", "Cache-Tag", "Retry-After"] {
+        if let Some(value) = response.values(name).next() {
+            headers[name] = value.into();
+        }
+    }
+    headers
+}
+
+#[tokio::test]
+async fn example_origin_of_caching_md_decides_as_read_api_does() {
+    use shared::events::EventReference;
+    let stack = test_stack().await;
+    let users = [ANA.to_owned(), BEN.to_owned(), "a b/é*,".to_owned()];
+    let [_, ben, odd] = users.each_ref().map(|sub| format!("USER#{sub}"));
+    stack.user_stats(&[]).handle_twice(&batch(&[order("1", ANA, "1.00"), order("2", ANA, "2.00")])).await;
+    let start = stack.account.time.now();
+    // STATS of a version before that of the marker, markers without a version, a change in the future.
+    stack.put(&ben, "STATS", json!({"version": 6, "lastChangedAt": start.as_millisecond() + 60_000})).await;
+    for (id, marker) in [("6", json!({"version": 6})), ("7", json!({"version": 7})), ("old", json!({}))] {
+        stack.put(&ben, &format!("EVENT#/s%23#{id}"), marker).await;
+    }
+    stack.put(&odd, "EVENT#/s%23#6", json!({"version": 6})).await;
+
+    let reference = |source: &str, id: &str| Some(EventReference::new(source, id).to_string());
+    let mut afters = vec![None, reference("/shop", "order-1-placed"), reference("/shop", "order-3-placed")];
+    afters.extend(["6", "7", "old", "none", "é#%"].map(|id| reference("/s#", id)));
+    let longest = "x".repeat(1_024 - "EVENT#/#".len());
+    afters.extend([reference("/", &longest), reference("/", &format!("{longest}x"))]);
+    let invalid =
+        ["x", "L3NoI2B", "L3N-I2B_", "L3Nob3AjMQ==", "L3Nob3AjMQ=", "_w", "L3Nob3A", "IzE", "L3Nob3Aj"];
+    afters.extend(invalid.map(|text| Some(text.to_owned())));
+    afters.push(Some("!!!!".to_owned()));
+
+    let (mut cases, mut expected) = (Vec::new(), Vec::new());
+    for age in [0, 49, 60, 123, 599, 600, 7_200] {
+        stack.account.time.move_to(plus_seconds(start, age));
+        let now = stack.account.time.now();
+        let items = stack.account.items().await.unwrap();
+        for (sub, token_seconds) in users.iter().flat_map(|sub| [3_600, 7, 1].map(|seconds| (sub, seconds))) {
+            let partition = format!("USER#{sub}");
+            let items = items.iter().filter(|((found, _), _)| *found == partition);
+            let items: serde_json::Map<String, Value> =
+                items.map(|((_, sort), item)| (sort.clone(), item.clone())).collect();
+            for after in &afters {
+                let query = after.as_ref().map(|after| format!("?after={after}")).unwrap_or_default();
+                let exp = now.as_second() + token_seconds;
+                let token = |call: &mut Value| {
+                    call["requestContext"]["authorizer"]["jwt"]["claims"]["exp"] = exp.to_string().into();
+                };
+                let text = answer(&stack, sub, &format!("/api/profile{query}"), token).await;
+                expected.push(decision(&text));
+                let now = now.as_millisecond();
+                cases.push(json!({
+                    "sub": sub, "after": after, "items": items, "token_expires_at": exp * 1_000, "read_at": now,
+                    "now": now,
+                }));
+            }
+        }
+    }
+    let kinds = |header: &str, value: &str| expected.iter().filter(|found| found[header] == *value).count();
+    assert!(kinds("Cache-Control", "no-store") > 100 && kinds("Retry-After", "1") > 100);
+    assert!(kinds("Cache-Control", "max-age=0, s-maxage=60, stale-if-error=0") > 5);
+    assert!(expected.iter().filter(|found| found["status"] == 400).count() > 100);
+    // A slow answer, which read-api does not give.
+    let mut slow = cases[0].clone();
+    slow["read_at"] = (slow["now"].as_i64().unwrap() - 4_001).into();
+    cases.push(slow);
+    expected.push(json!({"Cache-Control": "no-store"}));
+
+    let Some(found) = run_example(&cases) else { return };
+    for ((case, found), expected) in cases.iter().zip(&found).zip(&expected) {
+        assert_eq!(found, expected, "{case}");
+    }
+    assert_eq!(found.len(), expected.len());
+}
+
 /// Pieces of responses, so that random texts look like some.
 const PIECES: [&str; 42] = [
     "HTTP/1.1 200 OK\r\n",
