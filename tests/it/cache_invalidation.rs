@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use crate::support::{ANA, CacheInvalidation, TestStack, batch, event, test_stack};
 
 const BEN: &str = "0b6f4c1e-58d2-4b7a-9a36-1f2e3d4c5b6a";
+/// Pages that outlive the waits of a test.
+const LONG_LIFETIME: (&str, &str) = ("MAX_CACHE_LIFETIME_SECONDS", "1800");
 
 fn changed(id: &str, sub: &str, at: &str) -> Value {
     let data = json!({"views": ["dashboard", "orders"], "changed_at": format!("2026-03-02T{at}Z")});
@@ -62,10 +64,12 @@ async fn each_failed_access_to_the_table_is_counted_whatever_follows() {
 async fn change_after_a_call_waits_for_the_interval_and_causes_another_call() {
     for (interval, waits_for) in [("0", None), ("60", Some(55)), ("900", Some(895))] {
         let stack = test_stack().await;
-        let worker = stack.cache_invalidation(&[("INVALIDATION_INTERVAL_SECONDS", interval)]);
+        let variables = [("INVALIDATION_INTERVAL_SECONDS", interval), LONG_LIFETIME];
+        let worker = stack.cache_invalidation(&variables);
         worker.handle(&batch(&[changed("1", ANA, "08:59:50")])).await;
+        // The delivery delay of the queue.
         stack.account.time.advance(5);
-        let later = batch(&[changed("2", ANA, "09:00:02"), changed("3", BEN, "09:00:02")]);
+        let later = batch(&[changed("2", ANA, "09:00:00"), changed("3", BEN, "09:00:00")]);
         for _ in 0..2 {
             let waiting: &[&str] = if waits_for.is_some() { &["m0"] } else { &[] };
             assert_eq!(worker.handle(&later).await, waiting, "{interval}");
@@ -278,7 +282,7 @@ fn changes_of_four_users(batch_number: usize, at: &str) -> SqsEvent {
 #[tokio::test]
 async fn purge_all_that_another_worker_claimed_is_waited_for() {
     let stack = test_stack().await;
-    let worker = stack.cache_invalidation(&[("PURGE_ALL_THRESHOLD", "3")]);
+    let worker = stack.cache_invalidation(&[("PURGE_ALL_THRESHOLD", "3"), LONG_LIFETIME]);
     let now = stack.account.time.now();
     let since = shared::time::minus_seconds(now, 300);
     let store = stack.store();
@@ -297,7 +301,7 @@ async fn purge_all_that_another_worker_claimed_is_waited_for() {
 #[tokio::test]
 async fn too_many_users_shortly_after_a_purge_all_are_deferred() {
     let stack = test_stack().await;
-    let worker = stack.cache_invalidation(&[("PURGE_ALL_THRESHOLD", "3")]);
+    let worker = stack.cache_invalidation(&[("PURGE_ALL_THRESHOLD", "3"), LONG_LIFETIME]);
     assert_eq!(worker.handle(&changes_of_four_users(0, "08:59:50")).await, [] as [&str; 0]);
     stack.account.time.advance(60);
     let changes = changes_of_four_users(1, "09:00:30");
@@ -503,4 +507,89 @@ async fn messages_that_do_not_belong_on_the_queue_are_dead_lettered() {
     reasons.sort_unstable();
     assert_eq!(reasons, ["invalid_data", "not_json", "wrong_queue"]);
     assert_eq!(invalidations(&stack).len(), 1);
+}
+
+/// A change with more fields of `data`.
+fn changed_with(id: &str, at: &str, fields: Value) -> Value {
+    let mut body = changed(id, ANA, at);
+    body["data"].as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    body
+}
+
+/// The number of invalidations after two deliveries of a change at 08:59:50, and the reasons of skips.
+async fn outcome(fields: Value, variables: &[(&str, &str)]) -> (usize, Vec<String>) {
+    let stack = test_stack().await;
+    let worker = stack.cache_invalidation(variables);
+    let change = batch(&[changed_with("1", "08:59:50", fields)]);
+    for _ in 0..2 {
+        assert_eq!(worker.handle(&change).await, [] as [&str; 0]);
+    }
+    let skipped = stack.account.counts("InvalidationsSkipped");
+    (invalidations(&stack).len(), skipped.into_keys().collect())
+}
+
+#[tokio::test]
+async fn change_whose_pages_have_expired_is_skipped_unless_it_is_urgent() {
+    let expired = vec!["expired".to_owned()];
+    let covered = vec!["already_invalidated".to_owned()];
+    let expire = |second: &str| json!({"pages_expire_at": format!("2026-03-02T08:59:{second}Z")});
+    // Clocks and whole seconds make a difference of up to two seconds.
+    assert_eq!(outcome(expire("57.999"), &[]).await, (0, expired.clone()));
+    assert_eq!(outcome(expire("58"), &[]).await, (1, covered.clone()));
+    assert_eq!(outcome(json!({}), &[]).await, (1, covered.clone()), "a notice of an earlier release");
+    for reason in ["policy", "permission_revoked", "suspended", "reinstated", "erased"] {
+        let mut urgent = expire("51");
+        urgent["reason"] = reason.into();
+        assert_eq!(outcome(urgent, &[]).await, (1, covered.clone()), "{reason}");
+    }
+    // Whatever a notice says, no page outlives the longest lifetime.
+    let three_seconds = [("MAX_CACHE_LIFETIME_SECONDS", "3")];
+    let later = json!({"pages_expire_at": "2026-03-02T09:30:00Z", "reason": "policy"});
+    let stack = test_stack().await;
+    let worker = stack.cache_invalidation(&three_seconds);
+    stack.account.time.advance(1);
+    worker.handle(&batch(&[changed_with("1", "08:59:50", later)])).await;
+    assert_eq!(stack.account.counts("InvalidationsSkipped"), [("expired".to_owned(), 1)].into());
+}
+
+#[tokio::test]
+async fn change_with_the_reason_policy_ignores_interval_and_budget() {
+    for target in ["tag", "path"] {
+        let (stack, worker) = stack_with_a_spent_budget(target).await;
+        stack.account.time.advance(5);
+        let changes = [
+            changed_with("1", "09:00:00", json!({"reason": "policy"})),
+            changed_with("2", "09:00:00", json!({})),
+            changed("3", BEN, "09:00:00"),
+        ];
+        for _ in 0..2 {
+            assert_eq!(worker.handle(&batch(&changes)).await, [] as [&str; 0], "{target}");
+        }
+        let calls = invalidations(&stack);
+        assert_eq!(calls.len(), 2, "{target}: one within the budget, one beyond it for Ana: {calls:?}");
+        assert!(calls[1].iter().all(|item| item.contains(ANA)), "{calls:?}");
+    }
+}
+
+/// A page that the origin rendered right before a change can reach CloudFront five seconds later, after
+/// an invalidation for an earlier change.
+#[tokio::test]
+async fn invalidation_within_the_time_of_a_render_does_not_cover_an_urgent_change() {
+    for (second, is_urgent, is_covered) in [
+        ("08:59:55", true, true),
+        ("08:59:55.001", true, false),
+        ("08:59:59", true, false),
+        ("08:59:59", false, true),
+    ] {
+        let stack = test_stack().await;
+        let worker = stack.cache_invalidation(&[]);
+        worker.handle(&batch(&[changed("1", ANA, "08:59:45")])).await;
+        stack.account.time.advance(4);
+        let fields = if is_urgent { json!({"reason": "policy"}) } else { json!({}) };
+        let later = batch(&[changed_with("2", second, fields)]);
+        for _ in 0..2 {
+            assert_eq!(worker.handle(&later).await, [] as [&str; 0], "{second}");
+        }
+        assert_eq!(invalidations(&stack).len(), if is_covered { 1 } else { 2 }, "{second} {is_urgent}");
+    }
 }

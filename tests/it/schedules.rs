@@ -7,6 +7,7 @@
 //! many schedules as PROPTEST_CASES says.
 
 mod aws;
+mod freshness;
 mod interleavings;
 mod lists;
 mod oracle;

@@ -201,14 +201,22 @@ async fn one_notice_per_user_follows_the_commit_and_is_repeated_for_duplicates()
     assert_eq!(user_stats.handle(&orders).await, [] as [&str; 0]);
     let first = stack.notices().await;
     assert_eq!(first.len(), 2);
-    let expected = json!({"views": ["dashboard", "orders"], "changed_at": "2026-03-02T09:00:00Z"});
+    let notice = |changed_at: &str, pages_expire_at: &str| {
+        json!({
+            "views": ["dashboard", "orders"],
+            "changed_at": format!("2026-03-02T{changed_at}Z"),
+            "pages_expire_at": format!("2026-03-02T{pages_expire_at}Z"),
+        })
+    };
+    // A render of five seconds, and a lifetime of a minute.
+    let expected = notice("09:00:00", "09:01:05");
     assert!(first.iter().all(|notice| notice["data"] == expected), "{first:?}");
     stack.account.time.advance(600);
     assert_eq!(user_stats.handle(&orders).await, [] as [&str; 0]);
     let again = stack.notices().await;
     // The time of the commit plus the longest time that it can have taken, not the time of the
     // redelivery.
-    let expected = json!({"views": ["dashboard", "orders"], "changed_at": "2026-03-02T09:00:07Z"});
+    let expected = notice("09:00:07", "09:01:12");
     assert!(again.len() == 2 && again.iter().all(|notice| notice["data"] == expected), "{again:?}");
 }
 
@@ -593,10 +601,11 @@ async fn statistics_stay_below_a_kilobyte() {
     }));
     events.push(order("1", ANA, "123456.78"));
     user_stats.handle_twice(&batch(&events)).await;
-    // An upper bound of the size that DynamoDB counts.
     let item = ana(&stack).await;
-    let names: usize = 40 + ANA.len();
-    let bytes = dynamodb_bytes(&item) + names;
+    let key = "PK".len() + "USER#".len() + ANA.len() + "SK".len() + "STATS".len();
+    // The attributes of an item count their names and values. Maps and lists in it count more.
+    let attributes = item.as_object().unwrap().iter().map(|(name, value)| name.len() + dynamodb_bytes(value));
+    let bytes = key + attributes.sum::<usize>();
     assert!(bytes <= 1024, "{bytes} bytes: {item}");
 }
 
@@ -612,4 +621,158 @@ pub fn dynamodb_bytes(value: &Value) -> usize {
             3 + fields.iter().map(|(name, item)| 1 + name.len() + dynamodb_bytes(item)).sum::<usize>()
         }
     }
+}
+
+/// user-stats with the read API as origin, whose pages live for at most a minute.
+const ADAPTIVE: (&str, &str) = ("ORIGIN_LIFETIME", "adaptive");
+/// The rule that is not the default for such pages.
+const BUDGET: (&str, &str) = ("INVALIDATION_POLICY", "*=budget");
+
+/// An order whose client reads its own write.
+fn client_aware_order(id: &str) -> Value {
+    let mut order = order(id, ANA, "1.00");
+    order["clientaware"] = true.into();
+    order
+}
+
+/// Delivers changes one after the other, each twice, and returns the number of notices after each. Every
+/// change has the seconds since the one before.
+async fn notices_after(variables: crate::support::Variables<'_>, changes: &[(i64, Value)]) -> Vec<usize> {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(variables);
+    let mut notices = Vec::new();
+    for (seconds, change) in changes {
+        stack.account.time.advance(*seconds);
+        let mut change = change.clone();
+        change["time"] = stack.account.time.now().to_string().into();
+        let change = batch(&[change]);
+        assert_eq!(user_stats.handle(&change).await, [] as [&str; 0]);
+        let first = stack.notices().await.len();
+        // The duplicate repeats a notice that may be missing. It never adds one to a change without.
+        assert_eq!(user_stats.handle(&change).await, [] as [&str; 0]);
+        assert!(stack.notices().await.len() <= 1);
+        notices.push(first);
+    }
+    notices
+}
+
+#[tokio::test]
+async fn change_of_a_client_that_reads_its_own_write_needs_no_notice_and_neither_do_its_follow_ups() {
+    let activity = |id: &str| event("activity.recorded", id, ANA, json!({"description": "Packed"}));
+    let changes = [
+        (0, order("0", ANA, "1.00")),
+        (3_600, client_aware_order("1")),
+        (2, activity("a")),
+        (13, activity("b")),
+        (1, activity("c")),
+        (3_600, activity("d")),
+    ];
+    // The first change has no page from before that lives long. The last but one is 16 s after the write:
+    // other devices have pages from before it that live for a minute.
+    assert_eq!(notices_after(&[ADAPTIVE, BUDGET], &changes).await, [0, 0, 0, 0, 1, 1]);
+    assert_eq!(notices_after(&[ADAPTIVE], &changes).await, [0; 6], "pages are gone within a minute");
+    // Another origin may not know `after`, and its pages may live for a minute at any age.
+    assert_eq!(notices_after(&[], &changes).await, [1; 6]);
+    assert_eq!(notices_after(&[("ORIGIN_LIFETIME", "fixed")], &changes).await, [1; 6]);
+}
+
+#[tokio::test]
+async fn change_needs_no_notice_if_all_pages_from_before_it_are_gone_soon() {
+    // A page of a change that is a minute and 40 seconds old lives for 10 seconds.
+    let changes = |seconds: i64| {
+        [(0, order("0", ANA, "1.00")), (3_600, order("1", ANA, "1.00")), (seconds, order("2", ANA, "1.00"))]
+    };
+    for (seconds, expected) in [(49, 1), (51, 0), (105, 0), (106, 1), (600, 1)] {
+        // The pages from before the second order live for a minute.
+        assert_eq!(
+            notices_after(&[ADAPTIVE, BUDGET], &changes(seconds)).await,
+            [0, 1, expected],
+            "{seconds}"
+        );
+    }
+    let short = [ADAPTIVE, BUDGET, ("MAX_CACHE_LIFETIME_SECONDS", "10")];
+    assert_eq!(notices_after(&short, &changes(600)).await, [0; 3]);
+    let fixed = [("MAX_CACHE_LIFETIME_SECONDS", "10")];
+    assert_eq!(notices_after(&fixed, &changes(600)).await, [0; 3]);
+    assert_eq!(notices_after(&[("MAX_CACHE_LIFETIME_SECONDS", "11")], &changes(0)).await, [1; 3]);
+}
+
+#[tokio::test]
+async fn policy_decides_by_event_type() {
+    let changes =
+        [(0, order("0", ANA, "1.00")), (3_600, order("1", ANA, "1.00")), (20, client_aware_order("2"))];
+    for (policy, expected) in [
+        ("", [0, 0, 0]),
+        ("order.placed=budget", [0, 1, 0]),
+        ("order.placed=always", [1, 1, 1]),
+        ("order.placed=never", [0, 0, 0]),
+        ("*=never", [0, 0, 0]),
+        ("*=never,order.placed=always", [1, 1, 1]),
+    ] {
+        let variables = [ADAPTIVE, ("INVALIDATION_POLICY", policy)];
+        assert_eq!(notices_after(&variables, &changes).await, expected, "{policy}");
+    }
+    let suspended = [(0, event("user.suspended", "s", ANA, json!({})))];
+    let never = [ADAPTIVE, ("INVALIDATION_POLICY", "*=never")];
+    assert_eq!(notices_after(&never, &suspended).await, [1], "no policy hides a suspension");
+}
+
+#[tokio::test]
+async fn notice_has_the_reason_policy_if_the_rule_is_always() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[ADAPTIVE, ("INVALIDATION_POLICY", "order.placed=always")]);
+    user_stats.handle_twice(&batch(&[order("1", ANA, "1.00")])).await;
+    let reasons: Vec<Value> =
+        stack.notices().await.into_iter().map(|mut notice| notice["data"]["reason"].take()).collect();
+    assert_eq!(reasons, ["policy", "policy"]);
+}
+
+#[tokio::test]
+async fn skipped_notices_are_counted_by_reason() {
+    let stack = test_stack().await;
+    let user_stats =
+        stack.user_stats(&[ADAPTIVE, ("INVALIDATION_POLICY", "*=budget,activity.recorded=never")]);
+    let activity = event("activity.recorded", "a", ANA, json!({"description": "Packed"}));
+    for change in [order("0", ANA, "1.00"), activity, client_aware_order("1")] {
+        user_stats.handle_twice(&batch(&[change])).await;
+    }
+    let expected = [("expires_soon", 1), ("never", 1), ("client_aware", 1)];
+    let expected = expected.map(|(reason, count)| (reason.to_owned(), count));
+    assert_eq!(stack.account.counts("InvalidationsSkipped"), expected.into(), "duplicates do not count");
+}
+
+#[tokio::test]
+async fn commit_of_a_client_that_reads_its_own_write_does_not_cancel_the_notice_that_another_commit_owes() {
+    let stack = test_stack().await;
+    let user_stats = stack.user_stats(&[ADAPTIVE, BUDGET]);
+    user_stats.handle_twice(&batch(&[order("0", ANA, "1.00")])).await;
+    stack.account.time.advance(3_600);
+    let (owed, aware) = (later(&stack, order("1", ANA, "1.00")), later(&stack, client_aware_order("2")));
+    // The worker ends between the commit and the notice.
+    stack.account.faults.inject("SendMessageBatch", Fault::Refused, 100);
+    assert_eq!(user_stats.handle(&batch(std::slice::from_ref(&owed))).await, ["m0"]);
+    stack.account.faults.clear();
+    assert_eq!(stack.notices().await, [] as [Value; 0]);
+    let committed_at = stack.account.time.now();
+    stack.account.time.advance(3);
+    user_stats.handle_twice(&batch(std::slice::from_ref(&aware))).await;
+    stack.notices().await;
+    stack.account.time.advance(3);
+    // The redelivered message, with and without the other one.
+    for bodies in [vec![owed.clone()], vec![owed, aware]] {
+        user_stats.handle_twice(&batch(&bodies)).await;
+        let notices = stack.notices().await;
+        assert_eq!(notices.len(), 2);
+        for notice in notices {
+            let changed_at: jiff::Timestamp = notice["data"]["changed_at"].as_str().unwrap().parse().unwrap();
+            assert_eq!(changed_at, shared::time::plus_seconds(committed_at, 7));
+            assert_eq!(notice["data"]["views"], json!(["dashboard", "orders"]));
+        }
+    }
+}
+
+/// The event with the time of the account's clock.
+fn later(stack: &crate::support::TestStack, mut event: Value) -> Value {
+    event["time"] = stack.account.time.now().to_string().into();
+    event
 }

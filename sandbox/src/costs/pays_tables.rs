@@ -17,7 +17,7 @@ use super::run::Simulation;
 /// Users of the pool.
 const USERS: u32 = 10_000;
 /// Users of the sample for the workloads. Some of them have thousands of changes.
-const WORKLOAD_SAMPLE: u32 = 500;
+const WORKLOAD_SAMPLE: u32 = 300;
 /// Amazon API Gateway: one request to an HTTP API, as in ORIGIN_DOLLARS_PER_MILLION.
 const HTTP_API_REQUEST: f64 = 1.0e-6;
 

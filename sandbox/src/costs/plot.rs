@@ -11,9 +11,8 @@ use super::picture::{
 use super::policy::Policy;
 use super::results::{PoolResult, SCALES, of_all_policies};
 
-/// Numbers of users at which the lines have a point: two for each power of ten.
-const USERS: [u32; 9] =
-    [10_000, 31_600, 100_000, 316_000, 1_000_000, 3_160_000, 10_000_000, 31_600_000, 100_000_000];
+/// Numbers of users at which the lines have a point: where they bend, and the sizes of the tables.
+const USERS: [u32; 7] = [10_000, 31_600, 100_000, 1_000_000, 10_000_000, 31_600_000, 100_000_000];
 /// Users of the points in the second picture.
 const POINT_USERS: u32 = 1_000_000;
 /// Seconds at which the second picture has a line. The axis shows logarithms of one more second, so that it

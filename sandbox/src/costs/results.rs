@@ -57,3 +57,27 @@ pub(super) fn of_all_policies(
         running.into_iter().map(|(policy, result)| result.join().unwrap_or_else(|_| of(policy))).collect()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::assumptions::ORIGIN_DOLLARS_PER_MILLION;
+    use super::*;
+
+    #[test]
+    fn defaults_cost_at_most_60_dollars_for_ten_thousand_users() {
+        let dollars = |policy: Policy, users, retention_days| {
+            let model = Model { users, retention_days, ..Model::default() };
+            let simulation = Simulation::new(&model);
+            let settings = policy.settings();
+            results(&simulation, &model, &settings, &[users], ORIGIN_DOLLARS_PER_MILLION)[0].bill
+        };
+        for policy in [Policy::Default, Policy::OwnOrigin] {
+            let bill = dollars(policy, 10_000, 90.0);
+            assert!(bill.total() <= 60.0, "{policy:?}: {bill:?}");
+        }
+        // For a million users, the target of 300 dollars is met without page views, and only with a shorter
+        // retention.
+        let bill = dollars(Policy::Default, 1_000_000, 30.0);
+        assert!(bill.without_pages() <= 300.0, "{bill:?}");
+    }
+}

@@ -58,7 +58,10 @@ impl Simulation {
         let outcome = self.run(settings, self.users);
         let notices = outcome.people_notices + outcome.job_notices;
         if notices > 0 && settings.invalidation != Invalidation::EachChange {
-            return sizes.iter().map(|users| self.run(settings, *users)).collect();
+            let run = |users: &u32| {
+                if *users <= self.users { outcome.clone() } else { self.run(settings, *users) }
+            };
+            return sizes.iter().map(run).collect();
         }
         let sized = |users: &u32| {
             let ratio = self.ratio(*users);
@@ -405,6 +408,26 @@ mod tests {
         for policy in [Policy::NoCache, Policy::Fixed30, Policy::Default, Policy::ReadYourWritesFixed120] {
             let outcome = run(policy);
             assert_eq!((outcome.items(), outcome.people_notices, outcome.calls), (0.0, 0, 0.0), "{policy:?}");
+        }
+    }
+
+    /// The figures of docs/costs.md, "Comparison with an earlier model".
+    #[test]
+    fn day_agrees_with_an_earlier_model_that_had_no_rules() {
+        let simulation = Simulation::new(&Model { users: 10_000, ..Model::default() });
+        for (policy, items_per_month, hit_ratio) in [
+            (Policy::NoCache, 0.0, Some(0.0)),
+            (Policy::Fixed30, 0.0, Some(0.27)),
+            (Policy::ReadYourWritesFixed120, 0.0, Some(0.43)),
+            (Policy::Before, 156_930.0, Some(0.74)),
+            // That model had no polls, so it had fewer hits.
+            (Policy::ReadYourWrites1800, 36_450.0, None),
+        ] {
+            let outcome = simulation.run(&policy.settings(), 10_000);
+            let items = outcome.items() * 30.0;
+            assert!((items - items_per_month).abs() <= 0.03 * items_per_month, "{policy:?}: {items}");
+            let hits = outcome.hit_ratio();
+            assert!(hit_ratio.is_none_or(|expected| (hits - expected).abs() < 0.01), "{policy:?}: {hits}");
         }
     }
 

@@ -18,7 +18,15 @@ use super::play::{CACHE_LIFETIME_SECONDS, TOKEN_VALIDITY_SECONDS, World};
 use super::schedule::{Schedule, Settings, bodies};
 
 /// Attributes of STATS that do not follow from the events.
-const METADATA: [&str; 4] = ["version", "lastChangedAt", "lastSkippedAt", "expiresAt"];
+const METADATA: [&str; 7] = [
+    "version",
+    "lastChangedAt",
+    "lastSkippedAt",
+    "lastNoticeAt",
+    "lastClientAwareAt",
+    "pagesExpireAt",
+    "expiresAt",
+];
 
 /// Returns a sentence about the first difference from the expected result.
 pub async fn check(schedule: &Schedule, world: &World) -> Result<(), String> {

@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use shared::events::View;
+use shared::freshness::RENDER_SECONDS;
 use shared::store::{CacheMark, PurgeAllMark};
-use shared::time::{minus_seconds, plus_seconds};
+use shared::time::plus_seconds;
 
 use super::items::Target;
 
@@ -28,6 +29,17 @@ pub const PURGE_ALL_INTERVAL_SECONDS: i64 = 300;
 pub const MAX_PURGE_ALL_THRESHOLD: u32 = 6_500;
 /// Maximum difference between two clocks: those of two workers, or of SQS and a worker.
 pub const CLOCK_SKEW_SECONDS: i64 = 1;
+/// Minimum time from an urgent change to the mark that covers it. A page that was rendered right before
+/// the change can reach the cache up to RENDER_SECONDS later, after an invalidation for an earlier
+/// change. The delivery delay of the queue is as long, so the invalidation for a change itself always
+/// covers it. A mark is earlier than its invalidation by CLOCK_SKEW_SECONDS.
+///
+/// Other changes have no such margin. It would cost a second invalidation for most changes that follow
+/// each other within seconds, and a render takes a small part of a second.
+const URGENT_MARGIN_SECONDS: i64 = RENDER_SECONDS - CLOCK_SKEW_SECONDS;
+/// How much later than calculated the last page from before a change can be gone: the clocks of two
+/// workers differ, and lifetimes are whole seconds.
+const EXPIRY_MARGIN_SECONDS: i64 = CLOCK_SKEW_SECONDS + 1;
 /// However old the messages are, up to this number of users are invalidated one by one.
 const MIN_PURGE_ALL_THRESHOLD: u32 = 100;
 
@@ -92,15 +104,19 @@ impl Change {
         limits: &Limits,
         now: Timestamp,
     ) -> Result<BTreeSet<View>, SkipReason> {
-        let longest = self.changed_at < minus_seconds(now, i64::from(limits.max_cache_lifetime_seconds));
+        let longest =
+            plus_seconds(self.changed_at, RENDER_SECONDS + i64::from(limits.max_cache_lifetime_seconds));
         // An urgent change does not rely on the lifetime that the origin chose.
-        let chosen = !self.claims_security && self.pages_expire_at.is_some_and(|at| at < now);
-        if longest || (chosen && !self.is_always) {
+        let may_be_urgent = self.claims_security || self.is_always;
+        let chosen = self.pages_expire_at.filter(|_| !may_be_urgent);
+        let expire_at = chosen.map_or(longest, |at| at.min(longest));
+        if plus_seconds(expire_at, EXPIRY_MARGIN_SECONDS) < now {
             return Err(SkipReason::Expired);
         }
-        let is_stale = |view: &View| {
-            marks.invalidated_until(&self.sub, *view).is_none_or(|until| until < self.changed_at)
-        };
+        let margin = if may_be_urgent { URGENT_MARGIN_SECONDS } else { 0 };
+        let covered_from = plus_seconds(self.changed_at, margin);
+        let is_stale =
+            |view: &View| marks.invalidated_until(&self.sub, *view).is_none_or(|until| until < covered_from);
         let views: BTreeSet<View> = self.views.iter().copied().filter(is_stale).collect();
         if views.is_empty() { Err(SkipReason::AlreadyInvalidated) } else { Ok(views) }
     }
@@ -117,7 +133,8 @@ pub struct CacheMarks {
 }
 
 impl CacheMarks {
-    /// Changes of a user's view up to this time need no invalidation.
+    /// The time from which on a user's view shows no page that was in the cache before: the later one
+    /// of the last invalidation of the user and the last purge of all pages.
     fn invalidated_until(&self, sub: &str, view: View) -> Option<Timestamp> {
         let user = self.users.get(sub).and_then(|mark| mark.invalidated_until(view));
         user.max(self.purge_all.as_ref().map(|mark| mark.last_invalidated_at))
@@ -449,7 +466,7 @@ mod tests {
             change(1, "ana", -9),
             change(2, "ben", -20),
             change(3, "ben", -19),
-            change(4, "eva", -1801),
+            change(4, "eva", -1808),
         ];
         let plan = plan(&changes, &marks, &LIMITS, at(0));
         assert_eq!(
@@ -461,6 +478,26 @@ mod tests {
             ]
         );
         assert_eq!(plan.calls[0].messages, [1, 3]);
+    }
+
+    #[test]
+    fn change_is_skipped_when_its_pages_have_expired_unless_it_is_urgent() {
+        let of = |pages_expire_at: Option<i64>, urgent: fn(&mut Change)| {
+            let mut change = Change { pages_expire_at: pages_expire_at.map(at), ..change(0, "ana", -60) };
+            urgent(&mut change);
+            plan(&[change], &CacheMarks::default(), &LIMITS, at(0)).skipped.len()
+        };
+        let cases = [(None, 0), (Some(-3), 1), (Some(-2), 0), (Some(100_000), 0)];
+        for (pages_expire_at, skipped) in cases {
+            assert_eq!(of(pages_expire_at, |_| ()), skipped, "{pages_expire_at:?}");
+            assert_eq!(of(pages_expire_at, |change| change.is_always = true), 0);
+            assert_eq!(of(pages_expire_at, |change| change.claims_security = true), 0);
+        }
+        for (age, skipped) in [(1_807, 0), (1_808, 1)] {
+            let old = Change { pages_expire_at: Some(at(100_000)), ..change(0, "ana", -age) };
+            let plan = plan(&[old], &CacheMarks::default(), &LIMITS, at(0));
+            assert_eq!(plan.skipped.len(), skipped, "no page outlives the longest lifetime: {age}");
+        }
     }
 
     #[test]
@@ -542,8 +579,9 @@ mod tests {
         assert_eq!((urgent.calls.len(), urgent.calls[0].is_urgent, urgent.waiting.len()), (1, true, 0));
         assert_eq!(urgent.calls[0].users[0].security_change_at, None, "it is no suspension");
         assert_eq!(of(change(0, "ana", 0), -1).waiting.len(), 1);
-        assert_eq!(of(lost(-1), -1).skipped, [(0, SkipReason::AlreadyInvalidated)]);
-        assert_eq!(of(lost(-1801), -1900).skipped, [(0, SkipReason::Expired)]);
+        assert_eq!(of(lost(-4), -1).calls.len(), 1, "a page that was being rendered reached the cache later");
+        assert_eq!(of(lost(-5), -1).skipped, [(0, SkipReason::AlreadyInvalidated)]);
+        assert_eq!(of(lost(-1808), -1900).skipped, [(0, SkipReason::Expired)]);
     }
 
     #[test]

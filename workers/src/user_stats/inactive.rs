@@ -14,6 +14,7 @@
 
 use jiff::Timestamp;
 use shared::aws::WORKER_CALL_SETTLED_SECONDS;
+use shared::freshness::RENDER_SECONDS;
 use shared::time::plus_seconds;
 
 /// Maximum difference between the clocks of a trigger and a worker.
@@ -30,10 +31,11 @@ pub struct InactiveUserRule {
 
 impl InactiveUserRule {
     /// The time until which a page can live that was requested with a token issued at `issued_at`:
-    /// the page is cached in the token's last second and stays for the longest lifetime.
+    /// the origin renders the page in the token's last second, and it stays for the longest lifetime.
     fn last_page_expires_at(&self, issued_at: Timestamp) -> Timestamp {
         let validity = i64::from(self.token_validity_minutes) * 60;
-        plus_seconds(issued_at, validity + i64::from(self.max_cache_lifetime_seconds) + CLOCK_SKEW_SECONDS)
+        let lifetime = RENDER_SECONDS + i64::from(self.max_cache_lifetime_seconds);
+        plus_seconds(issued_at, validity + lifetime + CLOCK_SKEW_SECONDS)
     }
 
     /// Returns true if the user can have no cached page at `at`. A user without a known token is
@@ -72,8 +74,8 @@ mod tests {
     #[test]
     fn user_is_inactive_once_none_of_their_pages_can_be_cached() {
         assert!(!RULE.is_inactive(None, at(100_000)));
-        assert!(!RULE.is_inactive(Some(at(0)), at(5401)));
-        assert!(RULE.is_inactive(Some(at(0)), at(5402)));
+        assert!(!RULE.is_inactive(Some(at(0)), at(5406)));
+        assert!(RULE.is_inactive(Some(at(0)), at(5407)));
     }
 
     #[test]

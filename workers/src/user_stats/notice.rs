@@ -23,13 +23,13 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::aws::WORKER_CALL_SETTLED_SECONDS;
 use shared::events::{Data, Event, UrgentReason, View};
 use shared::freshness::{CacheLifetime, FRESHNESS_TARGET_SECONDS, OriginLifetime};
 use shared::statistics::changed_views;
 use shared::store::StatsMetadata;
-use shared::time::{plus_millisecond, plus_seconds};
+use shared::time::{plus, plus_millisecond, plus_seconds};
 
 use super::inactive::InactiveUserRule;
 use super::policy::{InvalidationPolicy, PolicyRule};
@@ -208,6 +208,9 @@ pub fn after_commit(
         Some(committed_no_later_than) => committed_no_later_than.max(recorded_at),
         None => plus_seconds(recorded_at, WORKER_CALL_SETTLED_SECONDS),
     };
+    // The pages were rendered until then, too.
+    let later = |delay: SignedDuration| pages_expire_at.map(|at| plus(at, delay));
+    let pages_expire_at = later(changed_at.duration_since(recorded_at));
     let all_views = |reason| Notice::Needed { views: View::ALL.into(), changed_at, reason, pages_expire_at };
     if security.is_some() {
         return all_views(security);
@@ -238,7 +241,7 @@ pub fn after_commit(
             views,
             changed_at: last_notice_at.map_or(changed_at, |at| plus_seconds(at, WORKER_CALL_SETTLED_SECONDS)),
             reason,
-            pages_expire_at,
+            pages_expire_at: later(SignedDuration::from_secs(WORKER_CALL_SETTLED_SECONDS)),
         },
         Decision::Skipped(reason) => Notice::Skipped(reason),
         Decision::Unneeded => Notice::Unneeded,
@@ -335,7 +338,8 @@ mod tests {
         assert_eq!((&metadata, decision), (&expected, Decision::Needed));
         let notice = after_commit(&[&order], &committed(metadata, decision, false), &RULES, at(9));
         let Notice::Needed { views, changed_at, reason: None, pages_expire_at } = notice else { panic!() };
-        assert_eq!((views, changed_at, pages_expire_at), (ORDER_VIEWS.into(), at(2), Some(at(65))));
+        // The commit took two seconds.
+        assert_eq!((views, changed_at, pages_expire_at), (ORDER_VIEWS.into(), at(2), Some(at(67))));
     }
 
     #[test]
