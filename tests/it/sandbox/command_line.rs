@@ -200,13 +200,6 @@ fn readme_shows_printed_lines() {
 }
 
 #[test]
-fn costs_md_shows_the_printed_tables() {
-    let printed = text(&sandbox(&["costs"]).stdout);
-    let page = include_str!("../../../docs/costs.md");
-    assert!(page.contains(printed.trim_end()), "docs/costs.md does not show:\n{printed}");
-}
-
-#[test]
 fn configuration_md_names_every_variable() {
     let page = include_str!("../../../docs/configuration.md");
     for function in FunctionId::ALL {

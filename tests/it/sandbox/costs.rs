@@ -76,7 +76,7 @@ fn figures_of_the_model_agree_with_the_measured_ones() {
 /// Fails unless a page shows what a command prints, between two comments with the command.
 #[track_caller]
 fn assert_shown(path: &str, arguments: &[&str]) {
-    let command = format!("cargo sandbox costs {}", arguments.join(" "));
+    let command = [&["cargo sandbox costs"], arguments].concat().join(" ");
     let page = read(path, &format!("It shows what `{command}` prints"));
     let (begin, end) = (format!("<!-- {command} -->\n"), format!("<!-- end of {command} -->"));
     let shown = page.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end));
@@ -88,6 +88,11 @@ fn assert_shown(path: &str, arguments: &[&str]) {
 #[test]
 fn capacity_md_shows_the_printed_tables() {
     assert_shown("docs/capacity.md", &["--months"]);
+}
+
+#[test]
+fn costs_md_shows_the_printed_tables() {
+    assert_shown("docs/costs.md", &[]);
 }
 
 #[test]
