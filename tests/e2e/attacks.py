@@ -4,7 +4,7 @@ Fay is in the group of the parameter AdminGroups, Ana in another one, Dora in no
 """
 
 from assertions import expect
-from client import token_claims
+from client import order_service_event, reference, token_claims
 from stack import PARAMETERS
 from viewer import Forger, Viewer, tampered, unsigned
 
@@ -20,8 +20,10 @@ def attack(report, stack, ana, dora):
     attacks.on_the_cache()
     attacks.around_cloudfront()
     report.section("After the attacks")
-    with report.step("the pages of Ana and Dora are still a Hit, with their own data"):
+    with report.step("the pages of Ana and Dora are cached as before, with their own data"):
         for user, name in [(ana, "Ana Example"), (dora, "Dora Example")]:
+            # The page may have expired in the meantime.
+            user["tab"].reload()
             page = user["tab"].reload(), user["tab"].read()["heading"]
             expect(page == ("Hit", f"Hello, {name}"), page)
 
@@ -116,6 +118,21 @@ class Attacks:
             for query in [*queries, "before=..%2F..%2FSTATS", "before=0000000000000-zz", "limit", "__proto__=1"]:
                 self.refused(400, f"{ORDERS}?{query}", token)
             self.refused(400, f"{DASHBOARD}?{self.dora['sub']}", token)
+        with report.step("so is an `after` that is no reference, is given twice, or is on another user's page"):
+            own = reference(order_service_event("order-1001-placed", "order.placed", self.ana))
+            for query in ["after", "after=", "after=x", "after=%2F", f"after={own}=", f"after={own}&after={own}"]:
+                self.refused(400, f"{DASHBOARD}?{query}", token)
+            self.refused(400, f"/api/users/{self.dora['sub']}/dashboard?after={own}", self.fay_token)
+        with report.step("the `after` of another user's event is as pending as one of an event that does not exist"):
+            unknown = reference(order_service_event("unknown", "order.placed", self.dora))
+            bodies = []
+            for after in (own, unknown, own, unknown):
+                answer = self.viewer.request(f"{DASHBOARD}?after={after}", self.dora_token)
+                expect(answer.status == 200 and answer.cache == "Miss", answer)
+                expect(answer.headers["cache-control"] == "no-store" and answer.json()["isChangePending"], answer)
+                expect(answer.json()["user"]["sub"] == self.dora["sub"], answer)
+                bodies.append(answer.body)
+            expect(len(set(bodies)) == 1, bodies)
         with report.step("other methods are refused"):
             for method in ("POST", "PUT", "PATCH", "DELETE"):
                 answer = self.viewer.request(DASHBOARD, token, method=method, body=b"{}")

@@ -150,6 +150,21 @@ class StackClient:
     def user_statistics(self, sub):
         return self.item(f"USER#{sub}", "STATS") or {}
 
+    def age_data(self, sub, seconds):
+        """Moves the times of a user's changes back, as if so much time had passed since.
+
+        read-api and user-stats then see old data: a page lives for a tenth of its age. No event of the user may be on
+        its way, because user-stats would write the times that it has read before.
+        """
+        names = ["lastChangedAt", "lastClientAwareAt", "lastNoticeAt", "lastSkippedAt", "pagesExpireAt"]
+        statistics = self.user_statistics(sub)
+        moved = {name: statistics[name] - seconds * 1000 for name in names if name in statistics}
+        self.table.update_item(
+            Key={"PK": f"USER#{sub}", "SK": "STATS"},
+            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in moved),
+            ExpressionAttributeValues={f":{name}": value for name, value in moved.items()},
+        )
+
     def domain_statistics(self, domain):
         """The sum of a domain's shards, see docs/data-model.md."""
         items = filter(None, (self.item(f"DOMAIN#{domain}#{shard}", "STATS") for shard in range(32)))
@@ -275,8 +290,8 @@ class StackClient:
         return list(self.invalidation_items.values())
 
 
-def order_service_event(id, type, user, **data):
-    """A CloudEvent of the order service, as JSON."""
+def order_service_event(id, type, user, client_aware=False, **data):
+    """A CloudEvent of the order service, as JSON. `client_aware`: the client gets its `reference`."""
     return json.dumps(
         {
             "specversion": "1.0",
@@ -286,9 +301,17 @@ def order_service_event(id, type, user, **data):
             "subject": user["sub"],
             "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "datacontenttype": "application/json",
+            **({"clientaware": True} if client_aware else {}),
             "data": data,
         }
     )
+
+
+def reference(event):
+    """The value of `after` for an event, see docs/read-your-writes.md."""
+    event = json.loads(event)
+    source = event["source"].replace("%", "%25").replace("#", "%23")
+    return base64.urlsafe_b64encode(f"{source}#{event['id']}".encode()).rstrip(b"=").decode()
 
 
 def token_claims(token):

@@ -75,6 +75,11 @@ const commands = {
     await tabs.get(tab).page.click(`#notifications button[data-key="${id}"]`);
   },
 
+  /** Says to the page what a shop in it would say after a write: `{ sub, after, kind, id }`. */
+  async ownWrite({ tab, detail }) {
+    await tabs.get(tab).page.evaluate((value) => dispatchEvent(new CustomEvent("own-write", { detail: value })), detail);
+  },
+
   /** Moves the clock of the tab, as if the laptop had slept: timers that are due fire once. */
   async advance({ tab, seconds }) {
     await tabs.get(tab).page.clock.fastForward(seconds * 1000);
@@ -148,7 +153,8 @@ function readPage() {
     activities: texts("#activities li"),
     notifications: texts("#notifications li strong"),
     buttons: texts("#notifications li button"),
-    orders: texts("#orders li"),
+    orders: texts("#orders li:not(.pending)"),
+    pendingOrders: texts("#orders li.pending"),
   };
 }
 
