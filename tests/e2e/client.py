@@ -45,7 +45,7 @@ class StackClient:
         self.table = ministack.table(self.outputs["TableName"])
         operator = self.assume_role("operator", ACCOUNT, may_read_queues=True)
         self.queues = ministack.client("sqs", credentials=operator)
-        self.invalidation_items = {}
+        self.invalidation_items, self.senders = {}, {}
 
     # User pool
 
@@ -243,9 +243,11 @@ class StackClient:
     def send_messages(self, credentials, bodies, queue="UserEventsQueue"):
         """Sends messages to a queue."""
         entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
-        result = self.ministack.client("sqs", credentials=credentials).send_message_batch(
-            QueueUrl=self.outputs[f"{queue}Url"], Entries=entries
-        )
+        # One client for each role: hundreds of them make the garbage collection of Python stop this test for seconds.
+        key = credentials["AccessKeyId"]
+        if key not in self.senders:
+            self.senders[key] = self.ministack.client("sqs", credentials=credentials)
+        result = self.senders[key].send_message_batch(QueueUrl=self.outputs[f"{queue}Url"], Entries=entries)
         expect(len(result["Successful"]) == len(entries), result)
 
     def receive_as(self, credentials, queue):
