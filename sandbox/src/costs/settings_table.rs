@@ -51,7 +51,7 @@ fn variants() -> Vec<Variant> {
         let invalidation = Invalidation::Rules { policy: "*=budget", budget: Some(items) };
         add(name, RETENTION_DAYS, &|settings| settings.invalidation = invalidation);
     }
-    add("EVENT_RETENTION_DAYS=30".to_owned(), 30.0, &|_| {});
+    add("EVENT_RETENTION_DAYS=45".to_owned(), 45.0, &|_| {});
     variants
 }
 
