@@ -17,7 +17,7 @@ from viewer import Viewer
 USERS = [("gus", 0, 5), ("hana", 150, 15), ("ivo", 300, 30), ("jo", 900, 60)]
 # Of each user: orders, and notifications marked as read.
 ROUNDS = 13
-# Rounds before these, which are not counted: MiniStack starts more processes of the functions for several users.
+# Rounds before these, which are not counted: MiniStack starts a process for each concurrent invocation.
 WARM_UP_ROUNDS = 2
 # The client asks again after this pause, and gives up after 60 s.
 PAUSE, GIVE_UP = 1, 60
