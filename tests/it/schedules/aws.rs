@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use winterbaume_core::{MockRequest, MockResponse, MockService};
 use winterbaume_dynamodb::DynamoDbService;
 
+use super::reader::CachedPage;
 use super::schedule::{Fault, PlantedBug};
 
 pub const USER_EVENTS: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/user-events";
@@ -40,6 +41,9 @@ pub fn dead_letters(queue: &str) -> String {
 pub const ERASED: &str = "erased";
 /// Two user-stats and two cache-invalidation workers.
 pub const WORKERS: usize = 4;
+/// Index of read-api among the callers of AWS.
+pub const READER: usize = WORKERS;
+const CALLERS: usize = WORKERS + 1;
 
 /// The runtime's paused time, as a timestamp.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +99,8 @@ pub enum HistoryEntry {
         /// The sort keys of the events.
         events: Vec<String>,
         at: Timestamp,
+        /// `lastChangedAt` of STATS after it, in milliseconds.
+        last_changed_at: Option<i64>,
     },
     /// The table has a new suspension or erasure of this user.
     SecurityChange {
@@ -114,6 +120,8 @@ pub enum HistoryEntry {
     },
     /// A worker processed a message about this user, and SQS deleted it.
     Done { sub: String, at: Timestamp },
+    /// No message about this user is left.
+    Settled { sub: String, at: Timestamp },
     /// A worker counted a metric.
     Counted { metric: &'static str, reason: String, at: Timestamp },
 }
@@ -130,23 +138,27 @@ pub struct State {
     /// Faults of the next requests.
     faults: VecDeque<Option<Fault>>,
     /// Number of answered requests of each worker.
-    pub served: [usize; WORKERS],
+    pub served: [usize; CALLERS],
     /// STATS before the last commit, by partition. `None`: the item did not exist.
     before: BTreeMap<String, Option<Value>>,
     /// Each notification before the last commit that changed it, by partition and sort key. `None`: the
     /// item did not exist.
     notifications_before: BTreeMap<(String, String), Option<Value>>,
     /// Whether each worker has committed in its current batch.
-    pub has_committed: [bool; WORKERS],
+    pub has_committed: [bool; CALLERS],
     /// True for each worker that has counted a change that waits for the interval, in its current batch.
-    pub has_waiting: [bool; WORKERS],
+    pub has_waiting: [bool; CALLERS],
     /// Entries of lists that each worker has not put yet, for a planted bug.
-    entries_to_put: [Vec<Value>; WORKERS],
+    entries_to_put: [Vec<Value>; CALLERS],
     /// The marks that each worker has read in its current batch. `None` after a fault: the worker may
     /// not have got them.
-    marks: [Option<Marks>; WORKERS],
+    marks: [Option<Marks>; CALLERS],
     /// Number of requests that AWS still performs after the worker gave up.
     pub late: usize,
+    /// Length of the history at the first read of the current request of read-api.
+    pub reader_saw: Option<usize>,
+    /// What the cache has kept of read-api's answers.
+    pub pages: Vec<CachedPage>,
     seed: u64,
     next_id: u64,
     bug: PlantedBug,
@@ -177,14 +189,16 @@ impl FaultyAws {
             charged: 0,
             references: BTreeMap::new(),
             faults: faults.into(),
-            served: [0; WORKERS],
+            served: [0; CALLERS],
             before: BTreeMap::new(),
             notifications_before: BTreeMap::new(),
-            has_committed: [false; WORKERS],
-            has_waiting: [false; WORKERS],
-            entries_to_put: [const { Vec::new() }; WORKERS],
-            marks: [const { Some(Marks::new()) }; WORKERS],
+            has_committed: [false; CALLERS],
+            has_waiting: [false; CALLERS],
+            entries_to_put: [const { Vec::new() }; CALLERS],
+            marks: [const { Some(Marks::new()) }; CALLERS],
             late: 0,
+            reader_saw: None,
+            pages: Vec::new(),
             seed,
             next_id: 0,
             bug,
@@ -226,6 +240,7 @@ impl FaultyAws {
 
     async fn perform(&self, operation: &str, request: MockRequest) -> MockResponse {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        self.note_read();
         match operation {
             "SendMessageBatch" => self.state().send(&body, None),
             "ChangeMessageVisibilityBatch" => self.state().change_visibility(&body, None),
@@ -241,7 +256,7 @@ impl FaultyAws {
                     if let Some(sub) = partition.strip_prefix("USER#") {
                         self.state().record_security_change(sub, erased_at);
                     }
-                    self.record_commit(partition, vec![ERASED.to_owned()]);
+                    self.record_commit(partition, vec![ERASED.to_owned()], None);
                 }
                 response
             }
@@ -308,9 +323,40 @@ impl FaultyAws {
                 state.notifications_before.extend(notifications);
                 state.entries_to_put[self.worker].extend(entries);
             }
-            self.record_commit(partition, events);
+            if bug == PlantedBug::OwedNoticeForgotten && is_client_aware(&body) {
+                let forget = json!({
+                    "TableName": TABLE, "Key": key("STATS"), "UpdateExpression": "REMOVE lastNoticeAt",
+                });
+                self.dynamodb.handle(request_of("UpdateItem", &forget)).await;
+            }
+            let statistics = self.item(&key("STATS")).await.unwrap_or_default();
+            self.record_commit(partition, events, number(&statistics["lastChangedAt"]));
         }
         response
+    }
+
+    /// Reads the items of a batch at two times, as DynamoDB may do: it reads each item consistently, and
+    /// not all of them at once.
+    async fn read_in_two_parts(&self, request: &MockRequest) -> MockResponse {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let mut random = self.state().random("two parts", &request.body);
+        let keys = body["RequestItems"][TABLE]["Keys"].as_array().cloned().unwrap_or_default();
+        let (first, second): (Vec<Value>, Vec<Value>) = keys.into_iter().partition(|_| random.bool());
+        let mut found = Vec::new();
+        for keys in [first, second].into_iter().filter(|keys| !keys.is_empty()) {
+            let mut part = body.clone();
+            part["RequestItems"][TABLE]["Keys"] = json!(keys);
+            let read = self.answer_part_of(request, &part).await;
+            found.extend(read["Responses"][TABLE].as_array().cloned().unwrap_or_default());
+            tokio::time::sleep(Duration::from_millis(random.u64(0..300))).await;
+        }
+        if self.state().bug == PlantedBug::MarkerVersionIgnored {
+            for item in found.iter_mut().filter(|item| sort_key_of(item).starts_with(EVENT_PREFIX)) {
+                item["version"] = json!({"N": "0"});
+            }
+        }
+        let answer = json!({"Responses": {TABLE: found}, "UnprocessedKeys": {}});
+        MockResponse::json(200, answer.to_string())
     }
 
     /// The bug: entries are put after the commit. They are lost if the worker crashes before.
@@ -359,11 +405,20 @@ impl FaultyAws {
         }
     }
 
-    fn record_commit(&self, partition: String, events: Vec<String>) {
+    /// Notes which commits a request of read-api can see.
+    fn note_read(&self) {
+        if self.worker == READER {
+            let mut state = self.state();
+            let seen = state.history.len();
+            state.reader_saw.get_or_insert(seen);
+        }
+    }
+
+    fn record_commit(&self, partition: String, events: Vec<String>, last_changed_at: Option<i64>) {
         let mut state = self.state();
         state.has_committed[self.worker] = true;
         let at = state.time.now();
-        state.history.push(HistoryEntry::Commit { partition, events, at });
+        state.history.push(HistoryEntry::Commit { partition, events, at, last_changed_at });
     }
 
     /// The bug: the notice is published before the commit.
@@ -466,9 +521,28 @@ fn suspension(sub: &str, at: i64) -> Value {
     })
 }
 
+/// The response to a read, without an attribute of its items.
+fn without_attribute(response: &MockResponse, name: &str) -> MockResponse {
+    let mut answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let items = answer.pointer_mut(&format!("/Responses/{TABLE}")).and_then(Value::as_array_mut);
+    for item in items.into_iter().flatten().filter_map(Value::as_object_mut) {
+        item.remove(name);
+    }
+    MockResponse::json(response.status, answer.to_string())
+}
+
 fn reads_suspensions(body: &Value) -> bool {
     let keys = body["RequestItems"][TABLE]["Keys"].as_array();
     keys.is_some_and(|keys| keys.iter().any(|key| key["SK"]["S"] == "SUSPENSION"))
+}
+
+/// True if a transaction puts an event whose client reads its own write.
+fn is_client_aware(body: &Value) -> bool {
+    let items = body["TransactItems"].as_array().into_iter().flatten();
+    let bodies = items.filter_map(|item| item.pointer("/Put/Item/event/S")?.as_str());
+    bodies
+        .filter_map(|body| serde_json::from_str::<Value>(body).ok())
+        .any(|event| event["clientaware"] == true)
 }
 
 fn reads_notifications(body: &Value) -> bool {
@@ -530,6 +604,9 @@ impl AwsBackend for FaultyAws {
         // AWS performs a request that it received, even if the worker crashes or gives up.
         let (aws, is_late) = (self.clone(), fault == Some(Fault::Late));
         let is_read = operation == "BatchGetItem";
+        if self.worker == READER && is_read && matches!(fault, None | Some(Fault::Stale)) {
+            return Ok(answer(self.read_in_two_parts(&request).await));
+        }
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let is_of_notifications = is_read && reads_notifications(&body);
         let is_consistent = body["RequestItems"][TABLE]["ConsistentRead"] == true;
@@ -552,6 +629,12 @@ impl AwsBackend for FaultyAws {
         if is_read {
             self.record_marks(&response, fault);
         }
+        let response = match self.state().bug {
+            PlantedBug::PagesOfEarlierChangesForgotten if is_read && self.worker != READER => {
+                without_attribute(&response, "pagesExpireAt")
+            }
+            _ => response,
+        };
         tokio::time::sleep(after).await;
         self.put_entries().await;
         // The bug shows if a read misses a commit.
@@ -632,6 +715,7 @@ impl FaultyAws {
         let mut request = request.clone();
         request.body = body.to_string().into();
         let _turn = self.turn.lock().await;
+        self.note_read();
         let answer = self.dynamodb.handle(request).await;
         serde_json::from_slice(&answer.body).unwrap_or_default()
     }
@@ -740,6 +824,13 @@ impl State {
         self.has_waiting[worker] = false;
         self.entries_to_put[worker].clear();
         self.marks[worker] = Some(Marks::new());
+    }
+
+    /// True if a queue has a message about this user that a worker can still process.
+    pub fn has_messages_about(&self, sub: &str) -> bool {
+        let subject = format!("\"subject\":\"{sub}\"");
+        let messages = self.queues.values().flatten();
+        messages.filter(|message| message.error_type.is_none()).any(|message| message.body.contains(&subject))
     }
 
     pub fn stop_faults(&mut self) {

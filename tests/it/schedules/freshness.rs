@@ -634,17 +634,18 @@ fn variants() -> Vec<(Variant, usize)> {
         Variant { max_seconds: 300, handling: 20_500, ..ADAPTIVE },
     ];
     let clocks = clocks(SKEW, PLANNER_SKEW);
+    let far_apart = [IN_TIME, clocks[6], clocks[clocks.len() - 1]];
     let mut variants = Vec::new();
-    for settings in settings {
-        if settings.origin == OriginLifetime::Adaptive && settings.interval_seconds == 0 {
-            variants.extend(clocks.iter().map(|clocks| Variant { clocks: *clocks, ..settings }));
+    for clocks in far_apart {
+        variants.push(Variant { clocks, is_token_late: true, ..ADAPTIVE });
+        for settings in settings {
+            let crashes = [Crash::None].into_iter().chain(crashes());
+            variants.extend(crashes.map(|crash| Variant { clocks, crash, ..settings }));
         }
-        let far_apart = [IN_TIME, clocks[6], clocks[clocks.len() - 1]];
-        let crashes = [Crash::None].into_iter().chain(crashes());
-        let crashes = crashes.flat_map(|crash| far_apart.map(|clocks| (crash, clocks)));
-        variants.extend(crashes.map(|(crash, clocks)| Variant { clocks, crash, ..settings }));
     }
-    variants.extend(clocks.iter().map(|clocks| Variant { clocks: *clocks, is_token_late: true, ..ADAPTIVE }));
+    for settings in [settings[0], settings[settings.len() - 1]] {
+        variants.extend(clocks.iter().map(|clocks| Variant { clocks: *clocks, ..settings }));
+    }
     let three = [ADAPTIVE, Variant { crash: Crash::WithNext(0), interval_seconds: 60, ..ADAPTIVE }];
     let three = three.into_iter().map(|variant| (variant, 3));
     variants.into_iter().map(|variant| (variant, 2)).chain(three).collect()

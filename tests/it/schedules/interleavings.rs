@@ -68,6 +68,8 @@ async fn play(order: &[usize], seconds_ago: i64) -> Played {
         budget: None,
         purge_all_when_spent: false,
         clocks: [0; WORKERS],
+        adaptive: None,
+        reader_clock: 0,
     };
     let mut workers = Vec::new();
     for worker in 0..2 {

@@ -13,9 +13,9 @@ use workers::cache_invalidation::planner::PURGE_ALL_INTERVAL_SECONDS;
 use super::aws::{
     CACHE_INVALIDATIONS, ERASED, HistoryEntry, Marks, USER_EVENTS, covers_user, dead_letters, number,
 };
-use super::lists;
 use super::play::{CACHE_LIFETIME_SECONDS, TOKEN_VALIDITY_SECONDS, World};
 use super::schedule::{Schedule, Settings, bodies};
+use super::{cached_pages, lists};
 
 /// Attributes of STATS that do not follow from the events.
 const METADATA: [&str; 7] = [
@@ -36,9 +36,16 @@ pub async fn check(schedule: &Schedule, world: &World) -> Result<(), String> {
     check_store(&events, &items)?;
     check_metadata(&events, &items, &history)?;
     check_dead_letters(schedule, world)?;
-    check_caches(&schedule.settings, &events, &history)?;
+    // Other settings let pages expire after most changes.
+    if schedule.settings.adaptive.is_none() {
+        check_caches(&schedule.settings, &events, &history)?;
+    }
+    cached_pages::check(&schedule.settings, &events, &history, &world.aws.state().pages)?;
     check_marks(&items, &history)?;
-    check_interval(&schedule.settings, &history)?;
+    let has_urgent_policy = schedule.settings.urgent_policy().is_some();
+    if !has_urgent_policy {
+        check_interval(&schedule.settings, &history)?;
+    }
     check_security_changes(&schedule.settings, &history)?;
     check_ledger(&schedule.settings, world.aws.state().charged, &items, &history)
 }
@@ -46,7 +53,7 @@ pub async fn check(schedule: &Schedule, world: &World) -> Result<(), String> {
 type Items = BTreeMap<(String, String), Map<String, Value>>;
 
 /// The distinct valid events, by partition and sort key.
-type Events = BTreeMap<Partition, BTreeMap<String, Event>>;
+pub type Events = BTreeMap<Partition, BTreeMap<String, Event>>;
 
 fn distinct_events(schedule: &Schedule) -> Events {
     let mut events = Events::new();
@@ -229,7 +236,9 @@ fn check_metadata(events: &Events, items: &Items, history: &[HistoryEntry]) -> R
         let commits: Vec<(&Vec<String>, Timestamp)> = history
             .iter()
             .filter_map(|entry| match entry {
-                HistoryEntry::Commit { partition, events, at } if *partition == key => Some((events, *at)),
+                HistoryEntry::Commit { partition, events, at, .. } if *partition == key => {
+                    Some((events, *at))
+                }
                 _ => None,
             })
             .collect();
@@ -269,7 +278,7 @@ fn check_metadata(events: &Events, items: &Items, history: &[HistoryEntry]) -> R
 /// expired.
 fn check_caches(settings: &Settings, events: &Events, history: &[HistoryEntry]) -> Result<(), String> {
     for (index, commit) in history.iter().enumerate() {
-        let HistoryEntry::Commit { partition, events: sort_keys, at } = commit else { continue };
+        let HistoryEntry::Commit { partition, events: sort_keys, at, .. } = commit else { continue };
         let Some(sub) = partition.strip_prefix("USER#") else { continue };
         let of_user = &events[&Partition::User(sub.to_owned())];
         let erased = sort_keys.iter().any(|key| key == ERASED);
@@ -325,7 +334,10 @@ fn check_caches(settings: &Settings, events: &Events, history: &[HistoryEntry]) 
     Ok(())
 }
 
-fn lifetime_seconds(settings: &Settings) -> i64 {
+pub fn lifetime_seconds(settings: &Settings) -> i64 {
+    if let Some(adaptive) = settings.adaptive {
+        return adaptive.max_seconds.into();
+    }
     if settings.skip_inactive { CACHE_LIFETIME_SECONDS } else { 31_536_000 }
 }
 
@@ -456,7 +468,8 @@ fn check_ledger(
         _ => 0,
     });
     let single: usize = single.sum();
-    if settings.budget.is_some_and(|budget| single as u64 > budget) {
+    let has_urgent_policy = settings.urgent_policy().is_some();
+    if !has_urgent_policy && settings.budget.is_some_and(|budget| single as u64 > budget) {
         return Err(format!("{single} items for a budget of {:?}", settings.budget));
     }
     let purges: Vec<Timestamp> = calls().filter(|(items, _)| purges_all(items)).map(|(_, at)| at).collect();

@@ -1,7 +1,7 @@
 //! Plays a schedule: delivers messages to workers that may crash, with faults below the SDK. Then
 //! stops the faults and drains the queues.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use shared::time::{Clock, plus_seconds};
 use workers::{BatchError, cache_invalidation, user_stats};
 
 use super::aws::{CACHE_INVALIDATIONS, FaultyAws, HistoryEntry, Message, Time, USER_EVENTS, dead_letters};
+use super::reader::Reader;
 use super::schedule::{Kind, MessageSpec, PlantedBug, Round, Schedule, Settings, bodies};
 
 /// Start of every schedule.
@@ -37,6 +38,7 @@ pub struct World {
     pub aws: FaultyAws,
     user_stats: [user_stats::Deps; 2],
     cache_invalidation: [cache_invalidation::Deps; 2],
+    reader: Reader,
     bug: PlantedBug,
 }
 
@@ -137,6 +139,7 @@ impl World {
         Self {
             user_stats: [user_stats(0).await, user_stats(1).await],
             cache_invalidation: [cache_invalidation(0).await, cache_invalidation(1).await],
+            reader: Reader::new(schedule, &aws, time, bug),
             aws,
             bug,
         }
@@ -165,13 +168,21 @@ impl World {
             }
             join_all(deliveries).await.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
         };
-        let (a, b, c, d) = tokio::join!(
+        let reads = async {
+            for read in &round.reads {
+                tokio::time::sleep(Duration::from_millis(read.millis.into())).await;
+                self.reader.read(*read).await?;
+            }
+            Ok(())
+        };
+        let (a, b, c, d, e) = tokio::join!(
             async { self.deliver(Worker::UserStats(0), first, delivery(0)).await.map(drop) },
             async { self.deliver(Worker::UserStats(1), second, delivery(1)).await.map(drop) },
             notices(0),
             async { if round.same_notices { Ok(()) } else { notices(1).await } },
+            reads,
         );
-        a.and(b).and(c).and(d)
+        a.and(b).and(c).and(d).and(e)
     }
 
     fn receive(&self, worker: Worker, size: usize) -> Vec<Message> {
@@ -233,9 +244,15 @@ impl World {
                 let event: Value = serde_json::from_str(&message.body).ok()?;
                 Some(event["subject"].as_str()?.to_owned())
             });
-            let done = subs.map(|sub| HistoryEntry::Done { sub, at: now });
+            let subs: BTreeSet<String> = subs.collect();
+            let done = subs.iter().map(|sub| HistoryEntry::Done { sub: sub.clone(), at: now });
             state.history.extend(done);
             state.queue(worker.queue()).retain(|message| !is_done(message));
+            for sub in subs {
+                if !state.has_messages_about(&sub) {
+                    state.history.push(HistoryEntry::Settled { sub, at: now });
+                }
+            }
         }
         Ok(failed_bodies)
     }
@@ -317,6 +334,14 @@ pub fn environment(settings: &Settings) -> BTreeMap<String, String> {
     let Settings { skip_inactive, by_path, purge_all_threshold, interval, .. } = settings;
     let Settings { budget, purge_all_when_spent, .. } = settings;
     let lifetime = if *skip_inactive { CACHE_LIFETIME_SECONDS } else { 31_536_000 };
+    let lifetime = settings.adaptive.map_or(lifetime, |adaptive| i64::from(adaptive.max_seconds));
+    let adaptive = settings.adaptive.iter().flat_map(|adaptive| {
+        [
+            ("ORIGIN_LIFETIME", "adaptive".to_owned()),
+            ("CACHE_LIFETIME_DIVISOR", adaptive.divisor.to_string()),
+            ("INVALIDATION_POLICY", adaptive.policy.to_owned()),
+        ]
+    });
     [
         ("TABLE_NAME", TABLE.to_owned()),
         ("USER_EVENTS_QUEUE_URL", USER_EVENTS.to_owned()),
@@ -332,8 +357,10 @@ pub fn environment(settings: &Settings) -> BTreeMap<String, String> {
         ("TOKEN_VALIDITY_MINUTES", (TOKEN_VALIDITY_SECONDS / 60).to_string()),
         ("ALLOW_ERASURE_EVENTS", "true".to_owned()),
     ]
+    .into_iter()
+    .chain(adaptive)
     .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .collect()
 }
 
 type Handling<'a> = Pin<Box<dyn Future<Output = Result<SqsBatchResponse, BatchError>> + 'a>>;

@@ -76,6 +76,14 @@ pub enum PlantedBug {
     NotificationsNotRead,
     /// The states of notifications are put without the condition that they did not change.
     NoConditionOnNotifications,
+    /// user-stats does not know how long pages from before an earlier change live.
+    PagesOfEarlierChangesForgotten,
+    /// The commit of a client-aware change forgets that an earlier one owes a notice.
+    OwedNoticeForgotten,
+    /// read-api takes a stored event as a proof that STATS includes it.
+    MarkerVersionIgnored,
+    /// The cache keeps a pending answer.
+    PendingAnswerStored,
 }
 
 /// The kind of a message.
@@ -114,10 +122,25 @@ pub struct MessageSpec {
     pub number: u8,
     /// Time of the event, in seconds before the start. Negative: in the future.
     pub seconds_ago: i32,
+    /// True if the client of the event reads its own write.
+    pub client_aware: bool,
+}
+
+/// A request for a page.
+#[derive(Clone, Copy, Debug)]
+pub struct Read {
+    pub user: u8,
+    /// Index of the view.
+    pub view: u8,
+    /// Index of the message whose event the reader waits for. It may be of another user, and it may never
+    /// arrive.
+    pub after: Option<u8>,
+    /// When the request begins, in milliseconds after the one before.
+    pub millis: u16,
 }
 
 /// One round of deliveries while faults happen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Round {
     /// Batch sizes of the two user-stats workers.
     pub sizes: [usize; 2],
@@ -137,6 +160,7 @@ pub struct Round {
     pub again: bool,
     /// Seconds since the round before.
     pub seconds: u16,
+    pub reads: Vec<Read>,
 }
 
 /// Configuration of the workers.
@@ -156,12 +180,42 @@ pub struct Settings {
     pub purge_all_when_spent: bool,
     /// Offsets of the workers' clocks in milliseconds. No two differ by a second.
     pub clocks: [i16; WORKERS],
+    /// `None` if ORIGIN_LIFETIME is `fixed`.
+    pub adaptive: Option<Adaptive>,
+    /// Offset of read-api's clock in milliseconds.
+    pub reader_clock: i16,
 }
+
+/// The settings with ORIGIN_LIFETIME `adaptive`.
+#[derive(Clone, Copy, Debug)]
+pub struct Adaptive {
+    /// CACHE_LIFETIME_DIVISOR.
+    pub divisor: u32,
+    /// MAX_CACHE_LIFETIME_SECONDS.
+    pub max_seconds: u32,
+    /// INVALIDATION_POLICY.
+    pub policy: &'static str,
+}
+
+/// Values of INVALIDATION_POLICY.
+const POLICIES: [&str; 5] = [
+    "",
+    "*=budget",
+    "*=budget, activity.recorded=never, notification.created=never, profile.updated=never",
+    "*=never",
+    "order.placed=always, activity.recorded=never",
+];
 
 impl Settings {
     /// The offset of the operators' clock in milliseconds: up to nine minutes.
     pub fn operator_clock(&self) -> i64 {
         i64::from(self.clocks[0]) * 1_200
+    }
+
+    /// INVALIDATION_POLICY if it has the rule `always`: then some invalidations count neither for the
+    /// interval nor for the budget.
+    pub fn urgent_policy(&self) -> Option<&'static str> {
+        self.adaptive.map(|adaptive| adaptive.policy).filter(|policy| policy.contains("=always"))
     }
 
     /// Inactive users are skipped only with tags, because then the cache key contains the token.
@@ -205,12 +259,18 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         ]),
     ];
     let seconds = prop_oneof![3 => 0..180_i32, 3 => 0..12_000_i32, 1 => -700..0_i32];
-    let spec = (kind, 0..3_u8, 0..5_u8, seconds).prop_map(|(kind, user, number, seconds_ago)| MessageSpec {
-        kind,
-        user,
-        number,
-        seconds_ago,
-    });
+    let spec = (kind, 0..3_u8, 0..5_u8, seconds, prop::bool::weighted(0.2)).prop_map(
+        |(kind, user, number, seconds_ago, client_aware)| MessageSpec {
+            kind,
+            user,
+            number,
+            seconds_ago,
+            client_aware,
+        },
+    );
+    let user = prop_oneof![3 => Just(0), 2 => 0..3_u8];
+    let read = (user, 0..3_u8, prop::option::weighted(0.6, 0..14_u8), prop_oneof![0..200_u16, 0..8_000_u16]);
+    let read = read.prop_map(|(user, view, after, millis)| Read { user, view, after, millis });
     let fault = prop::sample::select(vec![
         Fault::Throttled,
         Fault::NoRoom,
@@ -239,6 +299,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         [crash(), crash(), crash(), crash()],
         prop::bool::weighted(0.2),
         prop_oneof![0..3_u16, 0..400_u16],
+        prop::collection::vec(read, 0..3),
     )
         .prop_map(
             |(
@@ -248,6 +309,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
                 crashes,
                 again,
                 seconds,
+                reads,
             )| {
                 Round {
                     sizes,
@@ -259,10 +321,15 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
                     crashes,
                     again,
                     seconds,
+                    reads,
                 }
             },
         );
     let offset = || -450..450_i16;
+    let adaptive = (prop::sample::select(vec![1, 10]), prop::sample::select(vec![60, 300, 1_800]));
+    let adaptive = (adaptive, prop::sample::select(POLICIES.to_vec()))
+        .prop_map(|((divisor, max_seconds), policy)| Adaptive { divisor, max_seconds, policy });
+    let origin = (prop::option::weighted(0.6, adaptive), prop_oneof![Just(0), -2_000..2_000_i16]);
     let settings = (
         any::<bool>(),
         prop::bool::weighted(0.2),
@@ -271,6 +338,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         prop::option::weighted(0.2, 1..6_u64),
         any::<bool>(),
         prop_oneof![Just([0; WORKERS]), [offset(), offset(), offset(), offset()]],
+        origin,
     )
         .prop_map(
             |(
@@ -281,6 +349,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
                 budget,
                 purge_all_when_spent,
                 clocks,
+                (adaptive, reader_clock),
             )| {
                 Settings {
                     skip_inactive,
@@ -290,13 +359,21 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
                     budget,
                     purge_all_when_spent,
                     clocks,
+                    adaptive,
+                    reader_clock,
                 }
             },
         );
+    let specs = (prop_oneof![Just(1), Just(3)], prop::collection::vec(spec, 1..14));
+    // In some schedules, all events and reads are of one user.
+    let specs = specs.prop_map(|(users, mut specs): (u8, Vec<MessageSpec>)| {
+        specs.iter_mut().for_each(|spec| spec.user %= users);
+        specs
+    });
     (
         any::<u64>(),
         settings,
-        prop::collection::vec(spec, 1..14),
+        specs,
         prop::collection::vec(prop_oneof![3 => Just(None), 1 => fault.prop_map(Some)], 0..40),
         prop::collection::vec(round, 1..6),
     )
@@ -371,10 +448,13 @@ impl MessageSpec {
         let id = if *kind == Kind::Confirmed { format!("confirmed-{user}") } else { format!("{user}-{id}") };
         let time =
             if *kind == Kind::TooOld { "2025-01-01T00:00:00Z".to_owned() } else { self.time().to_string() };
-        let event = json!({
+        let mut event = json!({
             "specversion": "1.0", "id": id, "source": "/shop", "type": event_type, "subject": subject,
             "time": time, "data": data,
         });
+        if self.client_aware {
+            event["clientaware"] = true.into();
+        }
         event.to_string()
     }
 
