@@ -23,7 +23,8 @@ const PENDING_SECONDS: i64 = 60;
 pub struct CachedPage {
     pub sub: String,
     pub view: View,
-    /// The sort key of the event that its reader waited for.
+    /// The sort key of the event that its reader waits for. Only of a pending answer, which no cache may
+    /// keep: `shows` has checked the others.
     pub after: Option<String>,
     /// Length of the history when the origin read the table for the first time: the page shows the commits
     /// before.
@@ -148,7 +149,7 @@ impl Reader {
         if let (200, Some(lifetime), Some(shown)) = (response.status_code, lifetime, state.reader_saw) {
             let stored_at = self.time.now();
             let expires_at = plus_seconds(stored_at, lifetime);
-            let after = waited.flatten().map(Event::key);
+            let after = waited.flatten().filter(|_| is_pending).map(Event::key);
             state.pages.push(CachedPage { sub, view, after, shown, read_at, stored_at, expires_at });
         }
         Ok(())

@@ -386,6 +386,26 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         })
 }
 
+/// Schedules of one user whose pages live long, so that most reads and changes are about each other. For
+/// planted bugs of the rules for lifetimes.
+pub fn schedules_of_one_user() -> impl Strategy<Value = Schedule> {
+    schedules().prop_map(|mut schedule| {
+        let policy = POLICIES[1 + usize::from(schedule.seed % 2 == 0)];
+        schedule.settings = Settings {
+            skip_inactive: false,
+            by_path: false,
+            purge_all_threshold: 3_000,
+            interval: 0,
+            budget: None,
+            adaptive: Some(Adaptive { divisor: 1, max_seconds: 1_800, policy }),
+            ..schedule.settings
+        };
+        schedule.specs.iter_mut().for_each(|spec| spec.user = 0);
+        schedule.rounds.iter_mut().flat_map(|round| &mut round.reads).for_each(|read| read.user = 0);
+        schedule
+    })
+}
+
 impl MessageSpec {
     pub fn sub(&self) -> String {
         format!("user-{}", self.user)
