@@ -521,16 +521,6 @@ fn suspension(sub: &str, at: i64) -> Value {
     })
 }
 
-/// The response to a read, without an attribute of its items.
-fn without_attribute(response: &MockResponse, name: &str) -> MockResponse {
-    let mut answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-    let items = answer.pointer_mut(&format!("/Responses/{TABLE}")).and_then(Value::as_array_mut);
-    for item in items.into_iter().flatten().filter_map(Value::as_object_mut) {
-        item.remove(name);
-    }
-    MockResponse::json(response.status, answer.to_string())
-}
-
 fn reads_suspensions(body: &Value) -> bool {
     let keys = body["RequestItems"][TABLE]["Keys"].as_array();
     keys.is_some_and(|keys| keys.iter().any(|key| key["SK"]["S"] == "SUSPENSION"))
@@ -629,12 +619,6 @@ impl AwsBackend for FaultyAws {
         if is_read {
             self.record_marks(&response, fault);
         }
-        let response = match self.state().bug {
-            PlantedBug::PagesOfEarlierChangesForgotten if is_read && self.worker != READER => {
-                without_attribute(&response, "pagesExpireAt")
-            }
-            _ => response,
-        };
         tokio::time::sleep(after).await;
         self.put_entries().await;
         // The bug shows if a read misses a commit.
