@@ -73,8 +73,8 @@ const PLANTED_BUGS: [PlantedBug; 18] = [
 ];
 
 /// Bugs of the rules for lifetimes and for `after`.
-const BUGS_OF_LIFETIMES: [PlantedBug; 3] =
-    [PlantedBug::OwedNoticeForgotten, PlantedBug::MarkerVersionIgnored, PlantedBug::PendingAnswerStored];
+const BUGS_OF_LIFETIMES: [PlantedBug; 2] =
+    [PlantedBug::MarkerVersionIgnored, PlantedBug::PendingAnswerStored];
 
 #[test]
 fn faults_and_crashes_do_not_change_the_result() {

@@ -323,12 +323,6 @@ impl FaultyAws {
                 state.notifications_before.extend(notifications);
                 state.entries_to_put[self.worker].extend(entries);
             }
-            if bug == PlantedBug::OwedNoticeForgotten && is_client_aware(&body) {
-                let forget = json!({
-                    "TableName": TABLE, "Key": key("STATS"), "UpdateExpression": "REMOVE lastNoticeAt",
-                });
-                self.dynamodb.handle(request_of("UpdateItem", &forget)).await;
-            }
             let statistics = self.item(&key("STATS")).await.unwrap_or_default();
             self.record_commit(partition, events, number(&statistics["lastChangedAt"]));
         }
@@ -524,15 +518,6 @@ fn suspension(sub: &str, at: i64) -> Value {
 fn reads_suspensions(body: &Value) -> bool {
     let keys = body["RequestItems"][TABLE]["Keys"].as_array();
     keys.is_some_and(|keys| keys.iter().any(|key| key["SK"]["S"] == "SUSPENSION"))
-}
-
-/// True if a transaction puts an event whose client reads its own write.
-fn is_client_aware(body: &Value) -> bool {
-    let items = body["TransactItems"].as_array().into_iter().flatten();
-    let bodies = items.filter_map(|item| item.pointer("/Put/Item/event/S")?.as_str());
-    bodies
-        .filter_map(|body| serde_json::from_str::<Value>(body).ok())
-        .any(|event| event["clientaware"] == true)
 }
 
 fn reads_notifications(body: &Value) -> bool {

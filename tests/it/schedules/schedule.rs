@@ -76,8 +76,6 @@ pub enum PlantedBug {
     NotificationsNotRead,
     /// The states of notifications are put without the condition that they did not change.
     NoConditionOnNotifications,
-    /// The commit of a client-aware change forgets that an earlier one owes a notice.
-    OwedNoticeForgotten,
     /// read-api takes a stored event as a proof that STATS includes it.
     MarkerVersionIgnored,
     /// The cache keeps a pending answer.
