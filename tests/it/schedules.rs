@@ -37,7 +37,7 @@ fn holds(schedule: &Schedule, bug: PlantedBug) -> Result<(), TestCaseError> {
 fn run(config: Config, bug: PlantedBug) -> Result<(), Box<TestError<Schedule>>> {
     let _silence = tests::log::disable();
     let strategy =
-        if BUGS_OF_LIFETIMES.contains(&bug) { schedules_of_one_user().boxed() } else { schedules().boxed() };
+        if BUGS_OF_OWN_WRITES.contains(&bug) { schedules_of_one_user().boxed() } else { schedules().boxed() };
     TestRunner::new(config).run(&strategy, |schedule| holds(&schedule, bug)).map_err(Box::new)
 }
 
@@ -72,8 +72,8 @@ const PLANTED_BUGS: [PlantedBug; 18] = [
     PlantedBug::NoConditionOnNotifications,
 ];
 
-/// Bugs of the rules for lifetimes and for `after`.
-const BUGS_OF_LIFETIMES: [PlantedBug; 2] =
+/// Bugs of the rule for own writes.
+const BUGS_OF_OWN_WRITES: [PlantedBug; 2] =
     [PlantedBug::MarkerVersionIgnored, PlantedBug::PendingAnswerStored];
 
 #[test]
@@ -93,8 +93,8 @@ fn planted_bugs_are_found_and_shrunk() {
 }
 
 #[test]
-fn planted_bugs_of_lifetimes_are_found_and_shrunk() {
-    find(&BUGS_OF_LIFETIMES);
+fn planted_bugs_of_own_writes_are_found_and_shrunk() {
+    find(&BUGS_OF_OWN_WRITES);
 }
 
 fn find(bugs: &[PlantedBug]) {
