@@ -386,7 +386,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
 /// for own writes.
 pub fn schedules_of_one_user() -> impl Strategy<Value = Schedule> {
     schedules().prop_map(|mut schedule| {
-        let policy = POLICIES[1 + usize::from(schedule.seed % 2 == 0)];
+        let policy = POLICIES[1 + usize::from(schedule.seed.is_multiple_of(2))];
         schedule.settings = Settings {
             skip_inactive: false,
             by_path: false,
