@@ -51,7 +51,7 @@ fn config() -> Config {
     Config { rng_seed, failure_persistence: None, ..default }
 }
 
-const PLANTED_BUGS: [PlantedBug; 18] = [
+const PLANTED_BUGS: [PlantedBug; 19] = [
     PlantedBug::AttemptNotStored,
     PlantedBug::AttemptCounted,
     PlantedBug::NoConditionOnMarkers,
@@ -70,6 +70,7 @@ const PLANTED_BUGS: [PlantedBug; 18] = [
     PlantedBug::EntriesPutAfterCommit,
     PlantedBug::NotificationsNotRead,
     PlantedBug::NoConditionOnNotifications,
+    PlantedBug::MarkerOfAnyUser,
 ];
 
 /// Bugs of the rule for own writes.

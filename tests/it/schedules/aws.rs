@@ -335,6 +335,8 @@ impl FaultyAws {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let mut random = self.state().random("two parts", &request.body);
         let keys = body["RequestItems"][TABLE]["Keys"].as_array().cloned().unwrap_or_default();
+        let markers: Vec<Value> =
+            keys.iter().filter(|key| sort_key_of(key).starts_with(EVENT_PREFIX)).cloned().collect();
         let (first, second): (Vec<Value>, Vec<Value>) = keys.into_iter().partition(|_| random.bool());
         let mut found = Vec::new();
         for keys in [first, second].into_iter().filter(|keys| !keys.is_empty()) {
@@ -343,6 +345,15 @@ impl FaultyAws {
             let read = self.answer_part_of(request, &part).await;
             found.extend(read["Responses"][TABLE].as_array().cloned().unwrap_or_default());
             tokio::time::sleep(Duration::from_millis(random.u64(0..300))).await;
+        }
+        if self.state().bug == PlantedBug::MarkerOfAnyUser {
+            for (marker, user) in markers.iter().flat_map(|marker| (0..3).map(move |user| (marker, user))) {
+                let of_user = json!({"PK": {"S": format!("USER#user-{user}")}, "SK": marker["SK"]});
+                if let Some(mut item) = self.item(&of_user).await.filter(|_| of_user != *marker) {
+                    item["PK"] = marker["PK"].clone();
+                    found.push(item);
+                }
+            }
         }
         if self.state().bug == PlantedBug::MarkerVersionIgnored {
             for item in found.iter_mut().filter(|item| sort_key_of(item).starts_with(EVENT_PREFIX)) {

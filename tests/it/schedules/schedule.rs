@@ -80,6 +80,8 @@ pub enum PlantedBug {
     MarkerVersionIgnored,
     /// The cache keeps a pending answer.
     PendingAnswerStored,
+    /// read-api finds stored events of other users.
+    MarkerOfAnyUser,
 }
 
 /// The kind of a message.
