@@ -37,7 +37,7 @@ impl Site {
         adapt: impl FnOnce(&mut Distribution),
     ) -> Result<Self> {
         let secret = random_text()?;
-        let environment: Environment = variables.iter().map(|(name, value)| (name, value)).collect();
+        let environment: Environment = variables.iter().collect();
         let lifetime = environment.max_cache_lifetime_seconds()?;
         let mut distribution =
             Distribution::of_template(i64::from(lifetime), Some(HeaderValue::from_str(&secret)?));

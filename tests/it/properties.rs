@@ -36,18 +36,19 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     let expire_after = prop_oneof![Just(None), (0..1_900_i64).prop_map(Some)];
     let one = (0..60_u16, views, -2_000..10_i64, expire_after, prop::bool::weighted(0.1));
     prop::collection::vec(one, 0..120).prop_map(|changes| {
-        let change = |(message, one): (usize, (u16, BTreeSet<View>, i64, Option<i64>, bool))| Change {
+        let changes = changes.into_iter().enumerate();
+        let change = |(message, (user, views, second, expire_after, is_always))| Change {
             message,
-            sub: format!("user-{}", one.0),
-            views: one.1,
-            changed_at: at(one.2),
-            sent_at: at(one.2),
-            pages_expire_at: one.3.map(|seconds| at(one.2 + seconds)),
-            is_always: one.4,
+            sub: format!("user-{user}"),
+            views,
+            changed_at: at(second),
+            sent_at: at(second),
+            pages_expire_at: Option::map(expire_after, |seconds: i64| at(second + seconds)),
+            is_always,
             claims_security: false,
             security_change_at: None,
         };
-        changes.into_iter().enumerate().map(change).collect()
+        changes.map(change).collect()
     })
 }
 

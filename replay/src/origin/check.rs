@@ -118,10 +118,10 @@ impl Check<'_> {
             self.add(Finding::FromCloudfront);
         } else if is_cloudfront {
             self.checked.notes.push(Note::ThroughCloudfront);
-        } else if let Some(seconds) = self.response.values("age").filter_map(|age| age.parse().ok()).max() {
-            if seconds > 0 {
-                self.add(Finding::OtherCache { seconds });
-            }
+        } else if let Some(seconds) = self.response.values("age").filter_map(|age| age.parse().ok()).max()
+            && seconds > 0
+        {
+            self.add(Finding::OtherCache { seconds });
         }
     }
 
@@ -174,10 +174,11 @@ impl Check<'_> {
             None if s_maxage == Some(0) && is_page => {
                 self.add(Finding::Uncacheable { directive: "s-maxage=0" })
             }
-            None if s_maxage.is_none() && (is_page || self.checked.kept_seconds.is_some()) => {
-                if !self.control.has_invalid_seconds(Directive::SMaxage) {
-                    self.add(Finding::MissingSMaxage { max_age: self.checked.kept_seconds });
-                }
+            None if s_maxage.is_none()
+                && (is_page || self.checked.kept_seconds.is_some())
+                && !self.control.has_invalid_seconds(Directive::SMaxage) =>
+            {
+                self.add(Finding::MissingSMaxage { max_age: self.checked.kept_seconds });
             }
             _ => {}
         }
