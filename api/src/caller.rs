@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join;
 use jiff::Timestamp;
 use shared::events::{EventReference, Resource, View};
+use shared::metric::Metric;
 use shared::statistics::UserStats;
 use shared::store::users::{UserData, UserRead};
 use shared::store::{StatsMetadata, StoreError};
@@ -48,7 +49,7 @@ impl Caller<'_> {
         let (data, lists) = self.read_with_list(&read, lists).await?;
         let (statistics, metadata) = self.existing_user(&data, sub, access, View::Dashboard)?;
         let (notifications, activities) = lists.map_err(|error| self.unavailable(&error))?;
-        let is_pending = is_pending(&read, &data, &metadata);
+        let is_pending = self.is_pending(&read, &data, &metadata);
         let profile = data.profile.unwrap_or_default();
         let view = DashboardView::new(sub, profile, statistics, &metadata, notifications, activities);
         Ok(Response::of_view(&view, is_pending, &self.caching(access, &metadata)))
@@ -68,7 +69,7 @@ impl Caller<'_> {
         let (data, orders) = self.read_with_list(&read, orders).await?;
         let (_, metadata) = self.existing_user(&data, sub, access, View::Orders)?;
         let orders = orders.map_err(|error| self.unavailable(&error))?;
-        let is_pending = is_pending(&read, &data, &metadata);
+        let is_pending = self.is_pending(&read, &data, &metadata);
         Ok(Response::of_view(&OrdersView::from(orders), is_pending, &self.caching(access, &metadata)))
     }
 
@@ -103,7 +104,7 @@ impl Caller<'_> {
         let read = UserRead { user: Some(sub), after: after.as_ref(), ..self.read() };
         let data = self.read_data(&read).await?;
         let (_, metadata) = self.existing_user(&data, sub, access, View::Profile)?;
-        let is_pending = is_pending(&read, &data, &metadata);
+        let is_pending = self.is_pending(&read, &data, &metadata);
         let view = ProfileView::new(sub, data.profile.unwrap_or_default());
         Ok(Response::of_view(&view, is_pending, &self.caching(access, &metadata)))
     }
@@ -157,6 +158,17 @@ impl Caller<'_> {
         }
         let (data, list) = join(self.read_data(read), list).await;
         Ok((data?, list))
+    }
+
+    /// True if the caller waits for an event that the data does not show. Counts it.
+    ///
+    /// DynamoDB reads the items of a batch one by one. So the stored event can be newer than STATS, and
+    /// does not prove that STATS includes it. The version does.
+    fn is_pending(&self, read: &UserRead<'_>, data: &UserData, metadata: &StatsMetadata) -> bool {
+        let is_shown = data.after_version.is_some_and(|version| version <= metadata.version);
+        let is_pending = read.after.is_some() && !is_shown;
+        self.deps.metrics.count(&[(Metric::ChangesPending, u64::from(is_pending))]);
+        is_pending
     }
 
     /// Logs and counts a failed read.
@@ -238,14 +250,6 @@ impl Caller<'_> {
         let ends: Vec<Timestamp> = ends.iter().copied().chain([self.claims.expires_at]).collect();
         Caching::for_users(subs, lifetime, self.now, &ends)
     }
-}
-
-/// True if the caller waits for an event that the data does not show.
-///
-/// DynamoDB reads the items of a batch one by one. So the stored event can be newer than STATS, and
-/// does not prove that STATS includes it. The version does.
-fn is_pending(read: &UserRead<'_>, data: &UserData, metadata: &StatsMetadata) -> bool {
-    read.after.is_some() && data.after_version.is_none_or(|version| metadata.version < version)
 }
 
 async fn timed<T>(read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {

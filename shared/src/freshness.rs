@@ -18,7 +18,7 @@ pub const FRESHNESS_TARGET_SECONDS: i64 = 15;
 /// read-api answers within 2.5 seconds. The delivery delay of cache-invalidations is as long.
 pub const RENDER_SECONDS: i64 = 5;
 /// Maximum difference between the clocks of the origin and of a worker, in seconds. The lifetime of a
-/// page is wrong by a tenth of the difference, so a larger one does little harm.
+/// page is wrong by the difference divided by the divisor, so a larger one does little harm.
 pub const CLOCK_SKEW_SECONDS: i64 = 2;
 
 /// ORIGIN_LIFETIME: how the origin chooses the lifetime of a page.
@@ -35,7 +35,7 @@ pub enum OriginLifetime {
 pub struct CacheLifetime {
     /// ORIGIN_LIFETIME.
     pub origin: OriginLifetime,
-    /// CACHE_LIFETIME_DIVISOR: a page lives for this part of its age. At least 1.
+    /// CACHE_LIFETIME_DIVISOR: a page lives for its age divided by this number. At least 1.
     pub divisor: u32,
     /// MIN_CACHE_LIFETIME_SECONDS. If it is above the maximum, the maximum applies.
     pub min_seconds: u32,

@@ -167,7 +167,13 @@ impl FunctionId {
                 name: "resource-permission",
                 resource_name: "ResourcePermissionFunction",
                 queue: Some("resource-permissions"),
-                variables: &[],
+                variables: &[
+                    "CACHE_LIFETIME_DIVISOR",
+                    "INVALIDATION_POLICY",
+                    "MAX_CACHE_LIFETIME_SECONDS",
+                    "MIN_CACHE_LIFETIME_SECONDS",
+                    "ORIGIN_LIFETIME",
+                ],
             },
             Self::ReadApi => Definition {
                 kind: FunctionKind::HttpApi,

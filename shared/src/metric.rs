@@ -41,6 +41,7 @@ metrics! {
     UnsentEvents,
 
     // read-api
+    ChangesPending,
     RequestsRefused,
 
     // All workers

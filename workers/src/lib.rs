@@ -9,6 +9,7 @@
 //! What the workers share:
 //!
 //! - [`batch`]: from SQS records to accepted messages, dead letters, partial batch response
+//! - [`invalidation_policy`]: which event types are worth an invalidation
 //! - [`notices`]: which users' cached pages are stale, for cache-invalidation
 //! - [`rejection`]: the reasons of dead letters
 //! - [`mod@run`]: the Lambda loop
@@ -16,6 +17,7 @@
 pub mod batch;
 pub mod cache_invalidation;
 pub mod group_membership;
+pub mod invalidation_policy;
 pub mod notices;
 pub mod rejection;
 pub mod resource_permission;

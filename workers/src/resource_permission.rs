@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use shared::aws::WORKER_CALL_SECONDS;
 use shared::config::ConfigError;
 use shared::events::{Data, DataChanged, Event, InvalidEvent, PermissionGranted, View};
+use shared::freshness::CacheLifetime;
 use shared::function_context::FunctionContext;
 use shared::grant::GrantChange;
 use shared::metric::Metric;
@@ -26,6 +27,7 @@ use shared::store::grants::GrantWrite;
 use shared::telemetry::chain;
 
 use crate::batch::{Batch, BatchContext, BatchError};
+use crate::invalidation_policy::{InvalidationPolicy, PolicyRule};
 use crate::notices;
 use crate::rejection::Rejection;
 
@@ -47,6 +49,8 @@ const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 pub const WRITE_SECONDS: i64 = 2 * WORKER_CALL_SECONDS + 5;
 
 pub struct Deps {
+    /// The rule of INVALIDATION_POLICY for a permission of which nothing was lost.
+    rule_of_grants: PolicyRule,
     store: Store,
     cache_invalidations: Queue,
     context: BatchContext,
@@ -54,7 +58,11 @@ pub struct Deps {
 
 impl Deps {
     pub fn new(function: &FunctionContext) -> Result<Self, ConfigError> {
+        let environment = &function.environment;
+        let lifetime = CacheLifetime::from_environment(environment)?;
+        let policy = InvalidationPolicy::from_environment(environment, &lifetime)?;
         Ok(Self {
+            rule_of_grants: policy.rule_of_type("permission.granted"),
             store: function.store()?,
             cache_invalidations: function.queue("CACHE_INVALIDATIONS_QUEUE_URL")?,
             context: BatchContext::new(function, "RESOURCE_PERMISSIONS_QUEUE_URL")?,
@@ -147,7 +155,7 @@ async fn process(deps: &Deps, batch: &mut Batch<'_>, changes: Vec<AcceptedChange
     ]);
     // Later than every write, so that a page from before a write is older than the notice.
     let now = deps.context.clock.now();
-    let notices = notices_by_user(done).into_iter().map(|(sub, notice)| {
+    let notices = notices_by_user(done, deps.rule_of_grants).into_iter().map(|(sub, notice)| {
         let data = DataChanged {
             views: View::ALL.into(),
             changed_at: now,

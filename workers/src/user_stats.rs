@@ -5,7 +5,6 @@
 //! - [`attempts`]: allowed sign-in attempts, which are stored outside the transactions
 //! - [`commit`]: the transactions that make an event count once
 //! - [`notice`]: which event is published after a commit, and why
-//! - [`policy`]: which event types are worth an invalidation
 //! - [`inactive`]: the rule for users who cannot have a cached page
 //! - [`counts`]: the metrics of one invocation
 //!
@@ -30,6 +29,7 @@ use shared::store::commit::ATTEMPT_SECONDS;
 use shared::store::{CommitFailure, Consistency, Partition, Store, StoredStatistics};
 use shared::telemetry::{Unit, chain};
 
+use crate::invalidation_policy::InvalidationPolicy;
 use crate::batch::{Batch, BatchContext, BatchError};
 use crate::notices::{self, data_changed};
 
@@ -39,7 +39,6 @@ pub mod commit;
 pub mod counts;
 pub mod inactive;
 pub mod notice;
-pub mod policy;
 
 use accept::{AcceptedMessage, EventsByPartition, PartitionEvents, PendingEvent, accept, group_by_partition};
 use attempts::{AttemptWriter, Unstored};
@@ -47,7 +46,6 @@ use commit::Committer;
 use counts::InvocationCounts;
 use inactive::InactiveUserRule;
 use notice::{Notice, NoticeRules};
-use policy::InvalidationPolicy;
 
 /// CloudEvents source of the events that user-stats publishes.
 pub const SOURCE: &str = "/user-stats";

@@ -7,7 +7,7 @@ import { BatchGetCommand, DynamoDBDocumentClient, QueryCommand } from '@aws-sdk/
 import { clientConfig } from './config.mjs';
 import { isSuspended } from './profiles.mjs';
 
-const { TABLE_NAME, CLIENT_IDS = '', ISSUER_URL, MAX_CACHE_LIFETIME_SECONDS = '1800' } = process.env;
+const { TABLE_NAME, CLIENT_IDS = '', ISSUER_URL, MAX_CACHE_LIFETIME_SECONDS = '60' } = process.env;
 const clientIds = CLIENT_IDS.split(',');
 const dynamodb = DynamoDBDocumentClient.from(new DynamoDBClient(clientConfig));
 

@@ -31,8 +31,8 @@ pub const MAX_PURGE_ALL_THRESHOLD: u32 = 6_500;
 pub const CLOCK_SKEW_SECONDS: i64 = 1;
 /// Minimum time from an urgent change to the mark that covers it. A page that was rendered right before
 /// the change can reach the cache up to RENDER_SECONDS later, after an invalidation for an earlier
-/// change. The delivery delay of the queue is as long, so the invalidation for a change itself always
-/// covers it. A mark is earlier than its invalidation by CLOCK_SKEW_SECONDS.
+/// change. The delivery delay of the queue is as long, so the invalidation for a change itself
+/// covers it. A redelivery has a later time, and can cost one more item. A mark is earlier than its invalidation by CLOCK_SKEW_SECONDS.
 ///
 /// Other changes have no such margin. It would cost a second invalidation for most changes that follow
 /// each other within seconds, and a render takes a small part of a second.
@@ -40,6 +40,8 @@ const URGENT_MARGIN_SECONDS: i64 = RENDER_SECONDS - CLOCK_SKEW_SECONDS;
 /// How much later than calculated the last page from before a change can be gone: the clocks of two
 /// workers differ, and lifetimes are whole seconds.
 const EXPIRY_MARGIN_SECONDS: i64 = CLOCK_SKEW_SECONDS + 1;
+/// The same for an urgent change. It must not be skipped because a clock is wrong by a minute.
+const URGENT_EXPIRY_MARGIN_SECONDS: i64 = 60;
 /// However old the messages are, up to this number of users are invalidated one by one.
 const MIN_PURGE_ALL_THRESHOLD: u32 = 100;
 
@@ -110,7 +112,8 @@ impl Change {
         let may_be_urgent = self.claims_security || self.is_always;
         let chosen = self.pages_expire_at.filter(|_| !may_be_urgent);
         let expire_at = chosen.map_or(longest, |at| at.min(longest));
-        if plus_seconds(expire_at, EXPIRY_MARGIN_SECONDS) < now {
+        let margin = if may_be_urgent { URGENT_EXPIRY_MARGIN_SECONDS } else { EXPIRY_MARGIN_SECONDS };
+        if plus_seconds(expire_at, margin) < now {
             return Err(SkipReason::Expired);
         }
         let margin = if may_be_urgent { URGENT_MARGIN_SECONDS } else { 0 };

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use shared::events::{Resource, UrgentReason};
 use shared::grant::GrantChange;
 
+use crate::invalidation_policy::PolicyRule;
+
 /// An accepted message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedChange {
@@ -43,6 +45,16 @@ pub struct UserNotice {
     pub reason: Option<UrgentReason>,
 }
 
+/// The notice about a permission of which nothing was lost, by the rule of `permission.granted`. `None`
+/// if there is none.
+fn reason_of_grant(rule: PolicyRule) -> Option<Option<UrgentReason>> {
+    match rule {
+        PolicyRule::Always => Some(Some(UrgentReason::Policy)),
+        PolicyRule::Budget => Some(None),
+        PolicyRule::Never => None,
+    }
+}
+
 /// The writes for a batch: one for each user and resource.
 pub fn plan(changes: Vec<AcceptedChange>) -> Vec<PlannedWrite> {
     let mut writes: BTreeMap<(String, Resource), PlannedWrite> = BTreeMap::new();
@@ -64,14 +76,24 @@ pub fn plan(changes: Vec<AcceptedChange>) -> Vec<PlannedWrite> {
 }
 
 /// One notice for each user of the writes. It is urgent if the user may have lost a permission. That
-/// is not known of an outdated event, so it counts as a loss.
-pub fn notices_by_user(done: Vec<(PlannedWrite, Written)>) -> BTreeMap<String, UserNotice> {
+/// is not known of an outdated event, so it counts as a loss. If nothing was lost, `rule` decides.
+pub fn notices_by_user(
+    done: Vec<(PlannedWrite, Written)>,
+    rule: PolicyRule,
+) -> BTreeMap<String, UserNotice> {
     let mut notices: BTreeMap<String, UserNotice> = BTreeMap::new();
     for (PlannedWrite { change, messages, has_revocation }, written) in done {
+        let reason = if has_revocation || written != Written::NothingLost {
+            Some(UrgentReason::PermissionRevoked)
+        } else {
+            let Some(reason) = reason_of_grant(rule) else { continue };
+            reason
+        };
         let notice = notices.entry(change.sub).or_default();
         notice.messages.extend(messages);
-        if has_revocation || written != Written::NothingLost {
-            notice.reason = Some(UrgentReason::PermissionRevoked);
+        // A loss is the stronger reason. Both are urgent.
+        if notice.reason != Some(UrgentReason::PermissionRevoked) {
+            notice.reason = reason.or(notice.reason);
         }
     }
     notices
@@ -129,17 +151,30 @@ mod tests {
     #[test]
     fn notice_is_urgent_unless_the_user_certainly_lost_nothing() {
         let urgent = Some(UrgentReason::PermissionRevoked);
-        for (kind, written, reason) in [
-            ("granted", Written::NothingLost, None),
-            ("granted", Written::Reduced, urgent),
-            ("granted", Written::Outdated, urgent),
-            ("revoked", Written::NothingLost, urgent),
-            ("revoked", Written::Reduced, urgent),
-            ("revoked", Written::Outdated, urgent),
-        ] {
+        let notice = |kind, written, rule| {
             let planned = plan(vec![change(0, "ben", "orders/ana", kind, 1)]);
-            let notices = notices_by_user(planned.into_iter().map(|planned| (planned, written)).collect());
-            assert_eq!(notices["ben"], UserNotice { messages: vec![0], reason }, "{kind} {written:?}");
+            let done = planned.into_iter().map(|planned| (planned, written)).collect();
+            notices_by_user(done, rule).remove("ben")
+        };
+        for (kind, written) in [
+            ("granted", Written::Reduced),
+            ("granted", Written::Outdated),
+            ("revoked", Written::NothingLost),
+            ("revoked", Written::Reduced),
+            ("revoked", Written::Outdated),
+        ] {
+            for rule in [PolicyRule::Always, PolicyRule::Budget, PolicyRule::Never] {
+                let expected = UserNotice { messages: vec![0], reason: urgent };
+                assert_eq!(notice(kind, written, rule), Some(expected), "{kind} {written:?} {rule:?}");
+            }
+        }
+        for (rule, expected) in [
+            (PolicyRule::Always, Some(Some(UrgentReason::Policy))),
+            (PolicyRule::Budget, Some(None)),
+            (PolicyRule::Never, None),
+        ] {
+            let reason = notice("granted", Written::NothingLost, rule).map(|notice| notice.reason);
+            assert_eq!(reason, expected, "{rule:?}");
         }
     }
 
@@ -151,7 +186,7 @@ mod tests {
             change(2, "ben", "orders/joe", "granted", 1),
         ]);
         let done = planned.into_iter().map(|planned| (planned, Written::NothingLost)).collect();
-        let notices = notices_by_user(done);
+        let notices = notices_by_user(done, PolicyRule::Budget);
         let reason = Some(UrgentReason::PermissionRevoked);
         assert_eq!(
             notices.into_iter().collect::<Vec<_>>(),

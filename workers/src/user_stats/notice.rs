@@ -32,7 +32,7 @@ use shared::store::StatsMetadata;
 use shared::time::{plus, plus_millisecond, plus_seconds};
 
 use super::inactive::InactiveUserRule;
-use super::policy::{InvalidationPolicy, PolicyRule};
+use crate::invalidation_policy::{InvalidationPolicy, PolicyRule};
 
 /// The settings that decide about a notice.
 #[derive(Clone, Debug)]
@@ -149,10 +149,16 @@ fn decide(
         return Decision::Skipped(SkipReason::Never);
     }
     let target = plus_seconds(changed_at, FRESHNESS_TARGET_SECONDS);
-    let is_within_target = |at: Timestamp| plus_seconds(at, FRESHNESS_TARGET_SECONDS) >= changed_at;
+    // The acting device has the change. If another change follows, that device has pages from after the
+    // first one, which must be gone in time.
+    let is_covered = |at: Timestamp| {
+        let is_follow_up = at < changed_at;
+        plus_seconds(at, FRESHNESS_TARGET_SECONDS) >= changed_at
+            && (!is_follow_up || rules.lifetime.last_page_expires_at(Some(at), changed_at) <= target)
+    };
     // Another origin may not know `after`.
     let knows_after = rules.lifetime.origin == OriginLifetime::Adaptive;
-    if !is_always && knows_after && metadata.last_client_aware_at.is_some_and(is_within_target) {
+    if !is_always && knows_after && metadata.last_client_aware_at.is_some_and(is_covered) {
         return Decision::Skipped(SkipReason::ClientAware);
     }
     if !is_always && metadata.pages_expire_at.is_some_and(|at| at <= target) {
@@ -355,6 +361,8 @@ mod tests {
         let (adaptive, fixed) = (RULES, NoticeRules { lifetime: fixed, ..RULES });
         let always = NoticeRules { policy: policy("order.placed=always"), ..RULES };
         let never = NoticeRules { policy: policy("order.placed=never"), ..RULES };
+        let long_minimum =
+            NoticeRules { lifetime: CacheLifetime { min_seconds: 11, ..RULES.lifetime }, ..RULES };
         let no_inactive = NoticeRules { inactive_user: None, ..RULES };
         let skipped = Decision::Skipped;
         let (active, inactive) = (Some(at(-60)), Some(at(-86_400)));
@@ -386,6 +394,8 @@ mod tests {
                 skipped(SkipReason::ClientAware),
             ),
             ("follow-up", &adaptive, &[&order], 15, Some(15), active, skipped(SkipReason::ClientAware)),
+            ("follow-up, and young pages live for 11 s", &long_minimum, &[&order], 15, Some(15), active, Decision::Needed),
+            ("client-aware, and young pages live for 11 s", &long_minimum, &[&aware], 600, None, active, skipped(SkipReason::ClientAware)),
             ("after the window", &adaptive, &[&order], 16, Some(16), active, Decision::Needed),
             ("no token", &adaptive, &[&order], 600, None, None, Decision::Needed),
             ("inactive", &adaptive, &[&order], 600, None, inactive, skipped(SkipReason::Inactive)),
