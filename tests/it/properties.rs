@@ -56,7 +56,8 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 /// two seconds, and a render takes five.
 fn is_expired(change: &Change) -> bool {
     let calculated = change.pages_expire_at.filter(|_| !change.is_always);
-    change.changed_at < at(if change.is_always { -1_865 } else { -1_807 }) || calculated.is_some_and(|expire_at| expire_at < at(-2))
+    change.changed_at < at(if change.is_always { -1_865 } else { -1_807 })
+        || calculated.is_some_and(|expire_at| expire_at < at(-2))
 }
 
 /// True if a mark covers the change. An urgent one needs four more seconds.

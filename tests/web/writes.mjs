@@ -71,6 +71,26 @@ export const checks = [
     writes.confirm(C);
     assert.deepEqual([writes.after(), writes.latest().id], [C, C]);
   }],
+  ["own writes: pending ones take turns, so that one that never arrives hides no other", () => {
+    const { clock, open } = tab();
+    const writes = open();
+    add(writes, A);
+    clock.seconds += 0.3;
+    add(writes, B, C);
+    const asked = [];
+    for (let count = 0; count < 5; count += 1) {
+      const after = writes.after();
+      asked.push(after);
+      if (after === B) writes.confirm(B);
+      else writes.isStillPending(after);
+      clock.seconds += 1;
+    }
+    assert.deepEqual(asked, [A, B, C, A, C]);
+    writes.confirm(C);
+    clock.seconds += 60;
+    assert.deepEqual(ids(writes.expire()), [A]);
+    assert.equal(writes.after(), C);
+  }],
   ["own writes: one that does not arrive is given up after 60 seconds, and the others are not", () => {
     const { clock, open } = tab();
     const writes = open();

@@ -54,7 +54,7 @@ async function start() {
     const button = target.closest("button[data-key]");
     if (button && !button.hasAttribute("aria-disabled")) attempt(() => markAsRead(button.dataset.key));
   });
-  // A shop in the same page, or in a page of the same origin that frames this one.
+  // A shop in the same page. In the sandbox, it is the page around this one.
   addEventListener("own-write", ({ detail }) => attempt(() => waitForWrite(detail)));
   addEventListener("online", () => problem?.kind === "offline" && solve());
   // Back after a sign-out must not show the page as the browser kept it.
@@ -217,6 +217,7 @@ async function loadDashboard() {
   answered = number;
   shown.dashboard = data;
   shown.exchanges.push(exchange);
+  if (data.isChangePending) writes.isStillPending(after);
   const write = data.isChangePending ? undefined : writes.confirm(after);
   const listed = new Set(data.notifications.map(({ id }) => id));
   const done = [...shown.marks.keys()].filter((id) => !listed.has(id) || (write?.kind === "notification" && id === write.id));

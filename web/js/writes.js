@@ -25,6 +25,8 @@ export class OwnWrites {
   #keepMilliseconds;
   #now;
   #writes = [];
+  /** The pending writes that were asked for last, with the number of the question. */
+  #asked = new Map();
 
   /** Reads the writes of `user`. Forgets those of another user. */
   constructor({ storage, user, maxCacheLifetimeSeconds, now = Date.now }) {
@@ -66,12 +68,21 @@ export class OwnWrites {
   }
 
   /**
-   * The `after` of the next reads: the oldest pending write, otherwise the confirmed one. `undefined` if a
-   * read without it shows every write.
+   * The `after` of the next reads: of the pending writes, the one that was asked for least recently,
+   * otherwise the confirmed one. `undefined` if a read without it shows every write.
+   *
+   * The oldest one is not always first: if it never arrives, the others still do.
    */
   after() {
-    const writes = this.#writes.filter((write) => isPending(write) || !this.#isOver(write));
-    return (writes.find(isPending) ?? writes.at(-1))?.after;
+    const lastAsked = (write) => this.#asked.get(write.after) ?? 0;
+    const [first] = this.pending().sort((one, other) => lastAsked(one) - lastAsked(other));
+    const confirmed = this.#writes.filter((write) => !isPending(write) && !this.#isOver(write));
+    return (first ?? confirmed.at(-1))?.after;
+  }
+
+  /** An answer to a read with this `after` says that the change is pending. */
+  isStillPending(after) {
+    this.#asked.set(after, Math.max(0, ...this.#asked.values()) + 1);
   }
 
   /**

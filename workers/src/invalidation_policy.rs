@@ -119,8 +119,8 @@ mod tests {
     use shared::events::Event;
     use shared::statistics::changed_views;
 
-    use crate::user_stats::notice::security_reason;
     use super::*;
+    use crate::user_stats::notice::security_reason;
 
     const LIFETIME: CacheLifetime =
         CacheLifetime { origin: OriginLifetime::Fixed, divisor: 10, min_seconds: 5, max_seconds: 60 };

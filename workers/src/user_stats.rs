@@ -29,8 +29,8 @@ use shared::store::commit::ATTEMPT_SECONDS;
 use shared::store::{CommitFailure, Consistency, Partition, Store, StoredStatistics};
 use shared::telemetry::{Unit, chain};
 
-use crate::invalidation_policy::InvalidationPolicy;
 use crate::batch::{Batch, BatchContext, BatchError};
+use crate::invalidation_policy::InvalidationPolicy;
 use crate::notices::{self, data_changed};
 
 pub mod accept;

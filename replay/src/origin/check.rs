@@ -18,7 +18,7 @@ use super::response::{LastChangedAt, Response};
 /// The headers of the template's cache key. The cache policy normalizes `Accept-Encoding`.
 const KEY_HEADERS: [&str; 3] = ["authorization", "origin", "accept-encoding"];
 /// After this time, a client no longer waits for its change.
-const CLIENT_PATIENCE_SECONDS: u64 = 60;
+const CLIENT_TIMEOUT_SECONDS: u64 = 60;
 
 /// What the answer should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,10 +148,10 @@ impl Check<'_> {
             None if !self.control.has("no-store") => self.add(Finding::MissingNoStore),
             None => {}
         }
-        let patience = 1..=CLIENT_PATIENCE_SECONDS;
+        let in_time = 1..=CLIENT_TIMEOUT_SECONDS;
         match self.response.values("retry-after").next().map(str::parse::<u64>) {
             None => self.add(Finding::MissingRetryAfter),
-            Some(Ok(seconds)) if patience.contains(&seconds) => {}
+            Some(Ok(seconds)) if in_time.contains(&seconds) => {}
             Some(_) => self.add(Finding::InvalidRetryAfter),
         }
         if !self.response.body.is_change_pending {

@@ -12,9 +12,9 @@ use std::collections::BinaryHeap;
 use jiff::Timestamp;
 use shared::events::{Activity, Data, Event, Subject, TokenRefreshed};
 use shared::store::StatsMetadata;
+use workers::invalidation_policy::{InvalidationPolicy, PolicyRule};
 use workers::user_stats::inactive::InactiveUserRule;
 use workers::user_stats::notice::{CommitSummary, Notice, NoticeRules, after_commit, record_change};
-use workers::user_stats::policy::{InvalidationPolicy, PolicyRule};
 
 use super::assumptions::{POLL_SECONDS, SAMPLE, TOKEN_VALIDITY_MINUTES};
 use super::browser::{Browser, Page};

@@ -310,8 +310,8 @@ fn lifetimes_of_caching_md_follow_the_formula() {
 /// The last but one table of the section Freshness.
 #[test]
 fn user_with_changes_every_second_needs_no_invalidation_after_the_first_minute() {
+    use workers::invalidation_policy::{InvalidationPolicy, PolicyRule};
     use workers::user_stats::notice::{Decision, NoticeRules, SkipReason, record_change};
-    use workers::user_stats::policy::{InvalidationPolicy, PolicyRule};
     let policy = InvalidationPolicy::of_all_types(PolicyRule::Budget);
     let rules = NoticeRules { policy, lifetime: ADAPTIVE, inactive_user: None };
     let start: jiff::Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();

@@ -17,11 +17,11 @@ use shared::freshness::{
 use shared::store::{CacheMark, StatsMetadata};
 use workers::cache_invalidation::items::Target;
 use workers::cache_invalidation::planner::{self, CacheMarks, Limits};
+use workers::invalidation_policy::InvalidationPolicy;
 use workers::user_stats::inactive::InactiveUserRule;
 use workers::user_stats::notice::{
     CommitSummary, Decision, Notice, NoticeRules, SkipReason, after_commit, record_change,
 };
-use workers::user_stats::policy::InvalidationPolicy;
 
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;

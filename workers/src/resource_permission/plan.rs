@@ -77,10 +77,7 @@ pub fn plan(changes: Vec<AcceptedChange>) -> Vec<PlannedWrite> {
 
 /// One notice for each user of the writes. It is urgent if the user may have lost a permission. That
 /// is not known of an outdated event, so it counts as a loss. If nothing was lost, `rule` decides.
-pub fn notices_by_user(
-    done: Vec<(PlannedWrite, Written)>,
-    rule: PolicyRule,
-) -> BTreeMap<String, UserNotice> {
+pub fn notices_by_user(done: Vec<(PlannedWrite, Written)>, rule: PolicyRule) -> BTreeMap<String, UserNotice> {
     let mut notices: BTreeMap<String, UserNotice> = BTreeMap::new();
     for (PlannedWrite { change, messages, has_revocation }, written) in done {
         let reason = if has_revocation || written != Written::NothingLost {
