@@ -87,7 +87,9 @@ export const checks = [
     }
     assert.deepEqual(asked, [A, B, C, A, C]);
     writes.confirm(C);
-    clock.seconds += 60;
+    clock.seconds += 57;
+    assert.deepEqual(writes.expire(), []);
+    writes.isStillPending(A);
     assert.deepEqual(ids(writes.expire()), [A]);
     assert.equal(writes.after(), C);
   }],
@@ -98,8 +100,11 @@ export const checks = [
     clock.seconds += 10;
     add(writes, B);
     clock.seconds += 49.999;
+    writes.isStillPending(A);
     assert.deepEqual(writes.expire(), []);
     clock.seconds += 0.001;
+    assert.deepEqual(writes.expire(), [], "it was not asked for since");
+    writes.isStillPending(A);
     assert.deepEqual(ids(writes.expire()), [A]);
     assert.deepEqual([writes.expire(), writes.after()], [[], B]);
   }],
@@ -111,6 +116,7 @@ export const checks = [
     add(writes, B);
     assert.equal(writes.after(), B);
     clock.seconds += 60;
+    writes.isStillPending(B);
     assert.deepEqual(ids(writes.expire()), [B]);
     assert.equal(writes.after(), A);
   }],
@@ -126,7 +132,19 @@ export const checks = [
     assert.equal(open().after(), undefined);
     add(open(), B);
     clock.seconds += 3600;
-    assert.deepEqual([open().pending(), items.size], [[], 0]);
+    const writes = open();
+    assert.deepEqual(ids(writes.pending()), [B], "it may have arrived in the meantime");
+    assert.deepEqual([writes.expire(), writes.after()], [[], B]);
+    writes.isStillPending(B);
+    assert.deepEqual([ids(writes.expire()), items.size], [[B], 0]);
+  }],
+  ["own writes: without room in the storage, the page waits until it is loaded again", () => {
+    const { items } = tab();
+    const full = { getItem: () => null, removeItem: () => {}, setItem: () => { throw new Error("full"); } };
+    const writes = new OwnWrites({ storage: full, user: "ana", maxCacheLifetimeSeconds: 60, now: () => 1 });
+    add(writes, A);
+    assert.deepEqual([writes.after(), items.size], [A, 0]);
+    assert.equal(writes.confirm(A).after, A);
   }],
   ["own writes: another user does not get them, and their own are not mixed with them", () => {
     const { items, open } = tab();

@@ -280,11 +280,13 @@ async function watchWrites() {
   if (watchedRound === round) return;
   const mine = (watchedRound = round);
   try {
+    let isConfirmed = false;
     while (round === mine && writes.pending().length > 0) {
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MILLISECONDS));
+      // The next write has probably arrived, too.
+      if (!isConfirmed) await new Promise((resolve) => setTimeout(resolve, PAUSE_MILLISECONDS));
       if (round !== mine) return;
       giveUp(writes.expire());
-      if (writes.pending().length > 0) await askOnce(mine);
+      isConfirmed = writes.pending().length > 0 && (await askOnce(mine));
       if (round === mine) render();
     }
   } finally {
@@ -292,7 +294,7 @@ async function watchWrites() {
   }
 }
 
-/** One read of `watchWrites`. A service that fails for a moment is asked again. */
+/** One read of `watchWrites`. True if it shows a write. A service that fails for a moment is asked again. */
 async function askOnce(mine) {
   let write;
   try {
@@ -301,6 +303,7 @@ async function askOnce(mine) {
     if (!(readProblem instanceof Problem) || FINAL_PROBLEMS.includes(readProblem.kind)) throw readProblem;
   }
   if (write !== undefined && write.kind !== "notification" && round === mine) await finishLoading();
+  return write !== undefined;
 }
 
 /** Says that these writes have not arrived. */

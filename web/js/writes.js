@@ -25,7 +25,7 @@ export class OwnWrites {
   #keepMilliseconds;
   #now;
   #writes = [];
-  /** The pending writes that were asked for last, with the number of the question. */
+  /** When a pending write was last asked for in this load of the page, and as which question. */
   #asked = new Map();
 
   /** Reads the writes of `user`. Forgets those of another user. */
@@ -74,7 +74,7 @@ export class OwnWrites {
    * The oldest one is not always first: if it never arrives, the others still do.
    */
   after() {
-    const lastAsked = (write) => this.#asked.get(write.after) ?? 0;
+    const lastAsked = (write) => this.#asked.get(write.after)?.turn ?? 0;
     const [first] = this.pending().sort((one, other) => lastAsked(one) - lastAsked(other));
     const confirmed = this.#writes.filter((write) => !isPending(write) && !this.#isOver(write));
     return (first ?? confirmed.at(-1))?.after;
@@ -82,7 +82,8 @@ export class OwnWrites {
 
   /** An answer to a read with this `after` says that the change is pending. */
   isStillPending(after) {
-    this.#asked.set(after, Math.max(0, ...this.#asked.values()) + 1);
+    const turns = [...this.#asked.values()].map(({ turn }) => turn);
+    this.#asked.set(after, { turn: Math.max(0, ...turns) + 1, at: this.#now() });
   }
 
   /**
@@ -110,15 +111,27 @@ export class OwnWrites {
     return over.filter(isPending);
   }
 
-  /** A time in the future means that the clock was set back: how long ago it was is unknown. */
+  /**
+   * A pending write is over if an answer from after the wait still says that it is pending. The page may have
+   * slept, so the time alone says nothing.
+   *
+   * A time in the future means that the clock was set back: how long ago it was is unknown.
+   */
   #isOver(write) {
     const age = this.#now() - (write.confirmedAt ?? write.sentAt);
-    return age < 0 || age >= (isPending(write) ? WAIT_MILLISECONDS : this.#keepMilliseconds);
+    if (age < 0) return true;
+    if (!isPending(write)) return age >= this.#keepMilliseconds;
+    return (this.#asked.get(write.after)?.at ?? 0) - write.sentAt >= WAIT_MILLISECONDS;
   }
 
+  /** Without room in the storage, a reload forgets the writes. */
   #save() {
-    if (this.#writes.length === 0) OwnWrites.forget(this.#storage);
-    else this.#storage.setItem(STORAGE_KEY, JSON.stringify({ user: this.#user, writes: this.#writes }));
+    try {
+      if (this.#writes.length === 0) OwnWrites.forget(this.#storage);
+      else this.#storage.setItem(STORAGE_KEY, JSON.stringify({ user: this.#user, writes: this.#writes }));
+    } catch {
+      // Full, or switched off by the browser.
+    }
   }
 }
 

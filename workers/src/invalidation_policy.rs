@@ -94,6 +94,11 @@ impl InvalidationPolicy {
         self.rule_of_type(data.event_type())
     }
 
+    /// True if some type has this rule.
+    pub fn has_rule(&self, rule: PolicyRule) -> bool {
+        self.others == rule || self.rules.values().any(|of_type| *of_type == rule)
+    }
+
     /// The rule for the events of a type.
     pub fn rule_of_type(&self, event_type: &str) -> PolicyRule {
         self.rules.get(event_type).copied().unwrap_or(self.others)

@@ -70,7 +70,7 @@ pub struct Commit<'a, S> {
 impl<S> Commit<'_, S> {
     /// The metadata that the commit writes: the given times, and the next version.
     pub fn metadata_after(&self) -> StatsMetadata {
-        StatsMetadata { version: self.read_version + 1, ..self.metadata.clone() }
+        StatsMetadata { version: self.read_version.saturating_add(1), ..self.metadata.clone() }
     }
 }
 

@@ -8,7 +8,7 @@ use shared::freshness::{CacheLifetime, FRESHNESS_TARGET_SECONDS, OriginLifetime,
 use shared::statistics::changed_views;
 use shared::store::Partition;
 use shared::time::plus_seconds;
-use workers::user_stats::policy::{InvalidationPolicy, PolicyRule};
+use workers::invalidation_policy::{InvalidationPolicy, PolicyRule};
 
 use super::aws::{ERASED, HistoryEntry};
 use super::oracle::{Events, lifetime_seconds};

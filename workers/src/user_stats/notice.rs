@@ -123,7 +123,7 @@ pub fn record_change(
     if changes.iter().any(|event| event.client_aware) {
         metadata.last_client_aware_at = Some(changed_at);
     }
-    let decision = decide(&metadata, &changes, last_token_issued_at, rules, changed_at);
+    let decision = decide(&metadata, &changes, last_token_issued_at, rules, (changed_at, now));
     match decision {
         Decision::Needed => metadata.last_notice_at = Some(changed_at),
         Decision::Skipped(SkipReason::Inactive) => metadata.last_skipped_at = Some(changed_at),
@@ -138,7 +138,7 @@ fn decide(
     changes: &[&Event],
     last_token_issued_at: Option<Timestamp>,
     rules: &NoticeRules,
-    changed_at: Timestamp,
+    (changed_at, now): (Timestamp, Timestamp),
 ) -> Decision {
     if changes.iter().any(|event| security_reason(&event.data).is_some()) {
         return Decision::Needed;
@@ -164,7 +164,8 @@ fn decide(
     if !is_always && metadata.pages_expire_at.is_some_and(|at| at <= target) {
         return Decision::Skipped(SkipReason::ExpiresSoon);
     }
-    let is_inactive = |rule: InactiveUserRule| rule.is_inactive(last_token_issued_at, changed_at);
+    // Not `changed_at`, which is in the future if an earlier commit was made with a wrong clock.
+    let is_inactive = |rule: InactiveUserRule| rule.is_inactive(last_token_issued_at, now.min(changed_at));
     if rules.inactive_user.is_some_and(is_inactive) {
         return Decision::Skipped(SkipReason::Inactive);
     }
@@ -229,7 +230,8 @@ pub fn after_commit(
     let is_late =
         |rule: InactiveUserRule| tokens.any(|token| rule.is_late_token(token.time, last_skipped_at));
     if rules.inactive_user.is_some_and(is_late) {
-        return all_views(None);
+        // STATS does not record either if the commit had a type with the rule `always`.
+        return all_views(rules.policy.has_rule(PolicyRule::Always).then_some(UrgentReason::Policy));
     }
     let views: BTreeSet<View> = events.iter().flat_map(|event| changed_views(&event.data)).copied().collect();
     if views.is_empty() {
@@ -526,6 +528,22 @@ mod tests {
         assert_eq!(after(token(-3600)), of_views(View::ALL, at(2)));
         assert_eq!(after(token(-6000)), Notice::Unneeded, "no page of this token was cached at the skip");
         assert_eq!(after(token(60)), Notice::Unneeded, "pages of this token show the change");
+        // The skipped change may have had the rule always.
+        let environment = [("INVALIDATION_POLICY", "order.placed=always")].into_iter().collect();
+        let policy = InvalidationPolicy::from_environment(&environment, &RULES.lifetime).unwrap();
+        let summary = committed(times(0, Some(0)), Decision::Unneeded, false);
+        let notice = after_commit(&[&token(-3600)], &summary, &NoticeRules { policy, ..RULES }, at(9));
+        let Notice::Needed { reason: Some(UrgentReason::Policy), .. } = notice else { panic!("{notice:?}") };
+    }
+
+    /// An earlier commit was made with a clock that was ahead by a year.
+    #[test]
+    fn recorded_time_in_the_future_makes_no_user_inactive() {
+        let (order, fixed) = (order(), CacheLifetime { origin: OriginLifetime::Fixed, ..RULES.lifetime });
+        let rules = NoticeRules { lifetime: fixed, ..RULES };
+        let (metadata, decision) =
+            record_change(&times(31_536_000, None), &[&order], Some(at(-60)), &rules, at(0));
+        assert_eq!((decision, metadata.last_skipped_at), (Decision::Needed, None));
     }
 
     #[test]
