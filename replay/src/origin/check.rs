@@ -127,8 +127,12 @@ impl Check<'_> {
 
     fn error(&mut self) {
         let (status, seconds) = (self.response.status, self.checked.kept_seconds);
-        if let Some(seconds) = seconds {
-            self.add(Finding::CachedError { status, seconds });
+        // A gateway in front of the origin may send 401 and 429 without a header.
+        let is_of_gateway = [401, 429].contains(&status);
+        match seconds {
+            Some(seconds) => self.add(Finding::CachedError { status, seconds }),
+            None if !is_of_gateway && !self.control.has("no-store") => self.add(Finding::MissingNoStore),
+            None => {}
         }
         self.spelling();
     }
@@ -156,6 +160,9 @@ impl Check<'_> {
         }
         if !self.response.body.is_change_pending {
             self.add(Finding::MissingChangePending);
+        }
+        if self.response.has("etag") {
+            self.add(Finding::PendingEntityTag);
         }
         self.spelling();
     }
@@ -509,10 +516,11 @@ mod tests {
         let no_store: &[(&str, &str)] = &[("Cache-Control", "no-store")];
         for (answer, status, headers, expected) in [
             (Error, 403, no_store, &[][..]),
-            (Error, 503, &[], &[]),
+            (Error, 503, &[], &["missing_no_store"]),
+            (Error, 401, &[], &[]),
             (Error, 403, page, &["cached_error"]),
             (Error, 404, &[("Cache-Control", "max-age=9")], &["cached_error"]),
-            (Error, 404, &[("Cache-Control", "private, s-maxage=9")], &[]),
+            (Error, 404, &[("Cache-Control", "private, s-maxage=9")], &["missing_no_store"]),
             (Error, 200, page, &["unexpected_status"]),
             (Cached, 401, no_store, &["unexpected_status"]),
             (Cached, 500, page, &["unexpected_status", "cached_error"]),

@@ -88,6 +88,7 @@ pub enum Finding {
     MissingRetryAfter,
     InvalidRetryAfter,
     MissingChangePending,
+    PendingEntityTag,
     UnexpectedChangePending,
 }
 
@@ -130,6 +131,7 @@ impl Finding {
             Self::MissingRetryAfter => "missing_retry_after",
             Self::InvalidRetryAfter => "invalid_retry_after",
             Self::MissingChangePending => "missing_change_pending",
+            Self::PendingEntityTag => "pending_etag",
             Self::UnexpectedChangePending => "unexpected_change_pending",
         }
     }
@@ -169,6 +171,7 @@ impl Finding {
             Self::Vary { .. } | Self::VaryAny => "Vary",
             Self::SetCookie => "Set-Cookie",
             Self::MissingRetryAfter | Self::InvalidRetryAfter => "Retry-After",
+            Self::PendingEntityTag => "ETag",
             Self::MissingChangePending | Self::UnexpectedChangePending => "isChangePending",
         }
     }
@@ -290,6 +293,11 @@ impl Finding {
             Self::MissingChangePending => {
                 "The body does not say that the change is pending, so the client stops asking".to_owned()
             }
+            Self::PendingEntityTag => {
+                "A later answer with the same tag becomes a 304, and the client keeps the \
+                pending one"
+                    .to_owned()
+            }
             Self::UnexpectedChangePending => "The body says that the change has not arrived yet".to_owned(),
         }
     }
@@ -341,6 +349,7 @@ impl Finding {
             Self::MissingNoStore => "Send no-store",
             Self::MissingRetryAfter | Self::InvalidRetryAfter => "Send Retry-After: 1",
             Self::MissingChangePending => "Send \"isChangePending\": true in a JSON object",
+            Self::PendingEntityTag => "Send no ETag",
             Self::UnexpectedChangePending => "Request it again, or pass --expect pending",
         }
     }
@@ -367,10 +376,14 @@ pub enum Note {
 impl fmt::Display for Note {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LifetimeNotChecked { missing } => write!(
-                out,
-                "note: The lifetime was not compared with the formula, because {missing} is missing"
-            ),
+            Self::LifetimeNotChecked { missing } => {
+                let next =
+                    if *missing == "Date" { "Let the origin send it" } else { "Pass --last-changed-at" };
+                write!(
+                    out,
+                    "note: The lifetime was not compared with the formula, because {missing} is missing. {next}"
+                )
+            }
             Self::BelowFormula { seconds, formula } => write!(
                 out,
                 "note: The age of the data allows {formula} s, and s-maxage is {seconds}. This is right if the \

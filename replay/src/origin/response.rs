@@ -1,4 +1,4 @@
-//! HTTP responses as `curl -si` prints them. Pure.
+//! HTTP responses as `curl -sSi` prints them. Pure.
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -256,7 +256,7 @@ mod tests {
         let ok = "HTTP/1.1 200 OK\r\na: b\r\n\r\n{}";
         for (input, expected) in [
             (ok.to_owned(), &[200][..]),
-            // `curl -si URL1 URL2`: the second status line follows the first body.
+            // `curl -sSi URL1 URL2`: the second status line follows the first body.
             (format!("{ok}HTTP/2 404 \r\na: b\r\n\r\n{{}}"), &[200, 404]),
             (format!("{ok}\nHTTP/1.1 503 \n\n"), &[200, 503]),
             // `curl -siL`, 100 Continue, early hints, and a proxy.
@@ -268,7 +268,7 @@ mod tests {
             // `curl -sI`: a length without a body.
             ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/1.1 201 \r\n\r\n".to_owned(), &[200, 201]),
             // Pasted text: other line breaks, no empty line, something before it.
-            ("\u{feff}$ curl -si x\nHTTP/1.1 200 OK\nA: b".to_owned(), &[200]),
+            ("\u{feff}$ curl -sSi x\nHTTP/1.1 200 OK\nA: b".to_owned(), &[200]),
             ("HTTP/3 204\n".to_owned(), &[204]),
             // A status line in a body.
             ("HTTP/1.1 200 OK\n\n{\"text\": \"HTTP/1.1 500 \"}".to_owned(), &[200]),

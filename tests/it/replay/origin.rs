@@ -122,9 +122,11 @@ async fn files_are_checked_in_their_order() {
     assert_eq!(ran.code, 1);
     insta::assert_snapshot!(ran.stdout.replace(&path(""), ""), @r"
     a, response 1: status 500, CloudFront keeps no copy
+      missing_no_store  Cache-Control: Without no-store, a cache policy with a DefaultTTL and a browser may keep the answer. Send no-store
     a, response 2: status 404, CloudFront keeps it for 9 s
       cached_error  Cache-Control: CloudFront keeps the 404 for up to 9 s, also after its cause is gone. Send no-store, without s-maxage
     standard input, response 1: status 403, CloudFront keeps no copy
+      missing_no_store  Cache-Control: Without no-store, a cache policy with a DefaultTTL and a browser may keep the answer. Send no-store
     b, response 1: status 200, CloudFront keeps no copy
       unexpected_status  status: The status is 200. Leave out --expect error, or request something that fails
     ");
@@ -144,8 +146,8 @@ async fn input_without_a_response_and_wrong_options_exit_with_2() {
         answers += &ran.stderr;
     }
     insta::assert_snapshot!(answers, @r"
-    replay: standard input: no HTTP response. Use curl -si, which prints the status line and the headers
-    replay: standard input: no HTTP response. Use curl -si, which prints the status line and the headers
+    replay: standard input: no HTTP response. Use curl -sSi, which prints the status line, the headers and its own errors
+    replay: standard input: no HTTP response. Use curl -sSi, which prints the status line, the headers and its own errors
     replay: no-such-file: No such file or directory (os error 2)
     replay: --sub: expected the sub of the token, which is not an email address and contains no spaces
     ");

@@ -22,17 +22,17 @@ const INVALID_SUB: &str =
 
 const EXAMPLES: &str = "\
 Examples:
-  curl -si -H \"Authorization: Bearer $TOKEN\" https://api.example.com/dashboard |
+  curl -sSi -H \"Authorization: Bearer $TOKEN\" https://api.example.com/dashboard |
     replay origin check --sub 7d8ca528-4931-4254-9273-ea5ee853f271
-  curl -si -H \"Authorization: Bearer $TOKEN\" https://api.example.com/dashboard |
+  curl -sSi -H \"Authorization: Bearer $TOKEN\" https://api.example.com/dashboard |
     replay origin check --adaptive
-  curl -si -H \"Authorization: Bearer $TOKEN\" \"https://api.example.com/dashboard?after=$AFTER\" |
+  curl -sSi -H \"Authorization: Bearer $TOKEN\" \"https://api.example.com/dashboard?after=$AFTER\" |
     replay origin check --expect pending
-  curl -si https://api.example.com/dashboard | replay origin check --expect error";
+  curl -sSi https://api.example.com/dashboard | replay origin check --expect error";
 
 /// Check what an origin answers against the caching contract.
 ///
-/// Reads HTTP responses as curl -si prints them, from files or standard input, and says what is
+/// Reads HTTP responses as curl -sSi prints them, from files or standard input, and says what is
 /// wrong: one line for each finding, with a code, the header, what CloudFront does with it and the
 /// next step. Exits with 1 if something is wrong. Request the origin's own address: CloudFront removes
 /// the tags. The output contains no token, no cookie and nothing of the body. The command calls
@@ -159,7 +159,7 @@ fn read(file: &Path) -> Result<Vec<Response>> {
         let stdin = std::io::stdin();
         if stdin.is_terminal() {
             return Err(CommandError::invalid_input(
-                "nothing to read. Pipe the output of curl -si to this command",
+                "nothing to read. Pipe the output of curl -sSi to this command",
             ));
         }
         stdin.lock().take(MAX_INPUT_BYTES + 1).read_to_end(&mut input)
@@ -173,7 +173,7 @@ fn read(file: &Path) -> Result<Vec<Response>> {
     let responses = parse(&input);
     if responses.is_empty() {
         return Err(CommandError::invalid_input(
-            "no HTTP response. Use curl -si, which prints the status line and the headers",
+            "no HTTP response. Use curl -sSi, which prints the status line, the headers and its own errors",
         ));
     }
     Ok(responses)
