@@ -1,17 +1,28 @@
 //! Finds the events in logs that triggers could not publish. Pure.
 //!
-//! The log can have any format: lines as Lambda writes them, as text or JSON, the output of `aws
-//! logs tail` or `aws logs filter-log-events`, or an export. Each event is complete in one log
-//! message with the text [`UNSENT_EVENT`].
+//! A log is a text in which events are searched, wherever they are: see [`text`]. It can also contain
+//! compressed text in Base64, as a log subscription sends it. Each log message with the text
+//! [`UNSENT_EVENT`] has an event. If there are more messages than events, some could not be read.
 
 pub mod command;
+pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 
+use aws_smithy_types::base64;
+use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
-use serde_json::{Deserializer, Value};
+use serde_json::Value;
 use shared::events::{Data, Event, InvalidEvent, Subject};
 use shared::telemetry::UNSENT_EVENT;
+
+/// Maximum size of a log after decompression, in bytes.
+pub const MAX_LOG_BYTES: u64 = 1024 * 1024 * 1024;
+/// The beginning of compressed text (gzip) in Base64.
+const GZIP_BASE64: &str = "H4sI";
+/// CloudWatch Logs replaces each character of a masked value by an asterisk.
+const MASK: &str = "***";
 
 #[derive(Debug, Default)]
 pub struct RecoveredEvents {
@@ -21,6 +32,8 @@ pub struct RecoveredEvents {
     pub skipped: BTreeMap<SkipReason, usize>,
     /// Places of events that are not complete: the log and the line number.
     pub incomplete: Vec<(String, usize)>,
+    /// Places of events with values that a data protection policy has masked.
+    pub masked: Vec<(String, usize)>,
     /// Source, id and subject of each event, which identify it.
     seen: BTreeSet<(String, String, Subject)>,
 }
@@ -37,7 +50,34 @@ pub enum SkipReason {
 impl RecoveredEvents {
     /// Adds the events of the log `name`.
     pub fn read(&mut self, name: &str, log: &str, now: Timestamp) {
-        LogReader { recovered: self, name, now }.read(log, 1, 1);
+        self.read_text(name, log, None, now);
+    }
+
+    /// Adds the events of a text. `line` is the line number for all of them, or `None` to count the
+    /// lines of the text.
+    fn read_text(&mut self, name: &str, log: &str, line: Option<usize>, now: Timestamp) {
+        let line_of = |at: usize| line.unwrap_or_else(|| 1 + line_breaks(&log[..at]));
+        let found = text::find(log);
+        for event in &found {
+            let line = line_of(event.start);
+            match event.json.as_deref() {
+                Some(json) if is_masked(json) => self.masked.push((name.to_owned(), line)),
+                Some(json) => match Event::parse(json) {
+                    Ok(event) => self.add(event, now),
+                    Err(_) => self.incomplete.push((name.to_owned(), line)),
+                },
+                None => self.incomplete.push((name.to_owned(), line)),
+            }
+        }
+        let unread = messages_without_event(log, &found).into_iter().map(line_of);
+        self.incomplete.extend(unread.map(|line| (name.to_owned(), line)));
+        for (at, text) in compressed_texts(log) {
+            match text {
+                Some(text) => self.read_text(name, &text, Some(line_of(at)), now),
+                None => self.incomplete.push((name.to_owned(), line_of(at))),
+            }
+        }
+        self.incomplete.sort();
     }
 
     fn add(&mut self, event: Event, now: Timestamp) {
@@ -67,126 +107,73 @@ impl RecoveredEvents {
     }
 }
 
-struct LogReader<'a> {
-    recovered: &'a mut RecoveredEvents,
-    name: &'a str,
-    now: Timestamp,
+/// Positions of the log messages about unsent events that have no event: those that are left if each
+/// message takes the next event, or the one before it.
+fn messages_without_event(log: &str, found: &[text::Found]) -> Vec<usize> {
+    let mut events: BTreeSet<usize> = found.iter().map(|event| event.start).collect();
+    // The text of an event can contain the words of the message.
+    let quoted: usize = found.iter().filter_map(|event| Some(messages(event.json.as_ref()?).len())).sum();
+    let messages = messages(log);
+    let mut left = Vec::new();
+    for (index, at) in messages.iter().enumerate() {
+        let next = messages.get(index + 1).copied().unwrap_or(log.len());
+        match events.range(at..&next).next().copied() {
+            Some(event) => drop(events.remove(&event)),
+            None => left.push(*at),
+        }
+    }
+    // A tool that sorts the fields of a log line writes the event before the message.
+    left.truncate(left.len().saturating_sub(events.len() + quoted));
+    left
 }
 
-impl LogReader<'_> {
-    /// Reads a mixture of JSON documents, each on one or several lines, and lines of text. `line`
-    /// is the number of the first line. `step` is 1 for a log, and 0 for a string within a JSON
-    /// document, all of which counts as one line.
-    fn read(&mut self, text: &str, line: usize, step: usize) {
-        let (mut rest, mut line) = (text, line);
-        while let Some(start) = rest.find(['{', '[']) {
-            let (before, from) = rest.split_at(start);
-            let line_of_start = line + step * line_breaks(before);
-            let mut values = Deserializer::from_str(from).into_iter::<Value>();
-            let end = match values.next() {
-                Some(Ok(json)) => {
-                    self.read_lines(before, line, step);
-                    self.search(&json, line_of_start);
-                    start + values.byte_offset()
-                }
-                // Not JSON, such as the name of a log stream, or an event within text. Continue
-                // with the next line.
-                _ => {
-                    let end_of_line = from.find('\n').map_or(from.len(), |end| end + 1);
-                    let start_of_line = before.rfind('\n').map_or(0, |at| at + 1);
-                    let (lines, start_of_text) = before.split_at(start_of_line);
-                    let (from_bracket, _) = from.split_at(end_of_line);
-                    self.read_lines(lines, line, step);
-                    self.read_line(&format!("{start_of_text}{from_bracket}"), from_bracket, line_of_start);
-                    start + end_of_line
-                }
-            };
-            let (done, next) = rest.split_at(end);
-            line += step * line_breaks(done);
-            rest = next;
-        }
-        self.read_lines(rest, line, step);
-    }
+/// Positions of [`UNSENT_EVENT`].
+fn messages(text: &str) -> Vec<usize> {
+    let (first, second) = UNSENT_EVENT.split_once(' ').unwrap_or((UNSENT_EVENT, ""));
+    text::find_words(text, first, second)
+}
 
-    /// Reads a line whose first bracket does not start JSON. A later bracket in `from_bracket` may.
-    fn read_line(&mut self, line: &str, from_bracket: &str, number: usize) {
-        if !line.contains(UNSENT_EVENT) {
-            return;
-        }
-        let json = from_bracket.match_indices('{').find_map(|(start, _)| {
-            let mut values = Deserializer::from_str(from_bracket.get(start..)?).into_iter::<Value>();
-            values.next()?.ok().filter(contains_unsent_event)
-        });
-        match json {
-            Some(json) => self.search(&json, number),
-            None => self.read_lines(line, number, 0),
+/// Compressed texts in Base64 within a text, with their positions. `None` for one that is cut off.
+fn compressed_texts(text: &str) -> Vec<(usize, Option<String>)> {
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    let mut texts = Vec::new();
+    let mut from = 0;
+    while let Some(at) = text[from..].find(GZIP_BASE64).map(|at| from + at) {
+        let end = text[at..].find(|c| !is_base64(c)).map_or(text.len(), |length| at + length);
+        from = end;
+        // A shorter text is a word that begins in the same way.
+        if end - at >= MIN_COMPRESSED_CHARS {
+            texts.push((at, base64::decode(&text[at..end]).ok().and_then(|bytes| decompress(&bytes).ok())));
         }
     }
+    texts
+}
 
-    /// Reads lines without JSON, in the format `ERROR unsent event error_type="unsent_event"
-    /// event_type="…" event="{\"specversion\":…}" cause="…"`.
-    fn read_lines(&mut self, text: &str, first: usize, step: usize) {
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| line.contains(UNSENT_EVENT)) {
-            let event = line.split_once(" event=\"").and_then(|(_, rest)| unescape(rest));
-            self.add(event.as_deref(), first + step * index);
-        }
-    }
+/// The header and the trailer of gzip have 18 bytes, which are 24 characters.
+const MIN_COMPRESSED_CHARS: usize = 24;
 
-    /// Searches a JSON document for the log message, also in strings that are log lines themselves.
-    fn search(&mut self, json: &Value, line: usize) {
-        match json {
-            Value::Object(fields) => match fields.get("message").and_then(Value::as_str) {
-                Some(UNSENT_EVENT) => self.add(fields.get("event").and_then(Value::as_str), line),
-                _ => fields.values().for_each(|value| self.search(value, line)),
-            },
-            Value::Array(values) => values.iter().for_each(|value| self.search(value, line)),
-            Value::String(text) if text.contains(UNSENT_EVENT) => self.read(text, line, 0),
-            _ => {}
-        }
-    }
+/// Decompresses text (gzip, also several files one after the other).
+pub fn decompress(bytes: &[u8]) -> std::io::Result<String> {
+    let mut text = String::new();
+    MultiGzDecoder::new(bytes).take(MAX_LOG_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
 
-    fn add(&mut self, event: Option<&str>, line: usize) {
-        match event.and_then(|event| Event::parse(event).ok()) {
-            Some(event) => self.recovered.add(event, self.now),
-            None => self.recovered.incomplete.push((self.name.to_owned(), line)),
+/// True if a value of the event has several asterisks in a row.
+fn is_masked(json: &str) -> bool {
+    fn has_mask(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains(MASK),
+            Value::Array(values) => values.iter().any(has_mask),
+            Value::Object(fields) => fields.values().any(has_mask),
+            _ => false,
         }
     }
+    json.contains(MASK) && serde_json::from_str(json).is_ok_and(|value| has_mask(&value))
 }
 
 fn line_breaks(text: &str) -> usize {
     text.bytes().filter(|byte| *byte == b'\n').count()
-}
-
-fn contains_unsent_event(json: &Value) -> bool {
-    match json {
-        Value::Object(fields) => fields.values().any(contains_unsent_event),
-        Value::Array(values) => values.iter().any(contains_unsent_event),
-        Value::String(text) => text.contains(UNSENT_EVENT),
-        _ => false,
-    }
-}
-
-/// Decodes a string in the format of Rust's `Debug`, up to the closing quotation mark.
-fn unescape(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut chars = text.chars();
-    loop {
-        match chars.next()? {
-            '"' => return Some(out),
-            '\\' => match chars.next()? {
-                'n' => out.push('\n'),
-                'r' => out.push('\r'),
-                't' => out.push('\t'),
-                '0' => out.push('\0'),
-                'u' => {
-                    let digits: String = chars.by_ref().skip(1).take_while(|c| *c != '}').collect();
-                    out.push(char::from_u32(u32::from_str_radix(&digits, 16).ok()?)?);
-                }
-                other => out.push(other),
-            },
-            other => out.push(other),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -253,36 +240,144 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    #[test]
-    fn unsent_event_is_found_in_every_log_format() {
-        let unsent = event("Zoë \"Z\" O'Neil\u{200b}\u{7f}");
-        let (line, text) = (logged(&unsent, true), logged(&unsent, false));
-        let others = r#"{"level":"INFO","fields":{"message":"hello"}}"#;
-        let logs = [
-            format!("{others}\n{line}START RequestId\n"),
-            text.clone(),
-            format!("2026-03-02T09:00:00.000Z 2026/03/02/[$LATEST]0123 {line}"),
-            format!("2026-03-02T09:00:00.000Z {text}"),
-            json!({"events": [{"message": others}, {"message": line}]}).to_string(),
-            serde_json::to_string_pretty(&json!([line.trim_end()])).unwrap(),
-            json!({"results": [[{"field": "@message", "value": text}]]}).to_string(),
-            format!(
-                "{}{}",
-                json!({"logEvents": [{"message": "x"}]}),
-                json!({"logEvents": [{"message": line}]})
-            ),
-            format!(
-                "{0}\n{0}\n",
-                serde_json::to_string_pretty(&json!({"events": [{"message": line}]})).unwrap()
-            ),
-            format!("2026-03-02T09:00:00.000Z 2026/03/02/[$LATEST]0123 {text}\nREPORT {{x}} [y"),
-        ];
-        for log in logs {
-            let mut recovered = RecoveredEvents::default();
-            recovered.read("log", &log, now());
-            assert_eq!(recovered.events, std::slice::from_ref(&unsent), "{log}");
-            assert!(recovered.skipped.is_empty() && recovered.incomplete.is_empty(), "{log}");
+    /// Contents that are hard to quote.
+    const NAMES: [&str; 7] = [
+        "Ana Example",
+        "Zoë \"Z\" O'Neil\u{200b}\u{7f}",
+        "{\"specversion\": 1}, [x]",
+        "back\\slash \\\" \\u0041 %",
+        "two\nlines\tand a tab, a comma",
+        "😀 unsent event ''",
+        "H4sIAAAAAAAAA",
+    ];
+
+    fn compressed(text: &str) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// A payload of a log subscription, as Lambda and Kinesis get it.
+    fn subscription(line: &str) -> String {
+        let message = json!({"messageType": "DATA_MESSAGE", "logEvents": [{"id": "1", "message": line}]});
+        base64::encode(compressed(&message.to_string()))
+    }
+
+    /// Wraps single-quoted YAML at 80 characters, as the AWS CLI does.
+    fn folded(text: &str) -> String {
+        let (mut out, mut width) = (String::new(), 0);
+        for word in text.split_inclusive(' ') {
+            if width > 60 && out.ends_with(|c| c == ' ') && !out.ends_with("  ") && !word.starts_with(' ') {
+                out.truncate(out.trim_end_matches(' ').len());
+                out.push_str("\n    ");
+                width = 0;
+            }
+            width += word.len();
+            out.push_str(word);
         }
+        out
+    }
+
+    /// A log with the line `line`, in every form in which people have it.
+    fn forms(line: &str) -> Vec<(&'static str, String)> {
+        let line = line.trim_end();
+        let others = r#"{"level":"INFO","fields":{"message":"hello"}}"#;
+        let pretty = |json: serde_json::Value| serde_json::to_string_pretty(&json).unwrap();
+        let csv = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+        let yaml = |text: &str| format!("'{}'", folded(&text.replace('\'', "''")));
+        vec![
+            ("file", format!("{others}\n{line}\nSTART RequestId\n")),
+            (
+                "aws logs tail",
+                format!("2026-03-02T09:00:00.000Z 2026/03/02/[$LATEST]0123 {line}\nREPORT {{x}} [y"),
+            ),
+            ("short", format!("2026-03-02T09:00:00.000Z {line}")),
+            ("several events on one line", format!("{others}\t{line}\t{others}\t{others}")),
+            ("filter-log-events", json!({"events": [{"message": others}, {"message": line}]}).to_string()),
+            ("pretty list", pretty(json!([line]))),
+            ("Logs Insights", json!({"results": [[{"field": "@message", "value": line}]]}).to_string()),
+            (
+                "objects one after the other",
+                format!(
+                    "{}{}",
+                    json!({"logEvents": [{"message": "x"}]}),
+                    json!({"logEvents": [{"message": line}]})
+                ),
+            ),
+            ("pretty objects", format!("{0}\n{0}\n", pretty(json!({"events": [{"message": line}]})))),
+            ("CSV", format!("@timestamp,@message\n2026-03-02 09:00:00.000,{}\n", csv(line))),
+            ("JSON in CSV", format!("a,{}\n", csv(&json!({"message": line}).to_string()))),
+            ("YAML", format!("events:\n- eventId: '1'\n  message: {}\n  timestamp: 1\n", yaml(line))),
+            ("subscription", json!({"awslogs": {"data": subscription(line)}}).to_string()),
+            ("Kinesis record", json!({"Records": [{"kinesis": {"data": subscription(line)}}]}).to_string()),
+        ]
+    }
+
+    #[test]
+    fn unsent_event_is_found_in_every_form_of_a_log() {
+        for name in NAMES {
+            let unsent = event(name);
+            for (as_json, (form, log)) in [true, false].into_iter().flat_map(|as_json| {
+                forms(&logged(&unsent, as_json)).into_iter().map(move |form| (as_json, form))
+            }) {
+                let mut recovered = RecoveredEvents::default();
+                recovered.read("log", &log, now());
+                assert_eq!(recovered.events, std::slice::from_ref(&unsent), "{form}, JSON: {as_json}: {log}");
+                assert!(
+                    recovered.skipped.is_empty() && recovered.incomplete.is_empty(),
+                    "{form}: {recovered:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn cut_off_event_is_counted_in_every_form_of_a_log() {
+        for as_json in [true, false] {
+            let line = logged(&event("Ana Example"), as_json);
+            let cut = &line[..line.find("specversion").unwrap() + 40];
+            for (form, log) in forms(cut) {
+                let mut recovered = RecoveredEvents::default();
+                recovered.read("log", &log, now());
+                let copies = if form == "pretty objects" { 2 } else { 1 };
+                assert_eq!(
+                    (recovered.events.len(), recovered.incomplete.len()),
+                    (0, copies),
+                    "{form}: {log}"
+                );
+            }
+            // Nothing of the event is left.
+            for (form, log) in forms(&line[..line.find("specversion").unwrap() - 20]) {
+                let mut recovered = RecoveredEvents::default();
+                recovered.read("log", &log, now());
+                assert!(!recovered.incomplete.is_empty(), "{form}: {log}");
+            }
+        }
+        let mut recovered = RecoveredEvents::default();
+        let data = subscription(&logged(&event("Ana"), true));
+        recovered.read("log", &format!("x\n{}", &data[..data.len() / 2]), now());
+        assert_eq!(recovered.incomplete, [("log".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn sorted_fields_are_read() {
+        let line: Value = serde_json::from_str(&logged(&event("Ana"), true)).unwrap();
+        let fields = line["fields"].clone();
+        let sorted = format!("{{\"event\": {}, \"message\": {}}}", fields["event"], fields["message"]);
+        let mut recovered = RecoveredEvents::default();
+        recovered.read("log", &format!("{sorted}\n{sorted}"), now());
+        assert_eq!((recovered.events.len(), recovered.incomplete.len()), (1, 0));
+    }
+
+    #[test]
+    fn masked_event_is_not_recovered() {
+        let mut masked = event("Ana");
+        let Data::Confirmed(confirmed) = &mut masked.data else { panic!() };
+        confirmed.email = Some("***************".into());
+        let mut recovered = RecoveredEvents::default();
+        recovered.read("log", &format!("START\n{}", logged(&masked, true)), now());
+        recovered.read("log", &logged(&event("two ** asterisks"), true), now());
+        assert_eq!((recovered.events.len(), recovered.masked.clone()), (1, vec![("log".to_owned(), 2)]));
     }
 
     #[test]

@@ -47,9 +47,18 @@ async fn unsent_events_are_shown_first_and_sent_with_yes() {
     let run = account.replay(&command).await;
     assert!(run.code == 1 && run.stdout.contains("No events to send"), "{run:?}");
     assert!(run.stderr.contains("1 unsent event could not be read"), "{run:?}");
-    std::fs::write(&log, [0x1f, 0x8b, 8, 0]).unwrap();
-    let run = account.replay(&command).await;
-    assert!(run.code == 2 && run.stderr.contains("not UTF-8 text"), "{run:?}");
+    for (content, reason) in
+        [(&[0x1f, 0x8b, 8, 0][..], "cannot be decompressed"), (&[0xff, 0], "not UTF-8 text")]
+    {
+        std::fs::write(&log, content).unwrap();
+        let run = account.replay(&command).await;
+        assert!(run.code == 2 && run.stderr.contains(reason), "{run:?}");
+    }
     let run = account.replay(&["recover", "--log", "no-such-file"]).await;
-    assert!(run.code != 0 && run.stderr.starts_with("replay: no-such-file: "), "{run:?}");
+    assert!(run.code == 2 && run.stderr.starts_with("replay: no-such-file: "), "{run:?}");
+    let masked = unsent("3").replace("\\\"description\\\":\\\"x\\\"", "\\\"description\\\":\\\"*****\\\"");
+    std::fs::write(&log, format!("{}\n{masked}", lines[0])).unwrap();
+    let run = account.replay(&command).await;
+    assert!(run.code == 1 && run.stdout.contains("line 2 has masked values"), "{run:?}");
+    assert!(run.stderr.contains("Read the log with --unmask"), "{run:?}");
 }

@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 use shared::queues::{Message, batches};
 use shared::telemetry::chain;
@@ -13,7 +12,7 @@ use crate::aws_error::with_advice;
 use crate::error::{CommandError, Result};
 use crate::options::ChangeOptions;
 use crate::output::{self, counted, number};
-use crate::queue::recover::{RecoveredEvents, SkipReason};
+use crate::queue::recover::{RecoveredEvents, SkipReason, decompress};
 use crate::queue::sending::send_with_retries;
 
 const EXAMPLES: &str = "\
@@ -22,14 +21,16 @@ Examples:
   replay recover --log unsent.log --yes
   aws logs tail /aws/lambda/cognito-user-events-pre-sign-up | replay recover --log -";
 
+/// The first bytes of a compressed file.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Maximum number of incomplete events that are shown.
 const MAX_INCOMPLETE: usize = 10;
 
 /// Find the events in logs that triggers could not publish, and send them to user-events.
 ///
-/// Reads logs of triggers in any format: lines as Lambda writes them, the output of `aws logs tail`
-/// or `aws logs filter-log-events`, or an export. You can run the command several times: each event
-/// counts once.
+/// Reads logs of triggers in any form: lines as Lambda writes them, output of the AWS CLI as text, JSON
+/// or YAML, CSV of Logs Insights, payloads of a log subscription, and exports, also compressed (gzip).
+/// You can run the command several times: each event counts once.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Recover {
@@ -59,11 +60,24 @@ impl Recover {
             let events = counted(count, "event");
             output::not_done(&format!("Dry run: nothing was sent. Add --yes to send {events}."))?;
         }
-        match recovered.incomplete.len() {
-            0 => Ok(()),
-            count => Err(CommandError::failed(format!(
+        match (recovered.masked.len(), recovered.incomplete.len()) {
+            (0, 0) => Ok(()),
+            (0, count) => Err(CommandError::failed(format!(
                 "{} could not be read. Look for a complete log",
                 counted(count, "unsent event")
+            ))),
+            (masked, incomplete) => Err(CommandError::failed(format!(
+                "{} masked by a data protection policy{}. Read the log with --unmask (aws logs filter-log-events)",
+                if masked == 1 {
+                    "1 unsent event is".to_owned()
+                } else {
+                    format!("{} unsent events are", number(masked))
+                },
+                if incomplete == 0 {
+                    String::new()
+                } else {
+                    format!(", and {} could not be read", number(incomplete))
+                },
             ))),
         }
     }
@@ -108,6 +122,9 @@ fn render(recovered: &RecoveredEvents) -> String {
         };
         text += &format!("{:>7}  skipped: {reason}\n", number(*count));
     }
+    for (log, line) in recovered.masked.iter().take(MAX_INCOMPLETE) {
+        text += &format!("skipped: {log}: line {line} has masked values\n");
+    }
     for (log, line) in recovered.incomplete.iter().take(MAX_INCOMPLETE) {
         text += &format!(
             "skipped: {log}: line {line} is not a complete event (truncated log, or written by a newer release)\n"
@@ -134,9 +151,18 @@ fn read(path: &Path) -> Result<String> {
         true => std::io::stdin().read_to_end(&mut bytes),
         false => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
     };
-    read.with_context(|| name.clone())?;
-    let log = String::from_utf8(bytes).ok().filter(|log| !log.contains('\0'));
-    log.ok_or_else(|| {
-        CommandError::invalid_input(format!("{name}: not UTF-8 text. Unpack or convert it first"))
-    })
+    // A path is wrong if it cannot be read: nothing was done.
+    read.map_err(|error| CommandError::invalid_input(format!("{name}: {error}")))?;
+    let log = match bytes.starts_with(&GZIP) {
+        true => decompress(&bytes).map_err(|error| {
+            CommandError::invalid_input(format!("{name}: cannot be decompressed: {error}. Fetch it again"))
+        })?,
+        false => String::from_utf8(bytes).unwrap_or_else(|_| "\0".to_owned()),
+    };
+    if log.contains('\0') {
+        return Err(CommandError::invalid_input(format!(
+            "{name}: not UTF-8 text. Unpack or convert it first"
+        )));
+    }
+    Ok(log)
 }
