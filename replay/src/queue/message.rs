@@ -7,6 +7,7 @@ use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName};
 use aws_smithy_types::base64;
 use jiff::Timestamp;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use shared::events::StatedAttributes;
 use shared::queues::{ERROR_MESSAGE, ERROR_TYPE, MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, is_group_id};
@@ -20,7 +21,7 @@ pub const NOT_AN_EVENT: &str = "not_an_event";
 /// fields that belong to one receive. A body that is a JSON object on one line is embedded
 /// unchanged, so that it can be read and edited.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", from = "Record")]
 pub struct QueuedMessage {
     /// SQS's id. Changes with every redrive.
     pub message_id: String,
@@ -36,17 +37,59 @@ pub struct QueuedMessage {
     pub body: String,
 }
 
+/// What is read: a line of `replay save`, a record of Lambda's SQS event, or a message of `aws sqs
+/// receive-message`, which begins its names with a capital letter. The fields of one receive are
+/// ignored. Any other field is refused, because it would be lost.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Record {
+    #[serde(alias = "MessageId")]
+    message_id: String,
+    #[serde(default, alias = "Attributes")]
+    attributes: BTreeMap<String, String>,
+    #[serde(default, alias = "MessageAttributes")]
+    message_attributes: BTreeMap<String, MessageAttribute>,
+    #[serde(alias = "Body", with = "body")]
+    body: String,
+    #[serde(default, rename = "receiptHandle", alias = "ReceiptHandle")]
+    _receipt_handle: IgnoredAny,
+    #[serde(default, rename = "md5OfBody", alias = "MD5OfBody")]
+    _md5_of_body: IgnoredAny,
+    #[serde(default, rename = "md5OfMessageAttributes", alias = "MD5OfMessageAttributes")]
+    _md5_of_message_attributes: IgnoredAny,
+    #[serde(default, rename = "eventSource")]
+    _event_source: IgnoredAny,
+    #[serde(default, rename = "eventSourceARN")]
+    _event_source_arn: IgnoredAny,
+    #[serde(default, rename = "awsRegion")]
+    _aws_region: IgnoredAny,
+}
+
+impl From<Record> for QueuedMessage {
+    fn from(record: Record) -> Self {
+        let Record { message_id, attributes, message_attributes, body, .. } = record;
+        Self { message_id, attributes, message_attributes, body }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MessageAttribute {
     /// String, Number or Binary, optionally with a dot and a custom type.
+    #[serde(alias = "DataType")]
     pub data_type: String,
     /// Value of a String or a Number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, alias = "StringValue", skip_serializing_if = "Option::is_none")]
     pub string_value: Option<String>,
     /// Value of a Binary, in base64.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, alias = "BinaryValue", skip_serializing_if = "Option::is_none")]
     pub binary_value: Option<String>,
+    /// SQS: not implemented. Lambda writes an empty list.
+    #[serde(default, alias = "StringListValues", skip_serializing)]
+    string_list_values: [(); 0],
+    /// The same.
+    #[serde(default, alias = "BinaryListValues", skip_serializing)]
+    binary_list_values: [(); 0],
 }
 
 /// Why SQS would reject a message. The text quotes nothing of the message.
@@ -64,6 +107,26 @@ impl QueuedMessage {
             attributes: attributes.map(|(name, value)| (name.as_str().to_owned(), value)).collect(),
             message_attributes: message_attributes.map(|(name, value)| (name, value.into())).collect(),
             body: message.body?,
+        })
+    }
+
+    /// The message of an event that is given alone, in the message group of its subject. `None` if the
+    /// text is no JSON object with `specversion`.
+    pub fn of_event(text: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Event {
+            #[serde(rename = "specversion")]
+            _version: IgnoredAny,
+        }
+        serde_json::from_str::<Event>(text).ok().filter(|_| text.starts_with('{'))?;
+        let group = StatedAttributes::read(text).subject.filter(|subject| is_group_id(subject));
+        let group =
+            group.map(|group| (MessageSystemAttributeName::MessageGroupId.as_str().to_owned(), group));
+        Some(Self {
+            message_id: String::new(),
+            attributes: group.into_iter().collect(),
+            message_attributes: BTreeMap::new(),
+            body: text.to_owned(),
         })
     }
 
@@ -173,8 +236,10 @@ impl MessageAttribute {
         if !text.chars().all(is_allowed) {
             return Err(unsendable("stringValue: contains a character that SQS rejects"));
         }
-        if kind == "Number" && text.parse::<f64>().is_err() {
-            return Err(unsendable("stringValue: expected a number"));
+        if kind == "Number" && !is_number(text) {
+            return Err(unsendable(
+                "stringValue: expected a number with at most 38 digits, between 10^-128 and 10^126",
+            ));
         }
         let value = MessageAttributeValue::builder().data_type(&self.data_type);
         let value = value.set_string_value(self.string_value.clone()).set_binary_value(binary.map(Blob::new));
@@ -188,8 +253,33 @@ impl From<MessageAttributeValue> for MessageAttribute {
             data_type: value.data_type,
             string_value: value.string_value,
             binary_value: value.binary_value.map(|value| base64::encode(value.as_ref())),
+            ..Self::default()
         }
     }
+}
+
+/// SQS: positive or negative, up to 38 digits of precision without leading and trailing zeros, and
+/// between 10^-128 and 10^126. No `NaN`, and no infinity.
+fn is_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return false;
+    }
+    let Ok(exponent) = exponent.parse::<i32>() else { return false };
+    let significant = digits.trim_start_matches('0');
+    if significant.is_empty() {
+        return true;
+    }
+    // The number is d.ddd times ten to this power.
+    let leading = digits.len() - significant.len();
+    let length = |text: &str| i32::try_from(text.len()).unwrap_or(i32::MAX);
+    let power =
+        exponent.saturating_add(length(whole)).saturating_sub(length(&digits[..leading])).saturating_sub(1);
+    let significant = significant.trim_end_matches('0');
+    significant.len() <= 38 && (-128..126).contains(&power) || (power == 126 && significant == "1")
 }
 
 /// SQS: 1 to 256 letters, digits, hyphens, underscores and dots. No dot at an end or next to
@@ -241,12 +331,12 @@ mod tests {
         let attribute = |value: &str| MessageAttribute {
             data_type: "String".into(),
             string_value: Some(value.into()),
-            binary_value: None,
+            ..MessageAttribute::default()
         };
         let binary = MessageAttribute {
             data_type: "Binary.png".into(),
-            string_value: None,
             binary_value: Some("AP8=".into()),
+            ..MessageAttribute::default()
         };
         QueuedMessage {
             message_id: "1".into(),
@@ -288,6 +378,70 @@ mod tests {
         }
         let line = serde_json::to_string(&message(r#"{"a": 1}"#)).unwrap();
         assert!(line.ends_with(r#""body":{"a": 1}}"#), "an object can be edited: {line}");
+    }
+
+    #[test]
+    fn record_of_lambda_and_message_of_the_aws_cli_are_read() {
+        let record = r#"{"messageId": "1", "receiptHandle": "r", "body": "{\"a\": 1}",
+            "attributes": {"SentTimestamp": "1700000000000"}, "messageAttributes": {"tenant": {"stringValue": "blue",
+            "stringListValues": [], "binaryListValues": [], "dataType": "String"}}, "md5OfBody": "x",
+            "md5OfMessageAttributes": "x", "eventSource": "aws:sqs", "eventSourceARN": "arn", "awsRegion": "x"}"#;
+        let received = r#"{"MessageId": "1", "ReceiptHandle": "r", "MD5OfBody": "x", "Body": "{\"a\": 1}",
+            "Attributes": {"SentTimestamp": "1700000000000"}, "MD5OfMessageAttributes": "x",
+            "MessageAttributes": {"tenant": {"StringValue": "blue", "DataType": "String"}}}"#;
+        let saved = r#"{"messageId":"1","attributes":{"SentTimestamp":"1700000000000"},"messageAttributes":{"tenant":{"dataType":"String","stringValue":"blue"}},"body":{"a": 1}}"#;
+        for text in [record, received, saved] {
+            let message: QueuedMessage = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&message).unwrap(), saved);
+        }
+        for (known, unknown) in
+            [("\"eventSource\"", "\"source\""), ("\"stringListValues\": []", "\"stringListValues\": [\"a\"]")]
+        {
+            let text = record.replace(known, unknown);
+            assert!(
+                serde_json::from_str::<QueuedMessage>(&text).is_err(),
+                "a value would be lost: {unknown}"
+            );
+        }
+    }
+
+    #[test]
+    fn number_is_one_that_sqs_accepts() {
+        let digits = |count| "7".repeat(count);
+        for (text, expected) in [
+            ("7", true),
+            ("-7.50", true),
+            ("+.5", true),
+            ("5.", true),
+            ("0", true),
+            ("0.000", true),
+            ("1e126", true),
+            ("1.000E+126", true),
+            ("1.1e126", false),
+            ("1e127", false),
+            ("1e-128", true),
+            ("0.1e-127", true),
+            ("9.9e-129", false),
+            (&digits(38), true),
+            (&digits(39), false),
+            (&format!("000{}000", digits(38)), true),
+            (&format!("0.{}", digits(38)), true),
+            ("1e400", false),
+            ("1e99999999999", false),
+            ("NaN", false),
+            ("inf", false),
+            ("", false),
+            ("-", false),
+            (".", false),
+            ("e5", false),
+            ("1e", false),
+            ("1 ", false),
+            ("0x7", false),
+            ("1_000", false),
+            ("٣", false),
+        ] {
+            assert_eq!(is_number(text), expected, "{text}");
+        }
     }
 
     #[test]
@@ -346,7 +500,7 @@ mod tests {
             let value = MessageAttribute {
                 data_type: data_type.into(),
                 string_value: value.map(str::to_owned),
-                binary_value: None,
+                ..MessageAttribute::default()
             };
             let mut message = message("{}");
             message.message_attributes.insert("x".into(), value);

@@ -1,4 +1,4 @@
-//! Files of `replay save`: JSON lines, one [`QueuedMessage`] per line.
+//! Files with one [`QueuedMessage`] per line, as `replay save` writes them.
 
 use std::fs::{File, TryLockError};
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +11,16 @@ use crate::queue::message::QueuedMessage;
 
 /// Longest line. SQS allows 1 MiB for a message, and JSON can escape every character.
 const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
-const FIELDS: [&str; 4] = ["messageId", "attributes", "messageAttributes", "body"];
+const FIELDS: [&str; 8] = [
+    "messageId",
+    "attributes",
+    "messageAttributes",
+    "body",
+    "MessageId",
+    "Attributes",
+    "MessageAttributes",
+    "Body",
+];
 
 /// The lines of a file with their numbers, from 1, and their line breaks. Memory holds one line at
 /// a time.
@@ -69,7 +78,10 @@ pub enum InvalidLine {
     NotJson(usize),
     #[error("{0}: not in the format of replay save")]
     InvalidField(&'static str),
-    #[error("not a message of replay save: expected messageId, attributes, messageAttributes, body")]
+    #[error(
+        "not a message: expected an event, or messageId, attributes, messageAttributes and body as in a file of \
+         replay save"
+    )]
     NotAMessage,
     #[error("unexpected text after the message")]
     TextAfterMessage,
@@ -82,6 +94,12 @@ pub fn parse_line(line: &[u8]) -> Result<Option<QueuedMessage>, InvalidLine> {
     if text.is_empty() {
         return Ok(None);
     }
+    parse_message(text).map(Some)
+}
+
+/// Parses a message in one of the forms in which people have it: a line of `replay save`, a record of
+/// Lambda's SQS event, a message of `aws sqs receive-message`, or an event alone.
+pub fn parse_message(text: &str) -> Result<QueuedMessage, InvalidLine> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let message: Result<QueuedMessage, _> = serde_path_to_error::deserialize(&mut deserializer);
     let message = message.map_err(|error| {
@@ -95,9 +113,15 @@ pub fn parse_line(line: &[u8]) -> Result<Option<QueuedMessage>, InvalidLine> {
                 None => InvalidLine::NotAMessage,
             },
         }
-    })?;
-    deserializer.end().map_err(|_| InvalidLine::TextAfterMessage)?;
-    Ok(Some(message))
+    });
+    match message {
+        Err(InvalidLine::NotAMessage) => QueuedMessage::of_event(text).ok_or(InvalidLine::NotAMessage),
+        Err(error) => Err(error),
+        Ok(message) => {
+            deserializer.end().map_err(|_| InvalidLine::TextAfterMessage)?;
+            Ok(message)
+        }
+    }
 }
 
 /// The field of a message that a path such as `attributes.MessageGroupId` begins with.
@@ -125,16 +149,13 @@ mod tests {
         let incomplete = "incomplete JSON. Write one message per line (jq -c)";
         assert_eq!(reason(br#"{"messageId":"1","body":{"a""#), incomplete);
         assert_eq!(reason(b"a,b,c"), "invalid JSON at column 1");
-        assert!(reason(br#"{"Messages": []}"#).starts_with("not a message of replay save"));
-        assert!(reason(br#"{"body": {}}"#).starts_with("not a message of replay save"));
+        assert!(reason(br#"{"Messages": []}"#).starts_with("not a message: "));
+        assert!(reason(br#"{"body": {}}"#).starts_with("not a message: "));
         assert_eq!(reason(br#"{"messageId":"1","body":7}"#), "body: not in the format of replay save");
         assert_eq!(reason(br#"{"messageId":"1","body":{}} {}"#), "unexpected text after the message");
         assert_eq!(reason(&[0x1f, 0x8b]), "not UTF-8 text");
         let unknown = br#"{"messageId":"1","messageAttribute":{},"body":{}}"#;
-        assert_eq!(
-            reason(unknown),
-            "not a message of replay save: expected messageId, attributes, messageAttributes, body"
-        );
+        assert!(reason(unknown).starts_with("not a message: "));
         assert_eq!(parse_line(b" \r\n"), Ok(None));
     }
 }

@@ -4,6 +4,7 @@
 pub mod check;
 pub mod checkpoint;
 pub mod command;
+pub mod input;
 pub mod message_key;
 mod pending_batches;
 

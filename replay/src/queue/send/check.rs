@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use shared::events::{Event, InvalidEvent};
 use shared::time::Clock;
 
-use crate::error::{CommandError, Result};
+use crate::error::Result;
 use crate::queue::message::{NOT_AN_EVENT, QueuedMessage, Unsendable};
 use crate::queue::message_file::{InvalidLine, Lines, parse_line};
 use crate::queue::redact;
+use crate::queue::send::input;
 use crate::queue::send::message_key::{MessageKey, MessageKeys};
 
 #[derive(Debug)]
@@ -52,17 +53,13 @@ pub enum LineError {
 
 /// Reads a whole file.
 pub fn check(path: &Path, rules: LineRules, clock: &Clock) -> Result<CheckedFile> {
-    let file = File::open(path)?;
-    // The file is read twice, which is not possible with a pipe.
-    if !file.metadata()?.is_file() {
-        return Err(CommandError::invalid_input("not a file"));
-    }
+    let file = input::open(path)?;
     let (mut messages, mut by_type, mut invalid) = (0, BTreeMap::new(), Vec::new());
     let (mut message_keys, mut keys) = (MessageKeys::default(), Vec::new());
     let now = clock.now();
     let mut lines = Lines::new(file.try_clone()?);
     while let Some((number, line)) = lines.next()? {
-        let message = match parse_message(&line, rules) {
+        let message = match sendable_message(&line, rules) {
             Ok(Some(message)) => message,
             Ok(None) => continue,
             Err(error) => {
@@ -89,7 +86,7 @@ fn check_event(body: &str, now: Timestamp) -> Result<(), InvalidEvent> {
 }
 
 /// The message of a line if SQS accepts it. `None` for an empty line.
-fn parse_message(line: &[u8], rules: LineRules) -> Result<Option<QueuedMessage>, LineError> {
+fn sendable_message(line: &[u8], rules: LineRules) -> Result<Option<QueuedMessage>, LineError> {
     let Some(message) = parse_line(line)? else { return Ok(None) };
     message.to_message(None)?;
     if rules.is_fifo && message.group_id().is_none() {

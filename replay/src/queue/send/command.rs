@@ -15,27 +15,32 @@ use crate::progress::Progress;
 use crate::queue::description::QueueDescription;
 use crate::queue::send::check::{CheckedFile, LineError, LineRules, check};
 use crate::queue::send::checkpoint::SendCheckpoint;
+use crate::queue::send::input::STDIN;
 use crate::queue::send::{SendSummary, send};
 
 const EXAMPLES: &str = "\
 Examples:
   replay send letters.ndjson --to user-events
+  aws sqs receive-message --queue-url $URL --attribute-names All | replay send - --to user-events
   replay send letters.ndjson --to user-events --rate 100 --yes";
 
 /// Maximum number of invalid lines that are shown.
 const MAX_INVALID_LINES: usize = 10;
 
-/// Send the messages of a file that `replay save` wrote, edited or not.
+/// Send the messages of a file: of `replay save`, edited or not, or in another form.
 ///
+/// Other forms are records of Lambda's SQS event, output of `aws sqs receive-message`, and events alone,
+/// as lines, as a list or one after the other.
 /// The whole file is checked before anything is sent: SQS must accept each message, and user-stats
 /// must accept each body (events/schema/event.json, not older than 30 days). Attributes, message
 /// group and trace header are sent, but the reason (error.type, error.message) is not.
 /// FILE.checkpoint records which messages were sent. Run the command again after an interruption,
-/// or after you corrected lines that were rejected: it sends the rest.
+/// or after you corrected lines that were rejected: it sends the rest. Standard input has no checkpoint,
+/// so a second run sends all messages again.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Send {
-    /// File to send.
+    /// File to send, or - for standard input.
     file: PathBuf,
     /// Destination queue, by name, ARN or URL.
     #[arg(long, value_name = "QUEUE")]
@@ -63,7 +68,11 @@ impl Send {
         let file = check(&self.file, rules, &clock)
             .map_err(|error| error.context(self.file.display()).into_invalid_input())?;
         self.reject_invalid_lines(&file)?;
-        let checkpoint = SendCheckpoint::open(&self.file, &queue, !self.change.yes, &clock)
+        // Standard input has no name that a second run could find. Its checkpoint is temporary.
+        let folder = tempfile::tempdir()?;
+        let is_stdin = self.file.as_os_str() == STDIN;
+        let named = if is_stdin { folder.path().join("stdin") } else { self.file.clone() };
+        let checkpoint = SendCheckpoint::open(&named, &queue, !self.change.yes, &clock)
             .map_err(CommandError::into_invalid_input)?;
         output::print(&render_plan(&file, &queue, &checkpoint))?;
         let sent_before = checkpoint.accepted(&file.keys);
