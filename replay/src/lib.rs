@@ -17,4 +17,5 @@ pub mod progress;
 pub mod queue;
 pub mod rate;
 pub mod statistics;
+pub mod time_option;
 pub mod user;

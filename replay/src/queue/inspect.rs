@@ -31,6 +31,8 @@ pub struct Inspection {
     pub messages: usize,
     /// Messages that the filter does not select.
     pub others: usize,
+    /// The same, by event type.
+    pub others_by_type: BTreeMap<String, usize>,
     pub unseen: Unseen,
     /// By event type, or `not_an_event`.
     pub by_type: BTreeMap<String, usize>,
@@ -83,7 +85,7 @@ pub async fn inspect(
             if filter.matches(message, clock) {
                 inspection.add(message, samples, clock.now());
             } else {
-                inspection.others += 1;
+                inspection.add_other(message);
             }
         }
         reader.hold(received)?;
@@ -110,12 +112,19 @@ pub async fn inspect(
 }
 
 impl Inspection {
+    /// Counts one more message that the filter does not select.
+    pub fn add_other(&mut self, message: &QueuedMessage) {
+        self.others += 1;
+        increment(&mut self.others_by_type, type_of(&message.stated()));
+    }
+
     /// Counts one more message.
     pub fn add(&mut self, message: &QueuedMessage, samples: usize, now: Timestamp) {
         self.messages += 1;
-        let StatedAttributes { event_type, subject } = message.stated();
+        let stated = message.stated();
+        increment(&mut self.by_type, type_of(&stated));
+        let StatedAttributes { subject, .. } = stated;
         let reason = redact::code(message.reason());
-        increment(&mut self.by_type, event_type.as_deref().map_or(NOT_AN_EVENT, redact::code));
         increment(&mut self.by_reason, reason);
         if let Some(subject) = subject {
             increment(&mut self.by_subject, redact::subject(&subject));
@@ -133,6 +142,10 @@ impl Inspection {
             }
         }
     }
+}
+
+fn type_of(stated: &StatedAttributes) -> &str {
+    stated.event_type.as_deref().map_or(NOT_AN_EVENT, redact::code)
 }
 
 fn increment(counts: &mut BTreeMap<String, usize>, name: &str) {

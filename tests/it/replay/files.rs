@@ -209,19 +209,18 @@ async fn whole_file_is_checked_before_anything_is_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn file_of_another_tool_is_rejected_with_one_line() {
     let letters = letters().await;
-    for text in [
-        "",
-        "id,body\n1,x\n",
-        r#"{"Messages": [{"MessageId": "1", "Body": "{}"}]}"#,
-        r#"[{"messageId": "1"}]"#,
-        "\u{0}\u{0}",
-    ] {
+    for text in
+        ["", "id,body\n1,x\n", "{\"Messages\": [{\"MessageId\": \"1\", \"Body\": \"{}\"}]}", "\u{0}\u{0}"]
+    {
         std::fs::write(letters.file(), text).unwrap();
         let ran = letters.send(&["--yes"]).await;
         let (code, expected) = if text.is_empty() { (0, "") } else { (2, "line 1: ") };
         assert!(ran.code == code && ran.stdout.contains(expected), "{text}: {ran:?}");
         assert!(ran.stderr.lines().count() <= 1, "{ran:?}");
     }
+    std::fs::write(letters.file(), r#"[{"messageId": "1"}]"#).unwrap();
+    let ran = letters.send(&["--yes"]).await;
+    assert!(ran.code == 2 && ran.stderr.contains("message 1: not a message: expected an event"), "{ran:?}");
     std::fs::write(letters.file(), "x\n").unwrap();
     let ran = letters.save(&["--resume"]).await;
     assert!(ran.code == 2 && ran.stderr.contains("line 1: invalid JSON"), "{ran:?}");

@@ -2,6 +2,7 @@
 
 use sandbox::aws::Fault;
 use serde_json::{Value, json};
+use shared::events::{Activity, Data, Event, Subject};
 use shared::time::Clock;
 
 use super::loopback_account::LoopbackAccount;
@@ -13,11 +14,9 @@ async fn unsent_events_are_shown_first_and_sent_with_yes() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("post-confirmation.log");
     let unsent = |id: &str| {
-        let event = json!({
-            "specversion": "1.0", "id": id, "source": "/shop", "type": "activity.recorded", "subject": ANA,
-            "time": Clock::system().now().to_string(), "data": {"description": "x"},
-        });
-        let fields = json!({"message": "unsent event", "event": event.to_string()});
+        let activity = Data::ActivityRecorded(Activity { description: "x".to_owned() });
+        let event = Event::new("/shop", Subject::user(ANA), Clock::system().now(), activity).with_id(id);
+        let fields = json!({"message": "unsent event", "event": event.to_json()});
         json!({"level": "ERROR", "fields": fields}).to_string()
     };
     let lines = [unsent("1"), "START RequestId: 1".to_owned(), unsent("2"), unsent("1")];

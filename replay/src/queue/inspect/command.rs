@@ -8,7 +8,7 @@ use shared::text::printable;
 use shared::time::Clock;
 
 use crate::account::AccountOptions;
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 use crate::interrupt::StopSignal;
 use crate::output::{self, counted, number};
 use crate::progress::Progress;
@@ -61,7 +61,16 @@ impl Inspect {
         if self.json {
             return output::json(&to_json(&inspection));
         }
-        output::print(&render(&inspection))
+        output::print(&render(&inspection))?;
+        // A mistyped option looks like an empty queue otherwise.
+        if inspection.messages == 0 && inspection.others > 0 {
+            let types: Vec<&str> = inspection.others_by_type.keys().map(String::as_str).collect();
+            let types = printable(&types.join(", ")).to_string();
+            return Err(CommandError::failed(format!(
+                "no message matches the options. Types in the queue: {types}"
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -69,7 +78,7 @@ fn to_json(inspection: &Inspection) -> Value {
     let ages: BTreeMap<&str, usize> =
         inspection.by_age.iter().map(|(age, count)| (age_name(*age), *count)).collect();
     json!({
-        "messages": inspection.messages, "others": inspection.others,
+        "messages": inspection.messages, "others": inspection.others, "othersByType": inspection.others_by_type,
         "unseen": inspection.unseen.missing, "hidden": inspection.unseen.invisible,
         "byType": inspection.by_type, "byReason": inspection.by_reason,
         "byAge": ages, "bySubject": inspection.by_subject,

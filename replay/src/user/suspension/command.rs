@@ -19,7 +19,7 @@ use crate::aws_error::with_advice;
 use crate::error::{CommandError, Result};
 use crate::options::{ChangeOptions, TableOptions, check_sub};
 use crate::output;
-use crate::queue::filter::parse_time;
+use crate::time_option::{When, parse_when};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,10 +41,10 @@ Examples:
 pub struct Suspend {
     #[command(flatten)]
     pub options: SuspensionOptions,
-    /// End of the suspension: a date (at 00:00 UTC), or a time such as 2026-04-01T12:00:00Z.
-    /// [default: no end]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    until: Option<Timestamp>,
+    /// End of the suspension: a duration from now, such as 2d, a date (at 00:00 UTC), or a time such as
+    /// 2026-04-01T12:00:00Z. [default: no end]
+    #[arg(long, value_name = "WHEN", value_parser = parse_when)]
+    until: Option<When>,
     /// Also suspend the email address, so that no one can sign up with it. Without ADDRESS: the
     /// addresses in the profile and in --user-pool. Needs SUSPENDED_EMAIL_KEY, and pre-sign-up with
     /// CHECK_SUSPENDED_EMAILS=true.
@@ -117,7 +117,8 @@ enum Action {
 
 impl Suspend {
     pub async fn run(self) -> Result<()> {
-        let action = Action::Suspend { until: self.until };
+        let now = Clock::system().now();
+        let action = Action::Suspend { until: self.until.map(|until| until.from_now(now)) };
         let task = Task { action, email: self.email.as_deref(), changes_account: self.sign_out };
         self.options.run(task).await
     }
