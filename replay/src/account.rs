@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::meta::region::ProvideRegion;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{ConfigLoader, Region, SdkConfig};
@@ -14,6 +16,7 @@ use shared::config::Environment;
 use shared::queues::Queue;
 use shared::store::Store;
 use shared::suspended_email::SuspendedEmailKey;
+use shared::text::printable;
 
 use crate::aws_error::aws_error;
 use crate::error::{CommandError, Result};
@@ -69,22 +72,31 @@ pub struct Account {
 impl AccountOptions {
     /// Reads the configuration. Makes no call.
     pub async fn open(&self) -> Result<Account> {
-        let mut loader = with_timeouts(aws_config::defaults(shared::aws::behavior_version()));
-        if let Some(profile) = &self.profile {
-            // As in the AWS CLI, --profile overrides keys in the environment.
-            let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
-            loader = loader.profile_name(profile).credentials_provider(credentials);
+        let environment = Environment::from_process();
+        check_variables(&environment)?;
+        let profile = self.profile.as_deref();
+        // The AWS CLI also reads the older name.
+        let profile = profile.or(environment.optional("AWS_PROFILE"));
+        let profile = profile.or(environment.optional("AWS_DEFAULT_PROFILE"));
+        if let Some(profile) = profile {
+            check_profile(profile).await?;
         }
-        if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
+        let region = self.region(profile, &environment).await?;
+        let mut loader = with_timeouts(aws_config::defaults(shared::aws::behavior_version()));
+        loader = loader.region(region.clone());
+        if let Some(profile) = profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(profile) = &self.profile {
+            // As in the AWS CLI, --profile overrides keys in the environment. A profile with a role calls
+            // STS, which needs the region.
+            let settings = ProviderConfig::without_region().with_region(Some(region));
+            let credentials =
+                ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&settings);
+            loader = loader.credentials_provider(credentials.build());
         }
         if let Some(endpoint_url) = &self.endpoint_url {
             loader = loader.endpoint_url(endpoint_url);
-        }
-        let environment = Environment::from_process();
-        check_variables(&environment)?;
-        if let Some(profile) = self.profile.as_deref().or(environment.optional("AWS_PROFILE")) {
-            check_profile(profile).await?;
         }
         let config = loader.load().await;
         if let Some(Err(error)) = config.endpoint_url().map(parse_endpoint_url) {
@@ -92,24 +104,73 @@ impl AccountOptions {
                 "endpoint_url in the AWS configuration: {error}. Correct or remove it"
             )));
         }
-        if config.region().is_none() {
-            return Err(CommandError::invalid_input("no region: pass --region, or set AWS_REGION"));
-        }
         Ok(Account { config, environment })
+    }
+
+    /// --region, AWS_REGION, AWS_DEFAULT_REGION or the region of the profile.
+    async fn region(&self, profile: Option<&str>, environment: &Environment) -> Result<Region> {
+        let variable = || {
+            let name = ["AWS_REGION", "AWS_DEFAULT_REGION"]
+                .into_iter()
+                .find(|name| environment.optional(name).is_some())?;
+            Some((name, environment.optional(name)?.to_owned()))
+        };
+        let (place, region) = match self.region.clone().map(|region| ("--region", region)).or_else(variable) {
+            Some(found) => found,
+            None => {
+                let mut provider = ProfileFileRegionProvider::builder();
+                if let Some(profile) = profile {
+                    provider = provider.profile_name(profile);
+                }
+                let region = provider.build().region().await;
+                let region = region.ok_or_else(|| {
+                    CommandError::invalid_input("no region: pass --region, or set AWS_REGION")
+                })?;
+                ("region in the AWS configuration", region.to_string())
+            }
+        };
+        if is_region(&region) {
+            return Ok(Region::new(region));
+        }
+        Err(CommandError::invalid_input(format!(
+            "{place}: \"{}\" is not a region name such as eu-central-1",
+            printable(&region)
+        )))
     }
 }
 
-/// The region in a queue's ARN, or in its URL if the URL is one of AWS.
+/// Region names are lower-case words and a number, joined by hyphens: `us-east-1`, `us-gov-west-1`,
+/// `cn-north-1`. Emulators also accept others of this form, such as `local`.
+fn is_region(name: &str) -> bool {
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    name.len() <= 40 && name.split('-').all(is_word)
+}
+
+/// The region in a queue's ARN, or in its URL if the URL is one of AWS. Sources: AWS General Reference,
+/// *Amazon SQS endpoints and quotas* (also FIPS, dual-stack and legacy endpoints), and the Amazon SQS
+/// Developer Guide, *Creating a VPC endpoint policy for Amazon SQS*.
 fn region_of(queue: &str) -> Option<&str> {
-    match queue.split([':', '/']).collect::<Vec<_>>().as_slice() {
-        ["arn", _, "sqs", region, ..] => Some(region),
-        ["https", "", "", host, ..] => {
-            let (region, domain) = host.strip_prefix("sqs.")?.split_once('.')?;
-            domain.starts_with("amazonaws.com").then_some(region)
-        }
+    if let ["arn", _, "sqs", region, ..] = queue.split(':').collect::<Vec<_>>().as_slice() {
+        return Some(region);
+    }
+    let host = queue.strip_prefix("https://").or_else(|| queue.strip_prefix("http://"))?;
+    let host = host.split(['/', ':']).next()?;
+    let domain = AWS_DOMAINS.into_iter().find_map(|domain| host.strip_suffix(domain))?;
+    match domain.split('.').collect::<Vec<_>>().as_slice() {
+        ["sqs" | "sqs-fips", region] => Some(region),
+        // The first form of the endpoints. Without a region, it is us-east-1.
+        [region, "queue"] => Some(region),
+        ["queue"] => Some("us-east-1"),
+        // VPC endpoints: vpce-0123-abcd.sqs.REGION.vpce, also with an availability zone.
+        [_, "sqs", region, "vpce"] => Some(region),
         _ => None,
     }
 }
+
+/// The domains of AWS, the longer ones first.
+const AWS_DOMAINS: [&str; 4] =
+    [".amazonaws.com.cn", ".api.amazonwebservices.com.cn", ".amazonaws.com", ".api.aws"];
 
 /// Rejects a profile that does not exist. The SDK would treat it as one without settings, and look
 /// for credentials elsewhere.
@@ -240,6 +301,27 @@ mod tests {
     }
 
     #[test]
+    fn region_name_has_words_and_a_number() {
+        for name in ["us-east-1", "us-gov-west-1", "cn-north-1", "ap-southeast-5", "local", "eu-isoe-west-1"]
+        {
+            assert!(is_region(name), "{name}");
+        }
+        for name in [
+            "us east",
+            "us-east-1 ",
+            "US-EAST-1",
+            "us--east",
+            "-",
+            "",
+            "us_east_1",
+            "eu-central-1.example.com",
+            "é",
+        ] {
+            assert!(!is_region(name), "{name}");
+        }
+    }
+
+    #[test]
     fn region_is_part_of_an_arn_and_of_an_aws_url() {
         for (queue, region) in [
             ("user-events", None),
@@ -247,6 +329,15 @@ mod tests {
             ("arn:aws-cn:sqs:cn-north-1:123456789012:user-events", Some("cn-north-1")),
             ("https://sqs.us-east-1.amazonaws.com/123456789012/user-events", Some("us-east-1")),
             ("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/user-events", Some("cn-north-1")),
+            ("https://sqs.us-east-1.api.aws/123456789012/user-events", Some("us-east-1")),
+            ("https://sqs-fips.us-gov-west-1.amazonaws.com/123456789012/user-events", Some("us-gov-west-1")),
+            ("https://sqs-fips.us-east-1.api.aws/123456789012/user-events", Some("us-east-1")),
+            ("https://eu-west-1.queue.amazonaws.com/123456789012/user-events", Some("eu-west-1")),
+            ("https://queue.amazonaws.com/123456789012/user-events", Some("us-east-1")),
+            ("https://vpce-0a1b-2c3d.sqs.eu-west-1.vpce.amazonaws.com/1/user-events", Some("eu-west-1")),
+            ("https://sqs.cn-north-1.api.amazonwebservices.com.cn/1/user-events", Some("cn-north-1")),
+            ("http://sqs.us-east-1.amazonaws.com:80/1/user-events", Some("us-east-1")),
+            ("https://sqs.us-east-1.amazonaws.com.example.com/1/user-events", None),
             ("http://127.0.0.1:4566/123456789012/user-events", None),
             ("https://sqs.example.com/user-events", None),
         ] {
