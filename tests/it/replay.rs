@@ -9,6 +9,7 @@ mod inspect;
 mod loopback_account;
 mod operations;
 mod origin;
+mod profiles;
 mod rebuild;
 mod recover;
 mod redrive;
