@@ -267,7 +267,7 @@ mod tests {
     fn folded(text: &str) -> String {
         let (mut out, mut width) = (String::new(), 0);
         for word in text.split_inclusive(' ') {
-            if width > 60 && out.ends_with(|c| c == ' ') && !out.ends_with("  ") && !word.starts_with(' ') {
+            if width > 60 && out.ends_with(' ') && !out.ends_with("  ") && !word.starts_with(' ') {
                 out.truncate(out.trim_end_matches(' ').len());
                 out.push_str("\n    ");
                 width = 0;
