@@ -110,8 +110,8 @@ impl QueuedMessage {
         })
     }
 
-    /// The message of an event that is given alone, in the message group of its subject. `None` if the
-    /// text is no JSON object with `specversion`.
+    /// The message of a bare event, in the message group of its subject. `None` if the
+    /// text is not a JSON object with `specversion`.
     pub fn of_event(text: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Event {

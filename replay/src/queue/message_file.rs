@@ -98,7 +98,7 @@ pub fn parse_line(line: &[u8]) -> Result<Option<QueuedMessage>, InvalidLine> {
 }
 
 /// Parses a message in one of the forms in which people have it: a line of `replay save`, a record of
-/// Lambda's SQS event, a message of `aws sqs receive-message`, or an event alone.
+/// Lambda's SQS event, a message of `aws sqs receive-message`, or a bare event.
 pub fn parse_message(text: &str) -> Result<QueuedMessage, InvalidLine> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let message: Result<QueuedMessage, _> = serde_path_to_error::deserialize(&mut deserializer);

@@ -228,7 +228,7 @@ mod tests {
     fn awaited_event_is_a_query_parameter() {
         let step = |json: Value| serde_json::from_value::<ViewStep>(json).unwrap();
         let after = json!({"source": "/shop/orders", "id": "order-1001-placed"});
-        // The reference of the test beside `EventReference`.
+        // The reference in the test of `EventReference`.
         let value = "L3Nob3Avb3JkZXJzI29yZGVyLTEwMDEtcGxhY2Vk";
         for (view, expected) in [
             (json!({"sub": "ana"}), "/api/dashboard".to_owned()),

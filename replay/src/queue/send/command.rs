@@ -29,7 +29,7 @@ const MAX_INVALID_LINES: usize = 10;
 
 /// Send the messages of a file: of `replay save`, edited or not, or in another form.
 ///
-/// Other forms are records of Lambda's SQS event, output of `aws sqs receive-message`, and events alone,
+/// Other forms are records of Lambda's SQS event, output of `aws sqs receive-message`, and bare events,
 /// as lines, as a list or one after the other.
 /// The whole file is checked before anything is sent: SQS must accept each message, and user-stats
 /// must accept each body (events/schema/event.json, not older than 30 days). Attributes, message
