@@ -77,6 +77,7 @@ pub fn check(response: &Response, expected: &Expectations) -> Checked {
             ExpectedAnswer::Cached | ExpectedAnswer::Error | ExpectedAnswer::Redirect => check.cached(),
         }
     }
+    check.spelling();
     check.checked
 }
 
@@ -126,32 +127,28 @@ impl Check<'_> {
     }
 
     fn error(&mut self) {
-        let (status, seconds) = (self.response.status, self.checked.kept_seconds);
+        let status = self.response.status;
         // A gateway in front of the origin may send 401 and 429 without a header.
-        let is_of_gateway = [401, 429].contains(&status);
-        match seconds {
-            Some(seconds) => self.add(Finding::CachedError { status, seconds }),
-            None if !is_of_gateway && !self.control.has("no-store") => self.add(Finding::MissingNoStore),
-            None => {}
+        if self.checked.kept_seconds.is_some() || ![401, 429].contains(&status) {
+            self.not_stored(|seconds| Finding::CachedError { status, seconds });
         }
-        self.spelling();
     }
 
     fn uncached(&mut self) {
+        self.not_stored(|seconds| Finding::CachedAnswer { seconds });
+    }
+
+    /// An answer that no cache may keep. `kept` is the finding if CloudFront keeps it.
+    fn not_stored(&mut self, kept: impl FnOnce(u64) -> Finding) {
         match self.checked.kept_seconds {
-            Some(seconds) => self.add(Finding::CachedAnswer { seconds }),
+            Some(seconds) => self.add(kept(seconds)),
             None if !self.control.has("no-store") => self.add(Finding::MissingNoStore),
             None => {}
         }
-        self.spelling();
     }
 
     fn pending(&mut self) {
-        match self.checked.kept_seconds {
-            Some(seconds) => self.add(Finding::CachedPending { seconds }),
-            None if !self.control.has("no-store") => self.add(Finding::MissingNoStore),
-            None => {}
-        }
+        self.not_stored(|seconds| Finding::CachedPending { seconds });
         let in_time = 1..=CLIENT_TIMEOUT_SECONDS;
         match self.response.values("retry-after").next().map(str::parse::<u64>) {
             None => self.add(Finding::MissingRetryAfter),
@@ -164,7 +161,6 @@ impl Check<'_> {
         if self.response.has("etag") {
             self.add(Finding::PendingEntityTag);
         }
-        self.spelling();
     }
 
     fn cached(&mut self) {
@@ -195,7 +191,6 @@ impl Check<'_> {
             self.viewers();
             self.tags();
         }
-        self.spelling();
     }
 
     fn lifetime(&mut self) {
