@@ -1,14 +1,14 @@
 //! The messages to send, in any form in which people have them, as lines with one message each.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
 use crate::error::{CommandError, Result};
-use crate::queue::message_file::{InvalidLine, parse_line, parse_message};
+use crate::queue::message_file::{InvalidLine, Lines, ReadLineError, parse_line, parse_message};
 
 /// The path that means standard input.
 pub const STDIN: &str = "-";
@@ -27,19 +27,21 @@ pub fn open(path: &Path) -> Result<File> {
     if !file.metadata()?.is_file() {
         return convert(file);
     }
-    let has_lines = has_one_message_per_line(BufReader::new(&file))?;
+    let has_lines = has_one_message_per_line(Lines::new(file.try_clone()?))?;
+    // The clone shares its position.
     file.seek(SeekFrom::Start(0))?;
     if has_lines { Ok(file) } else { convert(file) }
 }
 
 /// True if the first line with text is a message, or is no beginning of a document.
-fn has_one_message_per_line(mut file: impl BufRead) -> std::io::Result<bool> {
+fn has_one_message_per_line(mut lines: Lines) -> std::io::Result<bool> {
     loop {
-        let mut line = Vec::new();
-        // A message on one line can be longer. Then the file is read as a document.
-        if file.by_ref().take(MAX_FIRST_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
-            return Ok(true);
-        }
+        let line = match lines.next() {
+            Ok(Some((_, line))) => line,
+            Ok(None) => return Ok(true),
+            Err(ReadLineError::TooLong(_)) => return Ok(false),
+            Err(ReadLineError::Io(error)) => return Err(error),
+        };
         match parse_line(&line) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok(true),
@@ -50,8 +52,6 @@ fn has_one_message_per_line(mut file: impl BufRead) -> std::io::Result<bool> {
         }
     }
 }
-
-const MAX_FIRST_LINE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Writes each message of a document on a line of a temporary file.
 fn convert(document: impl Read) -> Result<File> {
