@@ -70,7 +70,11 @@ pub struct Commit<'a, S> {
 impl<S> Commit<'_, S> {
     /// The metadata that the commit writes: the given times, and the next version.
     pub fn metadata_after(&self) -> StatsMetadata {
-        StatsMetadata { version: self.read_version.saturating_add(1), ..self.metadata.clone() }
+        StatsMetadata { version: self.version_after(), ..self.metadata.clone() }
+    }
+
+    fn version_after(&self) -> u64 {
+        self.read_version.saturating_add(1)
     }
 }
 
@@ -195,7 +199,7 @@ impl Store {
         commit: &Commit<'_, S>,
     ) -> Result<TransactWriteItem, StoreError> {
         let mut item = event_item(partition, event, body, commit.event_retention_days);
-        item.insert(VERSION.to_owned(), number(commit.metadata_after().version));
+        item.insert(VERSION.to_owned(), number(commit.version_after()));
         let request = Put::builder().table_name(&self.table).set_item(Some(item));
         put(request.condition_expression(format!("attribute_not_exists({PK})")))
     }

@@ -31,8 +31,9 @@ pub const MAX_PURGE_ALL_THRESHOLD: u32 = 6_500;
 pub const CLOCK_SKEW_SECONDS: i64 = 1;
 /// Minimum time from an urgent change to the mark that covers it. A page that was rendered right before
 /// the change can reach the cache up to RENDER_SECONDS later, after an invalidation for an earlier
-/// change. The delivery delay of the queue is as long, so the invalidation for a change itself
-/// covers it. A redelivery has a later time, and can cost one more item. A mark is earlier than its invalidation by CLOCK_SKEW_SECONDS.
+/// change. The delivery delay of the queue is as long, so the invalidation for a change itself covers
+/// it. A redelivery has a later time, and can cost one more item. A mark is earlier than its
+/// invalidation by CLOCK_SKEW_SECONDS.
 ///
 /// Other changes have no such margin. It would cost a second invalidation for most changes that follow
 /// each other within seconds, and a render takes a small part of a second.
