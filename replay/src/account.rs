@@ -18,7 +18,7 @@ use shared::store::Store;
 use shared::suspended_email::SuspendedEmailKey;
 use shared::text::printable;
 
-use crate::aws_error::aws_error;
+use crate::aws_error::{Service, aws_error};
 use crate::error::{CommandError, Result};
 
 #[derive(Clone, Debug, Default, Args)]
@@ -242,7 +242,7 @@ impl Account {
             ["arn", _, "sqs", _, owner, name] => call.queue_name(*name).queue_owner_aws_account_id(*owner),
             _ => call.queue_name(name),
         };
-        let output = call.send().await.map_err(aws_error("GetQueueUrl"));
+        let output = call.send().await.map_err(aws_error(Service::Sqs, "GetQueueUrl"));
         let output = output.with_context(|| format!("queue {name} in {region}"))?;
         Ok(output.queue_url.context("SQS returned a queue without a URL")?)
     }

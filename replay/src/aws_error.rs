@@ -1,17 +1,43 @@
 //! Errors of AWS calls, with advice on what to do.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use anyhow::anyhow;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 
+/// A service of AWS that commands call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    CloudFormation,
+    CloudWatch,
+    CloudWatchLogs,
+    Cognito,
+    DynamoDb,
+    Sqs,
+    Sts,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::CloudFormation => "CloudFormation",
+            Self::CloudWatch => "CloudWatch",
+            Self::CloudWatchLogs => "CloudWatch Logs",
+            Self::Cognito => "Cognito",
+            Self::DynamoDb => "DynamoDB",
+            Self::Sqs => "SQS",
+            Self::Sts => "STS",
+        })
+    }
+}
+
 /// Turns the SDK's error of an operation, such as `GetQueueUrl`, into an error with advice.
-pub fn aws_error<E, R>(operation: &'static str) -> impl Fn(SdkError<E, R>) -> anyhow::Error
+pub fn aws_error<E, R>(service: Service, operation: &'static str) -> impl Fn(SdkError<E, R>) -> anyhow::Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: Debug + 'static,
 {
-    move |error| anyhow!("{operation}: {}", with_advice(&shared::aws::cause(&error)))
+    move |error| anyhow!("{service} {operation}: {}", with_advice(&shared::aws::cause(&error).to_string()))
 }
 
 /// Adds advice in parentheses to an error text of AWS or the SDK. An unknown text stays as it is.

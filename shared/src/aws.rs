@@ -19,19 +19,42 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use crate::config::{ConfigError, Environment};
 use crate::telemetry::chain;
 
-/// Why a call failed, for the log. If the service answered, this is only its error code, because
-/// its error messages may quote the request.
-pub fn cause<E, R>(error: &SdkError<E, R>) -> String
+/// Why a call failed. The text is for logs: if the service answered, it is only the error code, because
+/// the error messages of AWS may quote the request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct FailedCall {
+    text: String,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl FailedCall {
+    /// The error code of the service. `None` if it did not answer.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// The error message of the service. Only for a terminal: it may quote the request, and so personal
+    /// data.
+    pub fn service_message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+}
+
+/// Why a call failed, as the source of another error.
+pub fn cause<E, R>(error: &SdkError<E, R>) -> FailedCall
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug + 'static,
 {
-    match error {
+    let text = match error {
         SdkError::ServiceError(service) => service.err().code().unwrap_or("error without a code").to_owned(),
         // Its sources contain the whole request.
         SdkError::ConstructionFailure(_) => "the SDK could not build the request".to_owned(),
         error => chain(error),
-    }
+    };
+    FailedCall { text, code: error.code().map(str::to_owned), message: error.message().map(str::to_owned) }
 }
 
 /// Configuration for a trigger.

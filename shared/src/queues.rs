@@ -264,7 +264,7 @@ impl Queue {
                 output.successful().len() + visible.len()
             }
             Err(error) => {
-                let cause = aws::cause(&error);
+                let cause = aws::cause(&error).to_string();
                 tracing::warn!(error_type = "delay_failed", cause, "visibility not changed");
                 0
             }

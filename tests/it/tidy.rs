@@ -168,9 +168,8 @@ fn source_files_are_short() {
 fn lines_of_the_template_fit_a_screen() {
     for file in ["template.yaml", "samconfig.toml", ".checkov.yaml"] {
         let text = std::fs::read_to_string(root().join(file)).unwrap();
-        let is_long = |line: &str| {
-            line.chars().count() > if line.trim_start().starts_with('#') { 100 } else { 120 }
-        };
+        let is_long =
+            |line: &str| line.chars().count() > if line.trim_start().starts_with('#') { 100 } else { 120 };
         let long = text.lines().zip(1..).filter(|(line, _)| is_long(line)).map(|(_, number)| number);
         assert_eq!(long.collect::<Vec<usize>>(), [0; 0], "lines of {file}");
     }

@@ -86,7 +86,7 @@ impl Sender {
     async fn send(&self) -> Result<(), String> {
         let queue = "https://sqs.eu-central-1.amazonaws.com/123456789012/queue";
         let sent = self.client.send_message().queue_url(queue).message_body("{}").send().await;
-        sent.map(|_| ()).map_err(|error| shared::aws::cause(&error))
+        sent.map(|_| ()).map_err(|error| shared::aws::cause(&error).to_string())
     }
 
     /// Uses of each client.

@@ -7,7 +7,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::Value;
 
-use crate::aws_error::aws_error;
+use crate::aws_error::{Service, aws_error};
 use crate::error::{CommandError, Result};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl QueueDescription {
     /// Reads the attributes of the queue at `url`.
     pub async fn read(sqs: &Client, url: &str) -> Result<Self> {
         let call = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
-        let attributes = call.send().await.map_err(aws_error("GetQueueAttributes"))?.attributes;
+        let attributes = call.send().await.map_err(aws_error(Service::Sqs, "GetQueueAttributes"))?.attributes;
         let attributes = attributes.unwrap_or_default();
         let arn =
             attributes.get(&QueueAttributeName::QueueArn).context("SQS returned no ARN of the queue")?;

@@ -19,7 +19,7 @@ use shared::queues::{MAX_BATCH_ENTRIES, Queue};
 use shared::time::{Clock, plus_seconds};
 use uuid::Uuid;
 
-use crate::aws_error::aws_error;
+use crate::aws_error::{Service, aws_error};
 use crate::interrupt::StopSignal;
 use crate::queue::description::QueueDescription;
 use crate::queue::message::QueuedMessage;
@@ -204,7 +204,7 @@ impl<'a> QueueReader<'a> {
                 self.state.borrow_mut().is_over_limit = true;
                 Vec::new()
             }
-            Err(error) => return Err(aws_error("ReceiveMessage")(error)),
+            Err(error) => return Err(aws_error(Service::Sqs, "ReceiveMessage")(error)),
         };
         let received = messages.into_iter().map(|mut message| {
             let receipt =
@@ -306,7 +306,7 @@ pub async fn delete(sqs: &Client, url: &str, receipts: &[&str]) -> Result<Vec<us
         });
         let entries = entries.collect::<Result<Vec<_>, _>>().context("DeleteMessageBatch")?;
         let call = sqs.delete_message_batch().queue_url(url).set_entries(Some(entries));
-        let output = call.send().await.map_err(aws_error("DeleteMessageBatch"))?;
+        let output = call.send().await.map_err(aws_error(Service::Sqs, "DeleteMessageBatch"))?;
         failed.extend(output.failed().iter().filter_map(|entry| entry.id().parse::<usize>().ok()));
     }
     Ok(failed)

@@ -14,7 +14,7 @@ pub mod summary;
 use anyhow::Context;
 use aws_sdk_sqs::Client;
 
-use crate::aws_error::aws_error;
+use crate::aws_error::{Service, aws_error};
 use crate::error::{CommandError, Result};
 use crate::queue::description::QueueDescription;
 use crate::queue::filter::Filter;
@@ -51,7 +51,9 @@ impl Route {
         let from = QueueDescription::read(&sqs, from).await.map_err(|error| error.context("--from"))?;
         from.reject_source_queue().map_err(|error| error.context("--from"))?;
         let call = sqs.list_dead_letter_source_queues().queue_url(&from.url).send().await;
-        let sources = call.map(|output| output.queue_urls).map_err(aws_error("ListDeadLetterSourceQueues"));
+        let sources = call
+            .map(|output| output.queue_urls)
+            .map_err(aws_error(Service::Sqs, "ListDeadLetterSourceQueues"));
         let is_dead_letter_queue = sources.as_ref().is_ok_and(|sources| !sources.is_empty());
         let to = match to {
             Some(to) => to.to_owned(),

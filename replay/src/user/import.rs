@@ -23,7 +23,7 @@ use shared::store::{KnownUser, Profile, Store};
 use shared::user_attributes;
 use tokio::time::MissedTickBehavior;
 
-use crate::aws_error::aws_error;
+use crate::aws_error::{Service, aws_error};
 use checkpoint::{ImportCheckpoint, ImportCounts};
 
 /// Cognito: ListUsers returns at most 60 users.
@@ -105,7 +105,7 @@ impl UserPoolImport<'_> {
             Some("TooManyRequestsException") => {
                 anyhow!("Cognito throttles ListUsers. Run the command again with a lower --rate")
             }
-            _ => aws_error("ListUsers")(error),
+            _ => aws_error(Service::Cognito, "ListUsers")(error),
         }
     }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::types::ListMessageMoveTasksResultEntry;
 use tokio::time::{Instant, sleep};
 
-use crate::aws_error::{aws_error, with_advice};
+use crate::aws_error::{Service, aws_error, with_advice};
 use crate::interrupt::StopSignal;
 use crate::queue::redrive::Route;
 
@@ -31,7 +31,7 @@ pub async fn run_move_task(
     let call = route.sqs.start_message_move_task().source_arn(&route.from.arn);
     let call = call.destination_arn(&route.to.arn);
     let call = call.set_max_number_of_messages_per_second(rate.and_then(|rate| i32::try_from(rate).ok()));
-    if let Err(error) = call.send().await.map_err(aws_error("StartMessageMoveTask")) {
+    if let Err(error) = call.send().await.map_err(aws_error(Service::Sqs, "StartMessageMoveTask")) {
         // SQS may have started the task, and its answer was lost.
         let is_ours = |task: &ListMessageMoveTasksResultEntry| {
             Some(task.started_timestamp()) != earlier && task.destination_arn() == Some(&route.to.arn)
@@ -85,7 +85,7 @@ pub async fn run_move_task(
 /// The move task of the dead-letter queue that was started last.
 async fn latest_task(route: &Route) -> Result<Option<ListMessageMoveTasksResultEntry>> {
     let call = route.sqs.list_message_move_tasks().source_arn(&route.from.arn).max_results(1);
-    let output = call.send().await.map_err(aws_error("ListMessageMoveTasks"))?;
+    let output = call.send().await.map_err(aws_error(Service::Sqs, "ListMessageMoveTasks"))?;
     Ok(output.results.unwrap_or_default().into_iter().next())
 }
 

@@ -5,7 +5,7 @@ use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::error::ProvideErrorMetadata;
 use aws_sdk_cognitoidentityprovider::types::UserType;
 
-use crate::aws_error::aws_error;
+use crate::aws_error::{Service, aws_error};
 
 /// An account in a user pool.
 pub struct PoolAccount {
@@ -31,7 +31,7 @@ impl PoolAccount {
                     "user pool {user_pool_id} does not exist in this account and region. Check --user-pool and \
                      --region"
                 ),
-                _ => aws_error("ListUsers")(error),
+                _ => aws_error(Service::Cognito, "ListUsers")(error),
             })?;
             let users = output.users.unwrap_or_default();
             if let Some(user) = users.into_iter().find(|user| attribute(user, "sub") == Some(sub)) {
@@ -54,19 +54,19 @@ impl PoolAccount {
     pub async fn sign_out(&self) -> Result<()> {
         let call = self.cognito.admin_user_global_sign_out().user_pool_id(&self.user_pool_id);
         let call = call.username(&self.username).send().await;
-        call.map(|_| ()).map_err(aws_error("AdminUserGlobalSignOut"))
+        call.map(|_| ()).map_err(aws_error(Service::Cognito, "AdminUserGlobalSignOut"))
     }
 
     pub async fn disable(&self) -> Result<()> {
         let call = self.cognito.admin_disable_user().user_pool_id(&self.user_pool_id);
         let call = call.username(&self.username).send().await;
-        call.map(|_| ()).map_err(aws_error("AdminDisableUser"))
+        call.map(|_| ()).map_err(aws_error(Service::Cognito, "AdminDisableUser"))
     }
 
     pub async fn enable(&self) -> Result<()> {
         let call = self.cognito.admin_enable_user().user_pool_id(&self.user_pool_id);
         let call = call.username(&self.username).send().await;
-        call.map(|_| ()).map_err(aws_error("AdminEnableUser"))
+        call.map(|_| ()).map_err(aws_error(Service::Cognito, "AdminEnableUser"))
     }
 
     /// `enabled` or `disabled`.
