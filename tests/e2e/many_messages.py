@@ -6,8 +6,9 @@
 The queues are in MiniStack, or with --queues in the test binary `queues`. MiniStack reads all messages of a queue for
 each request, so it is too slow for 100,000 messages.
 
-Prints the duration, the rate and the peak memory of each step. Fails if a message is missing, duplicated or changed by
-a single byte, or if the peak memory of `replay` exceeds a limit that does not depend on the number of messages.
+Prints the duration, the rate and the peak memory of each step. save, send and redrive are interrupted several times,
+and the saved file is edited before it is sent. Fails if a message is missing, duplicated or changed by a single byte,
+or if the peak memory of `replay` exceeds a limit that does not depend on the number of messages.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import base64
 import contextlib
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,12 +37,14 @@ from stack import REGION, free_port
 # handles, would need 100 MB.
 MAX_MEGABYTES = 64
 USERS = 100
+INTERRUPTED = 130
 QUEUE, DEAD_LETTER_QUEUE = "user-events", "user-events-dlq"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--messages", type=int, default=2_000)
+    parser.add_argument("--interruptions", type=int, default=2, help="Ctrl-C so often in each of save, send, redrive")
     parser.add_argument("--queues", type=Path, help="the binary `queues`, instead of MiniStack")
     parser.add_argument("--replay", type=Path, default=Path("target/release/replay"), help="the binary `replay`")
     options = parser.parse_args()
@@ -51,22 +56,31 @@ def main():
             test.start_queues(options.queues.resolve())
         else:
             test.start_ministack()
-        run(test, options.messages)
+        run(test, options.messages, options.interruptions)
 
 
-def run(test, count):
+def run(test, count, interruptions):
     bodies = write_messages(test.folder / "sent.ndjson", count)
-    test.replay("send", "sent.ndjson", "--to", DEAD_LETTER_QUEUE, "--yes", count=count)
+    dead_letters = ("--to", DEAD_LETTER_QUEUE)
+    test.replay("send", "sent.ndjson", *dead_letters, "--yes", count=count)
     test.replay("inspect", DEAD_LETTER_QUEUE, count=count)
-    test.replay("save", DEAD_LETTER_QUEUE, "--out", "saved.ndjson", "--delete", "--yes", count=count)
+    save = ("save", DEAD_LETTER_QUEUE, "--out", "saved.ndjson", "--delete", "--yes")
+    test.interrupted(save, interruptions, count, resume=("--resume",))
     expect(test.visible_messages(DEAD_LETTER_QUEUE) == 0, "the dead-letter queue is not empty after save --delete")
-    test.replay("send", "saved.ndjson", "--to", DEAD_LETTER_QUEUE, "--yes", count=count)
-    test.replay("redrive", "--from", DEAD_LETTER_QUEUE, "--to", QUEUE, "--by-entry", "--yes", count=count)
+    saved = (test.folder / "saved.ndjson").read_text()
+    expect(bodies_of(saved) == sorted(bodies), "the saved messages differ from the sent messages")
+    (test.folder / "edited.ndjson").write_text(saved.replace('"4.90"', '"4.95"'))
+    test.interrupted(("send", "edited.ndjson", *dead_letters, "--yes"), interruptions, count)
+    redrive = ("redrive", "--from", DEAD_LETTER_QUEUE, "--to", QUEUE, "--by-entry", "--yes")
+    test.interrupted(redrive, interruptions, count)
     expect(test.visible_messages(DEAD_LETTER_QUEUE) == 0, "the dead-letter queue is not empty after redrive")
-    expect(test.visible_messages(QUEUE) == count, test.visible_messages(QUEUE))
-    with open(test.folder / "saved.ndjson") as file:
-        saved_bodies = sorted(line[line.index('"body":') + len('"body":') : -2] for line in file)
-    expect(saved_bodies == sorted(bodies), "the saved messages differ from the sent messages")
+    received = test.take_all(QUEUE)
+    edited = sorted(body.replace('"4.90"', '"4.95"') for body in bodies)
+    expect(sorted(received) == edited, f"{len(received)} messages arrived, or not those of the edited file")
+
+
+def bodies_of(text):
+    return sorted(line[line.index('"body":') + len('"body":') : -1] for line in text.splitlines())
 
 
 def write_messages(path, count):
@@ -178,6 +192,64 @@ class LoadTest:
         attributes = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         return int(attributes["ApproximateNumberOfMessages"])
 
+    def take_all(self, name):
+        """Receives all messages of a queue, and makes them invisible. Returns their bodies."""
+        url = self.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        call = {"QueueUrl": url, "MaxNumberOfMessages": 10, "VisibilityTimeout": 43_200}
+        bodies = []
+        while messages := self.sqs.receive_message(**call).get("Messages"):
+            bodies += [message["Body"] for message in messages]
+        return bodies
+
+    def interrupted(self, arguments, times, count, resume=()):
+        """Runs a command, interrupts it so often with Ctrl-C, and runs it to the end.
+
+        Each run is interrupted after it has done a share of the work. `resume` are further arguments after the first
+        run. Expects that the counts of the runs add up: an interruption neither loses nor repeats a message.
+        """
+        total, interruptions, bars = 0, 0, []
+        start = time.monotonic()
+        for number in range(times + 1):
+            share = count // (times + 2) if number < times else None
+            code, output, new_bars = self.run_on_terminal(arguments, share)
+            total, bars = total + number_of_messages(output), bars + new_bars
+            if code == 0:
+                break
+            expect(code == INTERRUPTED and number < times, f"exit code {code}:\n{output}")
+            expect("replay: interrupted: " in output, output)
+            interruptions += 1
+            arguments = (*arguments, *(option for option in resume if option not in arguments))
+        seconds = time.monotonic() - start
+        print(
+            f"{arguments[0]:8} {total} messages, {seconds:6.1f} s, {count / seconds:6.0f}/s, "
+            f"{interruptions} interruptions, {len(bars)} states of the bar"
+        )
+        print(f"         {bars[len(bars) // 2] if bars else 'ended before the first bar'}", flush=True)
+        expect(code == 0 and total == count, f"{arguments[0]}: {total} messages in total:\n{output}")
+
+    def run_on_terminal(self, arguments, interrupt_after=None):
+        """Runs a command with a terminal as its standard error, and interrupts it after this many messages.
+
+        Returns the exit code, the output with the last line of the terminal, and the states of the progress bar.
+        """
+        leader, follower = os.openpty()
+        process = subprocess.Popen(
+            [self.binary, *arguments],
+            env={**self.environment, "TERM": "xterm", "NO_COLOR": "1"},
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=follower,
+        )
+        os.close(follower)
+        peak_memory = PeakMemory(process.pid)
+        screen = Screen(leader, process, interrupt_after)
+        output = process.stdout.read().decode()
+        code = process.wait()
+        megabytes = peak_memory.megabytes()
+        expect(megabytes <= MAX_MEGABYTES, f"peak memory {megabytes:.0f} MB exceeds {MAX_MEGABYTES} MB")
+        screen.join()
+        return code, output + "\n".join(screen.messages), screen.bars
+
     def replay(self, *arguments, count):
         """Runs a command of `replay`, checks that its output contains the count, and prints the measurements."""
         start = time.monotonic()
@@ -205,6 +277,48 @@ class LoadTest:
             print(f"         {progress[len(progress) // 2]}")
         print(f"         {lines[-1]}", flush=True)
         expect(megabytes <= MAX_MEGABYTES, f"peak memory {megabytes:.0f} MB exceeds {MAX_MEGABYTES} MB")
+
+
+class Screen(threading.Thread):
+    """Reads what a process writes to its terminal, and interrupts it after so many messages."""
+
+    BAR = re.compile(r"(sent|saved|moved) .* ([\d,]+) of [\d,]+, [\d,]+ a second")
+
+    def __init__(self, leader, process, interrupt_after):
+        super().__init__(daemon=True)
+        self.leader, self.process, self.interrupt_after = leader, process, interrupt_after
+        self.bars, self.messages = [], []
+        self.start()
+
+    def run(self):
+        rest = ""
+        # Linux: reading fails once the process has closed the terminal.
+        with contextlib.suppress(OSError):
+            while chunk := os.read(self.leader, 4096):
+                *lines, rest = re.split(r"[\r\n]+", rest + re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", chunk.decode()))
+                self.read(lines)
+        self.read([rest])
+
+    def read(self, lines):
+        for line in map(str.strip, filter(str.strip, lines)):
+            if " a second" not in line:
+                self.messages.append(line)
+            elif bar := self.BAR.search(line):
+                self.bars.append(line)
+                self.interrupt_if_due(int(bar[2].replace(",", "")))
+
+    def interrupt_if_due(self, position):
+        # A resumed run begins where the last one ended.
+        self.first = getattr(self, "first", position)
+        if self.interrupt_after is not None and position - self.first >= self.interrupt_after:
+            self.interrupt_after = None
+            self.process.send_signal(signal.SIGINT)
+
+
+def number_of_messages(output):
+    """How many messages a run sent, saved or moved, as it says itself."""
+    counts = re.findall(r"([\d,]+)(?: of [\d,]+)?(?: messages?)? (?:sent|saved|moved)\b", output)
+    return int(counts[-1].replace(",", "")) if counts else 0
 
 
 def is_ready(url):
