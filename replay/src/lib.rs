@@ -9,6 +9,8 @@ pub mod cli;
 pub mod completions;
 pub mod error;
 pub mod interrupt;
+#[cfg(feature = "schema")]
+pub mod json_schema;
 pub mod man;
 pub mod options;
 pub mod origin;

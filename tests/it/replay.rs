@@ -6,6 +6,7 @@ mod files;
 mod help;
 mod import;
 mod inspect;
+mod json;
 mod loopback_account;
 mod operations;
 mod origin;

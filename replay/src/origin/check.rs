@@ -5,6 +5,7 @@
 //! custom origins*.
 
 pub mod command;
+pub mod report;
 mod tags;
 
 use jiff::Timestamp;

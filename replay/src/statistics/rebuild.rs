@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod difference;
+pub mod report;
 
 use std::collections::BTreeMap;
 
@@ -101,17 +102,25 @@ impl RebuildOutcome {
 /// Number of partitions by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RebuildSummary {
+    /// Number of users.
     pub users: usize,
+    /// Number of domain shards.
     pub domain_shards: usize,
-    /// Correct or empty.
+    /// Number of partitions that are correct or empty.
     pub correct: usize,
+    /// Number of erased users, who stay erased.
     pub erased: usize,
-    /// Including those that were written or refused.
+    /// Number of partitions that differ, including those that were written or refused.
     pub differing: usize,
+    /// Number of partitions that were written.
     pub written: usize,
+    /// Number of partitions that were not written, because a figure would fall.
     pub refused: usize,
+    /// Number of partitions with unreadable events or statistics.
     pub unreadable: usize,
+    /// Number of partitions that concurrent writers changed on every attempt.
     pub conflicts: usize,
 }
 

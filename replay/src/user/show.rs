@@ -1,6 +1,7 @@
 //! Reads what the table has about a user or an email domain.
 
 pub mod command;
+pub mod report;
 
 use std::collections::BTreeMap;
 

@@ -40,14 +40,20 @@ async fn event_that_is_too_old_for_user_stats_counts_once() {
     Dry run: nothing was applied. Add --yes to apply 2 events. Each event counts once.
     ");
     assert_eq!(orders().await, 1);
+    let run = account.replay_on_table(&[&command[..], &["--json"]].concat()).await;
+    let plan = super::json::document("statistics backfill", &run);
+    assert_eq!((&plan["dryRun"], &plan["events"], &plan["applied"]), (&json!(true), &json!(2), &json!(0)));
     let run = account.replay_on_table(&with_yes).await;
     let expected = "2 events applied, 0 applied before, 0 dropped (user erased or not in the table).\n";
     assert!(run.code == 0 && run.stdout.ends_with(expected), "{run:?}");
     assert_eq!(orders().await, 3);
     write(&[aged_order("2", 40), aged_order("5", 41), aged_order("3", 80)]);
-    let run = account.replay_on_table(&with_yes).await;
-    let expected = "1 event applied, 2 applied before, 0 dropped (user erased or not in the table).\n";
-    assert!(run.stdout.ends_with(expected), "{run:?}");
+    let run = account.replay_on_table(&[&with_yes[..], &["--json"]].concat()).await;
+    let counts = super::json::document("statistics backfill", &run);
+    assert_eq!(
+        (&counts["applied"], &counts["duplicates"], &counts["dropped"]),
+        (&json!(1), &json!(2), &json!(0))
+    );
     assert_eq!(orders().await, 4);
     let run = account.replay_on_table(&["statistics", "rebuild", "--user", ANA]).await;
     assert!(run.code == 0 && run.stdout.contains(": correct\n"), "the events are stored: {run:?}");

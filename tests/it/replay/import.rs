@@ -91,6 +91,12 @@ async fn users_of_a_pool_get_profiles_and_existing_profiles_stay() {
     Dry run: nothing was written. Add --yes to write 4 profiles.
     ");
     assert_eq!(account.sandbox.items().await.unwrap(), before);
+    let plan = super::json::document(
+        "user import",
+        &account.replay_on_table(&[&command[..], &["--json"]].concat()).await,
+    );
+    assert_eq!((&plan["dryRun"], &plan["written"], &plan["erased"]), (&json!(true), &json!(4), &json!(1)));
+    assert_eq!(plan["skipped"], json!({"COMPROMISED": 1, "UNCONFIRMED": 1}));
 
     let run = account.replay_on_table(&with_yes).await;
     assert!(run.code == 0 && run.stdout.contains("      4  profiles written\n"), "{run:?}");

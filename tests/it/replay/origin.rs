@@ -61,6 +61,20 @@ async fn check_prints_one_line_for_each_finding_and_exits_with_1() {
         @"replay: 8 findings in 2 responses. Correct the origin, then check it again. docs/caching.md is the contract"
     );
     assert!(!ran.stdout.contains("secret") && !ran.stderr.contains("secret"), "{}", ran.stdout);
+    let ran = check_text(&["--sub", BEN, "--json"], input.as_bytes()).await;
+    let document = super::json::document("origin check", &ran);
+    assert_eq!(
+        (ran.code, &document["findings"], &document["responses"][1]["keptSeconds"]),
+        (1, &json!(8), &json!(1800))
+    );
+    assert_eq!(
+        document["responses"][1]["findings"][1],
+        json!({
+            "code": "max_age", "header": "Cache-Control", "nextStep": "Send max-age=0",
+            "effect": "Browsers keep the page for 30 s. No invalidation reaches them",
+        })
+    );
+    assert!(!ran.stdout.contains("secret"), "{}", ran.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -286,7 +286,8 @@ async fn all_users_and_domains_are_rebuilt() {
     assert_eq!(run.code, 0, "{run:?}");
     let scans = account.sandbox.calls.operations().iter().filter(|call| *call == "Scan").count();
     assert_eq!(scans, 2, "about 620 items, 500 on a page");
-    let json: Value = serde_json::from_str(&run.stdout).unwrap();
+    let json = super::json::document("statistics rebuild", &run);
+    assert_eq!((&json["dryRun"], &json["complete"]), (&json!(true), &json!(true)));
     let partitions = json["partitions"].as_array().unwrap();
     assert_eq!((partitions.len(), &json["summary"]["differing"]), (3, &json!(3)));
     let user = partitions.iter().find(|partition| partition["user"] == "user-007").unwrap();

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use shared::freshness::{CacheLifetime, OriginLifetime};
 
+use super::report::OriginReport;
 use super::{Checked, Expectations, ExpectedAnswer, check};
 use crate::error::{CommandError, Result};
 use crate::options::check_sub;
@@ -74,6 +75,9 @@ pub struct Check {
     /// Expect no tags. InvalidationTarget of the stack is path.
     #[arg(long, conflicts_with = "tag_header")]
     without_tags: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -95,7 +99,7 @@ impl Check {
         }
         let expected = self.expectations();
         let mut text = String::new();
-        let (mut answers, mut findings) = (0, 0);
+        let mut report = OriginReport::default();
         for file in self.inputs() {
             let name = if is_stdin(&file) { "standard input".to_owned() } else { file.display().to_string() };
             let responses = read(&file).map_err(|error| error.context(&name))?;
@@ -104,12 +108,16 @@ impl Check {
                 let is_followed = response.is_redirect() && !is_last;
                 let answer = if is_followed { ExpectedAnswer::Redirect } else { expected.answer };
                 let checked = check(response, &Expectations { answer, ..expected.clone() });
-                answers += 1;
-                findings += checked.findings.len();
+                report.add(&name, index + 1, response.status, &checked);
                 write_answer(&mut text, &format!("{name}, response {}", index + 1), response, &checked);
             }
         }
-        output::print(&text)?;
+        let (findings, answers) = (report.findings, report.responses.len());
+        if self.json {
+            output::json(&report)?;
+        } else {
+            output::print(&text)?;
+        }
         if findings > 0 {
             return Err(CommandError::failed(format!(
                 "{} in {}. Correct the origin, then check it again. docs/caching.md is the contract",
@@ -117,7 +125,7 @@ impl Check {
                 counted(answers, "response")
             )));
         }
-        output::done("Nothing is wrong")
+        if self.json { Ok(()) } else { output::done("Nothing is wrong") }
     }
 
     fn inputs(&self) -> Vec<PathBuf> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 use shared::store::Partition;
 use shared::telemetry::chain;
 use shared::time::Clock;
@@ -33,20 +34,75 @@ pub struct Backfill {
     /// twice.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(32..=3650))]
     event_retention_days: u32,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     table: TableOptions,
     #[command(flatten)]
     pub change: ChangeOptions,
 }
 
+/// What a backfill read and applied.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct BackfillReport {
+    /// True if nothing was applied, because --yes is missing.
+    pub dry_run: bool,
+    /// Number of events in the file that change statistics.
+    pub events: usize,
+    /// Number of users that these events are about.
+    pub users: usize,
+    /// Number of domain shards that these events are about.
+    pub domain_shards: usize,
+    /// Number of events about a user name that the user pool did not know. They change no statistics.
+    pub without_user: usize,
+    /// Number of allowed sign-in attempts. They change no statistics.
+    pub allowed_attempts: usize,
+    /// Number of events that were applied.
+    pub applied: usize,
+    /// Number of events that were applied before.
+    pub duplicates: usize,
+    /// Number of events of users who were erased or are not in the table.
+    pub dropped: usize,
+}
+
+impl BackfillReport {
+    fn of(events: &BackfillEvents, is_dry_run: bool) -> Self {
+        let (users, shards): (Vec<_>, Vec<_>) =
+            events.by_partition.keys().partition(|partition| matches!(partition, Partition::User(_)));
+        Self {
+            dry_run: is_dry_run,
+            events: events.by_partition.values().map(Vec::len).sum(),
+            users: users.len(),
+            domain_shards: shards.len(),
+            without_user: events.without_user,
+            allowed_attempts: events.allowed_attempts,
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, counts: &BackfillCounts) {
+        let BackfillCounts { applied, duplicates, dropped } = *counts;
+        (self.applied, self.duplicates, self.dropped) = (applied, duplicates, dropped);
+    }
+}
+
 impl Backfill {
     pub async fn run(self) -> Result<()> {
-        let Self { file, event_retention_days, table, change } = self;
+        let Self { file, event_retention_days, json, table, change } = self;
         let events = read_file(&file, event_retention_days).map_err(|error| error.context(file.display()))?;
         let store = change.open().await?.store(table.table.as_deref())?;
-        output::print(&render_plan(&events))?;
-        let count: usize = events.by_partition.values().map(Vec::len).sum();
+        let mut report = BackfillReport::of(&events, !change.yes);
+        if !json {
+            output::print(&render_plan(&report))?;
+        }
+        let count = report.events;
         if !change.yes {
+            if json {
+                return output::json(&report);
+            }
             return output::not_done(&format!(
                 "Dry run: nothing was applied. Add --yes to apply {}. Each event counts once.",
                 counted(count, "event")
@@ -55,14 +111,21 @@ impl Backfill {
         let mut counts = BackfillCounts::default();
         for (partition, events) in &events.by_partition {
             let applied = apply_events(&store, partition, events, event_retention_days, &mut counts).await;
-            applied.map_err(|error| {
-                CommandError::failed(format!(
+            report.add(&counts);
+            if let Err(error) = applied {
+                if json {
+                    output::json(&report)?;
+                }
+                return Err(CommandError::failed(format!(
                     "{} of {} applied: {}. Run the command again to apply the rest",
                     number(counts.applied),
                     counted(count, "event"),
                     chain(error.as_ref())
-                ))
-            })?;
+                )));
+            }
+        }
+        if json {
+            return output::json(&report);
         }
         output::done(&render(&counts))
     }
@@ -80,26 +143,23 @@ fn read_file(path: &Path, event_retention_days: u32) -> Result<BackfillEvents> {
     Ok(events)
 }
 
-fn render_plan(events: &BackfillEvents) -> String {
-    let count = events.by_partition.values().map(Vec::len).sum();
-    let (users, shards): (Vec<_>, Vec<_>) =
-        events.by_partition.keys().partition(|partition| matches!(partition, Partition::User(_)));
+fn render_plan(report: &BackfillReport) -> String {
     let mut text = format!(
         "{} of {} and {}\n",
-        counted(count, "event"),
-        counted(users.len(), "user"),
-        counted(shards.len(), "domain shard"),
+        counted(report.events, "event"),
+        counted(report.users, "user"),
+        counted(report.domain_shards, "domain shard"),
     );
-    if events.without_user > 0 {
+    if report.without_user > 0 {
         text += &format!(
             "{} skipped: about a user name that the user pool did not know\n",
-            counted(events.without_user, "event")
+            counted(report.without_user, "event")
         );
     }
-    if events.allowed_attempts > 0 {
+    if report.allowed_attempts > 0 {
         text += &format!(
             "{} skipped: allowed sign-in attempts change no statistics\n",
-            counted(events.allowed_attempts, "event")
+            counted(report.allowed_attempts, "event")
         );
     }
     text

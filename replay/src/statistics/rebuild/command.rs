@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result as AnyResult;
 use clap::{ArgGroup, Args};
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::store::{ListDifference, Partition};
 use shared::text::{format_value, printable};
 use shared::time::Clock;
@@ -14,6 +14,7 @@ use crate::interrupt::StopSignal;
 use crate::options::{ChangeOptions, TableOptions, check_sub};
 use crate::output::{self, counted, number};
 use crate::statistics::rebuild::difference::{Difference, is_time};
+use crate::statistics::rebuild::report::{PartitionReport, ReportWriter};
 use crate::statistics::rebuild::{
     RebuildMode, RebuildOutcome, RebuildSummary, UNREADABLE_STATISTICS, rebuild, rebuild_all,
 };
@@ -62,41 +63,37 @@ impl Rebuild {
         let store = self.change.open().await?.store(self.table.table.as_deref())?;
         let mode = RebuildMode { write: self.change.yes, lower: self.lower, lists_only: self.lists };
         let now = Clock::system().now();
-        let mut out = output::stdout();
         let mut summary = RebuildSummary::default();
-        if self.json {
-            write!(out, "{{\n  \"partitions\": [")?;
-        }
+        let mut document =
+            if self.json { Some(ReportWriter::start(output::stdout(), !mode.write)?) } else { None };
         // Writes each partition at once, so that the memory does not grow with the table.
-        let mut separator = "";
         let mut report = |partition: &Partition, outcome: &RebuildOutcome| -> AnyResult<()> {
             summary.add(partition, outcome);
             if self.all && !outcome.needs_attention() {
                 return Ok(());
             }
-            if self.json {
-                write!(out, "{separator}\n    {}", to_json(partition, outcome))?;
-                separator = ",";
-            } else {
-                write!(out, "{}", render(partition, outcome))?;
+            match &mut document {
+                Some(document) => document.add(&PartitionReport::of(partition, outcome)),
+                None => Ok(output::stdout().write_all(render(partition, outcome).as_bytes())?),
             }
-            Ok(())
         };
-        match self.user {
-            Some(sub) => {
-                let partition = Partition::User(sub);
-                report(&partition, &rebuild(&store, &partition, mode, now).await?)?;
+        let work = async {
+            match self.user {
+                Some(sub) => {
+                    let partition = Partition::User(sub);
+                    report(&partition, &rebuild(&store, &partition, mode, now).await?)
+                }
+                None => rebuild_all(&store, mode, now, &mut report).await,
             }
-            None => {
-                let next_step =
-                    "run the command again to rebuild the rest. Every user that was written is complete";
-                StopSignal::on_signals().run(rebuild_all(&store, mode, now, &mut report), next_step).await?;
-            }
-        }
-        if self.json {
-            writeln!(out, "\n  ],\n  \"summary\": {}\n}}", json!(summary))?;
+        };
+        let next_step = "run the command again to rebuild the rest. Every user that was written is complete";
+        let done = StopSignal::on_signals().run(work, next_step).await;
+        if let Some(document) = document {
+            document.finish(&summary, done.is_ok())?;
+            done?;
         } else {
-            writeln!(out, "{}", render_summary(&summary))?;
+            done?;
+            output::print(&format!("{}\n", render_summary(&summary)))?;
             let writable = summary.differing - summary.refused;
             if !self.change.yes && writable > 0 {
                 let partitions = counted(writable, "partition");
@@ -173,35 +170,6 @@ fn render_list_difference(difference: &ListDifference) -> String {
     format!("{list:20} {}{falls}", counts.join(", "))
 }
 
-fn to_json(partition: &Partition, outcome: &RebuildOutcome) -> Value {
-    let name = match outcome {
-        RebuildOutcome::Empty => "empty",
-        RebuildOutcome::Correct => "correct",
-        RebuildOutcome::Erased => "erased",
-        RebuildOutcome::Differs(_) => "differs",
-        RebuildOutcome::Written(_) => "written",
-        RebuildOutcome::Refused(_) => "refused",
-        RebuildOutcome::Unreadable(_) => "unreadable",
-        RebuildOutcome::Conflict => "conflict",
-    };
-    let mut json = match partition {
-        Partition::User(sub) => json!({"user": sub}),
-        Partition::Domain { domain, shard } => json!({"domain": domain, "shard": shard}),
-    };
-    json["outcome"] = json!(name);
-    let differences = outcome.differences().cloned().unwrap_or_default();
-    json["differences"] = json!(differences.figures);
-    let lists = differences.lists.iter().map(|difference| {
-        let ListDifference { list, missing, different, unexplained } = difference;
-        json!({"list": list, "missing": missing, "different": different, "withoutEvent": unexplained})
-    });
-    json["lists"] = lists.collect();
-    if let RebuildOutcome::Unreadable(codes) = outcome {
-        json["reasons"] = json!(codes);
-    }
-    json
-}
-
 fn render_summary(summary: &RebuildSummary) -> String {
     let RebuildSummary {
         users,
@@ -247,6 +215,7 @@ fn render_problems(summary: &RebuildSummary) -> Option<String> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use serde_json::json;
     use shared::statistics::{Statistics, UserStats};
 
     use super::*;

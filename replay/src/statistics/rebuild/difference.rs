@@ -8,11 +8,14 @@ use shared::events::Money;
 
 /// A figure whose stored value and rebuilt value differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Difference {
     /// Name of the attribute. If the attribute is a map, followed by a dot and the key:
     /// `spent.EUR`.
     pub name: String,
+    /// The stored value.
     pub stored: Option<Value>,
+    /// The value that the stored events give.
     pub rebuilt: Option<Value>,
 }
 

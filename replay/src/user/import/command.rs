@@ -1,8 +1,10 @@
 //! `replay user import`: options and output.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 use shared::text::printable;
 
 use crate::error::Result;
@@ -16,7 +18,8 @@ use crate::user::import::{MAX_RATE, UserPoolImport};
 const EXAMPLES: &str = "\
 Examples:
   replay user import --user-pool eu-central-1_EXAMPLE12
-  replay user import --user-pool eu-central-1_EXAMPLE12 --yes --checkpoint import.json";
+  replay user import --user-pool eu-central-1_EXAMPLE12 --yes --checkpoint import.json
+  replay user import --user-pool eu-central-1_EXAMPLE12 --json | jq .skipped";
 
 /// Write profiles for the users of an existing user pool.
 ///
@@ -40,10 +43,38 @@ pub struct Import {
     /// File for the position of the import. Read if it exists, written only with --yes.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     table: TableOptions,
     #[command(flatten)]
     pub change: ChangeOptions,
+}
+
+/// The counts of an import. With --checkpoint, they include the runs before.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ImportReport {
+    /// True if no profile was written, because --yes is missing.
+    pub dry_run: bool,
+    /// Id of the user pool.
+    pub user_pool: String,
+    /// Name of the table.
+    pub table: String,
+    /// Number of pages of the user pool.
+    pub pages: usize,
+    /// Number of users on these pages.
+    pub users: usize,
+    /// Number of profiles that were written. In a dry run: that would be written.
+    pub written: usize,
+    /// Number of users who already had a profile.
+    pub had_profile: usize,
+    /// Number of users who were erased within the last 32 days, and so get no profile.
+    pub erased: usize,
+    /// Number of users who get no profile, by status or by the value that is missing.
+    pub skipped: BTreeMap<String, usize>,
 }
 
 impl Import {
@@ -56,12 +87,15 @@ impl Import {
             None => ImportCheckpoint::start(&self.user_pool, store.table()),
         };
         if let Some(file) = checkpoint_file.filter(|_| checkpoint.done) {
+            if self.json {
+                return output::json(&self.report(store.table(), checkpoint.counts));
+            }
             let file = file.display();
             return output::not_done(&format!(
                 "Nothing to do: the import is complete, according to {file}. Remove the file to start again."
             ));
         }
-        if checkpoint.counts.pages > 0 {
+        if checkpoint.counts.pages > 0 && !self.json {
             output::print(&format!("Continuing after {}.\n", counted(checkpoint.counts.users, "user")))?;
         }
         let written_before = checkpoint.counts.written;
@@ -82,6 +116,9 @@ impl Import {
         if !self.change.yes {
             counts.written -= written_before;
         }
+        if self.json {
+            return output::json(&self.report(store.table(), counts));
+        }
         output::print(&render(&counts, self.change.yes))?;
         if !self.change.yes {
             let profiles = counted(counts.written, "profile");
@@ -90,6 +127,21 @@ impl Import {
             ));
         }
         output::done("Import complete.")
+    }
+
+    fn report(&self, table: &str, counts: ImportCounts) -> ImportReport {
+        let ImportCounts { pages, users, written, had_profile, erased, skipped } = counts;
+        ImportReport {
+            dry_run: !self.change.yes,
+            user_pool: self.user_pool.clone(),
+            table: table.to_owned(),
+            pages,
+            users,
+            written,
+            had_profile,
+            erased,
+            skipped,
+        }
     }
 }
 

@@ -1,10 +1,8 @@
 //! `replay user show`: options and output.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use clap::Args;
-use serde_json::{Value, json};
 use shared::email_domain::Domain;
 use shared::statistics::DomainStats;
 use shared::text::{printable, write_statistics};
@@ -14,6 +12,7 @@ use crate::account::AccountOptions;
 use crate::error::{CommandError, Result};
 use crate::options::{TableOptions, check_sub};
 use crate::output::{self, counted, number};
+use crate::user::show::report::ShowReport;
 use crate::user::show::{GrantSummary, UserSummary, read_domain};
 
 const EXAMPLES: &str = "\
@@ -58,7 +57,7 @@ impl Show {
             let domain = parse_domain(domain)?;
             let sums = read_domain(&store, &domain).await?;
             return if self.json {
-                output::json(&sums)
+                output::json(&ShowReport::of_domain(&domain, &sums))
             } else {
                 output::print(&render_domain(&domain, &sums))
             };
@@ -67,7 +66,7 @@ impl Show {
             check_sub(sub)?;
             let summary = UserSummary::read(&store, sub, Clock::system().now()).await?;
             return if self.json {
-                output::json(&to_json(&summary))
+                output::json(&ShowReport::of_user(&summary))
             } else {
                 output::print(&render(&summary))
             };
@@ -133,22 +132,12 @@ fn write_summary(out: &mut String, summary: &UserSummary) -> std::fmt::Result {
     Ok(())
 }
 
-fn to_json(summary: &UserSummary) -> Value {
-    let events_by_day: BTreeMap<String, usize> =
-        summary.events_by_day.iter().map(|(day, count)| (day.to_string(), *count)).collect();
-    let permissions: BTreeMap<&str, &str> =
-        summary.grants.iter().map(|grant| (grant.resource.as_str(), grant.status.as_str())).collect();
-    json!({
-        "sub": summary.sub, "profile": summary.has_profile,
-        "preferredUsername": summary.preferred_username, "status": summary.status,
-        "statistics": summary.statistics, "eventsByDay": events_by_day,
-        "signInAttempts": summary.attempts, "permissions": permissions,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use jiff::civil::Date;
+    use serde_json::json;
 
     use super::*;
 

@@ -13,6 +13,7 @@ use shared::time::Clock;
 
 use super::email::UserEmail;
 use super::pool_account::PoolAccount;
+use super::report::{StepReport, SuspensionReport};
 use super::step::Step;
 use crate::account::Account;
 use crate::aws_error::with_advice;
@@ -93,6 +94,9 @@ pub struct SuspensionOptions {
     /// Write the decision even if the table has no profile of the user.
     #[arg(long)]
     without_profile: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     table: TableOptions,
     #[command(flatten)]
@@ -147,11 +151,17 @@ impl SuspensionOptions {
         let stored = store.read_sign_in_state(&self.sub).await?;
         let steps = self.steps(task, &account, &store).await?;
         let lacks_key = steps.iter().any(Step::lacks_key);
-        output::print(&render_plan(&decision, &stored, &steps, now))?;
+        let mut report = self.report(&decision, &stored, &steps, now);
+        if !self.json {
+            output::print(&render_plan(&report))?;
+        }
         let (verb, done) = match task.action {
             Action::Suspend { .. } => ("suspend", "suspended"),
             Action::Reinstate => ("reinstate", "reinstated"),
         };
+        if !self.change.yes && self.json {
+            return output::json(&report);
+        }
         if !self.change.yes {
             let flags = if stored.has_profile { "--yes" } else { "--yes --without-profile" };
             return output::not_done(&if lacks_key {
@@ -176,7 +186,7 @@ impl SuspensionOptions {
         }
         let mut failures = Vec::new();
         match decision.apply(&store, &user_events, OPERATOR_SOURCE).await {
-            Ok(true) => {}
+            Ok(true) => (report.written, report.published) = (true, true),
             Ok(false) => {
                 return Err(CommandError::failed(
                     "nothing was changed: a newer decision about this user already exists",
@@ -184,15 +194,34 @@ impl SuspensionOptions {
             }
             // The decision is in force. The other steps do not depend on the event.
             Err(SuspensionError::NotPublished(cause)) if !steps.is_empty() => {
+                report.written = true;
                 failures.push(failure("invalidate the user's cached pages", &cause.into()));
             }
-            Err(error) => return Err(anyhow::Error::from(error).into()),
-        }
-        for step in &steps {
-            match step.run(&store, &decision.suspension).await {
-                Ok(()) => output::print(&format!("  done  {}\n", step.describe(now)))?,
-                Err(error) => failures.push(failure(&step.name(), &error)),
+            Err(error) => {
+                report.written = matches!(error, SuspensionError::NotPublished(_));
+                if self.json && report.written {
+                    output::json(&report)?;
+                }
+                return Err(anyhow::Error::from(error).into());
             }
+        }
+        for (step, shown) in steps.iter().zip(&mut report.steps) {
+            match step.run(&store, &decision.suspension).await {
+                Ok(()) => {
+                    shown.done = true;
+                    if !self.json {
+                        output::print(&format!("  done  {}\n", shown.step))?;
+                    }
+                }
+                Err(error) => {
+                    let error = failure(&step.name(), &error);
+                    shown.error = Some(error.clone());
+                    failures.push(error);
+                }
+            }
+        }
+        if self.json {
+            output::json(&report)?;
         }
         if !failures.is_empty() {
             return Err(CommandError::failed(format!(
@@ -200,7 +229,33 @@ impl SuspensionOptions {
                 failures.join("; ")
             )));
         }
+        if self.json {
+            return Ok(());
+        }
         output::done(&format!("User {done}. The user's cached pages are being invalidated."))
+    }
+
+    /// The plan. Nothing is done yet.
+    fn report(
+        &self,
+        decision: &SuspensionChange,
+        stored: &SignInState,
+        steps: &[Step],
+        now: Timestamp,
+    ) -> SuspensionReport {
+        let new = SuspensionStatus::after(&decision.suspension);
+        let steps =
+            steps.iter().map(|step| StepReport { step: step.describe(now), done: false, error: None });
+        SuspensionReport {
+            dry_run: !self.change.yes,
+            sub: decision.sub.clone(),
+            profile: stored.has_profile,
+            before: stored.suspension.describe(now),
+            after: new.describe(now),
+            written: false,
+            published: false,
+            steps: steps.collect(),
+        }
     }
 
     /// Checks what does not need the account.
@@ -284,14 +339,13 @@ fn is_malformed(address: &str) -> bool {
     !address.is_empty() && Domain::of_address(address.trim()).is_err()
 }
 
-fn render_plan(decision: &SuspensionChange, stored: &SignInState, steps: &[Step], now: Timestamp) -> String {
-    let new = SuspensionStatus::after(&decision.suspension);
-    let steps: String = steps.iter().map(|step| format!("  also  {}\n", step.describe(now))).collect();
+fn render_plan(report: &SuspensionReport) -> String {
+    let SuspensionReport { sub, profile, before, after, steps, .. } = report;
+    let steps: String = steps.iter().map(|step| format!("  also  {}\n", step.step)).collect();
     format!(
-        "user {}{}\n  now   {}\n  then  {}\n{steps}",
-        decision.sub,
-        if stored.has_profile { "" } else { " (no profile in this table)" },
-        printable(&stored.suspension.describe(now)),
-        printable(&new.describe(now))
+        "user {sub}{}\n  now   {}\n  then  {}\n{steps}",
+        if *profile { "" } else { " (no profile in this table)" },
+        printable(before),
+        printable(after)
     )
 }
