@@ -221,6 +221,18 @@ impl Account {
         aws_sdk_cognitoidentityprovider::Client::new(&self.config)
     }
 
+    pub fn cloudformation(&self) -> aws_sdk_cloudformation::Client {
+        aws_sdk_cloudformation::Client::new(&self.config)
+    }
+
+    pub fn cloudwatch(&self) -> aws_sdk_cloudwatch::Client {
+        aws_sdk_cloudwatch::Client::new(&self.config)
+    }
+
+    pub fn cloudwatch_logs(&self) -> aws_sdk_cloudwatchlogs::Client {
+        aws_sdk_cloudwatchlogs::Client::new(&self.config)
+    }
+
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.config)
     }
@@ -247,7 +259,8 @@ impl Account {
         Ok(output.queue_url.context("SQS returned a queue without a URL")?)
     }
 
-    fn option_or_variable(&self, option: &str, value: Option<&str>, variable: &str) -> Result<String> {
+    /// The value of an option, by default the variable.
+    pub fn option_or_variable(&self, option: &str, value: Option<&str>, variable: &str) -> Result<String> {
         let value = value.or_else(|| self.environment.optional(variable)).map(str::to_owned);
         value.ok_or_else(|| CommandError::invalid_input(format!("pass {option}, or set {variable}")))
     }

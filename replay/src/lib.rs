@@ -18,6 +18,7 @@ pub mod output;
 pub mod progress;
 pub mod queue;
 pub mod rate;
+pub mod stack;
 pub mod statistics;
 pub mod time_option;
 pub mod user;

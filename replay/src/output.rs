@@ -13,6 +13,11 @@ pub fn stdout() -> AutoStream<StdoutLock<'static>> {
     anstream::stdout().lock()
 }
 
+/// Columns of the terminal on standard output, or 80 if there is none.
+pub fn width() -> usize {
+    terminal_size::terminal_size_of(std::io::stdout()).map_or(80, |(width, _)| width.0.into()).max(20)
+}
+
 /// Writes text that ends with its own line break.
 pub fn print(text: &str) -> Result<()> {
     Ok(stdout().write_all(text.as_bytes())?)

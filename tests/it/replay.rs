@@ -14,6 +14,7 @@ mod profiles;
 mod rebuild;
 mod recover;
 mod redrive;
+mod stack;
 mod support;
 mod suspended_email;
 mod user;

@@ -5,6 +5,7 @@
 //! - [`lambda`]: a Lambda service on loopback that runs the binaries
 //! - [`log`]: a watcher for personal data in the log
 //! - [`sqs`]: queues with groups, FIFO order, move tasks and partial failures
+//! - [`stack_account`]: a deployed stack: CloudFormation, CloudWatch and CloudWatch Logs
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "test support may fail loudly")]
 
@@ -13,3 +14,4 @@ pub mod http;
 pub mod lambda;
 pub mod log;
 pub mod sqs;
+pub mod stack_account;

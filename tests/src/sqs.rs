@@ -34,6 +34,8 @@ struct Account {
 #[derive(Default)]
 struct Queue {
     dead_letters: Option<(String, u64)>,
+    /// MessageRetentionPeriod. `None` is SQS's default of four days.
+    retention_seconds: Option<u64>,
     next: u64,
     messages: HashMap<u64, Message>,
     visible: BTreeSet<u64>,
@@ -105,6 +107,14 @@ impl Sqs {
     pub fn create(&self, name: &str, dead_letters: Option<(&str, u64)>) {
         let dead_letters = dead_letters.map(|(name, receives)| (name.to_owned(), receives));
         self.queues().insert(name.to_owned(), Queue { dead_letters, ..Queue::default() });
+    }
+
+    /// Sets MessageRetentionPeriod of a queue.
+    pub fn set_retention(&self, name: &str, seconds: u64) {
+        let _ = self.with(name, |queue| {
+            queue.retention_seconds = Some(seconds);
+            Ok(())
+        });
     }
 
     /// The URL of a queue. Only the part after the last slash counts.
@@ -248,6 +258,8 @@ impl Sqs {
                 "QueueArn": arn(name),
                 "ApproximateNumberOfMessages": queue.visible.len().to_string(),
                 "ApproximateNumberOfMessagesNotVisible": queue.invisible.len().to_string(),
+                "ApproximateNumberOfMessagesDelayed": "0",
+                "MessageRetentionPeriod": queue.retention_seconds.unwrap_or(345_600).to_string(),
             });
             if let Some((dead_letters, receives)) = &queue.dead_letters {
                 let policy =

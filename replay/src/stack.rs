@@ -1,0 +1,209 @@
+//! The resources of a deployed stack, from CloudFormation.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
+use aws_sdk_cloudformation::types::StackResourceSummary;
+use clap::Args;
+use shared::function_id::FunctionId;
+
+use crate::account::Account;
+use crate::aws_error::{Service, aws_error};
+use crate::error::{CommandError, Result};
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct StackOptions {
+    /// Name of the CloudFormation stack. [default: STACK_NAME]
+    #[arg(long, value_name = "NAME")]
+    pub stack: Option<String>,
+}
+
+/// A stack of `template.yaml`, or a stack that includes its resources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stack {
+    /// The name without the rest of the ARN.
+    pub name: String,
+    /// By logical ID.
+    pub resources: BTreeMap<String, StackResource>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackResource {
+    /// The name of a function, of a table or of an alarm, and the URL of a queue.
+    pub physical_id: String,
+    /// Such as `AWS::SQS::Queue`.
+    pub resource_type: String,
+}
+
+impl Account {
+    /// The stack `name`, by default STACK_NAME.
+    pub async fn stack(&self, name: Option<&str>) -> Result<Stack> {
+        let name = self.option_or_variable("--stack", name, "STACK_NAME")?;
+        Stack::read(&self.cloudformation(), &name).await
+    }
+}
+
+impl Stack {
+    /// Reads the resources of the stack with this name or ARN.
+    pub async fn read(cloudformation: &Client, name: &str) -> Result<Self> {
+        let mut resources = BTreeMap::new();
+        let mut pages =
+            cloudformation.list_stack_resources().stack_name(name).into_paginator().items().send();
+        while let Some(resource) = pages.next().await {
+            match resource {
+                Ok(resource) => resources.extend(entry(resource)),
+                Err(error) if is_no_stack(error.code(), error.message()) => {
+                    return Err(CommandError::invalid_input(format!(
+                        "--stack {name}: CloudFormation: {}. Check the name, --region and --profile",
+                        error.message().unwrap_or_default()
+                    )));
+                }
+                Err(error) => {
+                    let error = aws_error(Service::CloudFormation, "ListStackResources")(error);
+                    return Err(CommandError::from(error).context(format!("--stack {name}")));
+                }
+            }
+        }
+        Ok(Self { name: name_of(name).to_owned(), resources })
+    }
+
+    /// The queues: logical ID and URL.
+    pub fn queues(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.of_type("AWS::SQS::Queue")
+    }
+
+    /// The dead-letter queues among them, by the convention of `template.yaml` for logical IDs.
+    pub fn dead_letter_queues(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.queues().filter(|(id, _)| id.ends_with("DeadLetterQueue"))
+    }
+
+    /// The queue user-events.
+    pub fn user_events_url(&self) -> Option<&str> {
+        self.physical_id("UserEventsQueue")
+    }
+
+    pub fn table_name(&self) -> Option<&str> {
+        self.of_type("AWS::DynamoDB::Table").next().map(|(_, name)| name)
+    }
+
+    /// The functions: logical ID and name.
+    pub fn functions(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.of_type("AWS::Lambda::Function")
+    }
+
+    /// The name of a function.
+    pub fn function(&self, function: FunctionId) -> Option<&str> {
+        self.physical_id(function.resource_name())
+    }
+
+    /// The log group of a function: its own, or the one that Lambda creates.
+    pub fn log_group(&self, function: FunctionId) -> Option<String> {
+        let own = function.resource_name().strip_suffix("Function");
+        let own = own.and_then(|name| self.physical_id(&format!("{name}LogGroup")));
+        let by_lambda = || Some(format!("/aws/lambda/{}", self.function(function)?));
+        own.map(str::to_owned).or_else(by_lambda)
+    }
+
+    /// The alarms on metrics: logical ID and name.
+    pub fn alarms(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.of_type("AWS::CloudWatch::Alarm")
+    }
+
+    /// The name of a resource without the name of the stack in front.
+    pub fn short_name<'a>(&self, name: &'a str) -> &'a str {
+        let short = name.strip_prefix(&self.name).and_then(|rest| rest.strip_prefix('-'));
+        short.filter(|short| !short.is_empty()).unwrap_or(name)
+    }
+
+    fn physical_id(&self, logical_id: &str) -> Option<&str> {
+        self.resources.get(logical_id).map(|resource| resource.physical_id.as_str())
+    }
+
+    fn of_type(&self, resource_type: &'static str) -> impl Iterator<Item = (&str, &str)> {
+        let resources = self.resources.iter();
+        let of_type = resources.filter(move |(_, resource)| resource.resource_type == resource_type);
+        of_type.map(|(id, resource)| (id.as_str(), resource.physical_id.as_str()))
+    }
+}
+
+/// A resource by its logical ID. `None` for one that does not exist yet, or no longer.
+fn entry(resource: StackResourceSummary) -> Option<(String, StackResource)> {
+    let is_deleted = resource.resource_status().is_some_and(|status| status.as_str() == "DELETE_COMPLETE");
+    let physical_id = resource.physical_resource_id.filter(|id| !id.is_empty() && !is_deleted)?;
+    let resource_type = resource.resource_type?;
+    Some((resource.logical_resource_id?, StackResource { physical_id, resource_type }))
+}
+
+/// CloudFormation reports a stack that does not exist as a general error.
+fn is_no_stack(code: Option<&str>, message: Option<&str>) -> bool {
+    code == Some("ValidationError") && message.is_some_and(|message| message.contains("does not exist"))
+}
+
+/// The name in `arn:aws:cloudformation:REGION:ACCOUNT:stack/NAME/UUID`, or the name as it is.
+fn name_of(name_or_arn: &str) -> &str {
+    match name_or_arn.split('/').collect::<Vec<_>>().as_slice() {
+        [arn, name, _] if arn.starts_with("arn:") => name,
+        _ => name_or_arn,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack(resources: &[(&str, &str, &str)]) -> Stack {
+        let resources = resources.iter().map(|(id, resource_type, physical_id)| {
+            let resource = StackResource {
+                physical_id: (*physical_id).to_owned(),
+                resource_type: (*resource_type).to_owned(),
+            };
+            ((*id).to_owned(), resource)
+        });
+        Stack { name: "shop".to_owned(), resources: resources.collect() }
+    }
+
+    #[test]
+    fn name_is_part_of_an_arn() {
+        let arn = "arn:aws:cloudformation:eu-central-1:123456789012:stack/shop/0a1b2c3d-0000";
+        assert_eq!([arn, "shop"].map(name_of), ["shop", "shop"]);
+    }
+
+    #[test]
+    fn short_name_has_no_name_of_the_stack() {
+        let stack = stack(&[]);
+        for (name, short) in [
+            ("shop-user-events", "user-events"),
+            ("shop", "shop"),
+            ("shop-", "shop-"),
+            ("shopping-user-events", "shopping-user-events"),
+        ] {
+            assert_eq!(stack.short_name(name), short, "{name}");
+        }
+    }
+
+    #[test]
+    fn log_group_without_a_resource_is_the_one_of_lambda() {
+        let function = ("PreSignUpFunction", "AWS::Lambda::Function", "shop-pre-sign-up");
+        let own = ("PreSignUpLogGroup", "AWS::Logs::LogGroup", "sign-up-logs");
+        for (resources, expected) in [
+            (&[function][..], Some("/aws/lambda/shop-pre-sign-up")),
+            (&[function, own], Some("sign-up-logs")),
+            (&[], None),
+        ] {
+            assert_eq!(stack(resources).log_group(FunctionId::PreSignUp).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn resources_that_do_not_exist_are_left_out() {
+        let resource = |physical_id: &str, status: &str| {
+            let resource = StackResourceSummary::builder();
+            let resource = resource.logical_resource_id("Queue").physical_resource_id(physical_id);
+            entry(resource.resource_type("AWS::SQS::Queue").resource_status(status.into()).build())
+        };
+        assert!(resource("https://sqs.example.com/q", "UPDATE_COMPLETE").is_some());
+        assert_eq!(resource("https://sqs.example.com/q", "DELETE_COMPLETE"), None);
+        assert_eq!(resource("", "CREATE_IN_PROGRESS"), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! A deployed stack in memory, for `replay`: CloudFormation lists the resources of `template.yaml`,
+//! CloudWatch has the alarms and metrics that a test sets, and CloudWatch Logs the log events.
+//!
+//! The queues are those of [`Sqs`]. Other services are those of a sandbox account, if there is one.
+//! It answers only the operations that `replay` uses. Source of the formats: the services' API
+//! references, and the SDK's own parsers.
+
+pub mod cbor;
+mod cloudformation;
+mod cloudwatch;
+mod logs;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use jiff::Timestamp;
+use sandbox::aws::backend::SandboxBackend;
+use sandbox::aws::{Answer, AwsBackend};
+use serde_json::Value;
+use shared::time::Clock;
+use winterbaume_core::{MockRequest, MockResponse};
+use xtask::template::{Stack, Template};
+
+pub use cloudwatch::{AlarmState, Metric};
+pub use logs::LogEvent;
+
+use crate::sqs::Sqs;
+
+/// Name of the stack.
+pub const STACK: &str = "cognito-user-events";
+
+/// Clones share the account.
+#[derive(Clone, Debug)]
+pub struct StackAccount(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    sqs: Sqs,
+    sandbox: Option<SandboxBackend>,
+    resources: Vec<Resource>,
+    alarms: Mutex<BTreeMap<String, AlarmState>>,
+    metrics: Mutex<Vec<Metric>>,
+    log_groups: Mutex<BTreeMap<String, Vec<LogEvent>>>,
+    may_unmask: Mutex<bool>,
+    refused: Mutex<BTreeMap<String, (String, String)>>,
+    /// The operations in the order of the calls.
+    calls: Mutex<Vec<String>>,
+}
+
+/// A resource of the stack.
+#[derive(Clone, Debug)]
+struct Resource {
+    logical_id: String,
+    physical_id: String,
+    resource_type: String,
+}
+
+/// Why an operation failed: AWS's code and sentence.
+struct Refusal {
+    code: String,
+    message: String,
+}
+
+fn refusal(code: &str, message: impl Into<String>) -> Refusal {
+    Refusal { code: code.to_owned(), message: message.into() }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl StackAccount {
+    /// The stack of `template.yaml` with values for parameters, empty queues, quiet alarms and
+    /// empty log groups.
+    pub fn new(parameters: &[(&str, &str)], sandbox: Option<SandboxBackend>) -> Self {
+        let template = Template::read();
+        let resources = cloudformation::resources(&template, parameters);
+        let sqs = Sqs::new(Clock::system());
+        create_queues(&sqs, &template);
+        let of_type = |resource_type: &'static str| {
+            let of_type = resources.iter().filter(move |resource| resource.resource_type == resource_type);
+            of_type.map(|resource| resource.physical_id.clone())
+        };
+        let alarms = of_type("AWS::CloudWatch::Alarm").map(|name| (name, AlarmState::default())).collect();
+        let log_groups = of_type("AWS::Logs::LogGroup").map(|name| (name, Vec::new())).collect();
+        Self(Arc::new(Inner {
+            sqs,
+            sandbox,
+            alarms: Mutex::new(alarms),
+            log_groups: Mutex::new(log_groups),
+            resources,
+            metrics: Mutex::default(),
+            may_unmask: Mutex::new(true),
+            refused: Mutex::default(),
+            calls: Mutex::default(),
+        }))
+    }
+
+    pub fn sqs(&self) -> &Sqs {
+        &self.0.sqs
+    }
+
+    /// Sets the state of an alarm, by its name without the stack, such as `throttles`.
+    pub fn set_alarm(&self, alarm: &str, state: &str, since: Timestamp) {
+        let state = AlarmState { state: state.to_owned(), since };
+        let previous = lock(&self.0.alarms).insert(format!("{STACK}-{alarm}"), state);
+        assert!(previous.is_some(), "the template has no alarm {alarm}");
+    }
+
+    /// Adds a data point.
+    pub fn put_metric(&self, metric: Metric) {
+        lock(&self.0.metrics).push(metric);
+    }
+
+    /// Adds an event to a log group, which is created if it does not exist.
+    pub fn log(&self, group: &str, event: LogEvent) {
+        lock(&self.0.log_groups).entry(group.to_owned()).or_default().push(event);
+    }
+
+    /// Takes the permission `logs:Unmask` away.
+    pub fn forbid_unmask(&self) {
+        *lock(&self.0.may_unmask) = false;
+    }
+
+    /// Refuses all calls of an operation from now on, with this code and sentence.
+    pub fn refuse(&self, operation: &str, code: &str, message: &str) {
+        lock(&self.0.refused).insert(operation.to_owned(), (code.to_owned(), message.to_owned()));
+    }
+
+    /// How often an operation was called.
+    pub fn calls_of(&self, operation: &str) -> usize {
+        lock(&self.0.calls).iter().filter(|called| *called == operation).count()
+    }
+
+    /// Records a call, and refuses it if the test says so.
+    fn begin(&self, operation: &str) -> Result<(), Refusal> {
+        lock(&self.0.calls).push(operation.to_owned());
+        match lock(&self.0.refused).get(operation) {
+            Some((code, message)) => Err(refusal(code, message)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Creates the queues of the template.
+fn create_queues(sqs: &Sqs, template: &Template) {
+    let values = [("AWS::StackName".to_owned(), STACK.to_owned())].into();
+    let (stack, _) = Stack::new(template, &values);
+    let name = |queue: &Value| cloudformation::text(&stack, &queue["Properties"]["QueueName"]);
+    let queues: Vec<(&str, &Value)> = template.of_type("AWS::SQS::Queue").collect();
+    for (_, queue) in &queues {
+        let target = queue.pointer("/Properties/RedrivePolicy/deadLetterTargetArn/Fn::GetAtt");
+        let target = target.and_then(Value::as_str).and_then(|target| target.strip_suffix(".Arn"));
+        let target = queues.iter().find(|(id, _)| Some(*id) == target).map(|(_, target)| name(target));
+        let receives = queue.pointer("/Properties/RedrivePolicy/maxReceiveCount").and_then(Value::as_u64);
+        let name = name(queue);
+        sqs.create(&name, target.as_deref().zip(receives));
+        sqs.set_retention(
+            &name,
+            queue["Properties"]["MessageRetentionPeriod"].as_u64().expect("a retention"),
+        );
+    }
+    let names: HashSet<String> = queues.iter().map(|(_, queue)| name(queue)).collect();
+    assert_eq!(names.len(), queues.len(), "each queue has its own name");
+}
+
+impl AwsBackend for StackAccount {
+    async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
+        let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+        let target = header("x-amz-target").unwrap_or_default();
+        let complete = |response: MockResponse| Ok(Answer { response, is_cut_off: false });
+        if let Some(operation) = target.strip_prefix("AmazonSQS.") {
+            if let Err(refusal) = self.begin(operation) {
+                return complete(logs::error(&refusal));
+            }
+            return self.0.sqs.answer(request).await;
+        }
+        if let Some(operation) = target.strip_prefix("Logs_20140328.") {
+            return complete(self.cloudwatch_logs(operation, &request.body));
+        }
+        if let Some((_, operation)) =
+            request.uri.split_once("/service/GraniteServiceVersion20100801/operation/")
+        {
+            return complete(self.cloudwatch(operation, &request.body));
+        }
+        if header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
+            return complete(self.cloudformation(&request.body));
+        }
+        match &self.0.sandbox {
+            Some(sandbox) => sandbox.answer(request).await,
+            None => Err(ConnectorError::user(format!("no such operation: {target}").into())),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! CloudFormation: the operation ListStackResources, in the Query protocol.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+use winterbaume_core::MockResponse;
+use xtask::template::{Stack, Template};
+
+use super::{Refusal, Resource, STACK, StackAccount, refusal};
+use crate::sqs::Sqs;
+
+/// Resources in a page. CloudFormation has 100. With fewer, tests read several pages.
+const PAGE: usize = 40;
+
+/// The resources that the template creates with these parameters, with physical IDs as
+/// CloudFormation gives them.
+pub(super) fn resources(template: &Template, parameters: &[(&str, &str)]) -> Vec<Resource> {
+    let mut given: BTreeMap<String, String> =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    given.insert("AWS::StackName".to_owned(), STACK.to_owned());
+    let (stack, _) = Stack::new(template, &given);
+    let all = template.section("Resources").as_object().expect("the template has resources");
+    let created = all.iter().filter(|(logical_id, _)| stack.creates(logical_id));
+    let resources = created.map(|(logical_id, resource)| {
+        let resource_type = match resource["Type"].as_str().expect("a resource has a type") {
+            // What the transform of SAM makes of them.
+            "AWS::Serverless::Function" => "AWS::Lambda::Function",
+            "AWS::Serverless::HttpApi" => "AWS::ApiGatewayV2::Api",
+            other => other,
+        };
+        let name = |property: &str| text(&stack, &resource["Properties"][property]);
+        let physical_id = match resource_type {
+            "AWS::SQS::Queue" => Sqs::url(&name("QueueName")),
+            "AWS::Lambda::Function" => name("FunctionName"),
+            "AWS::CloudWatch::Alarm" => name("AlarmName"),
+            "AWS::Logs::LogGroup" => name("LogGroupName"),
+            _ => format!("{STACK}-{logical_id}-1A2B3C4D5E6F"),
+        };
+        Resource { logical_id: logical_id.clone(), physical_id, resource_type: resource_type.to_owned() }
+    });
+    resources.collect()
+}
+
+/// A text of the template. The name of the stack is known, although it is no parameter.
+pub(super) fn text(stack: &Stack<'_>, value: &Value) -> String {
+    let value = value.to_string().replace("${AWS::StackName}", STACK);
+    let value = serde_json::from_str(&value).expect("the value is still JSON");
+    stack.text(&value).unwrap_or_else(|| panic!("the template has no text here: {value}"))
+}
+
+impl StackAccount {
+    pub(super) fn cloudformation(&self, body: &[u8]) -> MockResponse {
+        let input: HashMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+        match self.call_cloudformation(&input) {
+            Ok(result) => MockResponse::xml(200, result),
+            Err(Refusal { code, message }) => MockResponse::xml(
+                400,
+                format!(
+                    "<ErrorResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\"><Error>\
+                     <Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>\
+                     <RequestId>1</RequestId></ErrorResponse>"
+                ),
+            ),
+        }
+    }
+
+    fn call_cloudformation(&self, input: &HashMap<String, String>) -> Result<String, Refusal> {
+        let text = |name: &str| input.get(name).map(String::as_str).unwrap_or_default();
+        self.begin(text("Action"))?;
+        if text("Action") != "ListStackResources" {
+            return Err(refusal("InvalidAction", "Could not find operation"));
+        }
+        let name = text("StackName");
+        let is_arn = name.starts_with("arn:") && name.contains(&format!(":stack/{STACK}/"));
+        if name != STACK && !is_arn {
+            return Err(refusal("ValidationError", format!("Stack with id {name} does not exist")));
+        }
+        let from: usize = text("NextToken").parse().unwrap_or_default();
+        let page = self.0.resources.iter().skip(from).take(PAGE);
+        let members: String = page
+            .map(|resource| {
+                format!(
+                    "<member><LogicalResourceId>{}</LogicalResourceId><PhysicalResourceId>{}</PhysicalResourceId>\
+                     <ResourceType>{}</ResourceType><LastUpdatedTimestamp>2026-03-01T12:00:00Z</LastUpdatedTimestamp>\
+                     <ResourceStatus>CREATE_COMPLETE</ResourceStatus></member>",
+                    resource.logical_id, resource.physical_id, resource.resource_type
+                )
+            })
+            .collect();
+        let next = from + PAGE;
+        let token = match next < self.0.resources.len() {
+            true => format!("<NextToken>{next}</NextToken>"),
+            false => String::new(),
+        };
+        Ok(format!(
+            "<ListStackResourcesResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\">\
+             <ListStackResourcesResult><StackResourceSummaries>{members}</StackResourceSummaries>{token}\
+             </ListStackResourcesResult></ListStackResourcesResponse>"
+        ))
+    }
+}
