@@ -1,114 +1,178 @@
-//! Errors of AWS calls, with advice on what to do.
+//! Errors of AWS calls in one line: `SERVICE Operation: Code: AWS's sentence (advice)`.
 
-use std::fmt::{self, Debug};
+pub mod advice;
+pub mod no_answer;
 
-use anyhow::anyhow;
+use std::error::Error;
+use std::fmt::Debug;
+
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use shared::aws::FailedCall;
+use shared::queues::QueueError;
+use shared::store::{CommitFailure, StoreError};
+use shared::text::printable;
 
-/// A service of AWS that commands call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    CloudFormation,
-    CloudWatch,
-    CloudWatchLogs,
-    Cognito,
-    DynamoDb,
-    Sqs,
-    Sts,
+use advice::advice;
+
+pub use advice::Service;
+
+/// Maximum length of AWS's sentence in characters.
+const MAX_SENTENCE: usize = 300;
+
+/// A failed call of an operation, such as `GetQueueUrl`.
+#[derive(Debug, thiserror::Error)]
+#[error("{service} {operation}")]
+struct AwsError {
+    service: Service,
+    operation: &'static str,
+    #[source]
+    call: FailedCall,
 }
 
-impl fmt::Display for Service {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::CloudFormation => "CloudFormation",
-            Self::CloudWatch => "CloudWatch",
-            Self::CloudWatchLogs => "CloudWatch Logs",
-            Self::Cognito => "Cognito",
-            Self::DynamoDb => "DynamoDB",
-            Self::Sqs => "SQS",
-            Self::Sts => "STS",
-        })
-    }
-}
-
-/// Turns the SDK's error of an operation, such as `GetQueueUrl`, into an error with advice.
+/// Turns the SDK's error of an operation into an error that [`describe`] renders with advice.
 pub fn aws_error<E, R>(service: Service, operation: &'static str) -> impl Fn(SdkError<E, R>) -> anyhow::Error
 where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
+    E: ProvideErrorMetadata + Error + 'static,
     R: Debug + 'static,
 {
-    move |error| anyhow!("{service} {operation}: {}", with_advice(&shared::aws::cause(&error).to_string()))
+    move |error| AwsError { service, operation, call: shared::aws::cause(&error) }.into()
 }
 
-/// Adds advice in parentheses to an error text of AWS or the SDK. An unknown text stays as it is.
-pub fn with_advice(cause: &str) -> String {
-    match advice(cause) {
-        Some(advice) if !cause.contains(advice) => format!("{cause} ({advice})"),
-        _ => cause.to_owned(),
+/// One line: the error and its causes, separated by colons. A failed call of AWS has AWS's sentence and
+/// advice. If there are no credentials, the line starts with what to do about them, and says nothing
+/// else.
+pub fn describe(error: &(dyn Error + 'static)) -> String {
+    let (mut text, mut service, mut next) = (String::new(), None, Some(error));
+    while let Some(link) = next {
+        service = service_of(link).or(service);
+        let part = match link.downcast_ref::<FailedCall>() {
+            Some(call) => match call.code() {
+                Some(code) => explain(service, code, call.service_message()),
+                None => match no_answer::credentials_problem(&call.to_string()) {
+                    Some(problem) => return problem,
+                    None => no_answer::explain(&call.to_string()),
+                },
+            },
+            None => own_text(link, service),
+        };
+        if text.is_empty() {
+            text = part;
+        } else if !text.ends_with(&part) {
+            text = format!("{text}: {part}");
+        }
+        next = link.source();
+    }
+    text
+}
+
+/// The service that an error is about.
+fn service_of(error: &(dyn Error + 'static)) -> Option<Service> {
+    if let Some(error) = error.downcast_ref::<AwsError>() {
+        return Some(error.service);
+    }
+    if error.is::<StoreError>() || error.is::<CommitFailure>() {
+        return Some(Service::DynamoDb);
+    }
+    error.is::<QueueError>().then_some(Service::Sqs)
+}
+
+/// The text of an error without its causes. `GetItem failed` becomes `DynamoDB GetItem` if AWS's answer
+/// follows.
+fn own_text(error: &(dyn Error + 'static), service: Option<Service>) -> String {
+    let text = error.to_string();
+    let is_before_answer = error.source().is_some_and(|source| source.is::<FailedCall>());
+    match (service, text.strip_suffix(" failed")) {
+        (Some(service), Some(operation)) if is_before_answer => format!("{service} {operation}"),
+        _ => text,
     }
 }
 
-fn advice(cause: &str) -> Option<&'static str> {
-    let mentions = |codes: &[&str]| codes.iter().any(|code| cause.contains(code));
-    let advice = match () {
-        () if mentions(&["ExpiredToken", "RequestExpired"]) => "the credentials expired: sign in again",
-        () if mentions(&["KmsAccessDenied"]) => "your role may not use the queue's KMS key",
-        () if mentions(&["AccessDenied", "NotAuthorized"]) => {
-            "your role lacks the permission; the queues of the template accept only the roles in OperatorArns"
-        }
-        () if mentions(&["NonExistentQueue", "QueueDoesNotExist"]) => {
-            "there is no such queue in this account and region"
-        }
-        () if mentions(&[
-            "InvalidClientTokenId",
-            "UnrecognizedClient",
-            "InvalidSignature",
-            "SignatureDoesNotMatch",
-            "IncompleteSignature",
-            "InvalidAccessKeyId",
-        ]) =>
-        {
-            "AWS does not know these credentials: check that they are complete and belong to this account"
-        }
-        () if mentions(&["ResourceNotFound"]) => {
-            "there is no such table or user pool in this account and region"
-        }
-        () if mentions(&[
-            "no providers in chain provided credentials",
-            "credential provider was not enabled",
-        ]) =>
-        {
-            "no credentials: sign in, or pass --profile"
-        }
-        () if mentions(&["failed to load credentials", "loading credentials"]) => {
-            "the credentials could not be loaded: sign in again, or pass another --profile"
-        }
-        () if mentions(&["dns error", "failed to lookup", "client error (Connect)"]) => {
-            "AWS cannot be reached: check the region and --endpoint-url"
-        }
-        () => return None,
-    };
-    Some(advice)
+/// `Code: AWS's sentence (advice)`.
+pub fn explain(service: Option<Service>, code: &str, sentence: Option<&str>) -> String {
+    let sentence = sentence.map(shorten).unwrap_or_default();
+    let mut text = printable(code);
+    if !sentence.is_empty() && sentence != text {
+        text = format!("{text}: {sentence}");
+    }
+    match advice(service, code, &sentence) {
+        Some(advice) => format!("{text} ({advice})"),
+        None => text,
+    }
+}
+
+/// AWS's sentence without control characters, without email addresses, and with at
+/// most 300 characters. The name of an operator's session is often an email address.
+fn shorten(sentence: &str) -> String {
+    let text = without_addresses(printable(sentence).trim());
+    let text = text.strip_suffix('.').unwrap_or(&text);
+    match text.char_indices().nth(MAX_SENTENCE) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default().trim_end()),
+        None => text.to_owned(),
+    }
+}
+
+/// `by ana@example.com` becomes `by [address]`.
+fn without_addresses(text: &str) -> String {
+    let is_local_part = |c: char| c.is_alphanumeric() || "!#$%&*+-.^_`{|}~".contains(c);
+    let is_domain = |c: char| c.is_alphanumeric() || "-.".contains(c);
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once('@') {
+        out += before.trim_end_matches(is_local_part);
+        out += "[address]";
+        rest = after.trim_start_matches(is_domain);
+    }
+    out + rest
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
-    fn known_errors_get_advice_once() {
-        let table = [
-            ("ExpiredTokenException", "sign in again"),
-            ("AccessDeniedException", "OperatorArns"),
-            ("AWS.SimpleQueueService.NonExistentQueue", "no such queue"),
-            ("InvalidClientTokenId", "does not know these credentials"),
-        ];
-        for (cause, advice) in table {
-            let text = with_advice(cause);
-            assert!(text.starts_with(cause) && text.contains(advice), "{text}");
+    fn line_has_the_code_the_sentence_and_advice() {
+        for (service, code, sentence, expected) in [
+            (Some(Service::Sqs), "OverLimit", None, "OverLimit"),
+            (Some(Service::Sqs), "OverLimit", Some("Too many."), "OverLimit: Too many"),
+            (None, "OverLimit", Some("OverLimit"), "OverLimit"),
+            (None, "Over\nLimit", Some("a\u{1b}[1m\nb"), "Over Limit: a [1m b"),
+            (
+                Some(Service::DynamoDb),
+                "ExpiredTokenException",
+                Some("The security token included in the request is expired"),
+                "ExpiredTokenException: The security token included in the request is expired (the credentials \
+                 expired: sign in again)",
+            ),
+        ] {
+            assert_eq!(explain(service, code, sentence), expected);
         }
-        assert_eq!(with_advice("OverLimit"), "OverLimit");
-        let once = with_advice("KmsAccessDenied");
-        assert_eq!((with_advice(&once), once.contains("KMS key")), (once.clone(), true));
+    }
+
+    #[test]
+    fn sentence_is_cut_and_names_no_address() {
+        let long = "é".repeat(MAX_SENTENCE + 1);
+        assert_eq!(shorten(&long), format!("{}…", "é".repeat(MAX_SENTENCE)));
+        assert_eq!(shorten(&"é".repeat(MAX_SENTENCE)), "é".repeat(MAX_SENTENCE));
+        for (sentence, expected) in [
+            (
+                "User: arn:aws:sts::123456789012:assumed-role/ops/ana.b+x@example.com is not authorized",
+                "User: arn:aws:sts::123456789012:assumed-role/ops/[address] is not authorized",
+            ),
+            ("ana@example.com, ben@example.com", "[address], [address]"),
+            ("a@b@c", "[address][address]"),
+            ("@ and @", "[address] and [address]"),
+            ("'é@example.com'", "'[address]'"),
+        ] {
+            assert_eq!(shorten(sentence), expected);
+        }
+    }
+
+    #[test]
+    fn causes_follow_the_error_once() {
+        let error = anyhow::Error::new(io::Error::other("disk full")).context("disk full").context("file");
+        assert_eq!(describe(error.as_ref()), "file: disk full");
+        let context = anyhow::Error::msg("GetItem failed").context("user");
+        assert_eq!(describe(context.as_ref()), "user: GetItem failed");
     }
 }

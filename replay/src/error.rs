@@ -7,7 +7,7 @@ use shared::store::StoreError;
 use shared::suspension_change::SuspensionError;
 use shared::text::is_broken_pipe;
 
-use crate::aws_error::with_advice;
+use crate::aws_error::describe;
 
 /// Exit code of an interrupted command: 128 plus the number of SIGINT, as in a shell.
 pub const INTERRUPTED: u8 = 130;
@@ -75,7 +75,7 @@ impl fmt::Display for CommandError {
         match self {
             Self::InvalidInput(text) => out.write_str(text),
             Self::Interrupted(text) => write!(out, "interrupted: {text}"),
-            Self::Failed(error) => out.write_str(&with_advice(&shared::telemetry::chain(error.as_ref()))),
+            Self::Failed(error) => out.write_str(&describe(error.as_ref())),
         }
     }
 }

@@ -15,9 +15,8 @@ use anyhow::{Result, bail};
 use aws_sdk_sqs::Client;
 use futures_util::{StreamExt, stream};
 use shared::queues::{Message, Queue};
-use shared::telemetry::chain;
 
-use crate::aws_error::with_advice;
+use crate::aws_error::describe;
 use crate::interrupt::StopSignal;
 use crate::queue::description::QueueDescription;
 use crate::queue::sending::send_with_retries;
@@ -111,7 +110,7 @@ impl Run {
                 } else {
                     self.summary.borrow_mut().in_doubt += keys.len();
                 }
-                bail!("{}", with_advice(&chain(&error)));
+                bail!("{}", describe(&error));
             }
         };
         let keys_of = |indexes: &mut dyn Iterator<Item = &usize>| -> Vec<MessageKey> {

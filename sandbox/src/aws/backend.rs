@@ -14,7 +14,7 @@ use winterbaume_sqs::SqsService;
 use super::call_log::CallLog;
 use super::dynamodb_server::DynamoDbServer;
 use super::faults::{Fault, Faults};
-use super::sdk_client::{Answer, AwsBackend, cancelled_transaction, error_response};
+use super::sdk_client::{Answer, AwsBackend, cancelled_transaction, error_response, error_response_with};
 use super::user_pools::UserPools;
 
 /// Answers for one account. Clones answer for the same account.
@@ -92,6 +92,13 @@ impl AwsBackend for SandboxBackend {
             Some(Fault::Error(code)) => {
                 let is_xml = !request.headers.contains_key("x-amz-target");
                 return Ok(Answer { response: error_response(code, is_xml), is_cut_off: false });
+            }
+            Some(Fault::ErrorWith(code, message)) => {
+                let is_xml = !request.headers.contains_key("x-amz-target");
+                return Ok(Answer {
+                    response: error_response_with(code, message, is_xml),
+                    is_cut_off: false,
+                });
             }
             Some(Fault::Cancelled(reasons)) => {
                 return Ok(Answer { response: cancelled_transaction(reasons), is_cut_off: false });

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub enum Fault {
     /// The service answers with this error code and does nothing.
     Error(&'static str),
+    /// The same with an error message: the code and the message.
+    ErrorWith(&'static str, &'static str),
     /// DynamoDB cancels the transaction, with these reasons for its items.
     Cancelled(&'static [&'static str]),
     /// No fault: the service performs the request, between two that meet a fault.

@@ -99,11 +99,15 @@ pub fn cut_off_body(body: &Bytes) -> CutOffBody {
 /// The status is 400, because the SDK decides by the code. The message quotes an email address,
 /// because services quote what they were asked: a test fails if it reaches the log.
 pub fn error_response(code: &str, is_xml: bool) -> MockResponse {
-    const MESSAGE: &str = "injected: ana@example.com is not valid";
+    error_response_with(code, "injected: ana@example.com is not valid", is_xml)
+}
+
+/// The same with an error message.
+pub fn error_response_with(code: &str, message: &str, is_xml: bool) -> MockResponse {
     if is_xml {
-        return MockResponse::error(400, code, MESSAGE);
+        return MockResponse::error(400, code, message);
     }
-    MockResponse::json(400, format!(r#"{{"__type":"{code}","message":"{MESSAGE}"}}"#))
+    MockResponse::json(400, json!({"__type": code, "message": message}).to_string())
 }
 
 /// DynamoDB's answer to a transaction that it cancels. `reasons` has a code for each item.

@@ -1,32 +1,69 @@
-//! Errors of the AWS account.
+//! Errors of the AWS account: each is one line with AWS's sentence and the next step.
 
 use sandbox::aws::Fault;
+use serde_json::json;
+use shared::events::{Activity, Data, Event, Subject};
+use shared::time::Clock;
 
 use super::loopback_account::LoopbackAccount;
-use super::support::{command, run};
+use super::support::{ANA, CommandRun, Queues, command, run};
+
+/// The operator's own session, whose name is an email address.
+const NOT_AUTHORIZED: &str =
+    "User: arn:aws:sts::123456789012:assumed-role/ops/ben@example.com is not authorized";
+
+/// The run failed, and its error is one line.
+#[track_caller]
+fn assert_one_line(run: &CommandRun, expected: &[&str]) {
+    assert!(run.code == 1 && run.stdout.is_empty(), "{run:?}");
+    assert!(run.stderr.starts_with("replay: ") && run.stderr.lines().count() == 1, "{run:?}");
+    for part in expected {
+        assert!(run.stderr.contains(part), "{part}: {run:?}");
+    }
+    assert!(!run.stderr.contains("ben@"), "{run:?}");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn error_of_the_account_names_the_next_step() {
     let account = LoopbackAccount::start().await;
-    for (operation, code, advice) in [
-        ("GetQueueUrl", "ExpiredTokenException", "the credentials expired: sign in again"),
+    for (operation, code, sentence, advice) in [
+        (
+            "GetQueueUrl",
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+            "the credentials expired: sign in again",
+        ),
         (
             "GetQueueUrl",
             "AWS.SimpleQueueService.NonExistentQueue",
+            "The specified queue does not exist",
             "no such queue in this account and region",
         ),
-        ("GetQueueAttributes", "AccessDeniedException", "accept only the roles in OperatorArns"),
-        ("ReceiveMessage", "KmsAccessDenied", "may not use the queue's KMS key"),
-        ("GetQueueUrl", "UnrecognizedClientException", "does not know these credentials"),
+        ("GetQueueAttributes", "AccessDeniedException", "is not authorized", "the roles in OperatorArns"),
+        (
+            "ReceiveMessage",
+            "KMS.AccessDeniedException",
+            "is not authorized to perform: kms:Decrypt",
+            "may not use the queue's KMS key",
+        ),
+        ("ReceiveMessage", "KmsDisabled", "EXAMPLE is disabled", "the queue's KMS key is disabled"),
+        (
+            "GetQueueUrl",
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid",
+            "does not know these credentials",
+        ),
+        ("GetQueueUrl", "RequestExpired", "Request has expired", "check this machine's clock"),
     ] {
-        account.sandbox.faults.inject(operation, Fault::Error(code), usize::MAX);
+        account.sandbox.faults.inject(operation, Fault::ErrorWith(code, sentence), usize::MAX);
         for command in [
             &["inspect", "user-events-dlq"][..],
             &["redrive", "--from", "user-events-dlq", "--to", "user-events"],
             &["save", "user-events-dlq", "--out", "/dev/null"],
         ] {
             let run = account.replay(command).await;
-            assert!(run.code != 0 && run.stderr.contains(code) && run.stderr.contains(advice), "{run:?}");
+            assert!(run.code != 0 && run.stderr.contains(&format!("{code}: {sentence}")), "{run:?}");
+            assert!(run.stderr.contains(advice), "{run:?}");
             assert!(run.stderr.starts_with("replay: ") && run.stderr.lines().count() == 1, "{run:?}");
         }
         account.sandbox.faults.clear();
@@ -36,4 +73,95 @@ async fn error_of_the_account_names_the_next_step() {
     command.env("HOME", home.path());
     let run = run(command).await;
     assert!(run.code == 2 && run.stderr.contains("there is no profile unknown"), "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn denial_keeps_the_sentence_of_its_service_in_every_command() {
+    let account = LoopbackAccount::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let activity = Data::ActivityRecorded(Activity { description: "x".to_owned() });
+    let event = Event::new("/shop", Subject::user(ANA), Clock::system().now(), activity).with_id("1");
+    let fields = json!({"message": "unsent event", "event": event.to_json()});
+    std::fs::write(&log, json!({"level": "ERROR", "fields": fields}).to_string()).unwrap();
+    let log = log.to_str().unwrap();
+    let table = "your role lacks the permission on the table";
+    let pool = "your role lacks the permission on the user pool";
+    let queue = "accept only the roles in OperatorArns";
+    for (operation, arguments, call, advice) in [
+        ("BatchGetItem", &["user", "show", ANA][..], "DynamoDB BatchGetItem", table),
+        ("Query", &["user", "erase", ANA, "--queue", "cache-invalidations"], "DynamoDB Query", table),
+        (
+            "BatchGetItem",
+            &["user", "suspend", ANA, "--reason", "x", "--queue", "user-events"],
+            "DynamoDB BatchGetItem",
+            table,
+        ),
+        ("Scan", &["statistics", "rebuild", "--all"], "DynamoDB Scan", table),
+        ("Query", &["statistics", "rebuild", "--user", ANA], "DynamoDB Query", table),
+        (
+            "ListUsers",
+            &["user", "import", "--user-pool", "eu-central-1_EXAMPLE12"],
+            "Cognito ListUsers",
+            pool,
+        ),
+        (
+            "SendMessageBatch",
+            &["recover", "--log", log, "--queue", "user-events", "--yes"],
+            "SendMessageBatch",
+            queue,
+        ),
+    ] {
+        account.sandbox.faults.inject(
+            operation,
+            Fault::ErrorWith("AccessDeniedException", NOT_AUTHORIZED),
+            usize::MAX,
+        );
+        let is_recover = arguments.first() == Some(&"recover");
+        let run = if is_recover {
+            account.replay(arguments).await
+        } else {
+            account.replay_on_table(arguments).await
+        };
+        let sentence = "AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/ops/[address] is not \
+                        authorized (";
+        assert_one_line(&CommandRun { stdout: String::new(), ..run }, &[call, sentence, advice]);
+        account.sandbox.faults.clear();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_table_and_unreachable_endpoint_are_one_line_with_the_next_step() {
+    let account = LoopbackAccount::start().await;
+    let run_on_other_table = account.replay(&["user", "show", ANA, "--table", "other"]).await;
+    assert_one_line(
+        &run_on_other_table,
+        &[
+            "DynamoDB BatchGetItem: ResourceNotFoundException: ",
+            "(there is no such table in this account and region",
+        ],
+    );
+    let unreachable = run(command("http://127.0.0.1:9", &["inspect", "user-events-dlq"])).await;
+    assert_one_line(
+        &unreachable,
+        &["SQS GetQueueUrl: client error (Connect)", "(AWS cannot be reached: check the region"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_credentials_are_one_short_line_that_starts_with_what_to_do() {
+    let queues = Queues::start().await;
+    let home = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["inspect", "user-events-dlq"][..],
+        &["user", "show", ANA, "--table", "app"],
+        &["user", "import", "--user-pool", "eu-central-1_EXAMPLE12", "--table", "app"],
+    ] {
+        let mut command = command(&queues.endpoint, arguments);
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        command.env("HOME", home.path()).env("AWS_EC2_METADATA_DISABLED", "true");
+        let ran = run(command).await;
+        assert_one_line(&ran, &["replay: sign in with `aws login` or `aws sso login`, or pass --profile"]);
+        assert!(ran.stderr.chars().count() <= 120, "{ran:?}");
+    }
 }

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use shared::queues::{Message, batches};
-use shared::telemetry::chain;
 use shared::time::Clock;
 
-use crate::aws_error::with_advice;
+use crate::aws_error::{Service, describe, explain};
 use crate::error::{CommandError, Result};
 use crate::options::ChangeOptions;
 use crate::output::{self, counted, number};
@@ -90,10 +89,11 @@ impl Recover {
             match send_with_retries(&user_events, batch).await {
                 Ok(sent) => {
                     accepted += sent.accepted.len();
-                    reason = sent.refused.into_values().next().or(reason);
+                    let code = sent.refused.into_values().next();
+                    reason = code.map(|code| explain(Some(Service::Sqs), &code, None)).or(reason);
                 }
                 Err(error) => {
-                    reason = Some(chain(&error));
+                    reason = Some(describe(&error));
                     break;
                 }
             }
@@ -103,7 +103,7 @@ impl Recover {
                 "{} of {} were not sent: {}. Run the command again: each event counts once",
                 number(count - accepted),
                 counted(count, "event"),
-                with_advice(&reason.unwrap_or_default())
+                reason.unwrap_or_default()
             )));
         }
         output::done(&format!("{} sent.", counted(accepted, "event")))

@@ -171,7 +171,7 @@ fn report(summary: RedriveSummary, stop: &StopSignal) -> Result<()> {
     }
     output::print(&format!("\n{text}"))?;
     if let Some(error) = summary.error {
-        let cause = shared::telemetry::chain(error.as_ref());
+        let cause = crate::aws_error::describe(error.as_ref());
         return Err(CommandError::failed(format!(
             "not all messages were moved: {cause}. Correct this, then run the command again"
         )));

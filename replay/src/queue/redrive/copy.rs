@@ -8,10 +8,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use shared::events::unique_id;
 use shared::queues::{Message, Queue, batches};
-use shared::telemetry::chain;
 use shared::time::{Clock, plus_seconds, seconds_between};
 
-use crate::aws_error::with_advice;
+use crate::aws_error::describe;
 use crate::interrupt::StopSignal;
 use crate::queue::message::{QueuedMessage, Unsendable};
 use crate::queue::reader::{QueueReader, Received, delete};
@@ -233,7 +232,7 @@ impl Run<'_> {
                     summary.in_doubt += indexes.len();
                 }
                 reader.hold(at(&indexes))?;
-                bail!("{}", with_advice(&chain(&error)));
+                bail!("{}", describe(&error));
             }
         };
         for code in sent.refused.values() {

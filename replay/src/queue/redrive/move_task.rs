@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::types::ListMessageMoveTasksResultEntry;
 use tokio::time::{Instant, sleep};
 
-use crate::aws_error::{Service, aws_error, with_advice};
+use crate::aws_error::{Service, aws_error, explain};
 use crate::interrupt::StopSignal;
 use crate::queue::redrive::Route;
 
@@ -75,7 +75,8 @@ pub async fn run_move_task(
             "COMPLETED" => return Ok(moved),
             "CANCELLED" if is_canceled => return Ok(moved),
             status => {
-                let reason = with_advice(task.failure_reason().unwrap_or("SQS gives no reason"));
+                let reason = task.failure_reason().unwrap_or("SQS gives no reason");
+                let reason = explain(Some(Service::Sqs), reason, None);
                 bail!("the move task ended as {status} after about {moved} messages: {reason}");
             }
         }

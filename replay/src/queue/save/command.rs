@@ -117,7 +117,7 @@ fn result(summary: SaveSummary, is_stdout: bool, stop: &StopSignal) -> Result<()
         if is_stdout && is_broken_pipe(error.as_ref()) {
             return Err(error.into());
         }
-        let cause = shared::telemetry::chain(error.as_ref());
+        let cause = crate::aws_error::describe(error.as_ref());
         return Err(CommandError::failed(format!(
             "not all messages were saved: {cause}. Correct this, then run the command again with --resume"
         )));

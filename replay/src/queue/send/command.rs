@@ -154,7 +154,7 @@ fn report(summary: SendSummary, pending: usize, stop: &StopSignal) -> Result<()>
     }
     let sent = format!("{} of {} sent", number(summary.sent), counted(pending, "message"));
     if let Some(error) = summary.error {
-        let cause = shared::telemetry::chain(error.as_ref());
+        let cause = crate::aws_error::describe(error.as_ref());
         return Err(CommandError::failed(format!(
             "{sent}: {cause}. Correct this, then run the command again to send the rest"
         )));

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use shared::store::Partition;
-use shared::telemetry::chain;
 use shared::time::Clock;
 
 use crate::error::{CommandError, Result};
@@ -120,7 +119,7 @@ impl Backfill {
                     "{} of {} applied: {}. Run the command again to apply the rest",
                     number(counts.applied),
                     counted(count, "event"),
-                    chain(error.as_ref())
+                    crate::aws_error::describe(error.as_ref())
                 )));
             }
         }

@@ -16,7 +16,7 @@ use super::pool_account::PoolAccount;
 use super::report::{StepReport, SuspensionReport};
 use super::step::Step;
 use crate::account::Account;
-use crate::aws_error::with_advice;
+use crate::aws_error::describe;
 use crate::error::{CommandError, Result};
 use crate::options::{ChangeOptions, TableOptions, check_sub};
 use crate::output;
@@ -331,7 +331,7 @@ impl SuspensionOptions {
 
 /// A step that failed, with the reason and advice.
 fn failure(step: &str, error: &anyhow::Error) -> String {
-    format!("{step}: {}", with_advice(&format!("{error:#}")))
+    format!("{step}: {}", describe(error.as_ref()))
 }
 
 /// Whether the value of `--email` is not an address. Empty if `--email` has no value.

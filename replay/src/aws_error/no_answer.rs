@@ -1,0 +1,92 @@
+//! Calls that AWS did not answer: no connection, no trust, or no credentials to sign the call with.
+
+use shared::text::printable;
+
+/// Maximum length of the SDK's text in characters.
+const MAX_TEXT: usize = 240;
+
+/// What to do if the SDK's text contains a fragment. The first row that matches counts.
+pub const ROWS: [(&str, &str); 9] = [
+    (
+        "UnknownIssuer",
+        "this machine does not trust the server's certificate: behind a proxy that inspects TLS, set \
+         AWS_CA_BUNDLE to its certificates",
+    ),
+    ("certificate expired", "check this machine's clock"),
+    ("certificate not valid yet", "check this machine's clock"),
+    ("not valid for name", "check --endpoint-url: the server's certificate has another name"),
+    ("invalid peer certificate", "check --endpoint-url and AWS_CA_BUNDLE"),
+    ("dns error", "AWS cannot be reached: check the region, --endpoint-url and the network"),
+    ("failed to lookup", "AWS cannot be reached: check the region, --endpoint-url and the network"),
+    ("client error (Connect)", "AWS cannot be reached: check the region, --endpoint-url and the network"),
+    ("timeout", "AWS did not answer in time: check the network, then run the command again"),
+];
+
+/// The SDK's text with advice.
+pub fn explain(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let row = ROWS.iter().find(|(fragment, _)| lower.contains(&fragment.to_lowercase()));
+    let text = shorten(text);
+    match row {
+        Some((_, advice)) => format!("{text} ({advice})"),
+        None => text,
+    }
+}
+
+/// What to do about credentials, if the SDK's text is about them.
+pub fn credentials_problem(text: &str) -> Option<String> {
+    if text.contains("no providers in chain provided credentials")
+        || text.contains("credential provider was not enabled")
+    {
+        return Some(NO_CREDENTIALS.to_owned());
+    }
+    let (_, reason) = text.split_once("loading credentials")?;
+    let reason = reason.trim_start_matches(": ");
+    let reason = if reason.is_empty() { String::new() } else { format!(": {}", shorten(reason)) };
+    Some(format!("sign in again, or pass another --profile: the credentials could not be loaded{reason}"))
+}
+
+/// There are no credentials anywhere.
+pub const NO_CREDENTIALS: &str =
+    "sign in with `aws login` or `aws sso login`, or pass --profile: no credentials were found";
+
+/// The SDK's text without the names of its own parts.
+fn shorten(text: &str) -> String {
+    let mut text = text;
+    for prefix in ["dispatch failure: ", "io error: ", "other: "] {
+        text = text.strip_prefix(prefix).unwrap_or(text);
+    }
+    let text = printable(text);
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_gives_its_advice() {
+        for (fragment, advice) in ROWS {
+            let text = explain(&format!("dispatch failure: io error: {fragment}: x"));
+            assert_eq!(text, format!("{fragment}: x ({advice})"));
+        }
+        assert_eq!(explain("response error: x"), "response error: x");
+        assert_eq!(explain(&"x".repeat(900)).chars().count(), MAX_TEXT + 1);
+    }
+
+    #[test]
+    fn credentials_are_recognized() {
+        let none = "dispatch failure: other: the credential provider was not enabled: no providers in chain \
+                    provided credentials";
+        assert_eq!(credentials_problem(none).as_deref(), Some(NO_CREDENTIALS));
+        let failed = "dispatch failure: other: an error occurred while loading credentials: expired";
+        assert_eq!(
+            credentials_problem(failed).unwrap(),
+            "sign in again, or pass another --profile: the credentials could not be loaded: expired"
+        );
+        assert_eq!(credentials_problem("dispatch failure: io error: client error (Connect)"), None);
+    }
+}
