@@ -13,6 +13,7 @@ use crate::error::{CommandError, Result};
 use crate::man::Man;
 use crate::origin::OriginCommand;
 use crate::queue::inspect::command::Inspect;
+use crate::queue::move_task::command::MoveTaskCommand;
 use crate::queue::recover::command::Recover;
 use crate::queue::redrive::command::Redrive;
 use crate::queue::save::command::Save;
@@ -42,6 +43,8 @@ pub struct Cli {
 pub enum Command {
     Inspect(Inspect),
     Redrive(Redrive),
+    #[command(subcommand)]
+    MoveTask(MoveTaskCommand),
     Save(Save),
     Send(Send),
     Recover(Recover),
@@ -60,6 +63,7 @@ impl Command {
         match self {
             Self::Inspect(command) => command.run().await,
             Self::Redrive(command) => command.run().await,
+            Self::MoveTask(command) => command.run().await,
             Self::Save(command) => command.run().await,
             Self::Send(command) => command.run().await,
             Self::Recover(command) => command.run().await,
@@ -75,6 +79,7 @@ impl Command {
     fn changes_account(&self) -> bool {
         match self {
             Self::Redrive(command) => command.change.yes,
+            Self::MoveTask(command) => command.changes_account(),
             Self::Save(command) => command.change.yes,
             Self::Send(command) => command.change.yes,
             Self::Recover(command) => command.change.yes,

@@ -5,6 +5,7 @@ pub mod filter;
 pub mod inspect;
 pub mod message;
 pub mod message_file;
+pub mod move_task;
 pub mod reader;
 pub mod recover;
 pub mod redact;

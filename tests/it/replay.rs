@@ -8,6 +8,7 @@ mod import;
 mod inspect;
 mod json;
 mod loopback_account;
+mod move_task;
 mod operations;
 mod origin;
 mod profiles;

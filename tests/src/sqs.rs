@@ -13,6 +13,7 @@ use shared::time::Clock;
 use winterbaume_core::{MockRequest, MockResponse};
 
 const ACCOUNT: &str = "123456789012";
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 const MAX_IN_FLIGHT: usize = 120_000;
 /// SQS: a FIFO queue drops messages with the same deduplication id for five minutes.
 const DEDUPLICATION_MILLIS: i64 = 300_000;
@@ -29,18 +30,22 @@ struct Account {
     entries: [AtomicUsize; 2],
     lost_replies: Mutex<Vec<(String, usize)>>,
     late_lists: AtomicUsize,
+    left_by_tasks: AtomicUsize,
+    refused_operations: Mutex<BTreeMap<String, &'static str>>,
 }
 
 #[derive(Default)]
 struct Queue {
     dead_letters: Option<(String, u64)>,
-    /// MessageRetentionPeriod. `None` is SQS's default of four days.
-    retention_seconds: Option<u64>,
+    /// Further attributes: MaximumMessageSize, DelaySeconds, RedriveAllowPolicy and so on.
+    attributes: BTreeMap<String, String>,
     next: u64,
     messages: HashMap<u64, Message>,
     visible: BTreeSet<u64>,
     /// Invisible messages by the millisecond at which they become visible.
     invisible: BTreeSet<(i64, u64)>,
+    /// Delayed messages, by the same.
+    delayed: BTreeSet<(i64, u64)>,
     deduplicated: HashMap<String, i64>,
 }
 
@@ -63,6 +68,9 @@ struct Task {
     moved: usize,
     to_move: usize,
     at_once: usize,
+    /// Ends as COMPLETED although this many messages are left.
+    leaves: usize,
+    started: i64,
 }
 
 /// A message in a queue, for assertions.
@@ -100,6 +108,8 @@ impl Sqs {
             entries: Default::default(),
             lost_replies: Mutex::default(),
             late_lists: AtomicUsize::new(0),
+            left_by_tasks: AtomicUsize::new(0),
+            refused_operations: Mutex::default(),
         }))
     }
 
@@ -109,12 +119,32 @@ impl Sqs {
         self.queues().insert(name.to_owned(), Queue { dead_letters, ..Queue::default() });
     }
 
-    /// Sets MessageRetentionPeriod of a queue.
+    /// Sets MessageRetentionPeriod of a queue. Without it, the queue has SQS's default of four days.
     pub fn set_retention(&self, name: &str, seconds: u64) {
-        let _ = self.with(name, |queue| {
-            queue.retention_seconds = Some(seconds);
-            Ok(())
-        });
+        self.set_attribute(name, "MessageRetentionPeriod", &seconds.to_string());
+    }
+
+    /// Sets an attribute of a queue, such as MaximumMessageSize or DelaySeconds.
+    pub fn set_attribute(&self, queue: &str, name: &str, value: &str) {
+        let mut queues = self.queues();
+        let queue = queues.get_mut(queue).expect("a queue");
+        queue.attributes.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Refuses every request of an operation from now on.
+    pub fn refuse_operation(&self, operation: &str, code: &'static str) {
+        let mut refused = self.0.refused_operations.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.insert(operation.to_owned(), code);
+    }
+
+    /// Deletes a queue with its messages.
+    pub fn delete(&self, name: &str) {
+        self.queues().remove(name);
+    }
+
+    /// Every move task that is started from now on leaves this many messages, and ends as COMPLETED.
+    pub fn leave_in_tasks(&self, messages: usize) {
+        self.0.left_by_tasks.store(messages, Relaxed);
     }
 
     /// The URL of a queue. Only the part after the last slash counts.
@@ -205,7 +235,10 @@ impl Sqs {
     pub fn handle(&self, operation: &str, input: &Value) -> MockResponse {
         let text = |name: &str| input[name].as_str().unwrap_or_default();
         let queue = text("QueueUrl").rsplit('/').next().unwrap_or_default();
+        let refused = self.0.refused_operations.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = refused.get(operation).copied();
         let result = match operation {
+            _ if refused.is_some() => refusal(refused.unwrap_or_default(), "refused"),
             "GetQueueUrl" => self.get_queue_url(text("QueueName")),
             "GetQueueAttributes" => self.get_queue_attributes(queue),
             "ListDeadLetterSourceQueues" => self.list_dead_letter_source_queues(queue),
@@ -224,7 +257,9 @@ impl Sqs {
                 self.with(queue, |queue| queue.hide(receipt(entry)?, until)).map(|()| json!({}))
             }),
             "StartMessageMoveTask" => self.start_task(input),
-            "ListMessageMoveTasks" => self.list_tasks(text("SourceArn")),
+            "ListMessageMoveTasks" => {
+                self.list_tasks(text("SourceArn"), input["MaxResults"].as_u64().unwrap_or(1))
+            }
             "CancelMessageMoveTask" => self.cancel_task(text("TaskHandle")),
             _ => refusal("UnsupportedOperation", operation),
         };
@@ -258,9 +293,13 @@ impl Sqs {
                 "QueueArn": arn(name),
                 "ApproximateNumberOfMessages": queue.visible.len().to_string(),
                 "ApproximateNumberOfMessagesNotVisible": queue.invisible.len().to_string(),
-                "ApproximateNumberOfMessagesDelayed": "0",
-                "MessageRetentionPeriod": queue.retention_seconds.unwrap_or(345_600).to_string(),
+                "ApproximateNumberOfMessagesDelayed": queue.delayed.len().to_string(),
+                "MaximumMessageSize": MAX_MESSAGE_BYTES.to_string(),
+                "MessageRetentionPeriod": "345600",
             });
+            for (name, value) in &queue.attributes {
+                attributes[name] = value.clone().into();
+            }
             if let Some((dead_letters, receives)) = &queue.dead_letters {
                 let policy =
                     json!({"deadLetterTargetArn": arn(dead_letters), "maxReceiveCount": receives.to_string()});
@@ -355,43 +394,60 @@ impl Sqs {
         let to_move = self.with(&name(&source), |queue| Ok(queue.visible.len()))?;
         let mut tasks = self.tasks();
         if tasks.iter().any(|task| task.source == source && task.status == "RUNNING") {
-            return refusal("UnsupportedOperation", "There is already a task running");
+            let text = "There is already a task running. Only one active task is allowed for a source queue";
+            return refusal("InvalidParameterValue", text);
         }
         let at_once = input["MaxNumberOfMessagesPerSecond"].as_u64().unwrap_or(500);
         let at_once = usize::try_from(at_once).unwrap_or(500);
-        tasks.push(Task { source, destination, status: "RUNNING", moved: 0, to_move, at_once });
+        let leaves = self.0.left_by_tasks.load(Relaxed).min(to_move);
+        // Two tasks never start in the same millisecond.
+        let started = tasks.last().map_or(0, |task| task.started + 1).max(self.now());
+        tasks.push(Task {
+            source,
+            destination,
+            status: "RUNNING",
+            moved: 0,
+            to_move,
+            at_once,
+            leaves,
+            started,
+        });
         Ok(json!({"TaskHandle": (tasks.len() - 1).to_string()}))
     }
 
-    /// Each call moves as many messages as a running task may move per second.
-    fn list_tasks(&self, source: &str) -> Result<Value, Refusal> {
+    /// The latest tasks first. Each call moves as many messages as a running task may move per second.
+    fn list_tasks(&self, source: &str, max: u64) -> Result<Value, Refusal> {
         let name = |arn: &str| arn.rsplit(':').next().unwrap_or_default().to_owned();
         let mut tasks = self.tasks();
         let is_late = self.0.late_lists.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
         let of_source = tasks.iter_mut().enumerate().rev().filter(|(_, task)| task.source == source);
         let is_running = |task: &Task| task.status == "RUNNING";
-        let Some((index, task)) = of_source.into_iter().find(|(_, task)| !is_late || !is_running(task))
-        else {
-            return Ok(json!({"Results": []}));
-        };
-        if task.status == "RUNNING" {
-            let taken = self.with(&name(&task.source), |queue| Ok(queue.take_visible(task.at_once)))?;
-            task.moved += taken.len();
-            for message in taken {
-                self.with(&name(&task.destination), |queue| {
-                    queue.put(Message { receives: 0, ..message });
-                    Ok(())
-                })?;
+        let listed = of_source.into_iter().filter(|(_, task)| !is_late || !is_running(task));
+        let mut results = Vec::new();
+        for (index, task) in listed.take(usize::try_from(max).unwrap_or(1)) {
+            if is_running(task) {
+                let most = task.at_once.min(task.to_move - task.leaves - task.moved);
+                let taken = self.with(&name(&task.source), |queue| Ok(queue.take_visible(most)))?;
+                task.moved += taken.len();
+                for message in taken {
+                    self.with(&name(&task.destination), |queue| {
+                        queue.put(Message { receives: 0, ..message });
+                        Ok(())
+                    })?;
+                }
+                if task.moved + task.leaves >= task.to_move {
+                    task.status = "COMPLETED";
+                }
             }
-            if task.moved >= task.to_move {
-                task.status = "COMPLETED";
-            }
+            let handle = is_running(task).then(|| index.to_string());
+            results.push(json!({
+                "TaskHandle": handle, "StartedTimestamp": task.started, "Status": task.status,
+                "SourceArn": task.source, "DestinationArn": task.destination,
+                "ApproximateNumberOfMessagesMoved": task.moved,
+                "ApproximateNumberOfMessagesToMove": task.to_move,
+            }));
         }
-        let handle = (task.status == "RUNNING").then(|| index.to_string());
-        Ok(json!({"Results": [{
-            "TaskHandle": handle, "StartedTimestamp": index, "Status": task.status, "SourceArn": task.source, "DestinationArn": task.destination,
-            "ApproximateNumberOfMessagesMoved": task.moved, "ApproximateNumberOfMessagesToMove": task.to_move,
-        }]}))
+        Ok(json!({"Results": results}))
     }
 
     fn cancel_task(&self, handle: &str) -> Result<Value, Refusal> {
@@ -409,6 +465,10 @@ impl Sqs {
 
 impl Queue {
     fn come_back(&mut self, now: i64) {
+        while let Some((at, key)) = self.delayed.first().copied().filter(|(at, _)| *at <= now) {
+            self.delayed.remove(&(at, key));
+            self.visible.insert(key);
+        }
         while let Some((at, key)) = self.invisible.first().copied().filter(|(at, _)| *at <= now) {
             self.invisible.remove(&(at, key));
             self.visible.insert(key);
@@ -431,6 +491,15 @@ impl Queue {
             }
             Some(_) => {}
         }
+        let number = |name: &str| self.attributes.get(name).and_then(|value| value.parse::<i64>().ok());
+        let max_bytes = number("MaximumMessageSize").and_then(|bytes| usize::try_from(bytes).ok());
+        let max_bytes = max_bytes.unwrap_or(MAX_MESSAGE_BYTES);
+        if sent_bytes(input) > max_bytes {
+            return invalid(&format!(
+                "One or more parameters are invalid. Reason: Message must be shorter than {max_bytes} bytes."
+            ));
+        }
+        let delay = input["DelaySeconds"].as_i64().or(number("DelaySeconds")).unwrap_or_default();
         if input["MessageAttributes"].as_object().is_some_and(|attributes| attributes.len() > 10) {
             return invalid("more than 10 attributes");
         }
@@ -458,6 +527,10 @@ impl Queue {
             receipt: String::new(),
         };
         self.put(message);
+        if delay > 0 {
+            self.visible.remove(&self.next);
+            self.delayed.insert((now + delay * 1000, self.next));
+        }
         Ok(id)
     }
 
@@ -559,6 +632,16 @@ impl Message {
             "MessageAttributes": self.sent.get("MessageAttributes").unwrap_or(&json!({})),
         })
     }
+}
+
+/// SQS counts the body, and the names, types and values of the attributes.
+fn sent_bytes(input: &Value) -> usize {
+    let length = |value: &Value| value.as_str().map_or(0, str::len);
+    let attributes = input["MessageAttributes"].as_object().into_iter().flatten().map(|(name, value)| {
+        let binary = length(&value["BinaryValue"]) / 4 * 3;
+        name.len() + length(&value["DataType"]) + length(&value["StringValue"]) + binary
+    });
+    length(&input["MessageBody"]) + attributes.sum::<usize>()
 }
 
 fn receipt(entry: &Value) -> Result<&str, Refusal> {

@@ -6,6 +6,7 @@ use anyhow::Context;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::Value;
+use shared::queues::MAX_BATCH_BYTES;
 
 use crate::aws_error::{Service, aws_error};
 use crate::error::{CommandError, Result};
@@ -21,6 +22,12 @@ pub struct QueueDescription {
     pub visible: usize,
     /// Approximate number of invisible messages: a consumer has received them.
     pub invisible: usize,
+    /// Approximate number of delayed messages: they were sent with a delay that is not over.
+    pub delayed: usize,
+    /// Longest message that the queue accepts, in bytes, attributes included (MaximumMessageSize).
+    pub max_message_bytes: usize,
+    /// The queue's RedriveAllowPolicy says that no queue may use it as a dead-letter queue.
+    pub denies_sources: bool,
 }
 
 impl QueueDescription {
@@ -35,12 +42,16 @@ impl QueueDescription {
             url: url.to_owned(),
             arn: arn.clone(),
             is_fifo: attributes.get(&QueueAttributeName::FifoQueue).is_some_and(|value| value == "true"),
-            dead_letter_queue: attributes.get(&QueueAttributeName::RedrivePolicy).map(|policy| {
-                let policy: Value = serde_json::from_str(policy).unwrap_or_default();
-                policy.get("deadLetterTargetArn").and_then(Value::as_str).unwrap_or_default().to_owned()
-            }),
+            dead_letter_queue: field(&attributes, &QueueAttributeName::RedrivePolicy, "deadLetterTargetArn"),
             visible: count(&attributes, &QueueAttributeName::ApproximateNumberOfMessages),
             invisible: count(&attributes, &QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+            delayed: count(&attributes, &QueueAttributeName::ApproximateNumberOfMessagesDelayed),
+            max_message_bytes: match count(&attributes, &QueueAttributeName::MaximumMessageSize) {
+                0 => MAX_BATCH_BYTES,
+                bytes => bytes,
+            },
+            denies_sources: field(&attributes, &QueueAttributeName::RedriveAllowPolicy, "redrivePermission")
+                .is_some_and(|permission| permission == "denyAll"),
         })
     }
 
@@ -70,6 +81,16 @@ impl QueueDescription {
 
 fn name(arn: &str) -> &str {
     arn.rsplit(':').next().unwrap_or_default()
+}
+
+/// A field of an attribute that is a JSON object. `None` if the queue has no such attribute.
+fn field(
+    attributes: &HashMap<QueueAttributeName, String>,
+    name: &QueueAttributeName,
+    field: &str,
+) -> Option<String> {
+    let policy: Value = serde_json::from_str(attributes.get(name)?).unwrap_or_default();
+    Some(policy.get(field).and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
 fn count(attributes: &HashMap<QueueAttributeName, String>, name: &QueueAttributeName) -> usize {

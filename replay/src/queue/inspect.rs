@@ -17,7 +17,7 @@ use crate::interrupt::StopSignal;
 use crate::output::counted;
 use crate::queue::description::QueueDescription;
 use crate::queue::filter::Filter;
-use crate::queue::message::{NOT_AN_EVENT, QueuedMessage};
+use crate::queue::message::QueuedMessage;
 use crate::queue::reader::{QueueReader, Received, Unseen};
 use crate::queue::redact;
 
@@ -115,15 +115,14 @@ impl Inspection {
     /// Counts one more message that the filter does not select.
     pub fn add_other(&mut self, message: &QueuedMessage) {
         self.others += 1;
-        increment(&mut self.others_by_type, type_of(&message.stated()));
+        increment(&mut self.others_by_type, &message.type_name());
     }
 
     /// Counts one more message.
     pub fn add(&mut self, message: &QueuedMessage, samples: usize, now: Timestamp) {
         self.messages += 1;
-        let stated = message.stated();
-        increment(&mut self.by_type, type_of(&stated));
-        let StatedAttributes { subject, .. } = stated;
+        increment(&mut self.by_type, &message.type_name());
+        let StatedAttributes { subject, .. } = message.stated();
         let reason = redact::code(message.reason());
         increment(&mut self.by_reason, reason);
         if let Some(subject) = subject {
@@ -142,10 +141,6 @@ impl Inspection {
             }
         }
     }
-}
-
-fn type_of(stated: &StatedAttributes) -> &str {
-    stated.event_type.as_deref().map_or(NOT_AN_EVENT, redact::code)
 }
 
 fn increment(counts: &mut BTreeMap<String, usize>, name: &str) {

@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use shared::events::StatedAttributes;
 use shared::queues::{ERROR_MESSAGE, ERROR_TYPE, MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, is_group_id};
 
+use crate::output::number;
+use crate::queue::description::QueueDescription;
+use crate::queue::redact;
+
 /// Reason of a message without `error.type`: SQS moved it after too many receives.
 pub const RECEIVED_TOO_OFTEN: &str = "received_too_often";
 /// Event type of a message whose body has none.
@@ -97,6 +101,20 @@ pub struct MessageAttribute {
 #[error("{0}")]
 pub struct Unsendable(String);
 
+impl Unsendable {
+    /// Rejects a message that is too long for a queue.
+    pub fn check_length(message: &Message, queue: &QueueDescription) -> Result<(), Self> {
+        if message.bytes() <= queue.max_message_bytes {
+            return Ok(());
+        }
+        Err(Self(format!(
+            "body: more than {} bytes together with the attributes, which is all that {} accepts (MaximumMessageSize)",
+            number(queue.max_message_bytes),
+            queue.name()
+        )))
+    }
+}
+
 impl QueuedMessage {
     /// Returns `None` if the id or the body is missing. SQS always sends both.
     pub fn received(message: aws_sdk_sqs::types::Message) -> Option<Self> {
@@ -168,6 +186,11 @@ impl QueuedMessage {
     /// Type and subject that the body states, read as the workers read it.
     pub fn stated(&self) -> StatedAttributes {
         StatedAttributes::read(&self.body)
+    }
+
+    /// The type that the body states, or `not_an_event`. Masked if it does not have the format of a type.
+    pub fn type_name(&self) -> String {
+        self.stated().event_type.as_deref().map_or(NOT_AN_EVENT, redact::code).to_owned()
     }
 
     /// The message to send again: with attributes, message group and trace header, without the

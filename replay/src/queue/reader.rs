@@ -95,6 +95,8 @@ pub struct Unseen {
     pub missing: usize,
     /// Messages that were invisible at the start.
     pub invisible: usize,
+    /// Messages that were delayed at the start. SQS returns them after their delay.
+    pub delayed: usize,
     /// Why the reader could not see all visible messages, if it knows.
     pub limit: Option<ReadLimit>,
 }
@@ -112,7 +114,7 @@ pub enum ReadLimit {
 impl Unseen {
     /// Whether the reader saw all messages.
     pub fn is_empty(&self) -> bool {
-        self.missing == 0 && self.invisible == 0 && self.limit.is_none()
+        self.missing == 0 && self.invisible == 0 && self.delayed == 0 && self.limit.is_none()
     }
 }
 
@@ -261,7 +263,13 @@ impl<'a> QueueReader<'a> {
             () if is_over_limit => Some(ReadLimit::InvisibleMessages),
             () => None,
         };
-        let unseen = Unseen { seen: state.seen.len(), missing, invisible: self.queue.invisible, limit };
+        let unseen = Unseen {
+            seen: state.seen.len(),
+            missing,
+            invisible: self.queue.invisible,
+            delayed: self.queue.delayed,
+            limit,
+        };
         let queue = Queue::new(self.sqs.clone(), &self.queue.url);
         let (still_invisible, file_error) = match release(&queue, state.held).await {
             Ok(failed) => (failed, None),

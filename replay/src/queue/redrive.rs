@@ -13,11 +13,14 @@ pub mod summary;
 
 use anyhow::Context;
 use aws_sdk_sqs::Client;
+use shared::queues::Message;
 
 use crate::aws_error::{Service, aws_error};
 use crate::error::{CommandError, Result};
 use crate::queue::description::QueueDescription;
 use crate::queue::filter::Filter;
+use crate::queue::message::{QueuedMessage, Unsendable};
+use crate::queue::move_task::{MoveTask, list};
 
 /// The queues that messages move between.
 #[derive(Clone, Debug)]
@@ -27,8 +30,20 @@ pub struct Route {
     pub from: QueueDescription,
     /// The destination.
     pub to: QueueDescription,
-    /// Whether `from` is the dead-letter queue of any queue. Move tasks need that.
-    pub is_dead_letter_queue: bool,
+    pub move_tasks: MoveTasks,
+}
+
+/// What is known about move tasks of the dead-letter queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MoveTasks {
+    /// SQS can start one.
+    Possible,
+    /// One is running. SQS runs one at a time, and it takes every message that becomes visible.
+    Running(MoveTask),
+    /// No queue uses `from` as its dead-letter queue, or the operator may not list such queues.
+    NotADeadLetterQueue,
+    /// SQS refused to list them.
+    Refused,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -72,15 +87,59 @@ impl Route {
                 from.kind()
             )));
         }
-        Ok(Self { sqs, from, to, is_dead_letter_queue })
+        let move_tasks = match is_dead_letter_queue {
+            true => MoveTasks::read(&sqs, &from).await,
+            false => MoveTasks::NotADeadLetterQueue,
+        };
+        Ok(Self { sqs, from, to, move_tasks })
+    }
+
+    /// The copy to send of a message, if the destination accepts it.
+    pub fn message(
+        &self,
+        message: &QueuedMessage,
+        deduplication_id: Option<String>,
+    ) -> Result<Message, Unsendable> {
+        let message = message.to_message(deduplication_id)?;
+        Unsendable::check_length(&message, &self.to)?;
+        Ok(message)
+    }
+
+    /// Rejects a dead-letter queue with a running move task: the task and this redrive would take each
+    /// other's messages.
+    pub fn reject_running_task(&self) -> Result<()> {
+        match &self.move_tasks {
+            MoveTasks::Running(task) => Err(CommandError::failed(self.running_task_error(task))),
+            _ => Ok(()),
+        }
+    }
+
+    fn running_task_error(&self, task: &MoveTask) -> String {
+        let name = self.from.name();
+        format!(
+            "nothing was sent, because a move task of {name} is running ({}). Wait for it with `replay move-task \
+             follow {name}`, or end it with `replay move-task cancel {name} --yes`",
+            task.progress()
+        )
+    }
+}
+
+impl MoveTasks {
+    /// An error counts as a refusal: without a list, a task could not be followed.
+    async fn read(sqs: &Client, queue: &QueueDescription) -> Self {
+        match list(sqs, &queue.arn, 1).await {
+            Ok(tasks) => tasks.into_iter().find(MoveTask::is_running).map_or(Self::Possible, Self::Running),
+            Err(_) => Self::Refused,
+        }
     }
 }
 
 fn only_source(from: &QueueDescription, sources: Vec<String>) -> Result<String> {
     let problem = match <[String; 1]>::try_from(sources) {
         Ok([source]) => return Ok(source),
-        Err(sources) if sources.is_empty() => "no queue uses",
-        Err(_) => "several queues use",
+        Err(sources) if !sources.is_empty() => "several queues use",
+        Err(_) if from.denies_sources => "the RedriveAllowPolicy is denyAll, so no queue can use",
+        Err(_) => "no queue uses",
     };
     Err(CommandError::invalid_input(format!(
         "{problem} {} as a dead-letter queue. Pass --to to name the destination",

@@ -5,6 +5,7 @@ pub mod command;
 pub mod target;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -28,6 +29,8 @@ pub struct SaveSummary {
     pub already_saved: usize,
     /// Messages that the filter does not select.
     pub others: usize,
+    /// The same, by event type.
+    pub others_by_type: BTreeMap<String, usize>,
     pub deleted: usize,
     /// Messages in the file that may still be in the queue.
     pub undeleted: usize,
@@ -58,7 +61,11 @@ pub async fn save(
     let work = async |reader: &QueueReader<'_>, received: Vec<Received>| {
         let (selected, others): (Vec<_>, Vec<_>) =
             received.into_iter().partition(|received| filter.matches(&received.message, clock));
-        summary.borrow_mut().others += others.len();
+        for Received { message, .. } in &others {
+            let mut summary = summary.borrow_mut();
+            summary.others += 1;
+            *summary.others_by_type.entry(message.type_name()).or_default() += 1;
+        }
         reader.hold(others)?;
         let written = match target.borrow_mut().write(&selected, deletes) {
             Ok(written) => written,

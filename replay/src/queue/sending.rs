@@ -26,3 +26,34 @@ pub async fn send_with_retries(queue: &Queue, batch: Vec<(usize, Message)>) -> R
         }
     }
 }
+
+/// True if SQS may accept the same message later, by the code of a rejected entry of a batch. SQS: the
+/// codes of a fault of SQS, and those of throttling. Any other code, such as InvalidParameterValue, is
+/// about the message or the queue.
+pub fn is_temporary_rejection(code: &str) -> bool {
+    let is_any = |parts: &[&str]| parts.iter().any(|part| code.contains(part));
+    is_any(&["Internal", "Unavailable", "Throttl", "Timeout", "OverLimit"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejection_is_temporary_if_the_fault_is_not_in_the_message() {
+        for (code, expected) in [
+            ("InternalError", true),
+            ("InternalFailure", true),
+            ("ServiceUnavailable", true),
+            ("ThrottlingException", true),
+            ("RequestThrottled", true),
+            ("KmsThrottled", true),
+            ("InvalidParameterValue", false),
+            ("InvalidMessageContents", false),
+            ("AWS.SimpleQueueService.UnsupportedOperation", false),
+            ("AccessDenied", false),
+        ] {
+            assert_eq!(is_temporary_rejection(code), expected, "{code}");
+        }
+    }
+}

@@ -377,7 +377,6 @@ async fn next_run_sends_the_rest_wherever_a_run_was_dropped() {
     let clock = Clock::system();
     let lines = (0..MESSAGES).map(|n| json!({"messageId": n.to_string(), "body": n.to_string()}).to_string());
     std::fs::write(&path, lines.collect::<Vec<_>>().join("\n")).unwrap();
-    let rules = LineRules { any_body: true, is_fifo: false };
     let (mut drops, mut duplicates) = (0, 0);
     for max_waits in 0.. {
         let _ = std::fs::remove_file(folder.path().join("letters.ndjson.checkpoint"));
@@ -387,6 +386,7 @@ async fn next_run_sends_the_rest_wherever_a_run_was_dropped() {
         let config = shared::aws::worker_settings(sdk_config(YieldingSqs::new(&sqs)));
         let client = aws_sdk_sqs::Client::new(&config);
         let queue = QueueDescription::read(&client, &Sqs::url("queue")).await.unwrap();
+        let rules = LineRules { any_body: true, queue: &queue };
         let send_file = async || {
             let file = check(&path, rules, &clock).unwrap();
             let checkpoint = SendCheckpoint::open(&path, &queue, false, &clock).unwrap();
@@ -445,4 +445,17 @@ async fn fifo_queue_receives_the_lines_in_order() {
     assert_eq!(queues.bodies("orders.fifo"), bodies);
     let ran = queues.replay(&["send", &file, "--to", "user-events", "--any-body"]).await;
     assert!(ran.code == 2 && ran.stderr.contains("to another queue"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mistyped_filter_names_the_types_and_leaves_no_file() {
+    let letters = letters().await;
+    let expected = "no message matches the options. Types in the queue: order.placed\n";
+    for options in [&["--delete"][..], &["--delete", "--yes"], &[]] {
+        let ran = letters.save(&[&["--type", "order.plaecd"], options].concat()).await;
+        assert!(ran.code == 1 && ran.stderr.ends_with(expected), "{ran:?}");
+        assert!(!Path::new(&letters.file()).exists(), "{options:?}");
+    }
+    let ran = letters.save(&["--type", "order.placed", "--delete", "--yes"]).await;
+    assert!(ran.code == 0 && letters.lines().len() == 12, "{ran:?}");
 }

@@ -27,6 +27,10 @@ async fn help_pages_describe_all_commands() {
         "replay": ;
         "inspect": "inspect";
         "redrive": "redrive";
+        "move_task": "move-task";
+        "move_task_list": "move-task" "list";
+        "move_task_follow": "move-task" "follow";
+        "move_task_cancel": "move-task" "cancel";
         "save": "save";
         "send": "send";
         "recover": "recover";

@@ -62,16 +62,22 @@ impl Inspect {
             return output::json(&to_json(&inspection));
         }
         output::print(&render(&inspection))?;
-        // A mistyped option looks like an empty queue otherwise.
-        if inspection.messages == 0 && inspection.others > 0 {
-            let types: Vec<&str> = inspection.others_by_type.keys().map(String::as_str).collect();
-            let types = printable(&types.join(", ")).to_string();
-            return Err(CommandError::failed(format!(
-                "no message matches the options. Types in the queue: {types}"
-            )));
+        if inspection.messages == 0 {
+            reject_no_match(&inspection.others_by_type)?;
         }
         Ok(())
     }
+}
+
+/// Names the types of the messages that the options do not select, if there are any. An option with a
+/// typing error looks like an empty queue otherwise.
+pub fn reject_no_match(others_by_type: &BTreeMap<String, usize>) -> Result<()> {
+    if others_by_type.is_empty() {
+        return Ok(());
+    }
+    let types: Vec<&str> = others_by_type.keys().map(String::as_str).collect();
+    let types = printable(&types.join(", ")).to_string();
+    Err(CommandError::failed(format!("no message matches the options. Types in the queue: {types}")))
 }
 
 fn to_json(inspection: &Inspection) -> Value {
@@ -135,6 +141,12 @@ pub fn render_unseen(unseen: &Unseen) -> String {
         out += &format!(
             "about {} invisible: another consumer received them, or a killed run (visible again within 15 minutes)\n",
             counted(unseen.invisible, "message")
+        );
+    }
+    if unseen.delayed > 0 {
+        out += &format!(
+            "about {} delayed: visible after the delay with which they were sent, at most 15 minutes\n",
+            counted(unseen.delayed, "message")
         );
     }
     out
@@ -211,14 +223,16 @@ mod tests {
     #[test]
     fn unseen_messages_are_explained() {
         assert_eq!(render_unseen(&Unseen { seen: 3, ..Unseen::default() }), "");
-        let unseen = Unseen { seen: 2, missing: 1, invisible: 2, limit: None };
+        let unseen = Unseen { seen: 2, missing: 1, invisible: 2, delayed: 3, limit: None };
         assert_eq!(
             render_unseen(&unseen),
             "about 1 message not seen: another consumer received them, or SQS's count is outdated\n\
              about 2 messages invisible: another consumer received them, or a killed run (visible again within 15 \
-             minutes)\n"
+             minutes)\n\
+             about 3 messages delayed: visible after the delay with which they were sent, at most 15 minutes\n"
         );
-        let unseen = Unseen { seen: 10, missing: 4_120, invisible: 0, limit: Some(ReadLimit::FifoGroup) };
+        let unseen =
+            Unseen { seen: 10, missing: 4_120, invisible: 0, delayed: 0, limit: Some(ReadLimit::FifoGroup) };
         assert_eq!(
             render_unseen(&unseen),
             "about 4,120 messages not seen: SQS returns at most ten of a group at a time\n"

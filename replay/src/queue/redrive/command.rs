@@ -9,7 +9,8 @@ use crate::options::ChangeOptions;
 use crate::output::{self, counted, number};
 use crate::progress::Progress;
 use crate::queue::filter::Filter;
-use crate::queue::inspect::command::{render_tables, render_unseen};
+use crate::queue::inspect::command::{reject_no_match, render_tables, render_unseen};
+use crate::queue::move_task::MoveTask;
 use crate::queue::redrive::copy::move_one_by_one;
 use crate::queue::redrive::move_task::run_move_task;
 use crate::queue::redrive::plan::{Method, OneByOneReason, Plan};
@@ -74,6 +75,7 @@ impl Redrive {
             keep_deduplication_ids: self.keep_deduplication_ids,
             one_by_one: self.by_entry,
         };
+        route.reject_running_task()?;
         let (clock, stop) = (Clock::system(), StopSignal::on_signals());
         let progress = Progress::new("seen", Some(route.from.visible));
         let plan = Plan::read(&route, &options, &clock, &stop, &|seen| progress.set(seen)).await?;
@@ -84,6 +86,10 @@ impl Redrive {
         output::print(&render_plan(&plan, &route, self.change.yes))?;
         if plan.to_move.messages == 0 {
             output::not_done("\nNothing to move.")?;
+            reject_mistyped_options(&options.filter, &plan)?;
+            if plan.unsendable_count() > 0 {
+                return Err(CommandError::failed(UNSENDABLE));
+            }
             if self.change.yes && !plan.unseen.is_empty() {
                 return Err(CommandError::failed(
                     "not all messages were seen. Run the command again when the others are visible",
@@ -100,17 +106,29 @@ impl Redrive {
         match plan.method {
             Method::MoveTask => {
                 let polled = |moved, total| progress.set_of(moved, total);
-                let moved = run_move_task(&route, options.rate, &stop, &polled).await?;
+                let task = run_move_task(&route, options.rate, &stop, &polled).await?;
                 drop(progress);
-                report_move_task(moved, &stop)
+                report_move_task(&task, &stop)
             }
             Method::OneByOne(_) => {
                 let done = |moved| progress.set(moved);
                 let summary = move_one_by_one(&route, &options, Some(planned), &clock, &stop, &done).await;
                 drop(progress);
-                report(summary, &stop)
+                report(summary, plan.unsendable_count(), &stop)
             }
         }
+    }
+}
+
+/// Messages that a redrive can never move.
+const UNSENDABLE: &str = "some of the messages stayed, because SQS rejects them as they are. Correct them in a file \
+                          (see `replay help save`)";
+
+/// An option with a typing error looks like an empty queue otherwise.
+fn reject_mistyped_options(filter: &Filter, plan: &Plan) -> Result<()> {
+    match filter.is_empty() || plan.unsendable_count() > 0 {
+        true => Ok(()),
+        false => reject_no_match(&plan.to_stay.by_type),
     }
 }
 
@@ -128,6 +146,9 @@ fn render_plan(plan: &Plan, route: &Route, will_move: bool) -> String {
         text += &format!(", {} {verb} stay", number(plan.to_stay.messages));
     }
     text += &format!("\n{}", render_unseen(&plan.unseen));
+    for (reason, count) in &plan.unsendable {
+        text += &format!("{} of these {verb} stay, because SQS rejects them: {reason}\n", number(*count));
+    }
     let rejected = plan.rejected_again();
     if rejected > 0 {
         text += &format!(
@@ -150,23 +171,32 @@ fn explain(reason: OneByOneReason) -> &'static str {
         OneByOneReason::KeepDeduplicationIds => "--keep-deduplication-ids",
         OneByOneReason::Reasons => "the reasons of dead letters must be removed",
         OneByOneReason::Unseen => "not all messages were seen",
+        OneByOneReason::Unsendable => "SQS rejects some of the messages",
+        OneByOneReason::MoveTasksRefused => "SQS does not list move tasks, or your role may not list them",
         OneByOneReason::NotADeadLetterQueue => {
             "no queue uses --from as its dead-letter queue, or your role may not list such queues"
         }
     }
 }
 
-fn report_move_task(moved: usize, stop: &StopSignal) -> Result<()> {
-    let moved = format!("{} moved, according to SQS", counted(moved, "message"));
+fn report_move_task(task: &MoveTask, stop: &StopSignal) -> Result<()> {
+    let moved = format!("{} moved, according to SQS", counted(task.moved, "message"));
+    if task.left_behind() > 0 {
+        return Err(CommandError::failed(format!(
+            "the move task ended as COMPLETED, but only {}, according to SQS. Run `replay inspect` to see what stayed",
+            task.progress()
+        )));
+    }
     if stop.is_requested() {
         return Err(CommandError::interrupted(format!("the move task was canceled, {moved}")));
     }
     output::done_ignoring_broken_pipe(&format!("\n{moved}."))
 }
 
-fn report(summary: RedriveSummary, stop: &StopSignal) -> Result<()> {
+fn report(summary: RedriveSummary, unsendable: usize, stop: &StopSignal) -> Result<()> {
     let text = render_summary(&summary);
-    if summary.is_complete() && !stop.is_requested() {
+    let is_complete = summary.is_complete() && !stop.is_requested();
+    if is_complete && unsendable == 0 {
         return output::done_ignoring_broken_pipe(&format!("\n{}", text.trim_end()));
     }
     output::print(&format!("\n{text}"))?;
@@ -178,6 +208,9 @@ fn report(summary: RedriveSummary, stop: &StopSignal) -> Result<()> {
     }
     if stop.is_requested() {
         return Err(CommandError::interrupted("run the command again to move the rest"));
+    }
+    if is_complete || summary.is_final() {
+        return Err(CommandError::failed(UNSENDABLE));
     }
     Err(CommandError::failed("not all messages were moved. Run the command again"))
 }

@@ -16,7 +16,7 @@ use crate::queue::message::{QueuedMessage, Unsendable};
 use crate::queue::reader::{QueueReader, Received, delete};
 use crate::queue::redrive::summary::RedriveSummary;
 use crate::queue::redrive::{RedriveOptions, Route};
-use crate::queue::sending::send_with_retries;
+use crate::queue::sending::{is_temporary_rejection, send_with_retries};
 use crate::rate::{RateLimiter, batch_entries};
 
 /// If the process is killed, messages become visible again after this time.
@@ -88,6 +88,13 @@ enum NotSent {
     Unsendable(#[from] Unsendable),
 }
 
+impl NotSent {
+    /// True if a later run can send the message as it is.
+    fn is_temporary(&self) -> bool {
+        !matches!(self, Self::Unsendable(_))
+    }
+}
+
 struct Run<'a> {
     route: &'a Route,
     options: &'a RedriveOptions,
@@ -109,25 +116,26 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn process(&self, reader: &QueueReader<'_>, received: Vec<Received>) -> Result<()> {
-        let (mut selected, mut others) = (Vec::new(), Vec::new());
+        let (mut sendable, mut others) = (Vec::new(), Vec::new());
         for received in received {
-            if self.options.filter.matches(&received.message, self.clock) && self.start_one() {
-                selected.push(received);
-            } else {
+            if !self.has_room() || !self.options.filter.matches(&received.message, self.clock) {
                 others.push(received);
+                continue;
             }
-        }
-        self.leave(reader, others)?;
-        let mut sendable = Vec::new();
-        for received in selected {
             match self.prepare(&received.message) {
-                Ok(message) => sendable.push((received, message)),
+                Ok(message) => {
+                    self.started.set(self.started.get() + 1);
+                    sendable.push((received, message));
+                }
                 Err(reason) => {
-                    *self.summary.borrow_mut().not_sent.entry(reason.to_string()).or_default() += 1;
+                    let mut summary = self.summary.borrow_mut();
+                    summary.can_send_later |= reason.is_temporary();
+                    *summary.not_sent.entry(reason.to_string()).or_default() += 1;
                     reader.hold([received])?;
                 }
             }
         }
+        self.leave(reader, others)?;
         for batch in self.batches(sendable) {
             self.move_batch(reader, batch).await?;
         }
@@ -140,13 +148,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Counts one more message, unless the maximum is reached.
-    fn start_one(&self) -> bool {
-        let started = self.started.get();
+    /// True if one more message may be sent.
+    fn has_room(&self) -> bool {
         let limits = [self.options.max, self.planned.map(|planned| planned.to_move)];
-        let has_room = limits.iter().flatten().all(|limit| started < *limit);
-        self.started.set(started + usize::from(has_room));
-        has_room
+        limits.iter().flatten().all(|limit| self.started.get() < *limit)
     }
 
     /// The copy to send.
@@ -164,7 +169,7 @@ impl Run<'_> {
         }
         let new_id = || format!("{}-{}", self.id, message.message_id);
         let id = self.route.to.is_fifo.then(|| old_id.map_or_else(new_id, str::to_owned));
-        Ok(message.to_message(id)?)
+        Ok(self.route.message(message, id)?)
     }
 
     /// Messages of one call each. A call has at most ten messages, and no more than the rate allows
@@ -236,7 +241,9 @@ impl Run<'_> {
             }
         };
         for code in sent.refused.values() {
-            *self.summary.borrow_mut().rejected.entry(code.clone()).or_default() += 1;
+            let mut summary = self.summary.borrow_mut();
+            summary.can_send_later |= is_temporary_rejection(code);
+            *summary.rejected.entry(code.clone()).or_default() += 1;
         }
         let not_accepted: Vec<usize> =
             indexes.into_iter().filter(|index| !sent.accepted.contains(index)).collect();

@@ -1,6 +1,7 @@
 //! Which messages would move, and how.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use aws_sdk_sqs::Client;
 use shared::time::Clock;
@@ -10,10 +11,10 @@ use crate::interrupt::StopSignal;
 use crate::output::counted;
 use crate::queue::description::QueueDescription;
 use crate::queue::inspect::Inspection;
+use crate::queue::move_task::MAX_RATE;
 use crate::queue::reader::{QueueReader, Received, Unseen};
 use crate::queue::redrive::copy::{PlannedCounts, VISIBILITY_TIMEOUT};
-use crate::queue::redrive::move_task::MAX_RATE;
-use crate::queue::redrive::{RedriveOptions, Route};
+use crate::queue::redrive::{MoveTasks, RedriveOptions, Route};
 
 /// Reasons that a redrive cannot remove, whichever queue the message came from.
 const PERMANENT_REASONS: [&str; 5] = ["invalid_data", "not_cloudevents", "not_json", "too_large", "too_old"];
@@ -22,6 +23,9 @@ const PERMANENT_REASONS: [&str; 5] = ["invalid_data", "not_cloudevents", "not_js
 pub struct Plan {
     pub to_move: Inspection,
     pub to_stay: Inspection,
+    /// Messages among those that stay: the options select them, but the destination would reject them. By
+    /// reason.
+    pub unsendable: BTreeMap<String, usize>,
     pub unseen: Unseen,
     pub method: Method,
 }
@@ -51,14 +55,19 @@ pub enum OneByOneReason {
     Reasons,
     /// Not all messages were seen.
     Unseen,
+    /// The destination rejects some of the messages. A task cannot leave them out.
+    Unsendable,
     /// No queue uses `from` as its dead-letter queue, or the operator may not list such queues.
     NotADeadLetterQueue,
+    /// SQS did not list the move tasks.
+    MoveTasksRefused,
 }
 
 #[derive(Default)]
 struct Seen {
     to_move: Inspection,
     to_stay: Inspection,
+    unsendable: BTreeMap<String, usize>,
     has_reasons: bool,
 }
 
@@ -77,10 +86,13 @@ impl Plan {
             for Received { message, .. } in &received {
                 seen.has_reasons |= message.has_reason();
                 let has_room = options.max.is_none_or(|max| seen.to_move.messages < max);
-                if has_room && options.filter.matches(message, clock) {
-                    seen.to_move.add(message, 0, clock.now());
-                } else {
+                if !has_room || !options.filter.matches(message, clock) {
                     seen.to_stay.add(message, 0, clock.now());
+                } else if let Err(reason) = route.message(message, None) {
+                    *seen.unsendable.entry(reason.to_string()).or_default() += 1;
+                    seen.to_stay.add(message, 0, clock.now());
+                } else {
+                    seen.to_move.add(message, 0, clock.now());
                 }
             }
             progress(seen.to_move.messages + seen.to_stay.messages);
@@ -99,12 +111,18 @@ impl Plan {
                 counted(report.still_invisible, "message")
             )));
         }
-        let Seen { to_move, to_stay, has_reasons } = seen.into_inner();
-        let method = match one_by_one_reason(route, options, has_reasons, &report.unseen) {
+        let seen = seen.into_inner();
+        let method = match one_by_one_reason(route, options, &seen, &report.unseen) {
             Some(reason) => Method::OneByOne(reason),
             None => Method::MoveTask,
         };
-        Ok(Self { to_move, to_stay, unseen: report.unseen, method })
+        let Seen { to_move, to_stay, unsendable, .. } = seen;
+        Ok(Self { to_move, to_stay, unsendable, unseen: report.unseen, method })
+    }
+
+    /// Number of messages that the options select and the destination would reject.
+    pub fn unsendable_count(&self) -> usize {
+        self.unsendable.values().sum()
     }
 
     /// Number of messages to move that workers would dead-letter again.
@@ -128,7 +146,7 @@ impl Plan {
 fn one_by_one_reason(
     route: &Route,
     options: &RedriveOptions,
-    has_reasons: bool,
+    seen: &Seen,
     unseen: &Unseen,
 ) -> Option<OneByOneReason> {
     let conditions = [
@@ -137,9 +155,11 @@ fn one_by_one_reason(
         (options.max.is_some(), OneByOneReason::Max),
         (options.rate.is_some_and(|rate| rate > MAX_RATE), OneByOneReason::Rate),
         (options.keep_deduplication_ids, OneByOneReason::KeepDeduplicationIds),
-        (has_reasons, OneByOneReason::Reasons),
+        (seen.has_reasons, OneByOneReason::Reasons),
+        (!seen.unsendable.is_empty(), OneByOneReason::Unsendable),
         (!unseen.is_empty(), OneByOneReason::Unseen),
-        (!route.is_dead_letter_queue, OneByOneReason::NotADeadLetterQueue),
+        (route.move_tasks == MoveTasks::NotADeadLetterQueue, OneByOneReason::NotADeadLetterQueue),
+        (route.move_tasks == MoveTasks::Refused, OneByOneReason::MoveTasksRefused),
     ];
     conditions.into_iter().find(|(applies, _)| *applies).map(|(_, reason)| reason)
 }

@@ -16,6 +16,8 @@ pub struct RedriveSummary {
     pub rejected: BTreeMap<String, usize>,
     /// Messages that were not sent, because SQS would reject or drop them, by reason.
     pub not_sent: BTreeMap<String, usize>,
+    /// Some of `rejected` and `not_sent` can be sent as they are by a later run.
+    pub can_send_later: bool,
     /// Messages that stay because the options do not select them, or because the run stopped early.
     pub stayed: usize,
     /// The run stopped early, so `stayed` does not count all messages.
@@ -38,5 +40,13 @@ impl RedriveSummary {
             && !has_failures
             && !has_doubts
             && self.unseen.is_empty()
+    }
+
+    /// True if the only messages that were not moved are those that SQS rejects as they are. Another run
+    /// would change nothing.
+    pub fn is_final(&self) -> bool {
+        let has_failures = !self.rejected.is_empty() || !self.not_sent.is_empty();
+        let rest = Self { rejected: BTreeMap::new(), not_sent: BTreeMap::new(), error: None, ..*self };
+        has_failures && !self.can_send_later && self.error.is_none() && rest.is_complete()
     }
 }

@@ -13,7 +13,7 @@ use crate::output::{self, counted, number};
 use crate::progress::Progress;
 use crate::queue::description::QueueDescription;
 use crate::queue::filter::Filter;
-use crate::queue::inspect::command::{render, render_unseen};
+use crate::queue::inspect::command::{reject_no_match, render, render_unseen};
 use crate::queue::inspect::inspect;
 use crate::queue::save::target::SaveTarget;
 use crate::queue::save::{SaveSummary, save};
@@ -70,6 +70,9 @@ impl Save {
             drop(progress);
             let inspection = inspection?;
             output::print(&render(&inspection))?;
+            if inspection.messages == 0 {
+                reject_no_match(&inspection.others_by_type)?;
+            }
             let selected = counted(inspection.messages, "message");
             return output::not_done(&format!(
                 "\nDry run: nothing was saved or deleted. Add --yes to save and delete {selected}."
@@ -95,7 +98,7 @@ impl Save {
                 moved_to.display()
             );
         }
-        let saved_before = target.saved_before;
+        let (saved_before, is_stream) = (target.saved_before, target.is_stream());
         let progress = Progress::new("saved", Some(queue.visible));
         let done = |count| progress.set(count);
         let summary = save((&sqs, &queue), (target, self.delete), &self.filter, &clock, &stop, &done).await;
@@ -107,6 +110,13 @@ impl Save {
             write!(std::io::stderr(), "{text}")?;
         } else {
             output::print(&text)?;
+        }
+        if summary.error.is_none() && !stop.is_requested() && summary.saved + summary.already_saved == 0 {
+            if !self.resume && !is_stream && summary.others > 0 {
+                // The command can be run again with other options.
+                std::fs::remove_file(&self.out)?;
+            }
+            reject_no_match(&summary.others_by_type)?;
         }
         result(summary, is_stdout, &stop)
     }

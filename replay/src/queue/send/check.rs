@@ -9,9 +9,9 @@ use shared::events::{Event, InvalidEvent};
 use shared::time::Clock;
 
 use crate::error::Result;
-use crate::queue::message::{NOT_AN_EVENT, QueuedMessage, Unsendable};
+use crate::queue::description::QueueDescription;
+use crate::queue::message::{QueuedMessage, Unsendable};
 use crate::queue::message_file::{InvalidLine, Lines, parse_line};
-use crate::queue::redact;
 use crate::queue::send::input;
 use crate::queue::send::message_key::{MessageKey, MessageKeys};
 
@@ -29,13 +29,13 @@ pub struct CheckedFile {
 }
 
 /// Requirements for a line.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LineRules {
+#[derive(Clone, Copy, Debug)]
+pub struct LineRules<'a> {
     /// Accepts any body. Otherwise each body must be an event that user-stats accepts now: valid
     /// for events/schema/event.json, and not older than 30 days.
     pub any_body: bool,
-    /// Each message needs a group, because the queue is a FIFO queue.
-    pub is_fifo: bool,
+    /// The destination. In a FIFO queue, each message needs a group.
+    pub queue: &'a QueueDescription,
 }
 
 /// Why a line cannot be sent. The text quotes nothing of the line.
@@ -52,7 +52,7 @@ pub enum LineError {
 }
 
 /// Reads a whole file.
-pub fn check(path: &Path, rules: LineRules, clock: &Clock) -> Result<CheckedFile> {
+pub fn check(path: &Path, rules: LineRules<'_>, clock: &Clock) -> Result<CheckedFile> {
     let file = input::open(path)?;
     let (mut messages, mut by_type, mut invalid) = (0, BTreeMap::new(), Vec::new());
     let (mut message_keys, mut keys) = (MessageKeys::default(), Vec::new());
@@ -72,9 +72,7 @@ pub fn check(path: &Path, rules: LineRules, clock: &Clock) -> Result<CheckedFile
         {
             invalid.push((number, error.into()));
         }
-        let event_type = message.stated().event_type;
-        let event_type = event_type.as_deref().map_or(NOT_AN_EVENT, redact::code);
-        *by_type.entry(event_type.to_owned()).or_default() += 1;
+        *by_type.entry(message.type_name()).or_default() += 1;
         messages += 1;
         keys.push(message_keys.next(&message));
     }
@@ -86,10 +84,10 @@ fn check_event(body: &str, now: Timestamp) -> Result<(), InvalidEvent> {
 }
 
 /// The message of a line if SQS accepts it. `None` for an empty line.
-fn sendable_message(line: &[u8], rules: LineRules) -> Result<Option<QueuedMessage>, LineError> {
+fn sendable_message(line: &[u8], rules: LineRules<'_>) -> Result<Option<QueuedMessage>, LineError> {
     let Some(message) = parse_line(line)? else { return Ok(None) };
-    message.to_message(None)?;
-    if rules.is_fifo && message.group_id().is_none() {
+    Unsendable::check_length(&message.to_message(None)?, rules.queue)?;
+    if rules.queue.is_fifo && message.group_id().is_none() {
         return Err(LineError::NoGroup);
     }
     Ok(Some(message))

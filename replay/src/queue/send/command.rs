@@ -64,7 +64,7 @@ impl Send {
         let (url, sqs) = (account.queue_url(&self.to).await?, account.sqs());
         let queue = QueueDescription::read(&sqs, &url).await.map_err(|error| error.context("--to"))?;
         let clock = Clock::system();
-        let rules = LineRules { any_body: self.any_body, is_fifo: queue.is_fifo };
+        let rules = LineRules { any_body: self.any_body, queue: &queue };
         let file = check(&self.file, rules, &clock)
             .map_err(|error| error.context(self.file.display()).into_invalid_input())?;
         self.reject_invalid_lines(&file)?;

@@ -1,0 +1,202 @@
+//! `replay move-task`: options and output.
+
+use clap::{Args, Subcommand};
+use shared::text::printable;
+use tokio::time::Instant;
+
+use crate::account::AccountOptions;
+use crate::aws_error::{Service, aws_error, explain};
+use crate::error::{CommandError, Result};
+use crate::interrupt::StopSignal;
+use crate::options::ChangeOptions;
+use crate::output;
+use crate::progress::Progress;
+use crate::queue::description::QueueDescription;
+use crate::queue::move_task::{MoveTask, POLL_INTERVAL, latest, list};
+
+const EXAMPLES: &str = "\
+Examples:
+  replay move-task list user-events-dlq
+  replay move-task follow user-events-dlq
+  replay move-task cancel user-events-dlq --yes";
+
+/// SQS lists at most this many tasks of a queue.
+const MAX_LISTED: i32 = 10;
+
+/// List, follow or cancel the move tasks of a dead-letter queue.
+///
+/// In a move task (StartMessageMoveTask), SQS itself moves all messages of a dead-letter queue.
+/// `replay redrive`, the AWS console and the AWS CLI start such tasks. SQS runs one task at a time for
+/// each queue, and all of its counts are approximations.
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub enum MoveTaskCommand {
+    List(List),
+    Follow(Follow),
+    Cancel(Cancel),
+}
+
+/// List the latest move tasks of a queue, at most ten.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  replay move-task list user-events-dlq\n  \
+    replay move-task list user-events-dlq --region eu-central-1")]
+pub struct List {
+    /// Dead-letter queue, by name, ARN or URL.
+    queue: String,
+    #[command(flatten)]
+    account: AccountOptions,
+}
+
+/// Wait until the latest move task of a queue has ended, and show its progress.
+///
+/// The exit code is 0 if the task moved all messages. If you interrupt the command, the task continues.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  replay move-task follow user-events-dlq\n  \
+    replay move-task follow user-events-dlq && replay inspect user-events-dlq")]
+pub struct Follow {
+    /// Dead-letter queue, by name, ARN or URL.
+    queue: String,
+    #[command(flatten)]
+    account: AccountOptions,
+}
+
+/// Cancel the running move task of a queue.
+///
+/// Messages that were moved stay moved. The others stay in the dead-letter queue. The command waits until
+/// the task has ended.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  replay move-task cancel user-events-dlq\n  \
+    replay move-task cancel user-events-dlq --yes")]
+pub struct Cancel {
+    /// Dead-letter queue, by name, ARN or URL.
+    queue: String,
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+impl MoveTaskCommand {
+    pub async fn run(self) -> Result<()> {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::Follow(command) => command.run().await,
+            Self::Cancel(command) => command.run().await,
+        }
+    }
+
+    /// True if the command changes the account.
+    pub fn changes_account(&self) -> bool {
+        matches!(self, Self::Cancel(command) if command.change.yes)
+    }
+}
+
+/// A dead-letter queue and the client to call it.
+struct Tasks {
+    sqs: aws_sdk_sqs::Client,
+    queue: QueueDescription,
+}
+
+impl Tasks {
+    async fn of(account: &crate::account::Account, name: &str) -> Result<Self> {
+        let (url, sqs) = (account.queue_url(name).await?, account.sqs());
+        let queue = QueueDescription::read(&sqs, &url).await.map_err(|error| error.context(name))?;
+        Ok(Self { sqs, queue })
+    }
+
+    async fn latest(&self) -> Result<MoveTask> {
+        let task = latest(&self.sqs, &self.queue.arn).await?;
+        task.ok_or_else(|| CommandError::failed(format!("SQS lists no move task of {}", self.queue.name())))
+    }
+
+    /// Waits until a task has ended. An interruption leaves it running.
+    async fn follow(&self, mut task: MoveTask, stop: &StopSignal) -> Result<MoveTask> {
+        let progress = Progress::new("moved", task.to_move);
+        while task.is_running() {
+            progress.set_of(task.moved, task.to_move);
+            if !stop.sleep_until(Instant::now() + POLL_INTERVAL).await {
+                drop(progress);
+                let text = format!("{}. The move task continues in SQS", task.progress());
+                return Err(CommandError::interrupted(text));
+            }
+            let latest =
+                self.latest().await.map_err(|error| error.context("the move task continues in SQS"))?;
+            if latest.started_millis != task.started_millis {
+                return Err(CommandError::failed(
+                    "the move task has ended, and another one was started. Run the command again to follow it",
+                ));
+            }
+            task = latest;
+        }
+        Ok(task)
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<()> {
+        let tasks = Tasks::of(&self.account.open().await?, &self.queue).await?;
+        let listed = list(&tasks.sqs, &tasks.queue.arn, MAX_LISTED).await?;
+        if listed.is_empty() {
+            return output::print(&format!("{}: no move tasks\n", tasks.queue.name()));
+        }
+        listed.iter().try_for_each(|task| output::print(&render(task)))
+    }
+}
+
+impl Follow {
+    async fn run(self) -> Result<()> {
+        let tasks = Tasks::of(&self.account.open().await?, &self.queue).await?;
+        let stop = StopSignal::on_signals();
+        let task = tasks.follow(tasks.latest().await?, &stop).await?;
+        output::print(&render(&task))?;
+        reject_incomplete(&task)
+    }
+}
+
+impl Cancel {
+    async fn run(self) -> Result<()> {
+        let tasks = Tasks::of(&self.change.open().await?, &self.queue).await?;
+        let task = tasks.latest().await?;
+        output::print(&render(&task))?;
+        let name = tasks.queue.name();
+        let Some(handle) = task.handle.as_ref().filter(|_| task.is_running()) else {
+            return Err(CommandError::failed(format!("no move task of {name} is running")));
+        };
+        if !self.change.yes {
+            return output::not_done("Dry run: nothing was canceled. Add --yes to cancel the move task.");
+        }
+        let call = tasks.sqs.cancel_message_move_task().task_handle(handle);
+        let canceled = call.send().await.map_err(aws_error(Service::Sqs, "CancelMessageMoveTask"));
+        // The call fails if the task has ended meanwhile.
+        if let Err(error) = canceled
+            && tasks.latest().await?.is_running()
+        {
+            return Err(error.into());
+        }
+        let task = tasks.follow(task, &StopSignal::on_signals()).await?;
+        output::print(&render(&task))?;
+        match task.status.as_str() {
+            "CANCELLED" => Ok(()),
+            status => Err(CommandError::failed(format!("the move task had ended as {status} before"))),
+        }
+    }
+}
+
+/// The reason if a task did not move all messages.
+fn reject_incomplete(task: &MoveTask) -> Result<()> {
+    match task.status.as_str() {
+        "COMPLETED" if task.left_behind() == 0 => Ok(()),
+        status => Err(CommandError::failed(format!(
+            "not all messages were moved, and the move task ended as {status}. Run `replay inspect` to see what stayed"
+        ))),
+    }
+}
+
+/// One line, and another one with SQS's reason for a failure.
+fn render(task: &MoveTask) -> String {
+    let started = task.started_at().map(|time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string());
+    let started = started.unwrap_or_default();
+    let mut text = format!("{started}  {:<10} {}\n", task.status, task.progress());
+    if let Some(reason) = &task.failure_reason {
+        text += &format!("  {}\n", printable(&explain(Some(Service::Sqs), reason, None)));
+    }
+    text
+}
