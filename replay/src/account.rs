@@ -202,6 +202,21 @@ impl Account {
         Ok(Store::new(aws_sdk_dynamodb::Client::new(&self.config), name))
     }
 
+    /// The table `table`, by default TABLE_NAME, for a command that can do without it.
+    pub fn optional_store(&self, table: Option<&str>) -> Option<Store> {
+        let name = table.or_else(|| self.variable("TABLE_NAME"))?;
+        Some(Store::new(aws_sdk_dynamodb::Client::new(&self.config), name))
+    }
+
+    pub fn region(&self) -> &str {
+        self.config.region().map(Region::as_ref).unwrap_or_default()
+    }
+
+    /// An environment variable. `None` if it is empty.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.optional(name)
+    }
+
     /// The queue user-events by name, ARN or URL, by default USER_EVENTS_QUEUE_URL.
     pub async fn user_events(&self, queue: Option<&str>) -> Result<Queue> {
         self.queue(queue, "USER_EVENTS_QUEUE_URL").await
@@ -239,7 +254,7 @@ impl Account {
 
     /// The URL of a queue, by name, ARN or URL.
     pub async fn queue_url(&self, name: &str) -> Result<String> {
-        let region = self.config.region().map(Region::as_ref).unwrap_or_default();
+        let region = self.region();
         if let Some(other) = region_of(name).filter(|other| *other != region) {
             return Err(CommandError::invalid_input(format!(
                 "{name}: the queue is in {other}, but the region is {region}. Pass --region {other}"

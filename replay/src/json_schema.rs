@@ -10,8 +10,12 @@ use serde_json::{Map, Value, json};
 use crate::origin::check::report::OriginReport;
 use crate::statistics::backfill::command::BackfillReport;
 use crate::statistics::rebuild::report::RebuildReport;
+use crate::user::create::CreateReport;
 use crate::user::erase::command::EraseReport;
+use crate::user::group::command::{GroupListReport, MembershipReport};
 use crate::user::import::command::ImportReport;
+use crate::user::list::UserListReport;
+use crate::user::password::command::PasswordReport;
 use crate::user::show::report::ShowReport;
 use crate::user::suspension::report::SuspensionReport;
 
@@ -22,6 +26,12 @@ const DESCRIPTION: &str = "description";
 pub fn json_schema() -> Vec<(&'static str, Value)> {
     vec![
         ("user show", schema_of::<ShowReport>()),
+        ("user list", schema_of::<UserListReport>()),
+        ("user create", schema_of::<CreateReport>()),
+        ("user password", schema_of::<PasswordReport>()),
+        ("user group list", schema_of::<GroupListReport>()),
+        ("user group add", schema_of::<MembershipReport>()),
+        ("user group remove", schema_of::<MembershipReport>()),
         ("user suspend", schema_of::<SuspensionReport>()),
         ("user reinstate", schema_of::<SuspensionReport>()),
         ("user erase", schema_of::<EraseReport>()),

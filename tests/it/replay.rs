@@ -19,3 +19,4 @@ mod stack;
 mod support;
 mod suspended_email;
 mod user;
+mod user_pool;

@@ -151,7 +151,7 @@ impl UserPoolImport<'_> {
 ///
 /// The key of the profile is the one that the triggers use: the `sub`, or the username if Cognito
 /// sends no `sub`.
-fn profile_of(user: &UserType) -> Result<Profile, &str> {
+pub fn profile_of(user: &UserType) -> Result<Profile, &str> {
     let status = user.user_status().map_or("no status", UserStatusType::as_str);
     if !STATUSES_WITH_PROFILE.contains(&status) {
         return Err(status);

@@ -2,6 +2,5 @@
 
 pub mod command;
 pub mod email;
-pub mod pool_account;
 pub mod report;
 pub mod step;

@@ -40,7 +40,7 @@ impl UserPools {
         .await;
     }
 
-    /// Creates users without groups, and the pool if it is missing.
+    /// Creates users, and the pool if it is missing. An existing user is replaced, but keeps the groups.
     pub async fn put_users(&self, user_pool_id: &str, users: &[NewUser<'_>]) {
         self.change_pool(user_pool_id, |pool| {
             for NewUser { username, status, attributes } in users {
@@ -48,8 +48,9 @@ impl UserPools {
                     .iter()
                     .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                     .collect();
+                let groups = pool.users.get(*username).map(|user| user.groups.clone()).unwrap_or_default();
                 let user =
-                    CognitoUserView { status: (*status).to_owned(), attributes, ..user(username, &[]) };
+                    CognitoUserView { status: (*status).to_owned(), attributes, ..user(username, &groups) };
                 pool.users.insert((*username).to_owned(), user);
             }
         })
@@ -59,6 +60,16 @@ impl UserPools {
     /// Deletes a user, as the user or an administrator can.
     pub async fn delete_user(&self, user_pool_id: &str, username: &str) {
         self.change_pool(user_pool_id, |pool| drop(pool.users.remove(username))).await;
+    }
+
+    /// Disables a user's account, as an administrator can.
+    pub async fn disable_user(&self, user_pool_id: &str, username: &str) {
+        self.change_pool(user_pool_id, |pool| {
+            if let Some(user) = pool.users.get_mut(username) {
+                user.enabled = false;
+            }
+        })
+        .await;
     }
 
     /// The state of the account of every user of every pool, by username: true if it is enabled.
@@ -94,19 +105,39 @@ impl UserPools {
         request: &MockRequest,
     ) -> Option<MockResponse> {
         match operation {
-            "AdminAddUserToGroup" => self.missing_group(request).await,
+            "AdminAddUserToGroup" | "ListUsersInGroup" => self.missing_group(request).await,
+            "AdminSetUserPassword" => Some(self.password(request).await),
             "ListUsers" => Some(self.page_of_users(request).await),
             _ => None,
         }
     }
 
-    /// winterbaume adds users to groups that do not exist. AWS refuses.
+    /// winterbaume adds users to groups that do not exist, and finds no users in them. AWS refuses.
     async fn missing_group(&self, request: &MockRequest) -> Option<MockResponse> {
         let mut get_group = request.clone();
         let target = http::HeaderValue::from_static("AWSCognitoIdentityProviderService.GetGroup");
         get_group.headers.insert("x-amz-target", target);
         let response = self.0.handle(get_group).await;
         (response.status >= 300).then_some(response)
+    }
+
+    /// winterbaume leaves the status of a user who gets a temporary password. With AWS, the user must
+    /// change it.
+    async fn password(&self, request: &MockRequest) -> MockResponse {
+        let response = self.0.handle(request.clone()).await;
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        if let (Some(id), Some(username)) = (asked["UserPoolId"].as_str(), asked["Username"].as_str())
+            && response.status < 300
+            && asked["Permanent"] != true
+        {
+            self.change_pool(id, |pool| {
+                if let Some(user) = pool.users.get_mut(username) {
+                    user.status = "FORCE_CHANGE_PASSWORD".to_owned();
+                }
+            })
+            .await;
+        }
+        response
     }
 
     /// winterbaume returns all users at once, unsorted and unfiltered. AWS returns pages.
@@ -142,6 +173,9 @@ fn page_of(asked: &Value, all: &Value) -> Option<Value> {
     if let Some(filter) = asked.get("Filter") {
         let (attribute, value) = parse_filter(filter.as_str()?)?;
         let has_value = |user: &Value| {
+            if attribute == "cognito:user_status" {
+                return user["UserStatus"] == value;
+            }
             let attributes = user.get("Attributes").and_then(Value::as_array);
             attributes.into_iter().flatten().any(|each| each["Name"] == attribute && each["Value"] == value)
         };
@@ -164,7 +198,7 @@ fn page_of(asked: &Value, all: &Value) -> Option<Value> {
 fn parse_filter(filter: &str) -> Option<(&str, String)> {
     let (attribute, quoted) = filter.split_once('=')?;
     let attribute = attribute.trim().trim_matches('"');
-    if attribute.is_empty() || attribute.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+    if attribute.is_empty() || attribute.contains(|c: char| !c.is_ascii_alphanumeric() && !"_:".contains(c)) {
         return None;
     }
     let mut characters = quoted.trim().strip_prefix('"')?.chars();
@@ -232,6 +266,7 @@ mod tests {
         for (filter, expected) in [
             (r#"sub = "7d8c""#, parsed("sub", "7d8c")),
             (r#""email"="ana@example.com""#, parsed("email", "ana@example.com")),
+            (r#"cognito:user_status = "CONFIRMED""#, parsed("cognito:user_status", "CONFIRMED")),
             (r#"sub = "a\" or \\""#, parsed("sub", r#"a" or \"#)),
             (r#"sub = "a" or sub = "b""#, None),
             (r#"sub ^= "a""#, None),

@@ -36,6 +36,13 @@ async fn help_pages_describe_all_commands() {
         "recover": "recover";
         "user": "user";
         "user_show": "user" "show";
+        "user_list": "user" "list";
+        "user_create": "user" "create";
+        "user_password": "user" "password";
+        "user_group": "user" "group";
+        "user_group_list": "user" "group" "list";
+        "user_group_add": "user" "group" "add";
+        "user_group_remove": "user" "group" "remove";
         "user_suspend": "user" "suspend";
         "user_reinstate": "user" "reinstate";
         "user_erase": "user" "erase";

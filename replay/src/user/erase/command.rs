@@ -1,8 +1,11 @@
 //! `replay user erase`: options and output.
 
+use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
+use shared::queues::Queue;
+use shared::store::Store;
 use shared::text::printable;
 use shared::time::Clock;
 
@@ -10,19 +13,23 @@ use crate::error::{CommandError, Result};
 use crate::options::{ChangeOptions, TableOptions, check_sub};
 use crate::output::{self, counted, number};
 use crate::user::erase::{StoredUserData, erase};
+use crate::user::pool::UserPool;
+use crate::user::pool_account::PoolAccount;
 
 const EXAMPLES: &str = "\
 Examples:
   replay user erase 7d8ca528-4931-4254-9273-ea5ee853f271
   replay user erase 7d8ca528-4931-4254-9273-ea5ee853f271 --yes
-  replay user erase 7d8ca528-4931-4254-9273-ea5ee853f271 --yes --json | jq .storedEvents";
+  replay user erase 7d8ca528-4931-4254-9273-ea5ee853f271 --account \\
+    --user-pool eu-central-1_EXAMPLE12 --yes";
 
 /// Erase what the table stores about a user: statistics, stored events, sign-in attempts, profile and
-/// permissions for resources of other users.
+/// permissions for resources of other users. With --account, also delete the account.
 ///
 /// You cannot undo an erasure. The user's cached pages are invalidated. A suspension stays if the
-/// triggers enforce it. A marker stays for 32 days, so that user-stats drops late events of the user. The account
-/// in the user pool is not changed. The command is a dry run unless you pass --yes.
+/// triggers enforce it. A marker stays for 32 days, so that user-stats drops late events of the user.
+/// Without --account, the account in the user pool is not changed. The command is a dry run unless you
+/// pass --yes. After a failure, run it again: it completes the rest.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Erase {
@@ -31,6 +38,13 @@ pub struct Erase {
     /// The queue cache-invalidations, by name, ARN or URL. [default: CACHE_INVALIDATIONS_QUEUE_URL]
     #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
+    /// Also disable the account in --user-pool, sign the user out, and delete the account after the
+    /// data.
+    #[arg(long, requires = "user_pool")]
+    account: bool,
+    /// The user pool, such as eu-central-1_EXAMPLE12.
+    #[arg(long, value_name = "ID", requires = "account")]
+    user_pool: Option<String>,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -65,6 +79,11 @@ pub struct EraseReport {
     pub permissions: usize,
     /// True if the user's data was erased and the invalidation of the user's pages was published.
     pub erased: bool,
+    /// The account in the user pool before the command: its status, and enabled or disabled. Null without
+    /// --account, and if the user pool has no such account.
+    pub account: Option<String>,
+    /// True if the account was deleted.
+    pub account_deleted: bool,
 }
 
 impl EraseReport {
@@ -80,52 +99,107 @@ impl EraseReport {
             sign_in_attempts: stored.attempts,
             permissions: stored.grants,
             erased: false,
+            account: None,
+            account_deleted: false,
         }
     }
 }
 
 impl Erase {
     pub async fn run(self) -> Result<()> {
-        let Self { sub, queue, json, table, change } = self;
-        check_sub(&sub)?;
-        let account = change.open().await?;
-        let store = account.store(table.table.as_deref())?;
-        let cache_invalidations = account.cache_invalidations(queue.as_deref()).await?;
-        let stored = StoredUserData::read(&store, &sub).await?;
+        check_sub(&self.sub)?;
+        let account = self.change.open().await?;
+        let pool = self.user_pool.as_deref().map(|id| UserPool::open(&account, id)).transpose()?;
+        let store = account.store(self.table.table.as_deref())?;
+        let cache_invalidations = account.cache_invalidations(self.queue.as_deref()).await?;
+        let stored = StoredUserData::read(&store, &self.sub).await?;
+        let pool_account = match &pool {
+            Some(pool) => pool.find(&self.sub).await?,
+            None => None,
+        };
         let clock = Clock::system();
-        let mut report = EraseReport::of(&sub, &stored, !change.yes, clock.now());
-        if !json {
-            output::print(&render(&report))?;
+        let mut report = EraseReport::of(&self.sub, &stored, !self.change.yes, clock.now());
+        report.account =
+            pool_account.as_ref().map(|account| format!("{}, {}", account.status, account.state()));
+        if !self.json {
+            output::print(&render(&report, self.account))?;
         }
-        if stored.is_empty() {
-            return Err(CommandError::failed(
-                "nothing was erased: the table has no data of this user. Check the sub and the table",
-            ));
+        if stored.is_empty() && pool_account.is_none() {
+            return Err(CommandError::failed(match &pool {
+                None => "nothing was erased: the table has no data of this user. Check the sub and the table",
+                Some(_) => {
+                    "nothing was erased: neither the table nor the user pool has this user. Check the sub, \
+                     --table and --user-pool"
+                }
+            }));
         }
-        if !change.yes {
-            if json {
+        if !self.change.yes {
+            if self.json {
                 return output::json(&report);
             }
-            return output::not_done(
-                "Dry run: nothing was erased. Add --yes to erase the user's data. You cannot undo this.",
-            );
+            let what = if pool_account.is_some() { "data and the account" } else { "data" };
+            return output::not_done(&format!(
+                "Dry run: nothing was erased. Add --yes to erase the user's {what}. You cannot undo this."
+            ));
         }
-        let erased = erase(&store, &cache_invalidations, &sub, &clock).await;
-        report.erased = erased.is_ok();
-        if json {
+        let erased = Erasure {
+            store: &store,
+            cache_invalidations: &cache_invalidations,
+            account: pool_account.as_ref(),
+            clock: &clock,
+        };
+        let erased = erased.run(&mut report).await;
+        if self.json {
             output::json(&report)?;
+            return Ok(erased?);
         }
-        erased.map_err(anyhow::Error::from)?;
-        if json {
-            return Ok(());
-        }
-        output::done(
-            "Data erased. The user's cached pages are being invalidated. The user pool is unchanged.",
-        )
+        erased?;
+        let pool = match (&pool, report.account_deleted) {
+            (_, true) => "The account is deleted",
+            (Some(_), false) => "The user pool had no account of this user",
+            (None, false) => "The user pool is unchanged",
+        };
+        output::done(&format!("Data erased. The user's cached pages are being invalidated. {pool}."))
     }
 }
 
-fn render(report: &EraseReport) -> String {
+/// An erasure of the data, and of the account if there is one.
+struct Erasure<'a> {
+    store: &'a Store,
+    cache_invalidations: &'a Queue,
+    account: Option<&'a PoolAccount>,
+    clock: &'a Clock,
+}
+
+impl Erasure<'_> {
+    /// Each step can be repeated, and a second run finds what is left.
+    ///
+    /// The account comes first and last. A disabled account cannot sign in or refresh tokens, so that no
+    /// trigger writes a new profile. The marker drops the events of tokens that are still valid. The
+    /// account is deleted last: what a failure leaves is then a disabled account that the command and
+    /// `replay user list` find, and not data that no one looks for.
+    async fn run(&self, report: &mut EraseReport) -> anyhow::Result<()> {
+        if let Some(account) = self.account {
+            account.disable().await.context("nothing was erased. Run the command again")?;
+            account
+                .sign_out()
+                .await
+                .context("nothing was erased, but the account is disabled. Run the command again")?;
+        }
+        let erased = erase(self.store, self.cache_invalidations, &report.sub, self.clock).await;
+        report.erased = erased.is_ok();
+        erased?;
+        if let Some(account) = self.account {
+            let next_step = "the data was erased, but the account is only disabled. Run the command again";
+            account.delete().await.context(next_step)?;
+            report.account_deleted = true;
+        }
+        Ok(())
+    }
+}
+
+/// `shows_account`: true if the command is about the account too.
+fn render(report: &EraseReport, shows_account: bool) -> String {
     let EraseReport { sub, erased_before, profile, suspension, statistics, .. } = report;
     let yes_or_no = |has: bool| if has { "yes" } else { "no" };
     format!(
@@ -137,5 +211,9 @@ fn render(report: &EraseReport) -> String {
         number(report.stored_events),
         number(report.sign_in_attempts),
         counted(report.permissions, "resource"),
-    )
+    ) + &match (shows_account, &report.account) {
+        (false, _) => String::new(),
+        (true, None) => "  account        none in the user pool\n".to_owned(),
+        (true, Some(account)) => format!("  account        {account}\n"),
+    }
 }

@@ -14,6 +14,7 @@ use crate::output::{self, counted, number};
 use crate::progress::Progress;
 use crate::user::import::checkpoint::{ImportCheckpoint, ImportCounts};
 use crate::user::import::{MAX_RATE, UserPoolImport};
+use crate::user::pool::check_id;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,6 +81,7 @@ pub struct ImportReport {
 impl Import {
     pub async fn run(self) -> Result<()> {
         let account = self.change.open().await?;
+        check_id(&self.user_pool, account.region())?;
         let (store, cognito) = (account.store(self.table.table.as_deref())?, account.cognito());
         let checkpoint_file = self.checkpoint.as_deref();
         let checkpoint = match checkpoint_file {

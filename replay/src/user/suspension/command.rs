@@ -12,7 +12,6 @@ use shared::text::printable;
 use shared::time::Clock;
 
 use super::email::UserEmail;
-use super::pool_account::PoolAccount;
 use super::report::{StepReport, SuspensionReport};
 use super::step::Step;
 use crate::account::Account;
@@ -21,6 +20,7 @@ use crate::error::{CommandError, Result};
 use crate::options::{ChangeOptions, TableOptions, check_sub};
 use crate::output;
 use crate::time_option::{When, parse_when};
+use crate::user::pool::UserPool;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -283,7 +283,7 @@ impl SuspensionOptions {
     /// The steps after the decision about the sub, in their order.
     async fn steps(&self, task: Task<'_>, account: &Account, store: &Store) -> Result<Vec<Step>> {
         let pool_account = match &self.user_pool {
-            Some(pool) => PoolAccount::find(account.cognito(), pool, &self.sub).await?,
+            Some(pool) => UserPool::open(account, pool)?.find(&self.sub).await?,
             None => None,
         };
         let mut steps = Vec::new();

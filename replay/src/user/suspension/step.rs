@@ -10,7 +10,7 @@ use shared::store::Store;
 use shared::suspension::Suspension;
 
 use super::email::UserEmail;
-use super::pool_account::PoolAccount;
+use crate::user::pool_account::PoolAccount;
 
 pub enum Step {
     SuspendEmail(UserEmail),

@@ -1,0 +1,237 @@
+//! A user pool: finding, listing and creating users.
+
+use anyhow::{Result as AnyResult, anyhow};
+use aws_sdk_cognitoidentityprovider::Client;
+use aws_sdk_cognitoidentityprovider::error::ProvideErrorMetadata;
+use aws_sdk_cognitoidentityprovider::types::{
+    AttributeType, DeliveryMediumType, MessageActionType, UserType,
+};
+use shared::text::printable;
+
+use super::pool_account::PoolAccount;
+use crate::account::Account;
+use crate::aws_error::{Service, aws_error};
+use crate::error::{CommandError, Result};
+
+/// Cognito: ListUsers and ListUsersInGroup return at most 60 users.
+pub const USERS_PER_PAGE: i32 = 60;
+
+pub struct UserPool {
+    cognito: Client,
+    pub id: String,
+}
+
+/// A user to create.
+#[derive(Debug)]
+pub struct NewAccount<'a> {
+    pub username: &'a str,
+    pub email: &'a str,
+    pub is_email_verified: bool,
+    /// Without one, Cognito creates a password.
+    pub temporary_password: Option<&'a str>,
+    /// True if Cognito sends the temporary password to the address.
+    pub sends_message: bool,
+}
+
+impl UserPool {
+    /// Checks the id. Makes no call.
+    pub fn open(account: &Account, id: &str) -> Result<Self> {
+        check_id(id, account.region())?;
+        Ok(Self { cognito: account.cognito(), id: id.to_owned() })
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.cognito
+    }
+
+    /// Finds the user with this sub. `None` if the pool has none.
+    ///
+    /// The username in the profile is not used: after a deletion, another person can have the same
+    /// username.
+    pub async fn find(&self, sub: &str) -> AnyResult<Option<PoolAccount>> {
+        let accounts = self.find_all(&filter("sub", sub), 1, |account| account.sub == sub).await?;
+        Ok(accounts.into_iter().next())
+    }
+
+    /// The same, for a command that needs the user.
+    pub async fn get(&self, sub: &str) -> Result<PoolAccount> {
+        self.find(sub).await?.ok_or_else(|| {
+            CommandError::failed(format!(
+                "nothing was changed: the user pool {} has no user with this sub. Check the sub and --user-pool",
+                self.id
+            ))
+        })
+    }
+
+    /// The subs of the users with this email address.
+    pub async fn subs_with_email(&self, email: &str) -> AnyResult<Vec<String>> {
+        let accounts = self.find_all(&filter("email", email), usize::MAX, |_| true).await?;
+        Ok(accounts.into_iter().map(|account| account.sub).collect())
+    }
+
+    /// At most `limit` users who match. Cognito can return a page without a match before the one with
+    /// the match.
+    async fn find_all(
+        &self,
+        filter: &str,
+        limit: usize,
+        is_match: impl Fn(&PoolAccount) -> bool,
+    ) -> AnyResult<Vec<PoolAccount>> {
+        let (mut found, mut token) = (Vec::new(), None);
+        loop {
+            let (users, next) = self.page(Some(filter), token).await?;
+            found.extend(users.into_iter().filter(&is_match));
+            if found.len() >= limit || next.is_none() {
+                found.truncate(limit);
+                return Ok(found);
+            }
+            token = next;
+        }
+    }
+
+    /// A page of the users who match a filter of ListUsers, and the token for the next page.
+    pub async fn page(
+        &self,
+        filter: Option<&str>,
+        token: Option<String>,
+    ) -> AnyResult<(Vec<PoolAccount>, Option<String>)> {
+        let call = self.cognito.list_users().user_pool_id(&self.id).limit(USERS_PER_PAGE);
+        let call = call.set_filter(filter.map(str::to_owned)).set_pagination_token(token);
+        let output = call.send().await.map_err(|error| match error.code() {
+            Some("ResourceNotFoundException") => self.not_found(),
+            _ => aws_error(Service::Cognito, "ListUsers")(error),
+        })?;
+        Ok((self.accounts(output.users)?, output.pagination_token.filter(|token| !token.is_empty())))
+    }
+
+    /// A page of the users in a group, and the token for the next page.
+    pub async fn page_of_group(
+        &self,
+        group: &str,
+        token: Option<String>,
+    ) -> AnyResult<(Vec<PoolAccount>, Option<String>)> {
+        let call = self.cognito.list_users_in_group().user_pool_id(&self.id).group_name(group);
+        let output = call.limit(USERS_PER_PAGE).set_next_token(token).send().await;
+        let output = output.map_err(|error| match error.code() {
+            Some("ResourceNotFoundException") => anyhow!(
+                "the user pool {} or its group {} does not exist in this account and region. Check --group, \
+                 --user-pool and --region",
+                self.id,
+                printable(group)
+            ),
+            _ => aws_error(Service::Cognito, "ListUsersInGroup")(error),
+        })?;
+        Ok((self.accounts(output.users)?, output.next_token.filter(|token| !token.is_empty())))
+    }
+
+    fn accounts(&self, users: Option<Vec<UserType>>) -> AnyResult<Vec<PoolAccount>> {
+        let users = users.unwrap_or_default().into_iter();
+        users.map(|user| PoolAccount::of(&self.cognito, &self.id, user)).collect()
+    }
+
+    /// The first of these groups that the pool does not have.
+    pub async fn missing_group<'a>(&self, groups: &'a [String]) -> AnyResult<Option<&'a str>> {
+        for group in groups {
+            let call = self.cognito.get_group().user_pool_id(&self.id).group_name(group);
+            match call.send().await {
+                Ok(_) => {}
+                Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(Some(group)),
+                Err(error) => return Err(aws_error(Service::Cognito, "GetGroup")(error)),
+            }
+        }
+        Ok(None)
+    }
+
+    pub async fn create(&self, new: &NewAccount<'_>) -> AnyResult<UserType> {
+        let attribute = |name: &str, value: &str| AttributeType::builder().name(name).value(value).build();
+        let verified = if new.is_email_verified { "true" } else { "false" };
+        let call = self.cognito.admin_create_user().user_pool_id(&self.id).username(new.username);
+        let call = call.user_attributes(attribute("email", new.email)?);
+        let call = call.user_attributes(attribute("email_verified", verified)?);
+        let call = call.set_temporary_password(new.temporary_password.map(str::to_owned));
+        let call = match new.sends_message {
+            true => call.desired_delivery_mediums(DeliveryMediumType::Email),
+            false => call.message_action(MessageActionType::Suppress),
+        };
+        let output = call.send().await.map_err(|error| match error.code() {
+            Some("ResourceNotFoundException") => self.not_found(),
+            Some("UsernameExistsException") => anyhow!(
+                "the user pool has a user with this username already. Pass another --username. If this run \
+                 created the user and Cognito's answer did not arrive, `replay user list` shows the user"
+            ),
+            _ => aws_error(Service::Cognito, "AdminCreateUser")(error),
+        })?;
+        output.user.ok_or_else(|| anyhow!("Cognito returned no user. Check with `replay user list`"))
+    }
+
+    fn not_found(&self) -> anyhow::Error {
+        anyhow!(
+            "user pool {} does not exist in this account and region. Check --user-pool and --region",
+            self.id
+        )
+    }
+}
+
+/// Checks that a text is the id of a user pool in this region: `REGION_ID`. Emulators also accept ids
+/// without a region.
+pub fn check_id(id: &str, region: &str) -> Result<()> {
+    let is_plain = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
+    let Some((place, _)) = id.split_once('_').filter(|(place, name)| is_plain(place) && is_plain(name))
+    else {
+        return Err(CommandError::invalid_input(
+            "--user-pool: expected the id of a user pool, such as eu-central-1_EXAMPLE12",
+        ));
+    };
+    if place != region && place.matches('-').count() > 1 {
+        return Err(CommandError::invalid_input(format!(
+            "--user-pool: the user pool is in {place}, but the region is {region}. Pass --region {place}"
+        )));
+    }
+    Ok(())
+}
+
+/// A filter of ListUsers. Cognito wants quotation marks escaped with a backslash.
+pub fn filter(attribute: &str, value: &str) -> String {
+    format!("{attribute} = \"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filter_cannot_be_extended_by_a_value() {
+        for (sub, expected) in [
+            ("7d8ca528-4931", r#"sub = "7d8ca528-4931""#),
+            (r#"x" or sub ^= ""#, r#"sub = "x\" or sub ^= \"""#),
+            (r#"x\"#, r#"sub = "x\\""#),
+        ] {
+            assert_eq!(filter("sub", sub), expected);
+        }
+    }
+
+    #[test]
+    fn id_of_a_pool_names_its_region() {
+        for (id, expected) in [
+            ("eu-central-1_EXAMPLE12", None),
+            ("local_EXAMPLE12", None),
+            ("us-east-1_EXAMPLE12", Some("the user pool is in us-east-1, but the region is eu-central-1")),
+            ("", Some("expected the id of a user pool")),
+            ("eu-central-1", Some("expected the id of a user pool")),
+            ("eu-central-1_", Some("expected the id of a user pool")),
+            ("_EXAMPLE12", Some("expected the id of a user pool")),
+            ("eu-central-1_EXAMPLE 12", Some("expected the id of a user pool")),
+            ("arn:aws:cognito-idp:eu-central-1:123456789012:userpool/eu-central-1_X", Some("expected")),
+        ] {
+            let error = check_id(id, "eu-central-1").err().map(|error| error.to_string());
+            match expected {
+                None => assert_eq!(error, None, "{id}"),
+                Some(expected) => {
+                    assert!(error.as_deref().unwrap_or_default().contains(expected), "{id}: {error:?}")
+                }
+            }
+        }
+    }
+}
