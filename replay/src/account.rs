@@ -199,7 +199,7 @@ impl Account {
     /// The table `table`, by default TABLE_NAME.
     pub fn store(&self, table: Option<&str>) -> Result<Store> {
         let name = self.option_or_variable("--table", table, "TABLE_NAME")?;
-        Ok(Store::new(aws_sdk_dynamodb::Client::new(&self.config), name))
+        Ok(Store::new(self.dynamodb(), name))
     }
 
     /// The table `table`, by default TABLE_NAME, for a command that can do without it.
@@ -238,6 +238,10 @@ impl Account {
 
     pub fn cloudformation(&self) -> aws_sdk_cloudformation::Client {
         aws_sdk_cloudformation::Client::new(&self.config)
+    }
+
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.config)
     }
 
     pub fn cloudwatch(&self) -> aws_sdk_cloudwatch::Client {

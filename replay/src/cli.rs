@@ -13,12 +13,14 @@ use crate::error::{CommandError, Result};
 use crate::man::Man;
 use crate::origin::OriginCommand;
 use crate::queue::inspect::command::Inspect;
+use crate::queue::list::command::ListQueues;
 use crate::queue::move_task::command::MoveTaskCommand;
 use crate::queue::recover::command::Recover;
 use crate::queue::redrive::command::Redrive;
 use crate::queue::save::command::Save;
 use crate::queue::send::command::Send;
 use crate::statistics::StatisticsCommand;
+use crate::status::command::Status;
 use crate::user::UserCommand;
 
 const EXIT_CODES: &str = "\
@@ -41,6 +43,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Status(Status),
+    #[command(name = "queues")]
+    ListQueues(ListQueues),
     Inspect(Inspect),
     Redrive(Redrive),
     #[command(subcommand)]
@@ -61,6 +66,8 @@ pub enum Command {
 impl Command {
     async fn run(self) -> Result<()> {
         match self {
+            Self::Status(command) => command.run().await,
+            Self::ListQueues(command) => command.run().await,
             Self::Inspect(command) => command.run().await,
             Self::Redrive(command) => command.run().await,
             Self::MoveTask(command) => command.run().await,
@@ -85,7 +92,12 @@ impl Command {
             Self::Recover(command) => command.change.yes,
             Self::User(command) => command.changes_account(),
             Self::Statistics(command) => command.changes_account(),
-            Self::Inspect(_) | Self::Origin(_) | Self::Completions(_) | Self::Man(_) => false,
+            Self::Status(_)
+            | Self::ListQueues(_)
+            | Self::Inspect(_)
+            | Self::Origin(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }

@@ -8,8 +8,11 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::origin::check::report::OriginReport;
+use crate::queue::list::report::QueuesReport;
+use crate::queue::recover::report::RecoverReport;
 use crate::statistics::backfill::command::BackfillReport;
 use crate::statistics::rebuild::report::RebuildReport;
+use crate::status::report::StatusReport;
 use crate::user::create::CreateReport;
 use crate::user::erase::command::EraseReport;
 use crate::user::group::command::{GroupListReport, MembershipReport};
@@ -25,6 +28,9 @@ const DESCRIPTION: &str = "description";
 /// The commands that print JSON, in the order of the help, each with the schema of its document.
 pub fn json_schema() -> Vec<(&'static str, Value)> {
     vec![
+        ("status", schema_of::<StatusReport>()),
+        ("queues", schema_of::<QueuesReport>()),
+        ("recover", schema_of::<RecoverReport>()),
         ("user show", schema_of::<ShowReport>()),
         ("user list", schema_of::<UserListReport>()),
         ("user create", schema_of::<CreateReport>()),

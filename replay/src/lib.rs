@@ -6,6 +6,7 @@
 pub mod account;
 pub mod aws_error;
 pub mod cli;
+pub mod cloudwatch;
 pub mod completions;
 pub mod error;
 pub mod interrupt;
@@ -20,5 +21,6 @@ pub mod queue;
 pub mod rate;
 pub mod stack;
 pub mod statistics;
+pub mod status;
 pub mod time_option;
 pub mod user;

@@ -62,6 +62,49 @@ pub fn counted(count: usize, noun: &str) -> String {
     format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
+/// A time span in at most two units: `45s`, `22m`, `1h 5m`, `12d 22h`.
+pub fn duration(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let mut parts = Vec::new();
+    let mut rest = seconds;
+    for (length, unit) in UNITS {
+        if rest >= length || (!parts.is_empty() && parts.len() < 2) {
+            parts.push((rest / length, unit));
+        }
+        rest %= length;
+    }
+    // Seconds say nothing if there are minutes.
+    let parts =
+        parts.into_iter().take(2).filter(|(count, unit)| *count > 0 && (*unit != "s" || seconds < 60));
+    let text = parts.map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ");
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// Breaks a paragraph into lines of at most `width` characters. All lines but the first have `indent`
+/// spaces in front. A word that is too long has a line of its own.
+pub fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let (mut out, mut column) = (String::new(), 0);
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            out += &format!("\n{}", " ".repeat(indent));
+            column = indent;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out += word;
+        column += length;
+    }
+    out
+}
+
+/// A command to type, in color. It stays on one line, so that it can be copied.
+pub fn command(command: &str) -> String {
+    let style = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
+    format!("{style}{command}{style:#}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +114,23 @@ mod tests {
         let counts = [0, 1, 999, 1_000, 120_000, 1_234_567];
         assert_eq!(counts.map(number), ["0", "1", "999", "1,000", "120,000", "1,234,567"]);
         assert_eq!([1, 4_120].map(|count| counted(count, "message")), ["1 message", "4,120 messages"]);
+    }
+    #[test]
+    fn durations_have_two_units() {
+        let seconds = [0, 45, 60, 61, 1_320, 3_600, 3_900, 86_400, 93_600, 1_115_999];
+        let expected = ["0s", "45s", "1m", "1m", "22m", "1h", "1h 5m", "1d", "1d 2h", "12d 21h"];
+        assert_eq!(seconds.map(duration), expected);
+    }
+
+    #[test]
+    fn paragraphs_are_wrapped_at_spaces() {
+        for (text, width, expected) in [
+            ("", 10, ""),
+            ("one two", 10, "one two"),
+            ("one two three", 8, "one two\n  three"),
+            ("one https://example.com two", 8, "one\n  https://example.com\n  two"),
+        ] {
+            assert_eq!(wrap(text, width, 2), expected);
+        }
     }
 }

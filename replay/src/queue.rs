@@ -3,6 +3,7 @@
 pub mod description;
 pub mod filter;
 pub mod inspect;
+pub mod list;
 pub mod message;
 pub mod message_file;
 pub mod move_task;

@@ -26,6 +26,8 @@ pub struct QueueDescription {
     pub delayed: usize,
     /// Longest message that the queue accepts, in bytes, attributes included (MaximumMessageSize).
     pub max_message_bytes: usize,
+    /// Time for which the queue keeps a message (MessageRetentionPeriod).
+    pub retention_seconds: u64,
     /// The queue's RedriveAllowPolicy says that no queue may use it as a dead-letter queue.
     pub denies_sources: bool,
 }
@@ -50,6 +52,7 @@ impl QueueDescription {
                 0 => MAX_BATCH_BYTES,
                 bytes => bytes,
             },
+            retention_seconds: count(&attributes, &QueueAttributeName::MessageRetentionPeriod) as u64,
             denies_sources: field(&attributes, &QueueAttributeName::RedriveAllowPolicy, "redrivePermission")
                 .is_some_and(|permission| permission == "denyAll"),
         })

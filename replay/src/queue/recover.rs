@@ -5,14 +5,18 @@
 //! [`UNSENT_EVENT`] has an event. If there are more messages than events, some could not be read.
 
 pub mod command;
+pub mod log_groups;
+pub mod report;
 pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::Read;
 
 use aws_smithy_types::base64;
 use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
 use shared::events::{Data, Event, InvalidEvent, Subject};
 use shared::telemetry::UNSENT_EVENT;
@@ -30,12 +34,32 @@ pub struct RecoveredEvents {
     pub events: Vec<Event>,
     /// Events that are not sent.
     pub skipped: BTreeMap<SkipReason, usize>,
-    /// Places of events that are not complete: the log and the line number.
-    pub incomplete: Vec<(String, usize)>,
+    /// Places of events that are not complete.
+    pub incomplete: Vec<Place>,
     /// Places of events with values that a data protection policy has masked.
-    pub masked: Vec<(String, usize)>,
+    pub masked: Vec<Place>,
     /// Source, id and subject of each event, which identify it.
     seen: BTreeSet<(String, String, Subject)>,
+}
+
+/// Where an event is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Place {
+    /// The log file, or the log group with its stream and the time.
+    pub log: String,
+    /// The line in the file. Null in a log group.
+    pub line: Option<usize>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(out, "{}: line {line}", self.log),
+            None => out.write_str(&self.log),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,31 +74,34 @@ pub enum SkipReason {
 impl RecoveredEvents {
     /// Adds the events of the log `name`.
     pub fn read(&mut self, name: &str, log: &str, now: Timestamp) {
-        self.read_text(name, log, None, now);
+        let line_of = |at: usize| Some(1 + line_breaks(&log[..at]));
+        self.read_text(log, &|at| Place { log: name.to_owned(), line: line_of(at) }, now);
     }
 
-    /// Adds the events of a text. `line` is the line number for all of them, or `None` to count the
-    /// lines of the text.
-    fn read_text(&mut self, name: &str, log: &str, line: Option<usize>, now: Timestamp) {
-        let line_of = |at: usize| line.unwrap_or_else(|| 1 + line_breaks(&log[..at]));
+    /// Adds the events of one event of a log group.
+    pub fn read_log_event(&mut self, place: &str, message: &str, now: Timestamp) {
+        self.read_text(message, &|_| Place { log: place.to_owned(), line: None }, now);
+    }
+
+    /// Adds the events of a text. `place` is where a position in the text is.
+    fn read_text(&mut self, log: &str, place: &dyn Fn(usize) -> Place, now: Timestamp) {
         let found = text::find(log);
         for event in &found {
-            let line = line_of(event.start);
+            let place = place(event.start);
             match event.json.as_deref() {
-                Some(json) if is_masked(json) => self.masked.push((name.to_owned(), line)),
+                Some(json) if is_masked(json) => self.masked.push(place),
                 Some(json) => match Event::parse(json) {
                     Ok(event) => self.add(event, now),
-                    Err(_) => self.incomplete.push((name.to_owned(), line)),
+                    Err(_) => self.incomplete.push(place),
                 },
-                None => self.incomplete.push((name.to_owned(), line)),
+                None => self.incomplete.push(place),
             }
         }
-        let unread = messages_without_event(log, &found).into_iter().map(line_of);
-        self.incomplete.extend(unread.map(|line| (name.to_owned(), line)));
+        self.incomplete.extend(messages_without_event(log, &found).into_iter().map(place));
         for (at, text) in compressed_texts(log) {
             match text {
-                Some(text) => self.read_text(name, &text, Some(line_of(at)), now),
-                None => self.incomplete.push((name.to_owned(), line_of(at))),
+                Some(text) => self.read_text(&text, &|_| place(at), now),
+                None => self.incomplete.push(place(at)),
             }
         }
         self.incomplete.sort();
@@ -188,6 +215,10 @@ mod tests {
     use super::*;
 
     const NOW: &str = "2026-03-02T10:00:00Z";
+
+    fn line(log: &str, line: usize) -> Place {
+        Place { log: log.to_owned(), line: Some(line) }
+    }
 
     fn now() -> Timestamp {
         NOW.parse().unwrap()
@@ -356,7 +387,7 @@ mod tests {
         let mut recovered = RecoveredEvents::default();
         let data = subscription(&logged(&event("Ana"), true));
         recovered.read("log", &format!("x\n{}", &data[..data.len() / 2]), now());
-        assert_eq!(recovered.incomplete, [("log".to_owned(), 2)]);
+        assert_eq!(recovered.incomplete, [line("log", 2)]);
     }
 
     #[test]
@@ -377,7 +408,7 @@ mod tests {
         let mut recovered = RecoveredEvents::default();
         recovered.read("log", &format!("START\n{}", logged(&masked, true)), now());
         recovered.read("log", &logged(&event("two ** asterisks"), true), now());
-        assert_eq!((recovered.events.len(), recovered.masked.clone()), (1, vec![("log".to_owned(), 2)]));
+        assert_eq!((recovered.events.len(), recovered.masked.clone()), (1, vec![line("log", 2)]));
     }
 
     #[test]
@@ -412,7 +443,7 @@ mod tests {
         recovered.read("other.log", "nothing at all", now());
         assert!(recovered.events.is_empty());
         assert_eq!(recovered.skipped, [(SkipReason::TooOld, 1)].into());
-        assert_eq!(recovered.incomplete, [("ben.log".to_owned(), 1)]);
+        assert_eq!(recovered.incomplete, [line("ben.log", 1)]);
     }
 
     #[test]
@@ -421,7 +452,7 @@ mod tests {
         let (json, text) = (&json[..json.len() / 2], &text[..text.len() / 2]);
         let pretty = serde_json::to_string_pretty(&json!({"a": 1, "b": [2]})).unwrap();
         let exported = json!({"message": format!("x\n{text}")}).to_string();
-        for (log, line) in [
+        for (log, number) in [
             (format!("START\n{json}\nEND\n"), 2),
             (format!("{pretty}\nSTART [x\n{text}"), 8),
             (format!("START\n\n{text}\n{pretty}"), 3),
@@ -429,7 +460,7 @@ mod tests {
         ] {
             let mut recovered = RecoveredEvents::default();
             recovered.read("log", &log, now());
-            assert_eq!(recovered.incomplete, [("log".to_owned(), line)], "{log}");
+            assert_eq!(recovered.incomplete, [line("log", number)], "{log}");
         }
     }
 }

@@ -25,6 +25,8 @@ macro_rules! assert_help_pages {
 async fn help_pages_describe_all_commands() {
     assert_help_pages! {
         "replay": ;
+        "status": "status";
+        "queues": "queues";
         "inspect": "inspect";
         "redrive": "redrive";
         "move_task": "move-task";

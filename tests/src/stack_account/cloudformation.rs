@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use sandbox::aws::TABLE;
 use serde_json::Value;
 use winterbaume_core::MockResponse;
 use xtask::template::{Stack, Template};
@@ -34,6 +35,8 @@ pub(super) fn resources(template: &Template, parameters: &[(&str, &str)]) -> Vec
             "AWS::Lambda::Function" => name("FunctionName"),
             "AWS::CloudWatch::Alarm" => name("AlarmName"),
             "AWS::Logs::LogGroup" => name("LogGroupName"),
+            // The table of the sandbox account. CloudFormation would add random characters.
+            "AWS::DynamoDB::Table" => TABLE.to_owned(),
             _ => format!("{STACK}-{logical_id}-1A2B3C4D5E6F"),
         };
         Resource { logical_id: logical_id.clone(), physical_id, resource_type: resource_type.to_owned() }
