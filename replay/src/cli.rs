@@ -78,7 +78,7 @@ impl Command {
             Self::Statistics(command) => command.run().await,
             Self::Origin(command) => command.run(),
             Self::Completions(command) => command.run(Cli::command()),
-            Self::Man(command) => command.run(Cli::command()),
+            Self::Man(command) => command.run(Cli::command(), EXIT_CODES),
         }
     }
 

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use crate::output::number;
 
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
+/// A terminal with fewer columns shows no bar.
+const MIN_COLUMNS_OF_BAR: u16 = 80;
 
 pub struct Progress {
     /// Past participle in front of the count, such as `moved`.
@@ -40,7 +42,10 @@ impl Progress {
         if let (Some(bar), Some(total)) = (&self.bar, total) {
             bar.set_length(total as u64);
             // The template is a constant, so parsing it does not fail.
-            let template = "{prefix} {bar:30} {human_pos} of {human_len}, {rate} a second, {eta} left";
+            let template = match is_narrow() {
+                true => "{prefix} {human_pos} of {human_len}, {eta} left",
+                false => "{prefix} {bar:30} {human_pos} of {human_len}, {rate} a second, {eta} left",
+            };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(with_rate(style).progress_chars("██ "));
             }
@@ -83,6 +88,11 @@ fn bar(label: &'static str) -> ProgressBar {
         bar.set_style(with_rate(style));
     }
     bar
+}
+
+/// True if a terminal on standard error has no place for a bar.
+fn is_narrow() -> bool {
+    console::Term::stderr().size_checked().is_some_and(|(_, columns)| columns < MIN_COLUMNS_OF_BAR)
 }
 
 /// Replaces indicatif's rate, which has four decimals.

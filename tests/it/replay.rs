@@ -2,6 +2,7 @@
 
 mod account;
 mod backfill;
+mod exit_codes;
 mod files;
 mod help;
 mod import;
@@ -22,5 +23,6 @@ mod stack;
 mod status;
 mod support;
 mod suspended_email;
+mod terminal;
 mod user;
 mod user_pool;

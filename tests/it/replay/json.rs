@@ -114,7 +114,7 @@ fn violation(value: &Value, schema: &Value) -> Option<String> {
 }
 
 /// The commands without subcommands, such as `user show`, and whether they have the option.
-fn commands(parent: &str, command: &clap::Command) -> Vec<(String, bool)> {
+pub fn commands(parent: &str, command: &clap::Command) -> Vec<(String, bool)> {
     if !command.has_subcommands() {
         let has_option = command.get_arguments().any(|argument| argument.get_long() == Some("json"));
         return vec![(parent.to_owned(), has_option)];

@@ -22,8 +22,10 @@ Examples:
 
 /// Maximum number of days in the chart: the latest days with events.
 const MAX_DAYS: usize = 14;
-/// Length of the longest bar in characters.
+/// Length of the longest bar in characters, if the terminal is wide enough.
 const BAR_WIDTH: usize = 40;
+/// Columns of a line of the chart without the bar: two spaces, the date, and a count of up to six digits.
+const CHART_COLUMNS: usize = 22;
 /// Values that STATS has in place of a domain.
 const NOT_A_DOMAIN: [&str; 3] = ["other", "none", "invalid"];
 
@@ -68,7 +70,7 @@ impl Show {
             return if self.json {
                 output::json(&ShowReport::of_user(&summary))
             } else {
-                output::print(&render(&summary))
+                output::print(&render(&summary, output::width()))
             };
         }
         Ok(())
@@ -91,14 +93,15 @@ fn render_domain(domain: &str, sums: &DomainStats) -> String {
     format!("domain {domain}: {sign_ups}, {sign_ups_allowed} allowed, {sign_ups_denied} denied\n")
 }
 
-fn render(summary: &UserSummary) -> String {
+/// `width`: columns of the terminal.
+fn render(summary: &UserSummary, width: usize) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write_summary(&mut out, summary);
+    let _ = write_summary(&mut out, summary, width);
     out
 }
 
-fn write_summary(out: &mut String, summary: &UserSummary) -> std::fmt::Result {
+fn write_summary(out: &mut String, summary: &UserSummary, width: usize) -> std::fmt::Result {
     let profile = if summary.has_profile { "" } else { "no profile, " };
     let name = summary.preferred_username.as_deref().map_or_else(String::new, |name| {
         let name = printable(name);
@@ -124,9 +127,10 @@ fn write_summary(out: &mut String, summary: &UserSummary) -> std::fmt::Result {
     writeln!(out, "\nStored events by day, in UTC")?;
     let skipped = summary.events_by_day.len().saturating_sub(MAX_DAYS);
     let days = || summary.events_by_day.iter().skip(skipped);
+    let bar_width = width.saturating_sub(CHART_COLUMNS).clamp(1, BAR_WIDTH);
     let most = days().map(|(_, count)| *count).max().unwrap_or(1);
     for (day, count) in days() {
-        let bar = "█".repeat((count * BAR_WIDTH).div_ceil(most));
+        let bar = "█".repeat((count * bar_width).div_ceil(most));
         writeln!(out, "  {day}  {bar} {}", number(*count))?;
     }
     Ok(())
@@ -156,7 +160,7 @@ mod tests {
             attempts: 0,
             grants: Vec::new(),
         };
-        let text = render(&summary);
+        let text = render(&summary, 80);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[..4],
@@ -165,6 +169,7 @@ mod tests {
         assert_eq!(lines.len(), 4 + MAX_DAYS);
         assert_eq!(lines[4], format!("  2026-03-07  {} 70", "█".repeat(14)));
         assert_eq!(lines[17], format!("  2026-03-20  {} 200", "█".repeat(40)));
+        assert!(render(&summary, 40).lines().all(|line| line.chars().count() <= 40));
     }
 
     #[test]
@@ -179,12 +184,12 @@ mod tests {
             attempts: 0,
             grants: Vec::new(),
         };
-        assert_eq!(render(&summary), "user ana: no profile, not suspended\n  no statistics\n");
+        assert_eq!(render(&summary, 80), "user ana: no profile, not suspended\n  no statistics\n");
         let summary = UserSummary { attempts: 1_200, ..summary };
-        assert!(render(&summary).ends_with("\nStored sign-in attempts that were allowed: 1,200\n"));
+        assert!(render(&summary, 80).ends_with("\nStored sign-in attempts that were allowed: 1,200\n"));
         let grant =
             GrantSummary { resource: "orders/\u{1b}[1m".into(), status: "read, without an end".into() };
-        let shown = render(&UserSummary { grants: vec![grant], ..summary });
+        let shown = render(&UserSummary { grants: vec![grant], ..summary }, 80);
         assert!(
             shown.ends_with(
                 "\nPermissions for resources of other users\n  orders/ [1m: read, without an end\n"

@@ -22,12 +22,15 @@ use crate::output;
 use crate::time_option::{When, parse_when};
 use crate::user::pool::UserPool;
 
-const EXAMPLES: &str = "\
+const SUSPEND_EXAMPLES: &str = "\
 Examples:
   replay user suspend 7d8ca528-4931-4254-9273-ea5ee853f271 --reason chargebacks
   replay user suspend 7d8ca528-4931-4254-9273-ea5ee853f271 --reason spam --until 2026-04-01 --yes
   replay user suspend 7d8ca528-4931-4254-9273-ea5ee853f271 --reason fraud --email \\
-    --sign-out --user-pool eu-central-1_EXAMPLE12 --yes
+    --sign-out --user-pool eu-central-1_EXAMPLE12 --yes";
+
+const REINSTATE_EXAMPLES: &str = "\
+Examples:
   replay user reinstate 7d8ca528-4931-4254-9273-ea5ee853f271 --reason settled --yes
   replay user reinstate 7d8ca528-4931-4254-9273-ea5ee853f271 --reason settled --email \\
     --enable --user-pool eu-central-1_EXAMPLE12 --yes";
@@ -38,7 +41,7 @@ Examples:
 /// has stay valid until they expire. The user's cached pages are invalidated. If two decisions
 /// conflict, the later one wins. The command is a dry run unless you pass --yes.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = SUSPEND_EXAMPLES)]
 pub struct Suspend {
     #[command(flatten)]
     pub options: SuspensionOptions,
@@ -61,7 +64,7 @@ pub struct Suspend {
 /// The user's cached pages are invalidated. If two decisions conflict, the later one wins. The
 /// command is a dry run unless you pass --yes.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = REINSTATE_EXAMPLES)]
 pub struct Reinstate {
     #[command(flatten)]
     pub options: SuspensionOptions,
