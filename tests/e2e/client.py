@@ -127,12 +127,15 @@ class StackClient:
     def function_names(self):
         return [name for name in self.resources if name.endswith("Function")]
 
+    def log_group(self, function):
+        """The log group of a function."""
+        configuration = self.functions.get_function_configuration(FunctionName=self.resources[function])
+        return configuration.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{self.resources[function]}"
+
     def log_lines(self, function, pattern=""):
         """The lines of a function's log that contain the pattern."""
-        configuration = self.functions.get_function_configuration(FunctionName=self.resources[function])
-        group = configuration.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{self.resources[function]}"
         try:
-            pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+            pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=self.log_group(function))
             lines = [line for page in pages for event in page["events"] for line in event["message"].splitlines()]
         except self.logs.exceptions.ResourceNotFoundException:
             return []
@@ -178,8 +181,8 @@ class StackClient:
         suspension = {"reason": reason, "by": "support", "at": int(time.time() * 1000)}
         self.table.put_item(Item={"PK": f"SUSPENSION#{sub}", "SK": "SUSPENSION", **suspension})
 
-    def replay(self, *arguments):
-        """Runs a command of `replay` for one user as an operator, and returns its output.
+    def replay(self, *arguments, input=None, codes=(0,)):
+        """Runs a command of `replay` as an operator, and returns its output. Expects one of the exit codes.
 
         The operator has the permissions that docs/replay.md lists.
         """
@@ -196,8 +199,10 @@ class StackClient:
             "SUSPENDED_EMAIL_KEY": PARAMETERS["SuspendedEmailKey"],
             "USER": "support",
         }
-        result = subprocess.run([self.replay_binary, *arguments], env=environment, capture_output=True, text=True)
-        expect(result.returncode == 0, f"replay ended with exit code {result.returncode}:\n{result.stderr}")
+        result = subprocess.run(
+            [self.replay_binary, *arguments], env=environment, capture_output=True, text=True, input=input
+        )
+        expect(result.returncode in codes, f"replay ended with exit code {result.returncode}:\n{result.stderr}")
         return result.stdout
 
     # Queues

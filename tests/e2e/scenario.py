@@ -9,6 +9,7 @@ import re
 
 from boto3.dynamodb.conditions import Attr
 
+import operator_story
 import own_changes
 import page_story
 from assertions import eventually, expect, expect_client_error
@@ -31,6 +32,7 @@ def run(report, stack, build, screenshots):
     events = process_orders(report, stack, ana)
     dead_letter_invalid_messages(report, stack, ana)
     deliver_duplicates(report, stack, ana, events)
+    operator_story.run(report, stack)
     page_story.run(report, stack, ana, screenshots)
     own_changes.measure(report, stack)
     check_logs(report, stack)
