@@ -81,10 +81,19 @@ pub fn duration(seconds: u64) -> String {
 }
 
 /// Breaks a paragraph into lines of at most `width` characters. All lines but the first have `indent`
-/// spaces in front. A word that is too long has a line of its own.
+/// spaces in front. A word that is too long has a line of its own. A duration such as `1d 2h` stays on one
+/// line.
 pub fn wrap(text: &str, width: usize, indent: usize) -> String {
-    let (mut out, mut column) = (String::new(), 0);
+    let mut words: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match words.last_mut().filter(|last| is_unit(last) && is_unit(word.trim_end_matches([',', '.', ':'])))
+        {
+            Some(last) => *last += &format!(" {word}"),
+            None => words.push(word.to_owned()),
+        }
+    }
+    let (mut out, mut column) = (String::new(), 0);
+    for word in &words {
         let length = word.chars().count();
         if column > 0 && column + 1 + length > width {
             out += &format!("\n{}", " ".repeat(indent));
@@ -97,6 +106,12 @@ pub fn wrap(text: &str, width: usize, indent: usize) -> String {
         column += length;
     }
     out
+}
+
+/// True for a part of a duration, such as `12d`.
+fn is_unit(word: &str) -> bool {
+    let count = word.strip_suffix(['d', 'h', 'm', 's']);
+    count.is_some_and(|count| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A command to type, in color. It stays on one line, so that it can be copied.
@@ -128,6 +143,7 @@ mod tests {
             ("", 10, ""),
             ("one two", 10, "one two"),
             ("one two three", 8, "one two\n  three"),
+            ("oldest 12d 21h, now", 12, "oldest\n  12d 21h,\n  now"),
             ("one https://example.com two", 8, "one\n  https://example.com\n  two"),
         ] {
             assert_eq!(wrap(text, width, 2), expected);

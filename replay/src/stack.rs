@@ -38,9 +38,19 @@ pub struct StackResource {
 
 impl Account {
     /// The stack `name`, by default STACK_NAME.
+    ///
+    /// Rejects a stack without queues, such as one of another application.
     pub async fn stack(&self, name: Option<&str>) -> Result<Stack> {
-        let name = self.option_or_variable("--stack", name, "STACK_NAME")?;
-        Stack::read(&self.cloudformation(), &name).await
+        let name = self.option_or_variable("--stack", name, "STACK_NAME").map_err(|error| {
+            CommandError::invalid_input(format!(
+                "{error}. `aws cloudformation describe-stacks --query Stacks[].StackName` lists the stacks"
+            ))
+        })?;
+        let stack = Stack::read(&self.cloudformation(), &name).await?;
+        if stack.queues().next().is_none() {
+            return Err(CommandError::invalid_input(format!("--stack {name}: {}", stack.without_queues())));
+        }
+        Ok(stack)
     }
 }
 
@@ -66,6 +76,19 @@ impl Stack {
             }
         }
         Ok(Self { name: name_of(name).to_owned(), resources })
+    }
+
+    /// Why the stack has no queues. The template can be an application within another stack.
+    fn without_queues(&self) -> String {
+        let nested: Vec<&str> =
+            self.of_type("AWS::CloudFormation::Stack").map(|(_, arn)| name_of(arn)).collect();
+        match nested.is_empty() {
+            true => "the stack has no queues. Pass the stack of template.yaml".to_owned(),
+            false => format!(
+                "the stack has no queues of its own. Pass one of its nested stacks: {}",
+                nested.join(", ")
+            ),
+        }
     }
 
     /// The queues: logical ID and URL.
@@ -180,6 +203,14 @@ mod tests {
         ] {
             assert_eq!(stack.short_name(name), short, "{name}");
         }
+    }
+
+    #[test]
+    fn nested_stacks_are_named_if_a_stack_has_no_queues() {
+        assert!(stack(&[]).without_queues().contains("Pass the stack of template.yaml"));
+        let arn = "arn:aws:cloudformation:eu-central-1:123456789012:stack/shop-Auth-1A2B/0a1b2c3d-0000";
+        let nested = stack(&[("Auth", "AWS::CloudFormation::Stack", arn)]);
+        assert!(nested.without_queues().ends_with("nested stacks: shop-Auth-1A2B"));
     }
 
     #[test]

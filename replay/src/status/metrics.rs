@@ -57,7 +57,8 @@ impl Names<'_> {
     }
 
     fn name_of(&self, function: FunctionId) -> String {
-        self.stack.function(function).unwrap_or_default().to_owned()
+        let by_convention = || format!("{}-{}", self.stack.name, function.name());
+        self.stack.function(function).map_or_else(by_convention, str::to_owned)
     }
 
     fn event_age(&self) -> MetricQuery {

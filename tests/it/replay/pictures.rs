@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anstyle_svg::Term;
+use anstyle_svg::{Term, WIN10_CONSOLE};
 
 use super::loopback_stack::LoopbackStack;
 use super::{queues, status};
@@ -17,7 +17,7 @@ async fn assert_picture(stack: &LoopbackStack, command: &str) {
     let run = stack.replay_with(&[("CLICOLOR_FORCE", "1")], &arguments).await;
     assert!(run.stdout.contains('\u{1b}'), "the output has colors: {run:?}");
     let text = format!("$ replay {}\n{}", arguments.join(" "), run.stdout);
-    let picture = Term::new().render_svg(&text);
+    let picture = Term::new().palette(WIN10_CONSOLE).render_svg(&text);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/images/replay-{command}.svg"));
     if std::env::var("INSTA_UPDATE").is_ok_and(|value| value == "always") {
         std::fs::write(&path, &picture).unwrap();

@@ -1,11 +1,15 @@
 //! `replay recover`.
 
-use sandbox::aws::Fault;
+use replay::error::CommandError;
+use replay::interrupt::StopSignal;
+use replay::queue::recover::command::send_events;
+use sandbox::aws::{Fault, sdk_config};
 use serde_json::{Value, json};
 use shared::events::{Activity, Data, Event, Subject};
+use shared::queues::Queue;
 use shared::time::Clock;
-use tests::sqs::StoredMessage;
-use tests::stack_account::LogEvent;
+use tests::sqs::{Sqs, StoredMessage};
+use tests::stack_account::{LogEvent, StackAccount};
 
 use super::json::document;
 use super::loopback_account::LoopbackAccount;
@@ -153,4 +157,31 @@ async fn log_group_that_cannot_be_read_is_named() {
     }
     let run = stack.replay_with(&[("STACK_NAME", "")], &["recover"]).await;
     assert!(run.code == 2 && run.stderr.contains("pass --log or --log-group, or: pass --stack"), "{run:?}");
+}
+
+#[tokio::test]
+async fn interruption_says_how_many_events_were_sent() {
+    let account = StackAccount::new(&[], None);
+    let client = aws_sdk_sqs::Client::new(&sdk_config(account.clone()));
+    let queue = Queue::new(client, Sqs::url(USER_EVENTS)).without_retries();
+    let events: Vec<Event> = (0..25)
+        .map(|id| {
+            let activity = Data::ActivityRecorded(Activity { description: "x".to_owned() });
+            Event::new("/shop", Subject::user(ANA), Clock::system().now(), activity).with_id(id.to_string())
+        })
+        .collect();
+    let stop = StopSignal::default();
+    let (sent, result) = send_events(&queue, &events, &stop).await;
+    assert!(sent == 25 && result.is_ok());
+
+    stop.request();
+    let (sent, result) = send_events(&queue, &events, &stop).await;
+    assert_eq!(sent, 0);
+    let error = result.unwrap_err();
+    assert!(matches!(error, CommandError::Interrupted(_)), "{error:?}");
+    assert!(
+        error.to_string().contains("0 events sent, 25 events not sent. Run the command again"),
+        "{error}"
+    );
+    assert_eq!(account.sqs().messages_in(USER_EVENTS).len(), 25);
 }

@@ -44,12 +44,6 @@ impl ListQueues {
             urls.extend(read.queues().map(|(_, url)| url.to_owned()));
             // A dead-letter queue's name begins with that of its source.
             urls.sort();
-            if urls.is_empty() {
-                return Err(CommandError::invalid_input(format!(
-                    "--stack {}: the stack has no queue",
-                    read.name
-                )));
-            }
             stack = Some(read);
         }
         for queue in &self.queues {

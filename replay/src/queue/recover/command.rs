@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::Timestamp;
+use shared::events::Event;
 use shared::function_id::FunctionId;
-use shared::queues::{Message, batches};
+use shared::queues::{Message, Queue, batches};
 use shared::time::Clock;
 
 use crate::account::Account;
 use crate::aws_error::{Service, describe, explain};
 use crate::error::{CommandError, Result};
+use crate::interrupt::StopSignal;
 use crate::options::ChangeOptions;
 use crate::output::{self, counted, number};
 use crate::progress::Progress;
@@ -74,18 +76,20 @@ impl Recover {
     pub async fn run(self) -> Result<()> {
         let now = Clock::system().now();
         let mut recovered = RecoveredEvents::default();
-        let (account, stack, sources) = if self.log.is_empty() {
+        let (account, stop, stack, sources) = if self.log.is_empty() {
             let account = self.change.open().await?;
             let (stack, groups) = self.log_groups(&account).await?;
             let range = self.range(now)?;
-            let sources = read_log_groups(&account, &groups, range, &mut recovered, now).await?;
-            (Some(account), stack, sources)
+            let stop = StopSignal::on_signals();
+            let reading = read_log_groups(&account, &groups, range, &mut recovered, now);
+            let sources = stop.run(reading, "nothing was sent. Run the command again").await?;
+            (Some(account), Some(stop), stack, sources)
         } else {
             for path in &self.log {
                 recovered.read(&name(path), &read(path)?, now);
             }
             let logs = self.log.iter().map(|path| name(path)).collect();
-            (None, None, Sources { logs, ..Sources::default() })
+            (None, None, None, Sources { logs, ..Sources::default() })
         };
         let mut report = RecoverReport::of(&recovered, sources, !self.change.yes);
         if !self.json {
@@ -99,7 +103,9 @@ impl Recover {
                 };
                 let of_stack = stack.as_ref().and_then(Stack::user_events_url);
                 let queue = self.queue.as_deref().or(of_stack);
-                let (sent, result) = send(&account, queue, &recovered).await?;
+                let user_events = account.user_events(queue).await?.without_retries();
+                let stop = stop.unwrap_or_else(StopSignal::on_signals);
+                let (sent, result) = send_events(&user_events, &recovered.events, &stop).await;
                 report.sent = sent;
                 result
             }
@@ -181,16 +187,20 @@ async fn read_log_groups(
     Ok(sources)
 }
 
-/// Sends the events. Returns how many SQS accepted, and why it did not accept the others.
-async fn send(
-    account: &Account,
-    queue: Option<&str>,
-    recovered: &RecoveredEvents,
-) -> Result<(usize, Result<()>)> {
-    let user_events = account.user_events(queue).await?.without_retries();
-    let (count, mut accepted, mut reason) = (recovered.events.len(), 0, None);
-    for batch in batches(recovered.events.iter().map(Message::from).collect()) {
-        match send_with_retries(&user_events, batch).await {
+/// Sends the events. Returns how many SQS accepted, and why it did not accept the others. If a stop is
+/// requested, the batch in progress is completed.
+pub async fn send_events(user_events: &Queue, events: &[Event], stop: &StopSignal) -> (usize, Result<()>) {
+    let (count, mut accepted, mut reason) = (events.len(), 0, None);
+    for batch in batches(events.iter().map(Message::from).collect()) {
+        if stop.is_requested() {
+            let left = counted(count - accepted, "event");
+            let text = format!(
+                "{} sent, {left} not sent. Run the command again: each event counts once",
+                counted(accepted, "event")
+            );
+            return (accepted, Err(CommandError::interrupted(text)));
+        }
+        match send_with_retries(user_events, batch).await {
             Ok(sent) => {
                 accepted += sent.accepted.len();
                 let code = sent.refused.into_values().next();
@@ -202,16 +212,16 @@ async fn send(
             }
         }
     }
-    let result = match accepted < count {
-        true => Err(CommandError::failed(format!(
-            "{} of {} were not sent: {}. Run the command again: each event counts once",
-            number(count - accepted),
-            counted(count, "event"),
-            reason.unwrap_or_default()
-        ))),
-        false => Ok(()),
-    };
-    Ok((accepted, result))
+    if accepted == count {
+        return (accepted, Ok(()));
+    }
+    let text = format!(
+        "{} of {} were not sent: {}. Run the command again: each event counts once",
+        number(count - accepted),
+        counted(count, "event"),
+        reason.unwrap_or_default()
+    );
+    (accepted, Err(CommandError::failed(text)))
 }
 
 /// What was not read, and the next step. `None` if everything was read.
