@@ -36,9 +36,9 @@ pub struct AccountOptions {
 
 #[derive(Debug, thiserror::Error)]
 #[error("expected http:// or https:// and a host")]
-struct InvalidEndpointUrl;
+pub struct InvalidEndpointUrl;
 
-fn parse_endpoint_url(text: &str) -> Result<String, InvalidEndpointUrl> {
+pub fn parse_endpoint_url(text: &str) -> Result<String, InvalidEndpointUrl> {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let host = rest.unwrap_or_default().split('/').next().unwrap_or_default();
     let is_host = !host.is_empty()
@@ -150,7 +150,7 @@ fn is_region(name: &str) -> bool {
 /// The region in a queue's ARN, or in its URL if the URL is one of AWS. Sources: AWS General Reference,
 /// *Amazon SQS endpoints and quotas* (also FIPS, dual-stack and legacy endpoints), and the Amazon SQS
 /// Developer Guide, *Creating a VPC endpoint policy for Amazon SQS*.
-fn region_of(queue: &str) -> Option<&str> {
+pub fn region_of(queue: &str) -> Option<&str> {
     if let ["arn", _, "sqs", region, ..] = queue.split(':').collect::<Vec<_>>().as_slice() {
         return Some(region);
     }
@@ -196,6 +196,11 @@ fn with_timeouts(loader: ConfigLoader) -> ConfigLoader {
 }
 
 impl Account {
+    /// The region of all calls.
+    pub fn region(&self) -> &str {
+        self.config.region().map(Region::as_ref).unwrap_or_default()
+    }
+
     /// The table `table`, by default TABLE_NAME.
     pub fn store(&self, table: Option<&str>) -> Result<Store> {
         let name = self.option_or_variable("--table", table, "TABLE_NAME")?;

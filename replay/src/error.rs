@@ -63,6 +63,10 @@ impl CommandError {
         })
     }
 
+    pub fn is_interruption(&self) -> bool {
+        matches!(self, Self::Interrupted(_))
+    }
+
     /// Returns `true` if the reader of a pipe, for example `head`, has closed it.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Failed(error) if is_broken_pipe(error.as_ref()))

@@ -10,6 +10,11 @@ use serde_json::{Map, Value, json};
 use crate::origin::check::report::OriginReport;
 use crate::queue::list::report::QueuesReport;
 use crate::queue::recover::report::RecoverReport;
+use crate::queue::inspect::report::InspectReport;
+use crate::queue::move_task::report::{CancelReport, MoveTaskReport, MoveTasksReport};
+use crate::queue::redrive::report::RedriveReport;
+use crate::queue::save::report::SaveReport;
+use crate::queue::send::report::SendReport;
 use crate::statistics::backfill::command::BackfillReport;
 use crate::statistics::rebuild::report::RebuildReport;
 use crate::status::report::StatusReport;
@@ -30,6 +35,13 @@ pub fn json_schema() -> Vec<(&'static str, Value)> {
     vec![
         ("status", schema_of::<StatusReport>()),
         ("queues", schema_of::<QueuesReport>()),
+        ("inspect", schema_of::<InspectReport>()),
+        ("redrive", schema_of::<RedriveReport>()),
+        ("move-task list", schema_of::<MoveTasksReport>()),
+        ("move-task follow", schema_of::<MoveTaskReport>()),
+        ("move-task cancel", schema_of::<CancelReport>()),
+        ("save", schema_of::<SaveReport>()),
+        ("send", schema_of::<SendReport>()),
         ("recover", schema_of::<RecoverReport>()),
         ("user show", schema_of::<ShowReport>()),
         ("user list", schema_of::<UserListReport>()),

@@ -13,7 +13,7 @@ pub struct ChangeOptions {
     #[arg(long)]
     pub yes: bool,
     #[command(flatten)]
-    account: AccountOptions,
+    pub account: AccountOptions,
 }
 
 impl ChangeOptions {

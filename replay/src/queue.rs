@@ -1,6 +1,8 @@
 //! Commands for queues and dead-letter queues.
 
+pub mod body_field;
 pub mod description;
+pub mod envelope;
 pub mod filter;
 pub mod inspect;
 pub mod list;

@@ -2,6 +2,7 @@
 //! it visible again.
 
 pub mod command;
+pub mod report;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::error::{CommandError, Result};
 use crate::interrupt::StopSignal;
 use crate::output::counted;
 use crate::queue::description::QueueDescription;
+use crate::queue::envelope::Envelope;
 use crate::queue::filter::Filter;
 use crate::queue::message::QueuedMessage;
 use crate::queue::reader::{QueueReader, Received, Unseen};
@@ -40,6 +42,8 @@ pub struct Inspection {
     pub by_reason: BTreeMap<String, usize>,
     pub by_age: BTreeMap<Age, usize>,
     pub by_subject: BTreeMap<String, usize>,
+    /// Bodies in which SNS or EventBridge has wrapped the event.
+    pub by_envelope: BTreeMap<Envelope, usize>,
     /// One `error.message` for each reason.
     pub error_messages: BTreeMap<String, String>,
     /// Some bodies for each reason, with personal data masked.
@@ -62,6 +66,15 @@ impl Age {
             s if s < 86_400.0 => Self::LessThanADay,
             s if s < 604_800.0 => Self::LessThanAWeek,
             _ => Self::AWeekOrMore,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LessThanAnHour => "less than an hour",
+            Self::LessThanADay => "less than a day",
+            Self::LessThanAWeek => "less than a week",
+            Self::AWeekOrMore => "a week or more",
         }
     }
 }
@@ -123,6 +136,9 @@ impl Inspection {
         self.messages += 1;
         increment(&mut self.by_type, &message.type_name());
         let StatedAttributes { subject, .. } = message.stated();
+        if let Some(envelope) = Envelope::of(&message.body) {
+            *self.by_envelope.entry(envelope).or_default() += 1;
+        }
         let reason = redact::code(message.reason());
         increment(&mut self.by_reason, reason);
         if let Some(subject) = subject {

@@ -1,6 +1,7 @@
 //! Move tasks: SQS moves all messages of a dead-letter queue by itself.
 
 pub mod command;
+pub mod report;
 
 use std::time::Duration;
 

@@ -3,8 +3,6 @@
 //! A dead letter can contain anything in any field, so a value is shown only if it has the format
 //! of its field.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use serde_json::{Number, Value, json};
@@ -12,30 +10,100 @@ use shared::email_domain::Domain;
 use uuid::Uuid;
 
 use crate::output::counted;
+use crate::queue::body_field::Fields;
 
 const MASK: &str = "***";
 
 /// Objects and lists nested deeper are masked.
 const MAX_DEPTH: usize = 16;
 
-/// The body, with every value masked that does not have the format of its field.
+/// Characters of a text whose shape is shown.
+const SHAPE_CHARS: usize = 60;
+
+/// Names of fields that SNS and EventBridge write, and that do not have the format of this project's.
+/// Sources: see `envelope.rs`.
+const ENVELOPE_NAMES: [&str; 14] = [
+    "Message",
+    "MessageAttributes",
+    "MessageId",
+    "Signature",
+    "SignatureVersion",
+    "SigningCertURL",
+    "Subject",
+    "SubscribeURL",
+    "Timestamp",
+    "Token",
+    "TopicArn",
+    "Type",
+    "UnsubscribeURL",
+    "detail-type",
+];
+
+/// The body, with every value masked that does not have the format of its field. For a body that is no
+/// JSON object, also its kind, its length and the shape of its beginning.
 pub fn body(body: &str) -> String {
-    match serde_json::from_str::<&RawValue>(body) {
-        Ok(json) if json.get().starts_with('{') => mask("", json, 0).to_string(),
-        Ok(_) => format!("not a JSON object, {}", counted(body.len(), "byte")),
-        Err(_) => format!("not JSON, {}", counted(body.len(), "byte")),
+    let bytes = counted(body.len(), "byte");
+    let json = match serde_json::from_str::<&RawValue>(body) {
+        Ok(json) => json,
+        Err(error) => return format!("not JSON, {bytes} of {}: {}", text_kind(body, &error), shape(body)),
+    };
+    match json.get().as_bytes().first() {
+        Some(b'{') => mask("", json, 0).to_string(),
+        Some(b'[') => format!("not a JSON object, {bytes}: a list: {}", mask("", json, 0)),
+        Some(b'"') => match serde_json::from_str::<String>(json.get()) {
+            Ok(text) if is_object(&text) => {
+                format!("not a JSON object, {bytes}: JSON in a string: {}", self::body(&text))
+            }
+            Ok(text) => format!("not a JSON object, {bytes}: a string: {}", shape(&text)),
+            Err(_) => format!("not a JSON object, {bytes}: a string with half of a surrogate pair"),
+        },
+        Some(b't' | b'f' | b'n') => format!("not a JSON object, {bytes}: {}", json.get()),
+        _ => format!("not a JSON object, {bytes}: a number"),
     }
 }
 
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok()
+}
+
+/// The kind of a text that is no JSON.
+fn text_kind(text: &str, error: &serde_json::Error) -> &'static str {
+    let start = text.trim_start();
+    let is_base64 = |text: &str| text.len() >= 16 && aws_smithy_types::base64::decode(text).is_ok();
+    match () {
+        () if start.is_empty() => "white space",
+        () if start.starts_with(['{', '[']) && error.is_eof() => "JSON that is cut off",
+        () if start.starts_with("{'") => "an object in single quotes",
+        () if start.starts_with('<') => "XML or HTML",
+        () if start.starts_with("H4sI") && is_base64(text.trim()) => "base64 of gzip",
+        () if is_base64(text.trim()) => "base64",
+        () => "text",
+    }
+}
+
+/// The beginning of a text with every letter replaced by a or A, and every digit by 0.
+fn shape(text: &str) -> String {
+    let masked = text.chars().map(|c| match c {
+        c if c.is_uppercase() => 'A',
+        c if c.is_alphabetic() => 'a',
+        c if c.is_numeric() => '0',
+        c if c.is_ascii_punctuation() || c.is_whitespace() => c,
+        _ => '?',
+    });
+    let mut shape: String = masked.take(SHAPE_CHARS).collect();
+    if text.chars().nth(SHAPE_CHARS).is_some() {
+        shape.push('…');
+    }
+    shape
+}
+
 /// Reads value by value, so that one that cannot be shown masks nothing else: half of a surrogate
-/// pair, or a number of any size.
+/// pair, or a number of any size. What is masked still shows its type.
 fn mask(name: &str, json: &RawValue, depth: usize) -> Value {
-    let masked = || json!(MASK);
+    let masked = |kind: &str| json!(format!("{MASK}{kind}"));
     match json.get().as_bytes().first() {
         Some(b'{') if depth < MAX_DEPTH => {
-            let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json.get()) else {
-                return masked();
-            };
+            let Ok(Fields(fields)) = serde_json::from_str(json.get()) else { return masked(" object") };
             let fields = fields.into_iter().map(|(name, value)| {
                 let value = mask(&name, value, depth + 1);
                 (if is_name(&name) { name } else { MASK.to_owned() }, value)
@@ -46,24 +114,31 @@ fn mask(name: &str, json: &RawValue, depth: usize) -> Value {
             let values = serde_json::from_str::<Vec<&RawValue>>(json.get()).unwrap_or_default();
             values.into_iter().map(|value| mask(name, value, depth + 1)).collect()
         }
-        Some(b't' | b'f' | b'n') => serde_json::from_str(json.get()).unwrap_or_else(|_| masked()),
+        Some(b'{') => masked(" object"),
+        Some(b'[') => masked(" list"),
+        Some(b't' | b'f' | b'n') => serde_json::from_str(json.get()).unwrap_or_else(|_| masked("")),
         Some(b'"') => match serde_json::from_str::<String>(json.get()) {
             Ok(text) if name == "subject" => json!(subject(&text)),
             Ok(text) if has_format(name, &text) => json!(text),
-            _ => masked(),
+            Ok(text) if is_object(&text) && depth < MAX_DEPTH => {
+                let inner = serde_json::from_str(text.trim_start()).map(|inner| mask("", inner, depth + 1));
+                inner.map_or_else(|_| masked(""), |inner| json!(inner.to_string()))
+            }
+            _ => masked(""),
         },
         // An amount must be a string. A number is the mistake that an operator looks for.
         Some(_) if name == "amount" => {
-            serde_json::from_str::<Number>(json.get()).map_or_else(|_| masked(), Value::Number)
+            serde_json::from_str::<Number>(json.get()).map_or_else(|_| masked(" number"), Value::Number)
         }
-        _ => masked(),
+        _ => masked(" number"),
     }
 }
 
 /// Returns `true` if a key has the format of a field name.
 fn is_name(text: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.len() <= 32 && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(is_part)
+    ENVELOPE_NAMES.contains(&text)
+        || text.len() <= 32 && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(is_part)
 }
 
 /// Returns `true` if a string has the format of the field `name`.
@@ -71,11 +146,23 @@ fn has_format(name: &str, text: &str) -> bool {
     let is_made_of = |others: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c));
     let has_digit = text.contains(|c: char| c.is_ascii_digit());
     match name {
-        "specversion" => text.len() <= 5 && text.chars().all(|c| c.is_ascii_digit() || c == '.'),
+        "specversion" | "version" | "SignatureVersion" => {
+            text.len() <= 5 && text.chars().all(|c| c.is_ascii_digit() || c == '.')
+        }
         // A text without a digit could be a person's name.
         "id" | "order_id" | "notification_id" => text.len() <= 64 && has_digit && is_made_of("-_.:/"),
-        "source" => text.len() <= 64 && text.starts_with('/') && is_made_of("-_./"),
-        "type" | "outcome" | "flow" | "channel" | "kind" => code(text) == text,
+        "source" => {
+            let is_reverse_domain = ["aws.", "com."].iter().any(|prefix| text.starts_with(prefix));
+            text.len() <= 64
+                && (text.starts_with('/') && is_made_of("-_./") || is_reverse_domain && code(text) == text)
+        }
+        "Type" => ["Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"].contains(&text),
+        "TopicArn" => text.starts_with("arn:aws") && text.contains(":sns:") && is_made_of(":-_."),
+        "MessageId" => text.len() == 36 && Uuid::parse_str(text).is_ok(),
+        "account" => text.len() == 12 && text.chars().all(|c| c.is_ascii_digit()),
+        "region" => text.len() <= 25 && has_digit && code(text) == text,
+        "Timestamp" => text.parse::<Timestamp>().is_ok(),
+        "detail-type" | "type" | "outcome" | "flow" | "channel" | "kind" => code(text) == text,
         "time" | "changed_at" => text.parse::<Timestamp>().is_ok(),
         "datacontenttype" => {
             let (media_type, parameters) = text.split_once(';').unwrap_or((text, "charset=utf-8"));
@@ -120,7 +207,7 @@ mod tests {
         let expected = json!({
             "type": "user.confirmed", "subject": "masked (not a sub or a domain)", "id": "order-1001", "source": "/shop",
             "time": "2026-03-02T08:00:00Z",
-            "data": {"email": "***", "name": "***", "phone": "***", "other": ["***", "***"]},
+            "data": {"email": "***", "name": "***", "phone": "*** number", "other": ["***", "*** number"]},
         });
         assert_eq!(shown(event), expected);
         let odd = json!({
@@ -137,7 +224,7 @@ mod tests {
             r#"{"note": "\ud83d", "size": 1e999, "id": "order-1", "deep": [[{"type": "order.placed"}]]}"#,
         );
         let expected = json!({
-            "note": "***", "size": "***", "id": "order-1", "deep": [[{"type": "order.placed"}]],
+            "note": "***", "size": "*** number", "id": "order-1", "deep": [[{"type": "order.placed"}]],
         });
         assert_eq!(half, expected.to_string());
         assert_eq!(
@@ -145,8 +232,63 @@ mod tests {
             "Application/JSON; charset=UTF-8"
         );
         assert_eq!(shown(json!({"datacontenttype": "application/json; ana"}))["datacontenttype"], "***");
-        assert_eq!(body("ana@example.com"), "not JSON, 15 bytes");
-        assert_eq!(body("\"ana@example.com\""), "not a JSON object, 17 bytes");
+    }
+
+    #[test]
+    fn body_of_another_kind_shows_its_kind_and_its_shape() {
+        for (text, expected) in [
+            ("hello Ana 7", "not JSON, 11 bytes of text: aaaaa Aaa 0"),
+            ("ana@example.com", "not JSON, 15 bytes of text: aaa@aaaaaaa.aaa"),
+            ("\"José\"", "not a JSON object, 7 bytes: a string: Aaaa"),
+            (r#""\ud83d""#, "not a JSON object, 8 bytes: a string with half of a surrogate pair"),
+            (
+                r#""{\"id\": \"order-1\"}""#,
+                r#"not a JSON object, 23 bytes: JSON in a string: {"id":"order-1"}"#,
+            ),
+            (
+                "[{\"id\": \"order-1\"}, 7]",
+                r#"not a JSON object, 22 bytes: a list: [{"id":"order-1"},"*** number"]"#,
+            ),
+            ("491511234567", "not a JSON object, 12 bytes: a number"),
+            ("null", "not a JSON object, 4 bytes: null"),
+            ("{\"name\": \"Ana", "not JSON, 13 bytes of JSON that is cut off: {\"aaaa\": \"Aaa"),
+            ("{'name': 'Ana'}", "not JSON, 15 bytes of an object in single quotes: {'aaaa': 'Aaa'}"),
+            ("<order id=\"1\"/>", "not JSON, 15 bytes of XML or HTML: <aaaaa aa=\"0\"/>"),
+            ("aGVsbG8gd29ybGQh", "not JSON, 16 bytes of base64: aAAaaA0aa00aaAAa"),
+            (" \n", "not JSON, 2 bytes of white space:  \n"),
+        ] {
+            assert_eq!(body(text), expected);
+        }
+        let long = body(&"x ".repeat(50));
+        assert_eq!(long, format!("not JSON, 100 bytes of text: {}…", "a ".repeat(SHAPE_CHARS / 2)));
+    }
+
+    #[test]
+    fn envelope_shows_what_is_in_it() {
+        let event = json!({"type": "order.placed", "data": {"email": "ana@example.com"}}).to_string();
+        let sns = json!({
+            "Type": "Notification", "MessageId": "7d8ca528-4931-4254-9273-ea5ee853f271",
+            "TopicArn": "arn:aws:sns:eu-central-1:123456789012:orders", "Subject": "For Ana", "Message": event,
+            "Timestamp": "2026-03-02T08:00:00.000Z", "SignatureVersion": "1", "Signature": "x",
+        });
+        let bus = json!({
+            "version": "0", "id": "7d8ca528-4931-4254-9273-ea5ee853f271", "detail-type": "order.placed",
+            "source": "com.example.shop", "account": "123456789012", "region": "eu-central-1", "resources": [],
+            "time": "2026-03-02T08:00:00Z", "detail": {"type": "order.placed", "name": "Ana"},
+        });
+        assert_eq!(
+            body(&sns.to_string()),
+            json!({
+                "Type": "Notification", "MessageId": "7d8ca528-4931-4254-9273-ea5ee853f271",
+                "TopicArn": "arn:aws:sns:eu-central-1:123456789012:orders", "Subject": "***",
+                "Message": r#"{"data":{"email":"***"},"type":"order.placed"}"#,
+                "Timestamp": "2026-03-02T08:00:00.000Z", "SignatureVersion": "1", "Signature": "***",
+            })
+            .to_string()
+        );
+        let mut masked = bus.clone();
+        masked["detail"]["name"] = json!("***");
+        assert_eq!(body(&bus.to_string()), masked.to_string());
     }
 
     #[test]

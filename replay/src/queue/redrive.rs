@@ -7,9 +7,12 @@
 
 pub mod command;
 pub mod copy;
+pub mod destination;
 pub mod move_task;
 pub mod plan;
+pub mod report;
 pub mod summary;
+pub mod text;
 
 use anyhow::Context;
 use aws_sdk_sqs::Client;
@@ -21,11 +24,15 @@ use crate::queue::description::QueueDescription;
 use crate::queue::filter::Filter;
 use crate::queue::message::{QueuedMessage, Unsendable};
 use crate::queue::move_task::{MoveTask, list};
+use crate::queue::redrive::destination::Destination;
 
 /// The queues that messages move between.
 #[derive(Clone, Debug)]
 pub struct Route {
+    /// For calls about `from`.
     pub sqs: Client,
+    /// For calls about `to`, which can be in another account or region.
+    pub to_sqs: Client,
     /// The dead-letter queue.
     pub from: QueueDescription,
     /// The destination.
@@ -40,6 +47,8 @@ pub enum MoveTasks {
     Possible,
     /// One is running. SQS runs one at a time, and it takes every message that becomes visible.
     Running(MoveTask),
+    /// The destination is in another account or region.
+    Elsewhere,
     /// No queue uses `from` as its dead-letter queue, or the operator may not list such queues.
     NotADeadLetterQueue,
     /// SQS refused to list them.
@@ -57,12 +66,14 @@ pub struct RedriveOptions {
     pub keep_deduplication_ids: bool,
     /// Copies and deletes one by one, even if SQS could move the messages in a task.
     pub one_by_one: bool,
+    /// Copies messages, and deletes none.
+    pub keeps: bool,
 }
 
 impl Route {
     /// Describes both queues, and rejects pairs that cannot work. Without `to`, the destination is
     /// the only queue whose dead-letter queue is `from`.
-    pub async fn new(sqs: Client, from: &str, to: Option<&str>) -> Result<Self> {
+    pub async fn new(sqs: Client, from: &str, to: Option<Destination>) -> Result<Self> {
         let from = QueueDescription::read(&sqs, from).await.map_err(|error| error.context("--from"))?;
         from.reject_source_queue().map_err(|error| error.context("--from"))?;
         let call = sqs.list_dead_letter_source_queues().queue_url(&from.url).send().await;
@@ -71,10 +82,14 @@ impl Route {
             .map_err(aws_error(Service::Sqs, "ListDeadLetterSourceQueues"));
         let is_dead_letter_queue = sources.as_ref().is_ok_and(|sources| !sources.is_empty());
         let to = match to {
-            Some(to) => to.to_owned(),
-            None => only_source(&from, sources.context("the destination is unknown, so pass --to")?)?,
+            Some(to) => to,
+            None => {
+                let url = only_source(&from, sources.context("the destination is unknown, so pass --to")?)?;
+                Destination { sqs: sqs.clone(), url, is_elsewhere: false }
+            }
         };
-        let to = QueueDescription::read(&sqs, &to).await.map_err(|error| error.context("--to"))?;
+        let Destination { sqs: to_sqs, url, is_elsewhere } = to;
+        let to = QueueDescription::read(&to_sqs, &url).await.map_err(|error| error.context("--to"))?;
         if from.arn == to.arn {
             return Err(CommandError::invalid_input("--to: the same queue as --from"));
         }
@@ -87,11 +102,17 @@ impl Route {
                 from.kind()
             )));
         }
+        // Also in the same account, a running task takes messages while this redrive copies them.
         let move_tasks = match is_dead_letter_queue {
             true => MoveTasks::read(&sqs, &from).await,
             false => MoveTasks::NotADeadLetterQueue,
         };
-        Ok(Self { sqs, from, to, move_tasks })
+        let move_tasks = match move_tasks {
+            MoveTasks::Running(task) => MoveTasks::Running(task),
+            _ if is_elsewhere || place(&from.arn) != place(&to.arn) => MoveTasks::Elsewhere,
+            move_tasks => move_tasks,
+        };
+        Ok(Self { sqs, to_sqs, from, to, move_tasks })
     }
 
     /// The copy to send of a message, if the destination accepts it.
@@ -132,6 +153,11 @@ impl MoveTasks {
             Err(_) => Self::Refused,
         }
     }
+}
+
+/// Partition, region and account of a queue: its ARN without the name.
+fn place(arn: &str) -> &str {
+    arn.rsplit_once(':').map_or(arn, |(place, _)| place)
 }
 
 fn only_source(from: &QueueDescription, sources: Vec<String>) -> Result<String> {

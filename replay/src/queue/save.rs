@@ -2,6 +2,7 @@
 //! the disk.
 
 pub mod command;
+pub mod report;
 pub mod target;
 
 use std::cell::RefCell;

@@ -7,6 +7,7 @@ pub mod command;
 pub mod input;
 pub mod message_key;
 mod pending_batches;
+pub mod report;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

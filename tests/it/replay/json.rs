@@ -17,10 +17,6 @@ use crate::support::empty_profile;
 
 /// Commands that print no result, and so have no `--json`.
 const WITHOUT_RESULT: [&str; 2] = ["completions", "man"];
-/// Commands whose document has no schema yet.
-const WITHOUT_SCHEMA: [&str; 7] =
-    ["inspect", "redrive", "move-task list", "move-task follow", "move-task cancel", "save", "send"];
-
 /// The document that a run of `command` printed. Panics if it does not match the schema.
 pub fn document(command: &str, run: &CommandRun) -> Value {
     let schemas = json_schema();

@@ -12,6 +12,7 @@ use replay::queue::description::QueueDescription;
 use replay::queue::filter::Filter;
 use replay::queue::inspect::inspect;
 use replay::queue::redrive::copy::move_one_by_one;
+use replay::queue::redrive::destination::Destination;
 use replay::queue::redrive::summary::RedriveSummary;
 use replay::queue::redrive::{RedriveOptions, Route};
 use sandbox::aws::{Answer, AwsBackend, sdk_config};
@@ -318,7 +319,8 @@ pub async fn drop_after<T>(max_waits: usize, work: impl Future<Output = T>) -> O
 async fn redrive(sqs: &Sqs) -> RedriveSummary {
     let config = shared::aws::worker_settings(sdk_config(YieldingSqs::new(sqs)));
     let client = aws_sdk_sqs::Client::new(&config);
-    let route = Route::new(client, &Sqs::url("dlq"), Some(&Sqs::url("queue"))).await.unwrap();
+    let to = Destination { sqs: client.clone(), url: Sqs::url("queue"), is_elsewhere: false };
+    let route = Route::new(client, &Sqs::url("dlq"), Some(to)).await.unwrap();
     let (options, stop) = (RedriveOptions::default(), StopSignal::default());
     move_one_by_one(&route, &options, None, &Clock::system(), &stop, &|_| {}).await
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use serde_json::{Value, json};
 use shared::text::printable;
 use shared::time::Clock;
 
@@ -14,13 +13,15 @@ use crate::output::{self, counted, number};
 use crate::progress::Progress;
 use crate::queue::description::QueueDescription;
 use crate::queue::filter::Filter;
-use crate::queue::inspect::{Age, Inspection, inspect};
+use crate::queue::inspect::report::InspectReport;
+use crate::queue::inspect::{Inspection, inspect};
 use crate::queue::reader::{ReadLimit, Unseen};
 
 const EXAMPLES: &str = "\
 Examples:
   replay inspect user-events-dlq
   replay inspect user-events-dlq --error invalid_data --sample 3
+  replay inspect user-events-dlq --where data.order_id=42 --attribute tenant=blue
   replay inspect user-events-dlq --json | jq .byReason";
 
 /// Maximum number of rows in a table.
@@ -59,9 +60,10 @@ impl Inspect {
         drop(progress);
         let inspection = inspection.map_err(|error| error.context(&self.queue))?;
         if self.json {
-            return output::json(&to_json(&inspection));
+            output::json(&InspectReport::of(&queue, &inspection))?;
+        } else {
+            output::print(&render(&inspection))?;
         }
-        output::print(&render(&inspection))?;
         if inspection.messages == 0 {
             reject_no_match(&inspection.others_by_type)?;
         }
@@ -80,27 +82,6 @@ pub fn reject_no_match(others_by_type: &BTreeMap<String, usize>) -> Result<()> {
     Err(CommandError::failed(format!("no message matches the options. Types in the queue: {types}")))
 }
 
-fn to_json(inspection: &Inspection) -> Value {
-    let ages: BTreeMap<&str, usize> =
-        inspection.by_age.iter().map(|(age, count)| (age_name(*age), *count)).collect();
-    json!({
-        "messages": inspection.messages, "others": inspection.others, "othersByType": inspection.others_by_type,
-        "unseen": inspection.unseen.missing, "hidden": inspection.unseen.invisible,
-        "byType": inspection.by_type, "byReason": inspection.by_reason,
-        "byAge": ages, "bySubject": inspection.by_subject,
-        "sentences": inspection.error_messages, "samples": inspection.samples,
-    })
-}
-
-fn age_name(age: Age) -> &'static str {
-    match age {
-        Age::LessThanAnHour => "less than an hour",
-        Age::LessThanADay => "less than a day",
-        Age::LessThanAWeek => "less than a week",
-        Age::AWeekOrMore => "a week or more",
-    }
-}
-
 /// The totals, the tables and the samples.
 pub fn render(inspection: &Inspection) -> String {
     let mut out = counted(inspection.messages, "message");
@@ -109,7 +90,9 @@ pub fn render(inspection: &Inspection) -> String {
             (agree(inspection.messages, "match", "matches"), agree(inspection.others, "do", "does"));
         out += &format!(" {verb}, {} {other_verb} not", number(inspection.others));
     }
-    out += &format!("\n{}{}", render_unseen(&inspection.unseen), render_tables(inspection));
+    out += &format!("\n{}", render_unseen(&inspection.unseen));
+    out += &render_envelopes(inspection);
+    out += &render_tables(inspection);
     for (reason, samples) in &inspection.samples {
         out += &format!("\nSamples: {reason}\n");
         samples.iter().for_each(|body| out += &format!("  {}\n", printable(body)));
@@ -152,9 +135,19 @@ pub fn render_unseen(unseen: &Unseen) -> String {
     out
 }
 
+/// Two lines for each kind of envelope: what it is, and what to do.
+pub fn render_envelopes(inspection: &Inspection) -> String {
+    let envelopes = inspection.by_envelope.iter().map(|(envelope, count)| {
+        let verb = agree(*count, "are each", "is");
+        let count = counted(*count, "message");
+        format!("{count} {verb} {}\n  {}\n", envelope.description(), envelope.advice())
+    });
+    envelopes.collect()
+}
+
 /// The counts by type, reason, age and subject.
 pub fn render_tables(inspection: &Inspection) -> String {
-    let ages = inspection.by_age.iter().map(|(age, count)| (age_name(*age).to_owned(), *count)).collect();
+    let ages = inspection.by_age.iter().map(|(age, count)| (age.name().to_owned(), *count)).collect();
     let tables = [
         ("By type", &inspection.by_type),
         ("By reason", &inspection.by_reason),
@@ -182,6 +175,7 @@ pub fn render_tables(inspection: &Inspection) -> String {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use serde_json::json;
     use shared::queues::ERROR_TYPE;
 
     use super::*;
@@ -215,7 +209,7 @@ mod tests {
             By reason\n      2  unknown_type\n      1  received_too_often\n\n\
             By age\n      1  a week or more\n      1  less than a day\n      1  less than an hour\n\n\
             By subject\n      1  domain:example.com\n      1  masked (not a sub or a domain)\n\n\
-            Samples: received_too_often\n  not JSON, 1 byte\n\n\
+            Samples: received_too_often\n  not JSON, 1 byte of JSON that is cut off: {\n\n\
             Samples: unknown_type\n  {\"subject\":\"domain:example.com\",\"type\":\"order.shipped\"}\n";
         assert_eq!(render(&inspection), expected);
     }

@@ -12,11 +12,13 @@ use crate::options::ChangeOptions;
 use crate::output;
 use crate::progress::Progress;
 use crate::queue::description::QueueDescription;
+use crate::queue::move_task::report::{CancelReport, MoveTaskReport, MoveTasksReport, QueueTasksReport};
 use crate::queue::move_task::{MoveTask, POLL_INTERVAL, latest, list};
+use crate::stack::StackOptions;
 
 const EXAMPLES: &str = "\
 Examples:
-  replay move-task list user-events-dlq
+  replay move-task list --stack cognito-user-events
   replay move-task follow user-events-dlq
   replay move-task cancel user-events-dlq --yes";
 
@@ -36,13 +38,19 @@ pub enum MoveTaskCommand {
     Cancel(Cancel),
 }
 
-/// List the latest move tasks of a queue, at most ten.
+/// List the latest move tasks of a queue, at most ten, or of every dead-letter queue of a stack.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  replay move-task list user-events-dlq\n  \
-    replay move-task list user-events-dlq --region eu-central-1")]
+    replay move-task list --stack cognito-user-events\n  \
+    replay move-task list user-events-dlq --json | jq .queues[0].tasks[0].status")]
 pub struct List {
-    /// Dead-letter queue, by name, ARN or URL.
-    queue: String,
+    /// Dead-letter queue, by name, ARN or URL. Without it, the dead-letter queues of the stack.
+    queue: Option<String>,
+    #[command(flatten)]
+    stack: StackOptions,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     account: AccountOptions,
 }
@@ -56,6 +64,9 @@ pub struct List {
 pub struct Follow {
     /// Dead-letter queue, by name, ARN or URL.
     queue: String,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     account: AccountOptions,
 }
@@ -70,6 +81,9 @@ pub struct Follow {
 pub struct Cancel {
     /// Dead-letter queue, by name, ARN or URL.
     queue: String,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     pub change: ChangeOptions,
 }
@@ -132,12 +146,35 @@ impl Tasks {
 
 impl List {
     async fn run(self) -> Result<()> {
-        let tasks = Tasks::of(&self.account.open().await?, &self.queue).await?;
-        let listed = list(&tasks.sqs, &tasks.queue.arn, MAX_LISTED).await?;
-        if listed.is_empty() {
-            return output::print(&format!("{}: no move tasks\n", tasks.queue.name()));
+        let account = self.account.open().await?;
+        let names: Vec<String> = match (&self.queue, &self.stack.stack) {
+            (Some(_), Some(_)) => {
+                return Err(CommandError::invalid_input("pass a queue or --stack, but not both"));
+            }
+            (Some(queue), None) => vec![queue.clone()],
+            (None, stack) => {
+                let stack = account.stack(stack.as_deref()).await?;
+                stack.dead_letter_queues().map(|(_, url)| url.to_owned()).collect()
+            }
+        };
+        let mut queues = Vec::new();
+        for name in names {
+            let Tasks { sqs, queue } = Tasks::of(&account, &name).await?;
+            let listed = list(&sqs, &queue.arn, MAX_LISTED).await;
+            let listed = listed.map_err(|error| CommandError::from(error).context(queue.name()))?;
+            if !self.json {
+                let lines: String = listed.iter().map(render).collect();
+                let text = match (lines.as_str(), &self.queue) {
+                    ("", _) => format!("{}: no move tasks\n", queue.name()),
+                    (_, Some(_)) => lines,
+                    (_, None) => format!("{}:\n{lines}", queue.name()),
+                };
+                output::print(&text)?;
+            }
+            let tasks = listed.iter().map(MoveTaskReport::from).collect();
+            queues.push(QueueTasksReport { queue: queue.arn, tasks });
         }
-        listed.iter().try_for_each(|task| output::print(&render(task)))
+        if self.json { output::json(&MoveTasksReport { queues }) } else { Ok(()) }
     }
 }
 
@@ -146,7 +183,10 @@ impl Follow {
         let tasks = Tasks::of(&self.account.open().await?, &self.queue).await?;
         let stop = StopSignal::on_signals();
         let task = tasks.follow(tasks.latest().await?, &stop).await?;
-        output::print(&render(&task))?;
+        match self.json {
+            true => output::json(&MoveTaskReport::from(&task))?,
+            false => output::print(&render(&task))?,
+        }
         reject_incomplete(&task)
     }
 }
@@ -155,12 +195,15 @@ impl Cancel {
     async fn run(self) -> Result<()> {
         let tasks = Tasks::of(&self.change.open().await?, &self.queue).await?;
         let task = tasks.latest().await?;
-        output::print(&render(&task))?;
+        self.print(&tasks, &task)?;
         let name = tasks.queue.name();
         let Some(handle) = task.handle.as_ref().filter(|_| task.is_running()) else {
             return Err(CommandError::failed(format!("no move task of {name} is running")));
         };
         if !self.change.yes {
+            if self.json {
+                return Ok(());
+            }
             return output::not_done("Dry run: nothing was canceled. Add --yes to cancel the move task.");
         }
         let call = tasks.sqs.cancel_message_move_task().task_handle(handle);
@@ -172,11 +215,28 @@ impl Cancel {
             return Err(error.into());
         }
         let task = tasks.follow(task, &StopSignal::on_signals()).await?;
-        output::print(&render(&task))?;
+        self.print_end(&tasks, &task)?;
         match task.status.as_str() {
             "CANCELLED" => Ok(()),
             status => Err(CommandError::failed(format!("the move task had ended as {status} before"))),
         }
+    }
+
+    /// The task before it is canceled. As JSON only if that is all.
+    fn print(&self, tasks: &Tasks, task: &MoveTask) -> Result<()> {
+        match self.json {
+            true if self.change.yes && task.is_running() => Ok(()),
+            true => self.print_end(tasks, task),
+            false => output::print(&render(task)),
+        }
+    }
+
+    fn print_end(&self, tasks: &Tasks, task: &MoveTask) -> Result<()> {
+        if !self.json {
+            return output::print(&render(task));
+        }
+        let queue = tasks.queue.arn.clone();
+        output::json(&CancelReport { dry_run: !self.change.yes, queue, task: task.into() })
     }
 }
 

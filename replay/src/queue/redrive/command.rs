@@ -1,28 +1,38 @@
-//! `replay redrive`: options and output.
+//! `replay redrive`: options and the order of the steps.
 
 use clap::Args;
 use shared::time::Clock;
 
+use crate::account::Account;
+use crate::aws_error::describe;
 use crate::error::{CommandError, Result};
 use crate::interrupt::StopSignal;
 use crate::options::ChangeOptions;
-use crate::output::{self, counted, number};
+use crate::output::{self, counted};
 use crate::progress::Progress;
 use crate::queue::filter::Filter;
-use crate::queue::inspect::command::{reject_no_match, render_tables, render_unseen};
+use crate::queue::inspect::command::reject_no_match;
 use crate::queue::move_task::MoveTask;
 use crate::queue::redrive::copy::move_one_by_one;
+use crate::queue::redrive::destination::{Destination, DestinationOptions};
 use crate::queue::redrive::move_task::run_move_task;
-use crate::queue::redrive::plan::{Method, OneByOneReason, Plan};
+use crate::queue::redrive::plan::{Method, Plan};
+use crate::queue::redrive::report::{QueueReport, RedriveReport};
 use crate::queue::redrive::summary::RedriveSummary;
+use crate::queue::redrive::text::{participle, render_plan, render_summary};
 use crate::queue::redrive::{RedriveOptions, Route};
+use crate::stack::StackOptions;
 
 const EXAMPLES: &str = "\
 Examples:
   replay redrive --from user-events-dlq
-  replay redrive --from user-events-dlq --yes
   replay redrive --from user-events-dlq --error unknown_type --newer-than 2d --rate 100 --yes
-  replay redrive --from user-events-dlq --to user-events-copy --type order.placed --max 1 --yes";
+  replay redrive --all --stack cognito-user-events --yes
+  replay redrive --from user-events-dlq --to user-events --to-profile staging --keep --max 10 --yes";
+
+/// Messages that a redrive can never move.
+const UNSENDABLE: &str = "some of the messages stayed, because SQS rejects them as they are. Correct them in a file \
+                          (see `replay help save`)";
 
 /// Move dead letters back to their queue, all or some of them.
 ///
@@ -35,19 +45,26 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Redrive {
     /// Dead-letter queue, by name, ARN or URL.
-    #[arg(long, value_name = "QUEUE")]
-    from: String,
-    /// Destination queue. [default: the queue whose dead-letter queue is --from]
-    #[arg(long, value_name = "QUEUE")]
-    to: Option<String>,
+    #[arg(long, value_name = "QUEUE", required_unless_present = "all")]
+    from: Option<String>,
+    /// Every dead-letter queue of the stack. A failure in one does not stop the others.
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    all: bool,
+    #[command(flatten)]
+    stack: StackOptions,
+    #[command(flatten)]
+    destination: DestinationOptions,
     #[command(flatten)]
     filter: Filter,
-    /// Move at most this many messages.
+    /// Move at most this many messages. With --all: of each queue.
     #[arg(long, value_name = "N", help_heading = "Message selection")]
     max: Option<usize>,
     /// Maximum number of messages per second. [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
+    /// Copy messages, and delete none. A second run copies them again.
+    #[arg(long)]
+    keep: bool,
     /// Send the old deduplication ids to a FIFO queue, and not new ones. SQS drops a message whose
     /// id it has seen in the last five minutes.
     #[arg(long)]
@@ -55,132 +72,268 @@ pub struct Redrive {
     /// Copy and delete messages one by one, and never use a move task.
     #[arg(long)]
     by_entry: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     pub change: ChangeOptions,
+}
+
+/// A dead-letter queue, and what became of it so far.
+struct Job {
+    /// Name for people.
+    name: String,
+    planned: Option<(Route, Plan)>,
+    report: QueueReport,
+    error: Option<CommandError>,
+}
+
+/// How the messages of a queue were moved.
+enum Outcome {
+    MoveTask(MoveTask),
+    OneByOne(RedriveSummary),
 }
 
 impl Redrive {
     pub async fn run(self) -> Result<()> {
         let account = self.change.open().await?;
-        let from = account.queue_url(&self.from).await?;
-        let to = match &self.to {
-            Some(to) => Some(account.queue_url(to).await?),
-            None => None,
-        };
-        let route = Route::new(account.sqs(), &from, to.as_deref()).await?;
+        let queues = self.queues(&account).await?;
         let options = RedriveOptions {
-            filter: self.filter,
+            filter: self.filter.clone(),
             max: self.max,
             rate: self.rate,
             keep_deduplication_ids: self.keep_deduplication_ids,
             one_by_one: self.by_entry,
+            keeps: self.keep,
         };
-        route.reject_running_task()?;
         let (clock, stop) = (Clock::system(), StopSignal::on_signals());
-        let progress = Progress::new("seen", Some(route.from.visible));
-        let plan = Plan::read(&route, &options, &clock, &stop, &|seen| progress.set(seen)).await?;
-        drop(progress);
-        if stop.is_requested() {
-            return Err(CommandError::interrupted("nothing was sent"));
+        let mut jobs = Vec::new();
+        for (name, url, to) in queues {
+            let planned = plan(&account, &url, to, &options, &clock, &stop).await;
+            if stop.is_requested() {
+                return Err(CommandError::interrupted("nothing was sent"));
+            }
+            let job = match planned {
+                Ok((route, plan)) => {
+                    let report = QueueReport::of(&route, &plan);
+                    Job { name, planned: Some((route, plan)), report, error: None }
+                }
+                // The only queue: its error is that of the command.
+                Err(error) if !self.all => return Err(error),
+                Err(error) => {
+                    let report = QueueReport {
+                        from: name.clone(),
+                        error: Some(error.to_string()),
+                        ..QueueReport::default()
+                    };
+                    Job { name, planned: None, report, error: Some(error) }
+                }
+            };
+            self.print(|| self.render_job(&job))?;
+            jobs.push(job);
         }
-        output::print(&render_plan(&plan, &route, self.change.yes))?;
-        if plan.to_move.messages == 0 {
-            output::not_done("\nNothing to move.")?;
-            reject_mistyped_options(&options.filter, &plan)?;
-            if plan.unsendable_count() > 0 {
-                return Err(CommandError::failed(UNSENDABLE));
+        let to_move: usize =
+            jobs.iter().filter_map(|job| Some(job.planned.as_ref()?.1.to_move.messages)).sum();
+        if to_move == 0 {
+            self.not_done("\nNothing to move.")?;
+        } else if !self.change.yes {
+            let (messages, verb) = (counted(to_move, "message"), if self.keep { "copy" } else { "move" });
+            self.not_done(&format!("\nDry run: nothing was sent. Add --yes to {verb} {messages}."))?;
+        } else {
+            for job in &mut jobs {
+                self.execute(job, &options, &clock, &stop).await?;
             }
-            if self.change.yes && !plan.unseen.is_empty() {
-                return Err(CommandError::failed(
-                    "not all messages were seen. Run the command again when the others are visible",
-                ));
+        }
+        let error = self.nothing_moves(&jobs, to_move).err();
+        if let (Some(error), [job]) = (&error, jobs.as_mut_slice()) {
+            job.report.error = Some(error.to_string());
+        }
+        self.finish(jobs, error)
+    }
+
+    /// The dead-letter queues: name, URL and destination, if it is given.
+    async fn queues(&self, account: &Account) -> Result<Vec<(String, String, Option<Destination>)>> {
+        if self.all {
+            let stack = account.stack(self.stack.stack.as_deref()).await?;
+            let queues = stack.dead_letter_queues();
+            let queues = queues.map(|(_, url)| (name_in(url).to_owned(), url.to_owned(), None));
+            let queues: Vec<_> = queues.collect();
+            if queues.is_empty() {
+                let text = format!("--stack {}: the stack has no dead-letter queues", stack.name);
+                return Err(CommandError::invalid_input(text));
             }
+            return Ok(queues);
+        }
+        if self.stack.stack.is_some() {
+            return Err(CommandError::invalid_input("--stack: only with --all"));
+        }
+        let from = self.from.as_deref().unwrap_or_default();
+        let url = account.queue_url(from).await?;
+        let to = self.destination.open(&self.change.account, account).await?;
+        Ok(vec![(from.to_owned(), url, to)])
+    }
+
+    /// Moves the messages of a queue, and prints what happened.
+    async fn execute(
+        &self,
+        job: &mut Job,
+        options: &RedriveOptions,
+        clock: &Clock,
+        stop: &StopSignal,
+    ) -> Result<()> {
+        let Some((route, plan)) = job.planned.as_ref().filter(|(_, plan)| plan.to_move.messages > 0) else {
+            return Ok(());
+        };
+        if stop.is_requested() {
+            let error = CommandError::interrupted("run the command again to move the rest");
+            job.report.error = Some(error.to_string());
+            job.error = Some(error);
             return Ok(());
         }
-        if !self.change.yes {
-            let messages = counted(plan.to_move.messages, "message");
-            return output::not_done(&format!("\nDry run: nothing was sent. Add --yes to move {messages}."));
-        }
-        let planned = plan.counts(&route);
-        let progress = Progress::new("moved", Some(options.max.unwrap_or(usize::MAX).min(planned.to_move)));
-        match plan.method {
-            Method::MoveTask => {
-                let polled = |moved, total| progress.set_of(moved, total);
-                let task = run_move_task(&route, options.rate, &stop, &polled).await?;
-                drop(progress);
-                report_move_task(&task, &stop)
+        let heading = if self.all { format!("{}: ", job.name) } else { String::new() };
+        let outcome = move_messages(route, plan, options, clock, stop).await;
+        let result = match outcome {
+            Ok(Outcome::MoveTask(task)) => {
+                job.report.result = Some((&task).into());
+                let moved = format!("{} moved, according to SQS", counted(task.moved, "message"));
+                let result = check_task(&task, &moved, stop);
+                if result.is_ok() {
+                    self.done(&format!("\n{heading}{moved}."))?;
+                }
+                result
             }
-            Method::OneByOne(_) => {
-                let done = |moved| progress.set(moved);
-                let summary = move_one_by_one(&route, &options, Some(planned), &clock, &stop, &done).await;
-                drop(progress);
-                report(summary, plan.unsendable_count(), &stop)
+            Ok(Outcome::OneByOne(summary)) => {
+                job.report.result = Some((&summary).into());
+                let text = format!("\n{heading}{}", render_summary(&summary, self.keep));
+                let is_complete = summary.is_complete() && !stop.is_requested();
+                if is_complete && plan.unsendable_count() == 0 {
+                    self.done(text.trim_end())?;
+                } else {
+                    self.print(|| text)?;
+                }
+                check_summary(summary, plan.unsendable_count(), self.keep, stop)
             }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            job.report.error = Some(error.to_string());
+            job.error = Some(error);
         }
+        Ok(())
+    }
+
+    /// An error if nothing could be moved although there are messages.
+    fn nothing_moves(&self, jobs: &[Job], to_move: usize) -> Result<()> {
+        let plans = || jobs.iter().filter_map(|job| Some(&job.planned.as_ref()?.1));
+        if to_move > 0 {
+            return Ok(());
+        }
+        if plans().any(|plan| plan.unsendable_count() > 0) {
+            return Err(CommandError::failed(UNSENDABLE));
+        }
+        // An option with a typing error looks like an empty queue otherwise.
+        if !self.filter.is_empty() {
+            reject_no_match(&plans().flat_map(|plan| plan.to_stay.by_type.clone()).collect())?;
+        }
+        if self.change.yes && plans().any(|plan| !plan.unseen.is_empty()) {
+            return Err(CommandError::failed(
+                "not all messages were seen. Run the command again when the others are visible",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Prints the document, and returns the error of the command: that of its queue, or one that names the
+    /// queues that failed.
+    fn finish(&self, jobs: Vec<Job>, error: Option<CommandError>) -> Result<()> {
+        let count = jobs.len();
+        let (reports, errors): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.report, job.error.map(|error| (job.name, error)))).unzip();
+        if self.json {
+            output::json(&RedriveReport { dry_run: !self.change.yes, queues: reports })?;
+        }
+        let mut failures: Vec<(String, CommandError)> = errors.into_iter().flatten().collect();
+        if let Some(place) = failures.iter().position(|(_, error)| error.is_interruption()) {
+            return Err(failures.swap_remove(place).1);
+        }
+        let failed = failures.len();
+        match failures.into_iter().next() {
+            None => error.map_or(Ok(()), Err),
+            Some((_, error)) if !self.all => Err(error),
+            Some((name, error)) => Err(CommandError::failed(format!(
+                "{failed} of {} not redriven completely. {name}: {error}",
+                counted(count, "queue")
+            ))),
+        }
+    }
+
+    fn render_job(&self, job: &Job) -> String {
+        let end = if self.all { "\n" } else { "" };
+        match &job.planned {
+            Some((_, plan)) if self.all && plan.is_empty() => format!("{}: empty\n{end}", job.name),
+            Some((route, plan)) => render_plan(plan, route, self.change.yes, self.keep) + end,
+            None => format!("{}: {}\n{end}", job.name, job.report.error.as_deref().unwrap_or_default()),
+        }
+    }
+
+    fn print(&self, text: impl FnOnce() -> String) -> Result<()> {
+        if self.json { Ok(()) } else { output::print(&text()) }
+    }
+
+    fn done(&self, text: &str) -> Result<()> {
+        if self.json { Ok(()) } else { output::done_ignoring_broken_pipe(text) }
+    }
+
+    fn not_done(&self, text: &str) -> Result<()> {
+        if self.json { Ok(()) } else { output::not_done(text) }
     }
 }
 
-/// Messages that a redrive can never move.
-const UNSENDABLE: &str = "some of the messages stayed, because SQS rejects them as they are. Correct them in a file \
-                          (see `replay help save`)";
-
-/// An option with a typing error looks like an empty queue otherwise.
-fn reject_mistyped_options(filter: &Filter, plan: &Plan) -> Result<()> {
-    match filter.is_empty() || plan.unsendable_count() > 0 {
-        true => Ok(()),
-        false => reject_no_match(&plan.to_stay.by_type),
-    }
+/// The name in the URL of a queue.
+fn name_in(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or(url)
 }
 
-fn render_plan(plan: &Plan, route: &Route, will_move: bool) -> String {
-    let mut text = format!("from  {}\nto    {}\n", route.from.arn, route.to.arn);
+async fn plan(
+    account: &Account,
+    url: &str,
+    to: Option<Destination>,
+    options: &RedriveOptions,
+    clock: &Clock,
+    stop: &StopSignal,
+) -> Result<(Route, Plan)> {
+    let route = Route::new(account.sqs(), url, to).await?;
+    route.reject_running_task()?;
+    let progress = Progress::new("seen", Some(route.from.visible));
+    let plan = Plan::read(&route, options, clock, stop, &|seen| progress.set(seen)).await?;
+    Ok((route, plan))
+}
+
+async fn move_messages(
+    route: &Route,
+    plan: &Plan,
+    options: &RedriveOptions,
+    clock: &Clock,
+    stop: &StopSignal,
+) -> Result<Outcome> {
+    let planned = plan.counts(route);
+    let total = options.max.unwrap_or(usize::MAX).min(planned.to_move);
+    let progress = Progress::new(participle(options.keeps), Some(total));
     match plan.method {
-        Method::MoveTask => text += "how   moved by SQS in a move task\n",
-        Method::OneByOne(reason) => {
-            text += &format!("how   copied and deleted one by one: {}\n", explain(reason));
+        Method::MoveTask => {
+            let polled = |moved, total| progress.set_of(moved, total);
+            Ok(Outcome::MoveTask(run_move_task(route, options.rate, stop, &polled).await?))
         }
-    }
-    let verb = if will_move { "will" } else { "would" };
-    text += &format!("\n{} {verb} move", counted(plan.to_move.messages, "message"));
-    if plan.to_stay.messages > 0 {
-        text += &format!(", {} {verb} stay", number(plan.to_stay.messages));
-    }
-    text += &format!("\n{}", render_unseen(&plan.unseen));
-    for (reason, count) in &plan.unsendable {
-        text += &format!("{} of these {verb} stay, because SQS rejects them: {reason}\n", number(*count));
-    }
-    let rejected = plan.rejected_again();
-    if rejected > 0 {
-        text += &format!(
-            "{} of these {verb} become dead letters again. Correct them in a file (see `replay help save`)\n",
-            number(rejected)
-        );
-    }
-    if plan.to_move.messages > 0 || plan.to_stay.messages == 0 {
-        return text + &render_tables(&plan.to_move);
-    }
-    text + "\nMessages that stay\n" + &render_tables(&plan.to_stay)
-}
-
-fn explain(reason: OneByOneReason) -> &'static str {
-    match reason {
-        OneByOneReason::Requested => "--by-entry",
-        OneByOneReason::Filter => "only some messages match",
-        OneByOneReason::Max => "--max",
-        OneByOneReason::Rate => "a move task moves at most 500 messages a second",
-        OneByOneReason::KeepDeduplicationIds => "--keep-deduplication-ids",
-        OneByOneReason::Reasons => "the reasons of dead letters must be removed",
-        OneByOneReason::Unseen => "not all messages were seen",
-        OneByOneReason::Unsendable => "SQS rejects some of the messages",
-        OneByOneReason::MoveTasksRefused => "SQS does not list move tasks, or your role may not list them",
-        OneByOneReason::NotADeadLetterQueue => {
-            "no queue uses --from as its dead-letter queue, or your role may not list such queues"
+        Method::OneByOne(_) => {
+            let done = |moved| progress.set(moved);
+            let summary = move_one_by_one(route, options, Some(planned), clock, stop, &done).await;
+            Ok(Outcome::OneByOne(summary))
         }
     }
 }
 
-fn report_move_task(task: &MoveTask, stop: &StopSignal) -> Result<()> {
-    let moved = format!("{} moved, according to SQS", counted(task.moved, "message"));
+/// The error of a move task that did not move all messages.
+fn check_task(task: &MoveTask, moved: &str, stop: &StopSignal) -> Result<()> {
     if task.left_behind() > 0 {
         return Err(CommandError::failed(format!(
             "the move task ended as COMPLETED, but only {}, according to SQS. Run `replay inspect` to see what stayed",
@@ -190,55 +343,32 @@ fn report_move_task(task: &MoveTask, stop: &StopSignal) -> Result<()> {
     if stop.is_requested() {
         return Err(CommandError::interrupted(format!("the move task was canceled, {moved}")));
     }
-    output::done_ignoring_broken_pipe(&format!("\n{moved}."))
+    Ok(())
 }
 
-fn report(summary: RedriveSummary, unsendable: usize, stop: &StopSignal) -> Result<()> {
-    let text = render_summary(&summary);
-    let is_complete = summary.is_complete() && !stop.is_requested();
+/// The error of a redrive that did not move all selected messages.
+fn check_summary(summary: RedriveSummary, unsendable: usize, keeps: bool, stop: &StopSignal) -> Result<()> {
+    let (is_complete, is_final) = (summary.is_complete() && !stop.is_requested(), summary.is_final());
     if is_complete && unsendable == 0 {
-        return output::done_ignoring_broken_pipe(&format!("\n{}", text.trim_end()));
+        return Ok(());
     }
-    output::print(&format!("\n{text}"))?;
+    let participle = participle(keeps);
+    // Without a deletion, the next run cannot know what this run has copied.
+    let again = if keeps { "Run the command again, which copies all again" } else { "Run the command again" };
     if let Some(error) = summary.error {
-        let cause = crate::aws_error::describe(error.as_ref());
+        let cause = describe(error.as_ref());
+        let again = again.replacen('R', "r", 1);
         return Err(CommandError::failed(format!(
-            "not all messages were moved: {cause}. Correct this, then run the command again"
+            "not all messages were {participle}: {cause}. Correct this, then {again}"
         )));
     }
     if stop.is_requested() {
-        return Err(CommandError::interrupted("run the command again to move the rest"));
+        let next_step =
+            if keeps { "some of the messages were copied" } else { "run the command again to move the rest" };
+        return Err(CommandError::interrupted(next_step));
     }
-    if is_complete || summary.is_final() {
+    if is_complete || is_final {
         return Err(CommandError::failed(UNSENDABLE));
     }
-    Err(CommandError::failed("not all messages were moved. Run the command again"))
-}
-
-/// One line for each result that an operator needs to know.
-fn render_summary(summary: &RedriveSummary) -> String {
-    let stayed = match summary.stayed {
-        _ if summary.is_stopped_early => ", the others stayed".to_owned(),
-        0 => String::new(),
-        stayed => format!(", {} stayed", number(stayed)),
-    };
-    let mut text = format!("{} moved{stayed}\n", counted(summary.moved, "message"));
-    let mut line = |count: usize, what: &str| {
-        if count > 0 {
-            text += &format!("{} {what}\n", number(count));
-        }
-    };
-    line(
-        summary.in_both,
-        "sent, but perhaps not deleted. The next run sends those that are still there again",
-    );
-    line(summary.in_doubt, "in doubt: still there, and perhaps sent. The next run sends them again");
-    for (code, count) in &summary.rejected {
-        line(*count, &format!("stayed, rejected by SQS: {code}"));
-    }
-    for (reason, count) in &summary.not_sent {
-        line(*count, &format!("stayed, not sent: {reason}"));
-    }
-    line(summary.still_invisible, "of those that stayed are invisible for up to 15 minutes");
-    text + &render_unseen(&summary.unseen)
+    Err(CommandError::failed(format!("not all messages were {participle}. {again}")))
 }

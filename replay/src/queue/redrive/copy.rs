@@ -1,5 +1,5 @@
 //! Copies messages and deletes them one by one: each is deleted only after SQS has accepted its
-//! copy.
+//! copy. Or copies them, and deletes none.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -53,7 +53,7 @@ pub async fn move_one_by_one(
         clock,
         stop,
         progress,
-        target: Queue::new(route.sqs.clone(), &route.to.url).without_retries(),
+        target: Queue::new(route.to_sqs.clone(), &route.to.url).without_retries(),
         id: unique_id(clock.now()),
         limiter: RateLimiter::new(options.rate),
         started: Cell::new(0),
@@ -277,6 +277,12 @@ impl Run<'_> {
     }
 
     async fn delete_copied(&self, reader: &QueueReader<'_>, copied: Vec<Received>) -> Result<()> {
+        if self.options.keeps {
+            let mut summary = self.summary.borrow_mut();
+            summary.moved += copied.len();
+            (self.progress)(summary.moved);
+            return reader.hold(copied);
+        }
         // Counted before the deletion: if the run is dropped meanwhile, the messages are in both
         // queues.
         self.summary.borrow_mut().in_both += copied.len();

@@ -57,6 +57,10 @@ pub enum OneByOneReason {
     Unseen,
     /// The destination rejects some of the messages. A task cannot leave them out.
     Unsendable,
+    /// The option `--keep`. A task deletes what it moves.
+    Keep,
+    /// The destination is in another account or region.
+    Elsewhere,
     /// No queue uses `from` as its dead-letter queue, or the operator may not list such queues.
     NotADeadLetterQueue,
     /// SQS did not list the move tasks.
@@ -120,6 +124,11 @@ impl Plan {
         Ok(Self { to_move, to_stay, unsendable, unseen: report.unseen, method })
     }
 
+    /// True if no message was seen, and none is hidden.
+    pub fn is_empty(&self) -> bool {
+        self.to_move.messages + self.to_stay.messages == 0 && self.unseen.is_empty()
+    }
+
     /// Number of messages that the options select and the destination would reject.
     pub fn unsendable_count(&self) -> usize {
         self.unsendable.values().sum()
@@ -150,6 +159,8 @@ fn one_by_one_reason(
     unseen: &Unseen,
 ) -> Option<OneByOneReason> {
     let conditions = [
+        (options.keeps, OneByOneReason::Keep),
+        (route.move_tasks == MoveTasks::Elsewhere, OneByOneReason::Elsewhere),
         (options.one_by_one, OneByOneReason::Requested),
         (!options.filter.is_empty(), OneByOneReason::Filter),
         (options.max.is_some(), OneByOneReason::Max),

@@ -6,7 +6,7 @@ use crate::queue::reader::Unseen;
 
 #[derive(Debug, Default)]
 pub struct RedriveSummary {
-    /// Messages that were copied and deleted.
+    /// Messages that were copied and deleted, or only copied if the options say so.
     pub moved: usize,
     /// Messages that were copied, but perhaps not deleted: they may be in both queues.
     pub in_both: usize,

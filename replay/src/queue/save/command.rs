@@ -1,7 +1,9 @@
 //! `replay save`: options and output.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
+use aws_sdk_sqs::Client;
 use clap::Args;
 use shared::text::is_broken_pipe;
 use shared::time::Clock;
@@ -15,6 +17,7 @@ use crate::queue::description::QueueDescription;
 use crate::queue::filter::Filter;
 use crate::queue::inspect::command::{reject_no_match, render, render_unseen};
 use crate::queue::inspect::inspect;
+use crate::queue::save::report::SaveReport;
 use crate::queue::save::target::SaveTarget;
 use crate::queue::save::{SaveSummary, save};
 
@@ -22,6 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   replay save user-events-dlq --out letters.ndjson
   replay save user-events-dlq --error invalid_data --out letters.ndjson --delete --yes
+  replay save user-events-dlq --where data.order_id=42 --out letters.ndjson --delete --yes
   replay save user-events-dlq --out - | jq -c .body
 Then edit the file and send it:
   replay send letters.ndjson --to user-events --yes";
@@ -46,6 +50,9 @@ pub struct Save {
     /// Delete each message from the queue once its line is on the disk.
     #[arg(long)]
     delete: bool,
+    /// Print one JSON document about what was saved. Not with --out -.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     filter: Filter,
     #[command(flatten)]
@@ -54,29 +61,18 @@ pub struct Save {
 
 impl Save {
     pub async fn run(self) -> Result<()> {
+        let is_stdout = self.out.as_os_str() == "-";
+        if is_stdout && (self.delete || self.resume || self.json) {
+            let text = "--out -: --delete, --resume and --json need a file";
+            return Err(CommandError::invalid_input(text));
+        }
         let account = self.change.open().await?;
         let (url, sqs) = (account.queue_url(&self.queue).await?, account.sqs());
         let queue = QueueDescription::read(&sqs, &url).await.map_err(|error| error.context(&self.queue))?;
         queue.reject_source_queue()?;
-        let is_stdout = self.out.as_os_str() == "-";
-        if is_stdout && (self.delete || self.resume) {
-            return Err(CommandError::invalid_input("--out -: --delete and --resume need a file"));
-        }
         let (clock, stop) = (Clock::system(), StopSignal::on_signals());
         if self.delete && !self.change.yes {
-            let progress = Progress::new("seen", Some(queue.visible));
-            let seen = |count| progress.set(count);
-            let inspection = inspect((&sqs, &queue), &self.filter, 0, &clock, &stop, &seen).await;
-            drop(progress);
-            let inspection = inspection?;
-            output::print(&render(&inspection))?;
-            if inspection.messages == 0 {
-                reject_no_match(&inspection.others_by_type)?;
-            }
-            let selected = counted(inspection.messages, "message");
-            return output::not_done(&format!(
-                "\nDry run: nothing was saved or deleted. Add --yes to save and delete {selected}."
-            ));
+            return self.show_deletion((&sqs, &queue), &clock, &stop).await;
         }
         let file = self.out.display();
         let target = match (is_stdout, self.resume) {
@@ -86,10 +82,7 @@ impl Save {
         };
         let target = target.map_err(|error| error.context(file))?;
         if target.is_stream() && self.delete {
-            return Err(CommandError::invalid_input(format!(
-                "--delete: {} is not a file",
-                self.out.display()
-            )));
+            return Err(not_a_file(&self.out));
         }
         let mut text = String::new();
         if let Some(moved_to) = &target.incomplete_line {
@@ -104,12 +97,11 @@ impl Save {
         let summary = save((&sqs, &queue), (target, self.delete), &self.filter, &clock, &stop, &done).await;
         drop(progress);
         text += &render_summary(&summary, saved_before);
-        if is_stdout {
+        match (self.json, is_stdout) {
+            (true, _) => output::json(&self.report(&queue, &summary, saved_before))?,
             // Standard output contains the messages.
-            use std::io::Write;
-            write!(std::io::stderr(), "{text}")?;
-        } else {
-            output::print(&text)?;
+            (false, true) => write!(std::io::stderr(), "{text}")?,
+            (false, false) => output::print(&text)?,
         }
         if summary.error.is_none() && !stop.is_requested() && summary.saved + summary.already_saved == 0 {
             if !self.resume && !is_stream && summary.others > 0 {
@@ -120,25 +112,85 @@ impl Save {
         }
         result(summary, is_stdout, &stop)
     }
+
+    /// The dry run of `--delete`: checks the file, and shows which messages would be deleted.
+    async fn show_deletion(
+        &self,
+        (sqs, queue): (&Client, &QueueDescription),
+        clock: &Clock,
+        stop: &StopSignal,
+    ) -> Result<()> {
+        SaveTarget::check(&self.out, self.resume).map_err(|error| error.context(self.out.display()))?;
+        let progress = Progress::new("seen", Some(queue.visible));
+        let seen = |count| progress.set(count);
+        let inspection = inspect((sqs, queue), &self.filter, 0, clock, stop, &seen).await;
+        drop(progress);
+        let inspection = inspection?;
+        if self.json {
+            let summary = SaveSummary {
+                saved: inspection.messages,
+                deleted: inspection.messages,
+                others: inspection.others,
+                others_by_type: inspection.others_by_type.clone(),
+                unseen: inspection.unseen,
+                ..SaveSummary::default()
+            };
+            output::json(&self.report(queue, &summary, 0))?;
+        } else {
+            output::print(&render(&inspection))?;
+        }
+        if inspection.messages == 0 {
+            reject_no_match(&inspection.others_by_type)?;
+        }
+        if self.json {
+            return Ok(());
+        }
+        let selected = counted(inspection.messages, "message");
+        output::not_done(&format!(
+            "\nDry run: nothing was saved or deleted. Add --yes to save and delete {selected}."
+        ))
+    }
+
+    fn report(&self, queue: &QueueDescription, summary: &SaveSummary, saved_before: usize) -> SaveReport {
+        SaveReport {
+            dry_run: self.delete && !self.change.yes,
+            queue: queue.arn.clone(),
+            file: self.out.display().to_string(),
+            saved: summary.saved,
+            already_in_file: saved_before,
+            others: summary.others,
+            others_by_type: summary.others_by_type.clone(),
+            deleted: summary.deleted,
+            perhaps_not_deleted: summary.undeleted,
+            still_invisible: summary.still_invisible,
+            unseen: (&summary.unseen).into(),
+        }
+    }
+}
+
+fn not_a_file(path: &Path) -> CommandError {
+    CommandError::invalid_input(format!("--delete: {} is not a file", path.display()))
 }
 
 fn result(summary: SaveSummary, is_stdout: bool, stop: &StopSignal) -> Result<()> {
+    // Standard output cannot be continued.
+    let again = if is_stdout { "run the command again" } else { "run the command again with --resume" };
     if let Some(error) = summary.error {
         if is_stdout && is_broken_pipe(error.as_ref()) {
             return Err(error.into());
         }
         let cause = crate::aws_error::describe(error.as_ref());
         return Err(CommandError::failed(format!(
-            "not all messages were saved: {cause}. Correct this, then run the command again with --resume"
+            "not all messages were saved: {cause}. Correct this, then {again}"
         )));
     }
     if stop.is_requested() {
-        return Err(CommandError::interrupted("run the command again with --resume"));
+        return Err(CommandError::interrupted(again));
     }
     if !summary.unseen.is_empty() {
-        return Err(CommandError::failed(
-            "not all messages were seen. Run the command again with --resume when the others are visible",
-        ));
+        return Err(CommandError::failed(format!(
+            "not all messages were seen. When the others are visible, {again}"
+        )));
     }
     Ok(())
 }

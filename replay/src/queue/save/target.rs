@@ -12,6 +12,8 @@ use crate::error::{CommandError, Result};
 use crate::queue::message_file::{Lines, lock, parse_line};
 use crate::queue::reader::{Received, message_uuid};
 
+const FILE_EXISTS: &str = "the file exists. Pass --resume to continue it, or choose another name";
+
 pub struct SaveTarget {
     out: Box<dyn Write>,
     /// The same file, to wait until it is on the disk. `None` for a pipe or a device.
@@ -45,8 +47,7 @@ impl SaveTarget {
                 return Ok(Self::new(Box::new(OpenOptions::new().write(true).open(path)?), None));
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let text = "the file exists. Pass --resume to continue it, or choose another name";
-                return Err(CommandError::invalid_input(text));
+                return Err(CommandError::invalid_input(FILE_EXISTS));
             }
             file => file?,
         };
@@ -60,32 +61,17 @@ impl SaveTarget {
     pub fn resume(path: &Path) -> Result<Self> {
         let mut file = OpenOptions::new().read(true).append(true).open(path)?;
         lock(&file)?;
-        let mut saved = HashSet::new();
-        let mut complete_bytes = 0;
-        let mut incomplete = Vec::new();
-        let mut lines = Lines::new(file.try_clone()?);
-        while let Some((number, line)) = lines.next()? {
-            match parse_line(&line) {
-                Ok(message) => {
-                    saved.extend(message.map(|message| message_uuid(&message.message_id)));
-                    if !line.ends_with(b"\n") {
-                        file.write_all(b"\n")?;
-                    }
-                    complete_bytes += line.len() as u64;
-                }
-                Err(_) if is_incomplete(&line) => incomplete = line,
-                Err(reason) => {
-                    return Err(CommandError::invalid_input(format!("line {number}: {reason}")));
-                }
-            }
+        let SavedLines { saved, complete_bytes, incomplete, has_line_break } = SavedLines::read(&file)?;
+        if !has_line_break {
+            file.write_all(b"\n")?;
         }
         let mut incomplete_line = None;
         if !incomplete.is_empty() {
             let mut name = path.as_os_str().to_owned();
             name.push(".cut-off");
             let moved_to = PathBuf::from(name);
-            incomplete.push(b'\n');
-            OpenOptions::new().create(true).append(true).open(&moved_to)?.write_all(&incomplete)?;
+            let line = [incomplete.as_slice(), b"\n"].concat();
+            OpenOptions::new().create(true).append(true).open(&moved_to)?.write_all(&line)?;
             file.set_len(complete_bytes)?;
             incomplete_line = Some(moved_to);
         }
@@ -96,6 +82,26 @@ impl SaveTarget {
             incomplete_line,
             ..Self::new(Box::new(file.try_clone()?), Some(file))
         })
+    }
+
+    /// Checks for a dry run whether [`Self::create`] or [`Self::resume`] would succeed. Changes nothing.
+    pub fn check(path: &Path, resumes: bool) -> Result<()> {
+        if resumes {
+            let file = OpenOptions::new().read(true).append(true).open(path)?;
+            SavedLines::read(&file)?;
+            return Ok(());
+        }
+        match path.metadata() {
+            Ok(meta) if meta.is_file() => Err(CommandError::invalid_input(FILE_EXISTS)),
+            Ok(_) => Err(CommandError::invalid_input("--delete needs a file, and this is none")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                // The file has no name, and is gone when it is closed.
+                tempfile::tempfile_in(folder.unwrap_or(Path::new(".")))?;
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns `true` for a pipe or a device, which may not keep what is written.
@@ -131,6 +137,38 @@ impl SaveTarget {
         self.out.flush()?;
         self.file.as_ref().map_or(Ok(()), File::sync_data)?;
         Ok(())
+    }
+}
+
+/// What a file of an earlier run contains.
+struct SavedLines {
+    saved: HashSet<Uuid>,
+    complete_bytes: u64,
+    /// The last line, if it is incomplete.
+    incomplete: Vec<u8>,
+    /// The last complete line ends with a line break.
+    has_line_break: bool,
+}
+
+impl SavedLines {
+    fn read(file: &File) -> Result<Self> {
+        let mut found =
+            Self { saved: HashSet::new(), complete_bytes: 0, incomplete: Vec::new(), has_line_break: true };
+        let mut lines = Lines::new(file.try_clone()?);
+        while let Some((number, line)) = lines.next()? {
+            match parse_line(&line) {
+                Ok(message) => {
+                    found.saved.extend(message.map(|message| message_uuid(&message.message_id)));
+                    found.has_line_break = line.ends_with(b"\n");
+                    found.complete_bytes += line.len() as u64;
+                }
+                Err(_) if is_incomplete(&line) => found.incomplete = line,
+                Err(reason) => {
+                    return Err(CommandError::invalid_input(format!("line {number}: {reason}")));
+                }
+            }
+        }
+        Ok(found)
     }
 }
 

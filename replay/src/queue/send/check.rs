@@ -10,6 +10,7 @@ use shared::time::Clock;
 
 use crate::error::Result;
 use crate::queue::description::QueueDescription;
+use crate::queue::envelope::Envelope;
 use crate::queue::message::{QueuedMessage, Unsendable};
 use crate::queue::message_file::{InvalidLine, Lines, parse_line};
 use crate::queue::send::input;
@@ -49,6 +50,8 @@ pub enum LineError {
     NoGroup,
     #[error("body: {0}")]
     InvalidEvent(#[from] InvalidEvent),
+    #[error("body: {}. Take it out with jq: see \"Envelopes\" in docs/replay.md", .0.description())]
+    Envelope(Envelope),
 }
 
 /// Reads a whole file.
@@ -70,7 +73,10 @@ pub fn check(path: &Path, rules: LineRules<'_>, clock: &Clock) -> Result<Checked
         if !rules.any_body
             && let Err(error) = check_event(&message.body, now)
         {
-            invalid.push((number, error.into()));
+            invalid.push((
+                number,
+                Envelope::of(&message.body).map_or_else(|| error.into(), LineError::Envelope),
+            ));
         }
         *by_type.entry(message.type_name()).or_default() += 1;
         messages += 1;

@@ -16,7 +16,9 @@ use crate::queue::description::QueueDescription;
 use crate::queue::send::check::{CheckedFile, LineError, LineRules, check};
 use crate::queue::send::checkpoint::SendCheckpoint;
 use crate::queue::send::input::STDIN;
+use crate::queue::send::report::SendReport;
 use crate::queue::send::{SendSummary, send};
+use crate::queue::sending::is_temporary_rejection;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,6 +56,9 @@ pub struct Send {
     /// Maximum number of messages per second. [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     pub change: ChangeOptions,
 }
@@ -67,37 +72,61 @@ impl Send {
         let rules = LineRules { any_body: self.any_body, queue: &queue };
         let file = check(&self.file, rules, &clock)
             .map_err(|error| error.context(self.file.display()).into_invalid_input())?;
-        self.reject_invalid_lines(&file)?;
+        let names = (self.file.display().to_string(), queue.arn.clone());
+        let mut report = SendReport::of(&file, names, !self.change.yes);
+        if !file.invalid.is_empty() {
+            self.print(|| self.render_invalid_lines(&file), &report)?;
+            return Err(self.invalid_lines(&file));
+        }
         // Standard input has no name that a second run could find. Its checkpoint is temporary.
         let folder = tempfile::tempdir()?;
         let is_stdin = self.file.as_os_str() == STDIN;
         let named = if is_stdin { folder.path().join("stdin") } else { self.file.clone() };
         let checkpoint = SendCheckpoint::open(&named, &queue, !self.change.yes, &clock)
             .map_err(CommandError::into_invalid_input)?;
-        output::print(&render_plan(&file, &queue, &checkpoint))?;
+        if !self.json {
+            output::print(&render_plan(&file, &queue, &checkpoint))?;
+        }
         let sent_before = checkpoint.accepted(&file.keys);
+        report.sent_before = sent_before;
+        report.in_progress_before = checkpoint.in_doubt(&file.keys);
         let pending = file.messages - sent_before;
         let pending = self.max.map_or(pending, |max| max.min(pending));
-        if pending == 0 {
+        if pending == 0 || !self.change.yes {
+            report.sent = pending;
+            if self.json {
+                return output::json(&report);
+            }
+            if pending > 0 {
+                let messages = counted(pending, "message");
+                return output::not_done(&format!(
+                    "Dry run: nothing was sent. Add --yes to send {messages}."
+                ));
+            }
             let hint = if sent_before > 0 { " To send the file again, remove the checkpoint." } else { "" };
             return output::not_done(&format!("Nothing to send.{hint}"));
-        }
-        if !self.change.yes {
-            let messages = counted(pending, "message");
-            return output::not_done(&format!("Dry run: nothing was sent. Add --yes to send {messages}."));
         }
         let (progress, stop) = (Progress::new("sent", Some(pending)), StopSignal::on_signals());
         let done = |count| progress.set(count);
         let summary = send((&sqs, &queue), (file, checkpoint), (self.max, self.rate), &stop, &done).await;
         drop(progress);
-        report(summary, pending, &stop)
+        report.add(&summary);
+        self.print(|| render_summary(&summary), &report)?;
+        if summary.sent == pending {
+            if self.json {
+                return Ok(());
+            }
+            return output::done_ignoring_broken_pipe(&format!("{} sent.", counted(summary.sent, "message")));
+        }
+        Err(incomplete(summary, pending, &stop))
     }
 
-    fn reject_invalid_lines(&self, file: &CheckedFile) -> Result<()> {
+    fn print(&self, text: impl FnOnce() -> String, report: &SendReport) -> Result<()> {
+        if self.json { output::json(report) } else { output::print(&text()) }
+    }
+
+    fn render_invalid_lines(&self, file: &CheckedFile) -> String {
         let name = self.file.display();
-        if file.invalid.is_empty() {
-            return Ok(());
-        }
         let mut text = String::new();
         for (line, error) in file.invalid.iter().take(MAX_INVALID_LINES) {
             text += &format!("{name}: line {line}: {}\n", printable(&error.to_string()));
@@ -105,7 +134,10 @@ impl Send {
         if let Some(more) = file.invalid.len().checked_sub(MAX_INVALID_LINES).filter(|more| *more > 0) {
             text += &format!("and {} more\n", number(more));
         }
-        output::print(&text)?;
+        text
+    }
+
+    fn invalid_lines(&self, file: &CheckedFile) -> CommandError {
         let lines = counted(file.invalid.len(), "line");
         let is_not_json = |(_, error): &(usize, LineError)| {
             matches!(error, LineError::InvalidEvent(InvalidEvent::NotJson(_)))
@@ -114,9 +146,10 @@ impl Send {
             true => "Pass --any-body to send bodies that are not events",
             false => "Correct them and run the command again",
         };
-        Err(CommandError::invalid_input(format!(
-            "{name}: nothing was sent, because {lines} cannot be sent. {next_step}"
-        )))
+        CommandError::invalid_input(format!(
+            "{}: nothing was sent, because {lines} cannot be sent. {next_step}",
+            self.file.display()
+        ))
     }
 }
 
@@ -139,7 +172,7 @@ fn render_plan(file: &CheckedFile, queue: &QueueDescription, checkpoint: &SendCh
     text
 }
 
-fn report(summary: SendSummary, pending: usize, stop: &StopSignal) -> Result<()> {
+fn render_summary(summary: &SendSummary) -> String {
     let mut text = String::new();
     for (code, count) in &summary.rejected {
         text += &format!("{} rejected by SQS: {code}\n", number(*count));
@@ -148,19 +181,26 @@ fn report(summary: SendSummary, pending: usize, stop: &StopSignal) -> Result<()>
         let count = number(summary.in_doubt);
         text += &format!("{count} in doubt: SQS did not answer. The next run sends them again\n");
     }
-    output::print(&text)?;
-    if summary.sent == pending {
-        return output::done_ignoring_broken_pipe(&format!("{} sent.", counted(summary.sent, "message")));
-    }
+    text
+}
+
+/// The error of a run that did not send all messages.
+fn incomplete(summary: SendSummary, pending: usize, stop: &StopSignal) -> CommandError {
     let sent = format!("{} of {} sent", number(summary.sent), counted(pending, "message"));
+    let rejected: usize = summary.rejected.values().sum();
+    let are_final = !summary.rejected.keys().any(|code| is_temporary_rejection(code));
     if let Some(error) = summary.error {
         let cause = crate::aws_error::describe(error.as_ref());
-        return Err(CommandError::failed(format!(
+        return CommandError::failed(format!(
             "{sent}: {cause}. Correct this, then run the command again to send the rest"
-        )));
+        ));
     }
     if stop.is_requested() {
-        return Err(CommandError::interrupted(format!("{sent}. Run the command again to send the rest")));
+        return CommandError::interrupted(format!("{sent}. Run the command again to send the rest"));
     }
-    Err(CommandError::failed(format!("{sent}. Run the command again to send the rest")))
+    if are_final && summary.sent + rejected == pending {
+        let text = "SQS rejects the others as they are. Correct them in the file, then run the command again";
+        return CommandError::failed(format!("{sent}. {text}"));
+    }
+    CommandError::failed(format!("{sent}. Run the command again to send the rest"))
 }
