@@ -196,11 +196,6 @@ fn with_timeouts(loader: ConfigLoader) -> ConfigLoader {
 }
 
 impl Account {
-    /// The region of all calls.
-    pub fn region(&self) -> &str {
-        self.config.region().map(Region::as_ref).unwrap_or_default()
-    }
-
     /// The table `table`, by default TABLE_NAME.
     pub fn store(&self, table: Option<&str>) -> Result<Store> {
         let name = self.option_or_variable("--table", table, "TABLE_NAME")?;

@@ -18,6 +18,9 @@ pub struct Progress {
     /// Past participle in front of the count, such as `moved`.
     label: &'static str,
     start: Instant,
+    /// Time and count of the first progress. What happened before, such as reading a file again, does not
+    /// lower the rate.
+    first: Cell<Option<(Instant, usize)>>,
     next_line: Cell<Instant>,
     total: Cell<Option<usize>>,
     bar: Option<ProgressBar>,
@@ -29,7 +32,7 @@ impl Progress {
         let start = Instant::now();
         let bar = std::io::stderr().is_terminal().then(|| bar(label));
         let next_line = Cell::new(start + LINE_INTERVAL);
-        let progress = Self { label, start, next_line, total: Cell::new(None), bar };
+        let progress = Self { label, start, first: Cell::new(None), next_line, total: Cell::new(None), bar };
         progress.set_total(total.filter(|total| *total > 0));
         progress
     }
@@ -53,17 +56,26 @@ impl Progress {
     }
 
     pub fn set(&self, done: usize) {
+        let now = Instant::now();
+        if done > 0 && self.first.get().is_none() {
+            self.first.set(Some((now, done)));
+            if let Some(bar) = &self.bar {
+                bar.reset_elapsed();
+                bar.reset_eta();
+            }
+        }
         if let Some(bar) = &self.bar {
             bar.set_position(done as u64);
             return;
         }
-        let now = Instant::now();
         if now < self.next_line.get() {
             return;
         }
         self.next_line.set(now + LINE_INTERVAL);
-        let elapsed = now.duration_since(self.start);
-        let line = line(self.label, done, self.total.get(), elapsed);
+        // The first batch has no duration of its own.
+        let (start, before) = self.first.get().filter(|(_, count)| done > *count).unwrap_or((self.start, 0));
+        let rate = (done - before) as f64 / now.duration_since(start).as_secs_f64().max(0.001);
+        let line = line(self.label, done, self.total.get(), rate);
         let _ = writeln!(std::io::stderr(), "{line}");
     }
 
@@ -102,8 +114,7 @@ fn with_rate(style: ProgressStyle) -> ProgressStyle {
     })
 }
 
-fn line(label: &str, done: usize, total: Option<usize>, elapsed: Duration) -> String {
-    let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
+fn line(label: &str, done: usize, total: Option<usize>, rate: f64) -> String {
     let mut line = format!("{label} {}", number(done));
     if let Some(total) = total {
         line += &format!(" of {}", number(total));
@@ -121,12 +132,11 @@ mod tests {
 
     #[test]
     fn line_shows_rate_and_time_left() {
-        let after = |seconds| Duration::from_secs(seconds);
         assert_eq!(
-            line("moved", 2_400, Some(6_000), after(2)),
+            line("moved", 2_400, Some(6_000), 1_200.4),
             "moved 2,400 of 6,000, 1,200 a second, 3 s left"
         );
-        assert_eq!(line("seen", 10, None, after(1)), "seen 10, 10 a second");
-        assert_eq!(line("seen", 0, Some(10), after(1)), "seen 0 of 10, 0 a second");
+        assert_eq!(line("seen", 10, None, 10.0), "seen 10, 10 a second");
+        assert_eq!(line("seen", 0, Some(10), 0.0), "seen 0 of 10, 0 a second");
     }
 }

@@ -1,7 +1,7 @@
 //! Every program reads a message body by the same rules: user-stats, the JSON Schema, and `replay`.
 
 use regex_lite::Regex;
-use replay::queue::filter::Filter;
+use replay::queue::filter::{Filter, parse_field};
 use replay::queue::inspect::Inspection;
 use replay::queue::message::QueuedMessage;
 use serde_json::{Value, json};
@@ -81,6 +81,8 @@ async fn odd_values_get_the_same_verdict_from_the_worker_and_replay() {
         (with_field(r#""x": "\ud83d""#), true),
         (with_field(r#""x": {"\udc00": "\u0000"}"#), true),
         (with_field(r#""x": 1e999"#), true),
+        (with_field(r#""x": {"\ud83d": "\udc00\ud83d"}, "y": ["\udfff", 1e999]"#), true),
+        (with_field(r#""\ud83d": 1"#), false),
         (with_field(&deep), true),
         (with_field(r#""type": "order.placed""#), false),
         (format!("{valid} {{}}"), false),
@@ -92,6 +94,8 @@ async fn odd_values_get_the_same_verdict_from_the_worker_and_replay() {
         let filter = Filter { types: vec!["order.placed".into()], ..Filter::default() };
         let clock = stack.account.time.clock();
         assert_eq!(filter.matches(&message, &clock), is_event, "{body}");
+        let by_field = Filter { fields: vec![parse_field("data.order_id=1").unwrap()], ..Filter::default() };
+        assert!(!is_event || by_field.matches(&message, &clock), "{body}");
         let mut inspection = Inspection::default();
         inspection.add(&message, 1, clock.now());
         let expected = if is_event { "order.placed" } else { "not_an_event" };

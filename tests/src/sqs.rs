@@ -23,6 +23,7 @@ const DEDUPLICATION_MILLIS: i64 = 300_000;
 pub struct Sqs(Arc<Account>);
 
 struct Account {
+    region: &'static str,
     clock: Clock,
     queues: Mutex<BTreeMap<String, Queue>>,
     tasks: Mutex<Vec<Task>>,
@@ -100,7 +101,13 @@ fn refusal<T>(code: &'static str, message: impl Into<String>) -> Result<T, Refus
 impl Sqs {
     /// An account without queues.
     pub fn new(clock: Clock) -> Self {
+        Self::in_region("eu-central-1", clock)
+    }
+
+    /// The same, in a region.
+    pub fn in_region(region: &'static str, clock: Clock) -> Self {
         Self(Arc::new(Account {
+            region,
             clock,
             queues: Mutex::default(),
             tasks: Mutex::default(),
@@ -220,6 +227,10 @@ impl Sqs {
         self.queues().values_mut().for_each(|queue| queue.come_back(i64::MAX));
     }
 
+    fn arn(&self, name: &str) -> String {
+        format!("arn:aws:sqs:{}:{ACCOUNT}:{name}", self.0.region)
+    }
+
     fn now(&self) -> i64 {
         self.0.clock.now().as_millisecond()
     }
@@ -245,13 +256,13 @@ impl Sqs {
             "SendMessage" => self.send(queue, input),
             "SendMessageBatch" => self.send_batch(queue, input),
             "ReceiveMessage" => self.receive(queue, input),
-            "DeleteMessageBatch" => self.batch(input, |entry| {
+            "DeleteMessageBatch" => self.batch(queue, input, |entry| {
                 if self.is_refused(1) {
                     return refusal("InternalError", "injected");
                 }
                 self.with(queue, |queue| queue.delete(receipt(entry)?)).map(|()| json!({}))
             }),
-            "ChangeMessageVisibilityBatch" => self.batch(input, |entry| {
+            "ChangeMessageVisibilityBatch" => self.batch(queue, input, |entry| {
                 let millis = entry["VisibilityTimeout"].as_i64().unwrap_or_default() * 1000;
                 let until = self.now() + millis;
                 self.with(queue, |queue| queue.hide(receipt(entry)?, until)).map(|()| json!({}))
@@ -290,7 +301,7 @@ impl Sqs {
     fn get_queue_attributes(&self, name: &str) -> Result<Value, Refusal> {
         self.with(name, |queue| {
             let mut attributes = json!({
-                "QueueArn": arn(name),
+                "QueueArn": self.arn(name),
                 "ApproximateNumberOfMessages": queue.visible.len().to_string(),
                 "ApproximateNumberOfMessagesNotVisible": queue.invisible.len().to_string(),
                 "ApproximateNumberOfMessagesDelayed": queue.delayed.len().to_string(),
@@ -302,7 +313,7 @@ impl Sqs {
             }
             if let Some((dead_letters, receives)) = &queue.dead_letters {
                 let policy =
-                    json!({"deadLetterTargetArn": arn(dead_letters), "maxReceiveCount": receives.to_string()});
+                    json!({"deadLetterTargetArn": self.arn(dead_letters), "maxReceiveCount": receives.to_string()});
                 attributes["RedrivePolicy"] = policy.to_string().into();
             }
             if is_fifo(name) {
@@ -330,7 +341,7 @@ impl Sqs {
         if bytes > 1024 * 1024 {
             return refusal("BatchRequestTooLong", "more than 1 MiB");
         }
-        self.batch(input, |entry| {
+        self.batch(name, input, |entry| {
             if self.is_refused(0) {
                 return refusal("InternalError", "injected");
             }
@@ -341,9 +352,11 @@ impl Sqs {
     /// The result of each entry of a batch.
     fn batch(
         &self,
+        queue: &str,
         input: &Value,
         mut one: impl FnMut(&Value) -> Result<Value, Refusal>,
     ) -> Result<Value, Refusal> {
+        self.with(queue, |_| Ok(()))?;
         let entries = input["Entries"].as_array().map(Vec::as_slice).unwrap_or_default();
         if !(1..=10).contains(&entries.len()) {
             return refusal("TooManyEntriesInBatchRequest", "1 to 10 entries");
@@ -646,10 +659,6 @@ fn sent_bytes(input: &Value) -> usize {
 
 fn receipt(entry: &Value) -> Result<&str, Refusal> {
     entry["ReceiptHandle"].as_str().map_or_else(|| refusal("MissingParameter", "ReceiptHandle"), Ok)
-}
-
-fn arn(name: &str) -> String {
-    format!("arn:aws:sqs:eu-central-1:{ACCOUNT}:{name}")
 }
 
 fn is_fifo(name: &str) -> bool {

@@ -73,7 +73,8 @@ fn split_value(text: &str) -> (&str, Option<String>) {
     }
 }
 
-fn parse_field(text: &str) -> Result<FieldCondition, InvalidField> {
+/// Parses `PATH=VALUE`, or a path for any value.
+pub fn parse_field(text: &str) -> Result<FieldCondition, InvalidField> {
     let (path, value) = split_value(text);
     Ok(FieldCondition { path: Path::parse(path).ok_or(InvalidField)?, value })
 }

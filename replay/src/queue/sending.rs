@@ -27,12 +27,12 @@ pub async fn send_with_retries(queue: &Queue, batch: Vec<(usize, Message)>) -> R
     }
 }
 
-/// True if SQS may accept the same message later, by the code of a rejected entry of a batch. SQS: the
-/// codes of a fault of SQS, and those of throttling. Any other code, such as InvalidParameterValue, is
-/// about the message or the queue.
-pub fn is_temporary_rejection(code: &str) -> bool {
-    let is_any = |parts: &[&str]| parts.iter().any(|part| code.contains(part));
-    is_any(&["Internal", "Unavailable", "Throttl", "Timeout", "OverLimit"])
+/// True if SQS rejects a message because of what it contains, by the code of the entry of a batch. Another
+/// attempt cannot succeed. Any other code is about SQS, the queue or the permissions.
+pub fn is_about_message(code: &str) -> bool {
+    // SQS's JSON protocol has short codes, and its query protocol has longer ones.
+    let code = code.rsplit('.').next().unwrap_or(code);
+    ["Invalid", "Missing", "BatchRequestTooLong"].iter().any(|prefix| code.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -40,20 +40,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rejection_is_temporary_if_the_fault_is_not_in_the_message() {
+    fn rejection_is_about_the_message_or_about_something_else() {
         for (code, expected) in [
-            ("InternalError", true),
-            ("InternalFailure", true),
-            ("ServiceUnavailable", true),
-            ("ThrottlingException", true),
-            ("RequestThrottled", true),
-            ("KmsThrottled", true),
-            ("InvalidParameterValue", false),
-            ("InvalidMessageContents", false),
-            ("AWS.SimpleQueueService.UnsupportedOperation", false),
+            ("InvalidParameterValue", true),
+            ("InvalidMessageContents", true),
+            ("MissingParameter", true),
+            ("AWS.SimpleQueueService.BatchRequestTooLong", true),
+            ("InternalError", false),
+            ("ServiceUnavailable", false),
+            ("ThrottlingException", false),
+            ("KmsAccessDenied", false),
             ("AccessDenied", false),
+            ("QueueDoesNotExist", false),
         ] {
-            assert_eq!(is_temporary_rejection(code), expected, "{code}");
+            assert_eq!(is_about_message(code), expected, "{code}");
         }
     }
 }

@@ -135,10 +135,11 @@ impl Redrive {
         let to_move: usize =
             jobs.iter().filter_map(|job| Some(job.planned.as_ref()?.1.to_move.messages)).sum();
         if to_move == 0 {
-            self.not_done("\nNothing to move.")?;
+            self.not_done(&format!("{}Nothing to move.", self.gap()))?;
         } else if !self.change.yes {
             let (messages, verb) = (counted(to_move, "message"), if self.keep { "copy" } else { "move" });
-            self.not_done(&format!("\nDry run: nothing was sent. Add --yes to {verb} {messages}."))?;
+            let gap = self.gap();
+            self.not_done(&format!("{gap}Dry run: nothing was sent. Add --yes to {verb} {messages}."))?;
         } else {
             for job in &mut jobs {
                 self.execute(job, &options, &clock, &stop).await?;
@@ -190,7 +191,7 @@ impl Redrive {
             job.error = Some(error);
             return Ok(());
         }
-        let heading = if self.all { format!("{}: ", job.name) } else { String::new() };
+        let heading = if self.all { format!("{}: ", job.name) } else { self.gap().to_owned() };
         let outcome = move_messages(route, plan, options, clock, stop).await;
         let result = match outcome {
             Ok(Outcome::MoveTask(task)) => {
@@ -198,13 +199,13 @@ impl Redrive {
                 let moved = format!("{} moved, according to SQS", counted(task.moved, "message"));
                 let result = check_task(&task, &moved, stop);
                 if result.is_ok() {
-                    self.done(&format!("\n{heading}{moved}."))?;
+                    self.done(&format!("{heading}{moved}."))?;
                 }
                 result
             }
             Ok(Outcome::OneByOne(summary)) => {
                 job.report.result = Some((&summary).into());
-                let text = format!("\n{heading}{}", render_summary(&summary, self.keep));
+                let text = format!("{heading}{}", render_summary(&summary, self.keep));
                 let is_complete = summary.is_complete() && !stop.is_requested();
                 if is_complete && plan.unsendable_count() == 0 {
                     self.done(text.trim_end())?;
@@ -274,6 +275,11 @@ impl Redrive {
             Some((route, plan)) => render_plan(plan, route, self.change.yes, self.keep) + end,
             None => format!("{}: {}\n{end}", job.name, job.report.error.as_deref().unwrap_or_default()),
         }
+    }
+
+    /// The empty line after a plan. The plans of several queues end with one.
+    fn gap(&self) -> &'static str {
+        if self.all { "" } else { "\n" }
     }
 
     fn print(&self, text: impl FnOnce() -> String) -> Result<()> {

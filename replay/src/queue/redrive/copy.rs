@@ -16,7 +16,7 @@ use crate::queue::message::{QueuedMessage, Unsendable};
 use crate::queue::reader::{QueueReader, Received, delete};
 use crate::queue::redrive::summary::RedriveSummary;
 use crate::queue::redrive::{RedriveOptions, Route};
-use crate::queue::sending::{is_temporary_rejection, send_with_retries};
+use crate::queue::sending::{is_about_message, send_with_retries};
 use crate::rate::{RateLimiter, batch_entries};
 
 /// If the process is killed, messages become visible again after this time.
@@ -242,7 +242,7 @@ impl Run<'_> {
         };
         for code in sent.refused.values() {
             let mut summary = self.summary.borrow_mut();
-            summary.can_send_later |= is_temporary_rejection(code);
+            summary.can_send_later |= !is_about_message(code);
             *summary.rejected.entry(code.clone()).or_default() += 1;
         }
         let not_accepted: Vec<usize> =

@@ -1,5 +1,6 @@
 //! What `replay redrive` prints: the plan and the result, as text.
 
+use crate::aws_error::{self, Service};
 use crate::output::{counted, number};
 use crate::queue::inspect::command::{render_envelopes, render_tables, render_unseen};
 use crate::queue::redrive::Route;
@@ -86,7 +87,8 @@ pub fn render_summary(summary: &RedriveSummary, keeps: bool) -> String {
     );
     line(summary.in_doubt, "in doubt: still there, and perhaps sent. The next run sends them again");
     for (code, count) in &summary.rejected {
-        line(*count, &format!("stayed, rejected by SQS: {code}"));
+        let reason = aws_error::explain(Some(Service::Sqs), code, None);
+        line(*count, &format!("stayed, rejected by SQS: {reason}"));
     }
     for (reason, count) in &summary.not_sent {
         line(*count, &format!("stayed, not sent: {reason}"));

@@ -25,8 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   replay save user-events-dlq --out letters.ndjson
   replay save user-events-dlq --error invalid_data --out letters.ndjson --delete --yes
-  replay save user-events-dlq --where data.order_id=42 --out letters.ndjson --delete --yes
-  replay save user-events-dlq --out - | jq -c .body
+  replay save user-events-dlq --where data.order_id=42 --out - | jq -c .body
 Then edit the file and send it:
   replay send letters.ndjson --to user-events --yes";
 
@@ -80,7 +79,7 @@ impl Save {
             (false, true) => SaveTarget::resume(&self.out),
             (false, false) => SaveTarget::create(&self.out),
         };
-        let target = target.map_err(|error| error.context(file))?;
+        let target = target.map_err(|error| error.context(file).into_invalid_input())?;
         if target.is_stream() && self.delete {
             return Err(not_a_file(&self.out));
         }
@@ -120,7 +119,8 @@ impl Save {
         clock: &Clock,
         stop: &StopSignal,
     ) -> Result<()> {
-        SaveTarget::check(&self.out, self.resume).map_err(|error| error.context(self.out.display()))?;
+        SaveTarget::check(&self.out, self.resume)
+            .map_err(|error| error.context(self.out.display()).into_invalid_input())?;
         let progress = Progress::new("seen", Some(queue.visible));
         let seen = |count| progress.set(count);
         let inspection = inspect((sqs, queue), &self.filter, 0, clock, stop, &seen).await;

@@ -86,14 +86,16 @@ impl SaveTarget {
 
     /// Checks for a dry run whether [`Self::create`] or [`Self::resume`] would succeed. Changes nothing.
     pub fn check(path: &Path, resumes: bool) -> Result<()> {
+        if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+            return Err(CommandError::invalid_input("--delete needs a file, and this is none"));
+        }
         if resumes {
             let file = OpenOptions::new().read(true).append(true).open(path)?;
             SavedLines::read(&file)?;
             return Ok(());
         }
         match path.metadata() {
-            Ok(meta) if meta.is_file() => Err(CommandError::invalid_input(FILE_EXISTS)),
-            Ok(_) => Err(CommandError::invalid_input("--delete needs a file, and this is none")),
+            Ok(_) => Err(CommandError::invalid_input(FILE_EXISTS)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
                 // The file has no name, and is gone when it is closed.

@@ -7,6 +7,7 @@ use shared::events::InvalidEvent;
 use shared::text::printable;
 use shared::time::Clock;
 
+use crate::aws_error::{Service, describe, explain};
 use crate::error::{CommandError, Result};
 use crate::interrupt::StopSignal;
 use crate::options::ChangeOptions;
@@ -18,7 +19,7 @@ use crate::queue::send::checkpoint::SendCheckpoint;
 use crate::queue::send::input::STDIN;
 use crate::queue::send::report::SendReport;
 use crate::queue::send::{SendSummary, send};
-use crate::queue::sending::is_temporary_rejection;
+use crate::queue::sending::is_about_message;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -175,7 +176,8 @@ fn render_plan(file: &CheckedFile, queue: &QueueDescription, checkpoint: &SendCh
 fn render_summary(summary: &SendSummary) -> String {
     let mut text = String::new();
     for (code, count) in &summary.rejected {
-        text += &format!("{} rejected by SQS: {code}\n", number(*count));
+        let reason = explain(Some(Service::Sqs), code, None);
+        text += &format!("{} rejected by SQS: {reason}\n", number(*count));
     }
     if summary.in_doubt > 0 {
         let count = number(summary.in_doubt);
@@ -188,9 +190,9 @@ fn render_summary(summary: &SendSummary) -> String {
 fn incomplete(summary: SendSummary, pending: usize, stop: &StopSignal) -> CommandError {
     let sent = format!("{} of {} sent", number(summary.sent), counted(pending, "message"));
     let rejected: usize = summary.rejected.values().sum();
-    let are_final = !summary.rejected.keys().any(|code| is_temporary_rejection(code));
+    let are_final = summary.rejected.keys().all(|code| is_about_message(code));
     if let Some(error) = summary.error {
-        let cause = crate::aws_error::describe(error.as_ref());
+        let cause = describe(error.as_ref());
         return CommandError::failed(format!(
             "{sent}: {cause}. Correct this, then run the command again to send the rest"
         ));
