@@ -201,7 +201,7 @@ async fn message_that_sqs_rejects_stays_and_is_reported() {
     let ran = queues.replay(&command).await;
     let error = "replay: not all messages were moved. Run the command again\n";
     assert!(ran.code == 1 && ran.stderr.ends_with(error), "{ran:?}");
-    assert!(ran.stdout.ends_with("2 messages moved\n2 stayed, rejected by SQS: InternalError\n"), "{ran:?}");
+    assert!(ran.stdout.ends_with("2 messages moved\n2 stayed, rejected by SQS: InternalError (AWS has a problem: run the command again later)\n"), "{ran:?}");
     assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (2, 2));
     queues.sqs.refuse_every_send(0);
     assert_eq!(queues.replay(&command).await.code, 0);
