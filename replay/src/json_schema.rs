@@ -8,10 +8,10 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::origin::check::report::OriginReport;
-use crate::queue::list::report::QueuesReport;
-use crate::queue::recover::report::RecoverReport;
 use crate::queue::inspect::report::InspectReport;
+use crate::queue::list::report::QueuesReport;
 use crate::queue::move_task::report::{CancelReport, MoveTaskReport, MoveTasksReport};
+use crate::queue::recover::report::RecoverReport;
 use crate::queue::redrive::report::RedriveReport;
 use crate::queue::save::report::SaveReport;
 use crate::queue::send::report::SendReport;

@@ -72,6 +72,8 @@ const CASES: &[Case] = &[
 const BAD_FILES: &[&[&str]] = &[
     &["send", "BAD", "--to", QUEUE],
     &["send", "FOLDER", "--to", QUEUE],
+    &["save", DEAD_LETTERS, "--out", "BAD/letters.ndjson"],
+    &["save", DEAD_LETTERS, "--out", "FOLDER", "--delete"],
     &["recover", "--log", "BAD", "--queue", QUEUE],
     &["recover", "--log", "FOLDER", "--queue", QUEUE],
     &["user", "import", "--user-pool", POOL, "--checkpoint", "FOLDER"],
