@@ -1,16 +1,13 @@
 //! Access to an AWS account: the options that the AWS CLI also has, the table and the queues.
 
-use std::time::Duration;
+mod ca_bundle;
+mod credentials;
+mod mfa;
+mod profiles;
+mod sdk;
 
 use anyhow::Context;
-use aws_config::meta::region::ProvideRegion;
-use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
-use aws_config::provider_config::ProviderConfig;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{ConfigLoader, Region, SdkConfig};
-use aws_runtime::env_config::file::EnvConfigFiles;
-use aws_types::os_shim_internal::{Env, Fs};
+use aws_config::{Region, SdkConfig};
 use clap::Args;
 use shared::config::Environment;
 use shared::queues::Queue;
@@ -18,8 +15,10 @@ use shared::store::Store;
 use shared::suspended_email::SuspendedEmailKey;
 use shared::text::printable;
 
-use crate::aws_error::{Service, aws_error};
+use crate::aws_error::{Service, aws_error, describe};
 use crate::error::{CommandError, Result};
+use profiles::{Profiles, sdk_name};
+use sdk::Sdk;
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct AccountOptions {
@@ -70,30 +69,43 @@ pub struct Account {
 }
 
 impl AccountOptions {
-    /// Reads the configuration. Makes no call.
+    /// Reads the configuration and loads the credentials. Calls AWS only if a profile needs it for
+    /// credentials.
     pub async fn open(&self) -> Result<Account> {
         let environment = Environment::from_process();
         check_variables(&environment)?;
-        let profile = self.profile.as_deref();
+        let profiles = Profiles::read(&environment).await;
+        let profiles = profiles.map_err(|error| CommandError::invalid_input(describe(error.as_ref())))?;
         // The AWS CLI also reads the older name.
+        let profile = self.profile.as_deref();
         let profile = profile.or(environment.optional("AWS_PROFILE"));
         let profile = profile.or(environment.optional("AWS_DEFAULT_PROFILE"));
-        if let Some(profile) = profile {
-            check_profile(profile).await?;
+        let sdk_profile = profile.map(sdk_name);
+        let sdk_profile = sdk_profile.as_deref();
+        if let (Some(name), Some(sdk_name)) = (profile, sdk_profile) {
+            // The SDK would treat it as one without settings, and look for credentials elsewhere.
+            if profiles.get(sdk_name).is_none() {
+                return Err(CommandError::invalid_input(format!(
+                    "there is no profile {name} in your AWS configuration"
+                )));
+            }
         }
-        let region = self.region(profile, &environment).await?;
-        let mut loader = with_timeouts(aws_config::defaults(shared::aws::behavior_version()));
-        loader = loader.region(region.clone());
-        if let Some(profile) = profile {
-            loader = loader.profile_name(profile);
+        let name = sdk_profile.unwrap_or("default");
+        let http_client = ca_bundle::http_client(&environment, profiles.get(name));
+        let sdk = Sdk {
+            region: self.region(&profiles, name, &environment)?,
+            http_client: http_client.map_err(|error| {
+                CommandError::invalid_input(format!("{}. Correct or unset it", describe(error.as_ref())))
+            })?,
+        };
+        let mut loader = sdk.loader(&profiles, sdk_profile);
+        // As in the AWS CLI, --profile overrides keys in the environment.
+        if self.profile.is_some() {
+            loader = loader.credentials_provider(sdk.profile_credentials(&profiles, name));
         }
-        if let Some(profile) = &self.profile {
-            // As in the AWS CLI, --profile overrides keys in the environment. A profile with a role calls
-            // STS, which needs the region.
-            let settings = ProviderConfig::without_region().with_region(Some(region));
-            let credentials =
-                ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&settings);
-            loader = loader.credentials_provider(credentials.build());
+        let uses_profile = self.profile.is_some() || environment.optional("AWS_ACCESS_KEY_ID").is_none();
+        if uses_profile && let Some((profiles, name)) = mfa::with_sessions(&sdk, &profiles, name).await? {
+            loader = loader.credentials_provider(sdk.profile_credentials(&profiles, &name));
         }
         if let Some(endpoint_url) = &self.endpoint_url {
             loader = loader.endpoint_url(endpoint_url);
@@ -104,37 +116,35 @@ impl AccountOptions {
                 "endpoint_url in the AWS configuration: {error}. Correct or remove it"
             )));
         }
+        let config = credentials::load(config).await.map_err(|error| {
+            let base = mfa::chain(&profiles, name).last().copied().unwrap_or(name);
+            let shown = profile.unwrap_or(name);
+            let failed = credentials::Failed {
+                name: shown,
+                base_name: if base == name { shown } else { base },
+                base: profiles.get(base),
+            };
+            CommandError::failed(failed.explain(&error))
+        })?;
         Ok(Account { config, environment })
     }
 
     /// --region, AWS_REGION, AWS_DEFAULT_REGION or the region of the profile.
-    async fn region(&self, profile: Option<&str>, environment: &Environment) -> Result<Region> {
-        let variable = || {
-            let name = ["AWS_REGION", "AWS_DEFAULT_REGION"]
-                .into_iter()
-                .find(|name| environment.optional(name).is_some())?;
-            Some((name, environment.optional(name)?.to_owned()))
-        };
-        let (place, region) = match self.region.clone().map(|region| ("--region", region)).or_else(variable) {
-            Some(found) => found,
-            None => {
-                let mut provider = ProfileFileRegionProvider::builder();
-                if let Some(profile) = profile {
-                    provider = provider.profile_name(profile);
-                }
-                let region = provider.build().region().await;
-                let region = region.ok_or_else(|| {
-                    CommandError::invalid_input("no region: pass --region, or set AWS_REGION")
-                })?;
-                ("region in the AWS configuration", region.to_string())
-            }
-        };
-        if is_region(&region) {
-            return Ok(Region::new(region));
+    fn region(&self, profiles: &Profiles, profile: &str, environment: &Environment) -> Result<Region> {
+        let option = self.region.as_deref().map(|region| ("--region", region));
+        let variables = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter();
+        let mut variables = variables.filter_map(|name| Some((name, environment.optional(name)?)));
+        let setting = profiles.get(profile).and_then(|profile| profile.get("region"));
+        let setting = setting.map(|region| ("region in the AWS configuration", region));
+        let found = option.or_else(|| variables.next()).or(setting);
+        let (place, region) = found
+            .ok_or_else(|| CommandError::invalid_input("no region: pass --region, or set AWS_REGION"))?;
+        if is_region(region) {
+            return Ok(Region::new(region.to_owned()));
         }
         Err(CommandError::invalid_input(format!(
             "{place}: \"{}\" is not a region name such as eu-central-1",
-            printable(&region)
+            printable(region)
         )))
     }
 }
@@ -171,29 +181,6 @@ pub fn region_of(queue: &str) -> Option<&str> {
 /// The domains of AWS, the longer ones first.
 const AWS_DOMAINS: [&str; 4] =
     [".amazonaws.com.cn", ".api.amazonwebservices.com.cn", ".amazonaws.com", ".api.aws"];
-
-/// Rejects a profile that does not exist. The SDK would treat it as one without settings, and look
-/// for credentials elsewhere.
-async fn check_profile(name: &str) -> Result<()> {
-    let (files, environment) = (EnvConfigFiles::default(), Env::real());
-    let profiles = aws_config::profile::load(&Fs::real(), &environment, &files, None).await;
-    // If a file is unreadable, the SDK reports it.
-    if profiles.is_ok_and(|profiles| profiles.get_profile(name).is_none()) {
-        return Err(CommandError::invalid_input(format!(
-            "there is no profile {name} in your AWS configuration"
-        )));
-    }
-    Ok(())
-}
-
-/// Long timeouts and five attempts: an operator may be far away from the region.
-fn with_timeouts(loader: ConfigLoader) -> ConfigLoader {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(Duration::from_secs(20))
-        .operation_timeout(Duration::from_secs(60));
-    loader.timeout_config(timeouts.build()).retry_config(RetryConfig::standard().with_max_attempts(5))
-}
 
 impl Account {
     /// The table `table`, by default TABLE_NAME.

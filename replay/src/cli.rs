@@ -5,10 +5,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::text::printable;
 
 use crate::completions::Completions;
+use crate::empty_values;
 use crate::error::{CommandError, Result};
 use crate::man::Man;
 use crate::origin::OriginCommand;
@@ -132,7 +133,17 @@ pub async fn run() -> ExitCode {
     if let Some((old, new)) = renamed_command(std::env::args_os()) {
         return report(&CommandError::invalid_input(format!("`replay {old}` was renamed. Use {new}")));
     }
-    let command = Cli::parse().command;
+    let mut definition = Cli::command();
+    let matches = definition.get_matches_mut();
+    if let Some(argument) = empty_values::find(&definition, &matches) {
+        return report(&CommandError::invalid_input(format!(
+            "{argument}: the value is empty. If it comes from a variable, check that the variable is set"
+        )));
+    }
+    let command = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli.command,
+        Err(error) => error.format(&mut definition).exit(),
+    };
     let changes_account = command.changes_account();
     match command.run().await {
         Ok(()) => ExitCode::SUCCESS,

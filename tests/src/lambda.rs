@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use winterbaume_core::MockRequest;
 
 /// Limit for one answer of a function, and for its exit.
@@ -139,7 +140,12 @@ fn full(bytes: Bytes) -> Body {
 
 /// Serves an AWS account in memory over HTTP, for other processes. Runs until the tokio runtime ends.
 pub async fn serve_aws(aws: impl AwsBackend) -> SocketAddr {
-    let server = budgets::server::serve(None, move |request: Request<Incoming>| {
+    serve_aws_over(None, aws).await
+}
+
+/// The same, over TLS if there is an acceptor.
+pub async fn serve_aws_over(tls: Option<TlsAcceptor>, aws: impl AwsBackend) -> SocketAddr {
+    let server = budgets::server::serve(tls, move |request: Request<Incoming>| {
         let aws = aws.clone();
         async move {
             let (parts, body) = request.into_parts();

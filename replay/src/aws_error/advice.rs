@@ -205,7 +205,7 @@ pub const ROWS: &[AdviceRow] = &[
         Sqs,
         &["InvalidParameterValue"],
         Some("already a task running"),
-        "wait until the running move task ends, or cancel it",
+        "follow the running move task with `replay move-task follow`, or stop it with `replay move-task cancel`",
     ),
     row(
         DynamoDb,
@@ -331,6 +331,18 @@ pub fn advice(service: Option<Service>, code: &str, sentence: &str) -> Option<&'
             && row.mention.is_none_or(|mention| sentence.contains(mention))
     });
     row.map(|row| row.advice)
+}
+
+/// The rows as a Markdown table, for docs/replay.md.
+pub fn table() -> String {
+    let row = |row: &AdviceRow| {
+        let service = row.service.map_or_else(|| "all".to_owned(), |service| service.to_string());
+        let codes = row.codes.iter().map(|code| format!("`{code}`"));
+        let mention = row.mention.map(|mention| format!("\"{mention}\"")).unwrap_or_default();
+        format!("| {service} | {} | {mention} | {} |\n", codes.collect::<Vec<_>>().join(", "), row.advice)
+    };
+    let head = "| Service | Code | AWS's sentence contains | What to do |\n|---|---|---|---|\n";
+    ROWS.iter().fold(head.to_owned(), |table, next| table + &row(next))
 }
 
 /// The code without `Exception`, which some services and protocols add.

@@ -1,9 +1,6 @@
 //! Calls that AWS did not answer: no connection, no trust, or no credentials to sign the call with.
 
-use shared::text::printable;
-
-/// Maximum length of the SDK's text in characters.
-const MAX_TEXT: usize = 240;
+use super::sentence::shorten;
 
 /// What to do if the SDK's text contains a fragment. The first row that matches counts.
 pub const ROWS: [(&str, &str); 9] = [
@@ -26,7 +23,7 @@ pub const ROWS: [(&str, &str); 9] = [
 pub fn explain(text: &str) -> String {
     let lower = text.to_lowercase();
     let row = ROWS.iter().find(|(fragment, _)| lower.contains(&fragment.to_lowercase()));
-    let text = shorten(text);
+    let text = without_parts(text);
     match row {
         Some((_, advice)) => format!("{text} ({advice})"),
         None => text,
@@ -42,7 +39,7 @@ pub fn credentials_problem(text: &str) -> Option<String> {
     }
     let (_, reason) = text.split_once("loading credentials")?;
     let reason = reason.trim_start_matches(": ");
-    let reason = if reason.is_empty() { String::new() } else { format!(": {}", shorten(reason)) };
+    let reason = if reason.is_empty() { String::new() } else { format!(": {}", without_parts(reason)) };
     Some(format!("sign in again, or pass another --profile: the credentials could not be loaded{reason}"))
 }
 
@@ -51,16 +48,9 @@ pub const NO_CREDENTIALS: &str =
     "sign in with `aws login` or `aws sso login`, or pass --profile: no credentials were found";
 
 /// The SDK's text without the names of its own parts.
-fn shorten(text: &str) -> String {
-    let mut text = text;
-    for prefix in ["dispatch failure: ", "io error: ", "other: "] {
-        text = text.strip_prefix(prefix).unwrap_or(text);
-    }
-    let text = printable(text);
-    match text.char_indices().nth(MAX_TEXT) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
+fn without_parts(text: &str) -> String {
+    let parts = ["dispatch failure: ", "io error: ", "other: "];
+    shorten(parts.iter().fold(text, |text, part| text.strip_prefix(part).unwrap_or(text)))
 }
 
 #[cfg(test)]
@@ -74,7 +64,6 @@ mod tests {
             assert_eq!(text, format!("{fragment}: x ({advice})"));
         }
         assert_eq!(explain("response error: x"), "response error: x");
-        assert_eq!(explain(&"x".repeat(900)).chars().count(), MAX_TEXT + 1);
     }
 
     #[test]

@@ -7,6 +7,10 @@ use shared::time::Clock;
 
 use super::loopback_account::LoopbackAccount;
 use super::support::{ANA, CommandRun, Queues, command, run};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use sandbox::aws::{Answer, AwsBackend};
+use tests::sqs::Sqs;
+use winterbaume_core::{MockRequest, MockResponse};
 
 /// The operator's own session, whose name is an email address.
 const NOT_AUTHORIZED: &str =
@@ -164,4 +168,92 @@ async fn missing_credentials_are_one_short_line_that_starts_with_what_to_do() {
         assert_one_line(&ran, &["replay: sign in with `aws login` or `aws sso login`, or pass --profile"]);
         assert!(ran.stderr.chars().count() <= 120, "{ran:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_value_is_refused_with_the_name_of_its_option() {
+    let queues = Queues::start().await;
+    for (arguments, name) in [
+        (&["inspect", "user-events-dlq", "--region", ""][..], "--region"),
+        (&["inspect", "user-events-dlq", "--profile", ""], "--profile"),
+        (&["inspect", ""], "QUEUE"),
+        (&["redrive", "--from", "user-events-dlq", "--to", ""], "--to"),
+        (&["user", "show", ANA, "--table", " "], "--table"),
+        (&["user", "suspend", ANA, "--reason", "x", "--queue="], "--queue"),
+        (&["user", "suspend", ANA, "--reason", ""], "--reason"),
+        (&["user", "import", "--user-pool", ""], "--user-pool"),
+    ] {
+        let ran = queues.replay(arguments).await;
+        let expected = format!(
+            "replay: {name}: the value is empty. If it comes from a variable, check that the variable is set\n"
+        );
+        assert_eq!((ran.code, ran.stderr), (2, expected), "{arguments:?}");
+    }
+}
+
+/// An SQS whose clock is an hour ahead of this machine's. As SQS does, it refuses signatures that are more than 15
+/// minutes old, and has its time in the header `Date` if `has_date`.
+#[derive(Clone, Debug)]
+struct HourAhead {
+    sqs: Sqs,
+    has_date: bool,
+}
+
+impl AwsBackend for HourAhead {
+    async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
+        let now = Clock::system().now() + jiff::SignedDuration::from_hours(1);
+        let signed = request.headers["x-amz-date"].to_str().unwrap();
+        let signed = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", signed).unwrap();
+        let signed = signed.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp();
+        let mut answer = if now.duration_since(signed).abs() > jiff::SignedDuration::from_mins(15) {
+            let message = format!("Signature expired: {signed} is now earlier than {now} (- 15 min.)");
+            let error =
+                json!({"__type": "com.amazon.coral.service#InvalidSignatureException", "message": message});
+            Answer { response: MockResponse::json(403, error.to_string()), is_cut_off: false }
+        } else {
+            self.sqs.answer(request).await?
+        };
+        let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        // An answer has this machine's time if it does not name another one.
+        if self.has_date {
+            answer.response.headers.insert("date", date.parse().unwrap());
+        }
+        Ok(answer)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clock_that_is_an_hour_off_is_corrected_or_named() {
+    for has_date in [true, false] {
+        let sqs = Sqs::new(Clock::system());
+        sqs.create("user-events-dlq", None);
+        let endpoint = format!("http://{}", tests::lambda::serve_aws(HourAhead { sqs, has_date }).await);
+        let ran = run(command(&endpoint, &["inspect", "user-events-dlq"])).await;
+        if has_date {
+            assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "the SDK signs with the time of SQS");
+        } else {
+            assert_one_line(
+                &ran,
+                &["InvalidSignatureException: Signature expired: ", "(check this machine's clock"],
+            );
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the variable of insta for its own snapshots")]
+fn table_of_advice_is_in_the_documentation() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/replay.md");
+    let stored = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = stored.split_once("`table_of_advice_is_in_the_documentation` -->\n").unwrap();
+    let (table, after) = rest.split_once("<!-- end of advice -->").unwrap();
+    let expected = replay::aws_error::advice::table();
+    if std::env::var("INSTA_UPDATE").is_ok_and(|value| value == "always") {
+        let marker = "`table_of_advice_is_in_the_documentation` -->\n";
+        let text = [before, marker, &expected, "<!-- end of advice -->", after].concat();
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let command = "INSTA_UPDATE=always cargo test -p tests --test it replay::account";
+    assert!(table == expected, "docs/replay.md: the table of advice is stale. Run `{command}`");
 }

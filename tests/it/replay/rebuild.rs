@@ -337,9 +337,13 @@ async fn unreadable_events_are_counted_without_their_content() {
 async fn invalid_rebuild_is_one_line_and_writes_nothing() {
     let account = account_with_orders().await;
     set_statistics(&account, json!({"orders": 1})).await;
-    for sub in ["ana@example.com", "", "domain:example.com"] {
+    for (sub, problem) in [
+        ("ana@example.com", "SUB: expected"),
+        ("", "--user: the value is empty"),
+        ("domain:example.com", "SUB: expected"),
+    ] {
         let run = rebuild_command(&account, &["--user", sub, "--yes"]).await;
-        assert!(run.code == 2 && run.stderr.contains("SUB: expected"), "{run:?}");
+        assert!(run.code == 2 && run.stderr.contains(problem), "{run:?}");
         assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
     }
     for arguments in [&["--yes"][..], &["--user", ANA, "--all", "--yes"]] {

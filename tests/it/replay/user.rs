@@ -123,14 +123,14 @@ async fn suspension_stays_in_force_and_is_reported_if_its_event_is_not_published
 async fn invalid_suspension_is_one_line_and_changes_nothing() {
     let account = account_with_profile().await;
     for (arguments, expected) in [
-        (&["user", "suspend", "", "--reason", "x", "--yes"][..], "SUB: expected"),
+        (&["user", "suspend", "", "--reason", "x", "--yes"][..], "SUB: the value is empty"),
         (&["user", "suspend", "domain:example.com", "--reason", "x", "--yes"], "SUB: expected"),
         (
             &["user", "suspend", ANA, "--reason", "x", "--until", "2020-01-01", "--yes"],
             "--until is in the past",
         ),
         (&["user", "suspend", "ana@example.com", "--reason", "x", "--yes"], "SUB: expected"),
-        (&["user", "suspend", ANA, "--reason", " ", "--yes"], "--reason is empty"),
+        (&["user", "suspend", ANA, "--reason", " ", "--yes"], "--reason: the value is empty"),
     ] {
         let run = replay(&account, arguments).await;
         assert!(run.code == 2 && run.stderr.contains(expected), "{run:?}");
