@@ -7,6 +7,7 @@ mod files;
 mod help;
 mod import;
 mod inspect;
+mod interruption;
 mod json;
 mod loopback_account;
 mod loopback_stack;

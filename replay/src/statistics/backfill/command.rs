@@ -8,6 +8,7 @@ use shared::store::Partition;
 use shared::time::Clock;
 
 use crate::error::{CommandError, Result};
+use crate::interrupt::StopSignal;
 use crate::options::{ChangeOptions, TableOptions};
 use crate::output::{self, counted, number};
 use crate::queue::message_file::Lines;
@@ -109,8 +110,17 @@ impl Backfill {
                 counted(count, "event")
             ));
         }
-        let mut counts = BackfillCounts::default();
+        let (mut counts, stop) = (BackfillCounts::default(), StopSignal::on_signals());
         for (partition, events) in &events.by_partition {
+            if stop.is_requested() {
+                if json {
+                    output::json(&report)?;
+                }
+                let (applied, count) = (number(counts.applied), counted(count, "event"));
+                return Err(CommandError::interrupted(format!(
+                    "{applied} of {count} applied. Run the command again to apply the rest"
+                )));
+            }
             let applied = apply_events(&store, partition, events, event_retention_days, &mut counts).await;
             report.add(&counts);
             if let Err(error) = applied {

@@ -10,6 +10,7 @@ use shared::text::printable;
 use shared::time::Clock;
 
 use crate::error::{CommandError, Result};
+use crate::interrupt::StopSignal;
 use crate::options::{ChangeOptions, TableOptions, check_sub};
 use crate::output::{self, counted, number};
 use crate::user::erase::{StoredUserData, erase};
@@ -148,10 +149,20 @@ impl Erase {
             account: pool_account.as_ref(),
             clock: &clock,
         };
-        let erased = erased.run(&mut report).await;
+        let erased = StopSignal::on_signals().run(erased.run(&mut report), "").await;
+        let erased = erased.map_err(|error| match error {
+            // A call in progress may have taken effect.
+            CommandError::Interrupted(_) => CommandError::interrupted(match report.erased {
+                true => "the data was erased, but the account may be only disabled. Run the command again",
+                false => {
+                    "the user's data may be erased in part, or not at all. Run the command again to erase the rest"
+                }
+            }),
+            error => error,
+        });
         if self.json {
             output::json(&report)?;
-            return Ok(erased?);
+            return erased;
         }
         erased?;
         let pool = match (&pool, report.account_deleted) {

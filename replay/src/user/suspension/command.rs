@@ -17,6 +17,7 @@ use super::step::Step;
 use crate::account::Account;
 use crate::aws_error::describe;
 use crate::error::{CommandError, Result};
+use crate::interrupt::StopSignal;
 use crate::options::{ChangeOptions, TableOptions, check_sub};
 use crate::output;
 use crate::time_option::{When, parse_when};
@@ -187,7 +188,7 @@ impl SuspensionOptions {
                  --without-profile",
             ));
         }
-        let mut failures = Vec::new();
+        let (mut failures, stop) = (Vec::new(), StopSignal::on_signals());
         match decision.apply(&store, &user_events, OPERATOR_SOURCE).await {
             Ok(true) => (report.written, report.published) = (true, true),
             Ok(false) => {
@@ -209,6 +210,9 @@ impl SuspensionOptions {
             }
         }
         for (step, shown) in steps.iter().zip(&mut report.steps) {
+            if stop.is_requested() {
+                continue;
+            }
             match step.run(&store, &decision.suspension).await {
                 Ok(()) => {
                     shown.done = true;
@@ -225,6 +229,15 @@ impl SuspensionOptions {
         }
         if self.json {
             output::json(&report)?;
+        }
+        let is_open = |shown: &StepReport| !shown.done && shown.error.is_none();
+        let open = steps.iter().zip(&report.steps).filter(|(_, shown)| is_open(shown));
+        let open: Vec<String> = open.map(|(step, _)| step.name()).collect();
+        if !open.is_empty() {
+            return Err(CommandError::interrupted(format!(
+                "the user is {done}, but these steps were not started: {}. Run the command again",
+                open.join("; ")
+            )));
         }
         if !failures.is_empty() {
             return Err(CommandError::failed(format!(
@@ -265,7 +278,6 @@ impl SuspensionOptions {
     fn check(&self, task: Task<'_>, now: Timestamp) -> Result<()> {
         check_sub(&self.sub)?;
         let problem = match task.action {
-            _ if self.reason.trim().is_empty() => "--reason is empty. Write the reason for your colleagues",
             _ if task.email.is_some_and(is_malformed) => {
                 "--email: expected a plain email address such as ana@example.com"
             }
