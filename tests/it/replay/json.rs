@@ -222,6 +222,12 @@ async fn documents_of_user_commands_match_their_schemas() {
     let reinstated = document("user reinstate", &partly);
     assert_eq!((&reinstated["written"], &reinstated["published"]), (&json!(true), &json!(false)));
 
+    account.sandbox.faults.inject("Scan", sandbox::aws::Fault::Error("AccessDeniedException"), 1);
+    let refused = run(&account, &["statistics", "rebuild", "--all"]).await;
+    assert!(refused.code == 1 && refused.stderr.lines().count() == 1, "{refused:?}");
+    let rebuilt = document("statistics rebuild", &refused);
+    assert_eq!((&rebuilt["complete"], &rebuilt["partitions"]), (&json!(false), &json!([])));
+
     let erase = ["user", "erase", ANA, "--queue", "cache-invalidations"];
     let plan = run(&account, &erase).await;
     insta::assert_snapshot!("user_erase", plan.stdout);

@@ -304,6 +304,39 @@ async fn steps_that_fail_after_a_user_was_created_are_named() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_creation_names_the_user_that_was_created() {
+    for (operation, expected) in [
+        ("AdminCreateUser", "replay: interrupted: the user may be created"),
+        ("AdminAddUserToGroup", " was created, but perhaps without password, groups or profile"),
+    ] {
+        let stack = Stack::start().await;
+        stack.account.sandbox.faults.inject(operation, Fault::Hang, 9);
+        let create = [
+            "user",
+            "create",
+            "--email",
+            "eva@example.com",
+            "--group",
+            "Staff",
+            "--user-pool",
+            POOL,
+            "--yes",
+        ];
+        let mut replay = command(&stack.endpoint, &create);
+        let child = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while !stack.change_names().contains(&operation.to_owned()) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let kill = ["-s", "INT", &child.id().to_string()].map(str::to_owned);
+        assert!(std::process::Command::new("kill").args(kill).status().unwrap().success());
+        let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(130) && stderr.contains(expected), "{operation}: {output:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn password_is_read_from_standard_input_and_never_shown() {
     let stack = Stack::start().await;

@@ -114,12 +114,14 @@ impl Create {
             password: password.as_deref(),
             store: store.as_ref(),
         };
-        let next_step =
-            "the user may be created, without password, groups or profile. Check with `replay user list`";
-        StopSignal::on_signals().run(creation.run(&mut report), next_step).await?;
-        if self.json {
+        let created = StopSignal::on_signals().run(creation.run(&mut report), "").await;
+        if self.json && report.sub.is_some() {
             output::json(&report)?;
         }
+        created.map_err(|error| match error {
+            CommandError::Interrupted(_) => CommandError::interrupted(render_interruption(&report)),
+            error => error,
+        })?;
         let sub = report.sub.as_deref().unwrap_or_default();
         if !report.failures.is_empty() {
             return Err(CommandError::failed(format!(
@@ -151,6 +153,17 @@ fn render_plan(report: &CreateReport) -> String {
         printable(&groups),
         if report.profile { "yes" } else { "no, because there is no --table" },
     )
+}
+
+/// What may be left after an interruption. A call in progress may have taken effect.
+fn render_interruption(report: &CreateReport) -> String {
+    match &report.sub {
+        Some(sub) => format!(
+            "user {sub} was created, but perhaps without password, groups or profile. Complete the user with \
+             `replay user password`, `replay user group add` or `replay user import`"
+        ),
+        None => "the user may be created. Check with `replay user list`".to_owned(),
+    }
 }
 
 /// What the operator must still do.
