@@ -5,14 +5,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sandbox::aws::SandboxAccount;
 use serde_json::json;
+use shared::function_id::FunctionId;
+use shared::telemetry::Metrics;
 use shared::time::{Clock, minus_seconds};
 use tests::sqs::Sqs;
 use tests::stack_account::{Metric, STACK, StackAccount};
 
 use super::support::{self, CommandRun};
 
-/// Names of a function, of a queue and of its dead-letter queue in the stack.
-pub const USER_STATS: &str = "cognito-user-events-user-stats";
+/// Names of a queue and of its dead-letter queue in the stack.
 pub const USER_EVENTS: &str = "cognito-user-events-user-events";
 pub const USER_EVENTS_DLQ: &str = "cognito-user-events-user-events-dead-letters";
 
@@ -58,6 +59,15 @@ impl LoopbackStack {
     /// Adds a data point that is a minute old.
     pub fn metric(&self, namespace: &str, name: &str, dimensions: &[(&str, &str)], value: f64) {
         self.account.put_metric(Metric::new(namespace, name, dimensions, ago(60), value));
+    }
+
+    /// The metrics of a function, written a minute ago.
+    pub fn metrics_of(&self, function: FunctionId) -> Metrics {
+        let (account, time) = (self.account.clone(), ago(60));
+        let write = move |line: &str| account.put_embedded_metrics(line);
+        let metrics =
+            Metrics::new(format!("{STACK}-{}", function.name()), Clock::from_fn(move || time), write);
+        metrics.in_stack(Some(STACK))
     }
 
     /// Sets the age of the oldest message of a queue in seconds, in CloudWatch.

@@ -6,15 +6,17 @@ use replay::stack::Stack;
 use replay::status::first_steps::first_steps;
 use sandbox::aws::{TABLE, sdk_config};
 use serde_json::Value;
+use shared::function_id::FunctionId;
+use shared::metric::Metric;
 use shared::store::Store;
 use shared::suspension::Suspension;
-use shared::telemetry::NAMESPACE;
+use shared::telemetry::Unit;
 use shared::time::plus_seconds;
 use tests::stack_account::{STACK, StackAccount};
 use xtask::template::Template;
 
 use super::json::document;
-use super::loopback_stack::{LoopbackStack, USER_EVENTS, USER_EVENTS_DLQ, USER_STATS, ago};
+use super::loopback_stack::{LoopbackStack, USER_EVENTS, USER_EVENTS_DLQ, ago};
 use super::support::{ANA, CommandRun};
 
 /// A stack in the night after a bad deployment.
@@ -26,21 +28,24 @@ pub async fn bad_night() -> LoopbackStack {
     stack.oldest_message(USER_EVENTS_DLQ, 1_530.0);
     stack.send(USER_EVENTS, 70);
     stack.oldest_message(USER_EVENTS, 1_330.0);
-    let in_stack = ("stack", STACK);
-    stack.metric(NAMESPACE, "UnsentEvents", &[in_stack], 2.0);
-    stack.metric(NAMESPACE, "UnsentEvents", &[in_stack], 1.0);
-    stack.metric(NAMESPACE, "SignUpsDenied", &[in_stack], 12.0);
-    stack.metric(NAMESPACE, "SignInsDenied", &[in_stack, ("reason", "suspended")], 3.0);
-    stack.metric(NAMESPACE, "EventAge", &[("function", USER_STATS)], 1_500.0);
+    stack.metrics_of(FunctionId::PostConfirmation).count(&[(Metric::UnsentEvents, 2)]);
+    let pre_sign_up = stack.metrics_of(FunctionId::PreSignUp);
+    pre_sign_up.count(&[(Metric::UnsentEvents, 1)]);
+    pre_sign_up.count_by(Some(("reason", "blocked_domain")), &[(Metric::SignUpsDenied, 12)]);
+    let suspended = Some(("reason", "suspended"));
+    stack.metrics_of(FunctionId::PreAuthentication).count_by(suspended, &[(Metric::SignInsDenied, 3)]);
+    stack.metrics_of(FunctionId::UserStats).measure(Metric::EventAge, Unit::Seconds, 1_500.0);
+    let cache_invalidation = stack.metrics_of(FunctionId::CacheInvalidation);
+    cache_invalidation.measure(Metric::InvalidationBudgetUsed, Unit::Percent, 43.4);
     let lambda = |name: &str, function: &str, value| {
         let function = format!("{STACK}-{function}");
         stack.metric("AWS/Lambda", name, &[("FunctionName", &function)], value);
     };
+    // Lambda counts denials as errors.
     lambda("Errors", "pre-sign-up", 12.0);
+    lambda("Errors", "pre-authentication", 3.0);
     lambda("Errors", "user-stats", 4.0);
     lambda("Throttles", "pre-authentication", 25.0);
-    let cache_invalidation = format!("{STACK}-cache-invalidation");
-    stack.metric(NAMESPACE, "InvalidationBudgetUsed", &[("function", &cache_invalidation)], 43.4);
     stack
 }
 

@@ -50,6 +50,30 @@ impl Metric {
 }
 
 impl StackAccount {
+    /// Adds the data points of a log line in the embedded metric format. Panics if it is none.
+    ///
+    /// Source of the format: Amazon CloudWatch User Guide, *Embedded metric format specification*.
+    pub fn put_embedded_metrics(&self, line: &str) {
+        let line: Value = serde_json::from_str(line).expect("a line of metrics is JSON");
+        let millis = line["_aws"]["Timestamp"].as_i64().expect("a timestamp");
+        let time = Timestamp::from_millisecond(millis).expect("a timestamp in range");
+        let list = |value: &Value| value.as_array().expect("a list").clone();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        for directive in list(&line["_aws"]["CloudWatchMetrics"]) {
+            for names in list(&directive["Dimensions"]) {
+                let dimensions = list(&names).iter().map(text).collect::<Vec<_>>();
+                let dimensions = dimensions.into_iter().map(|name| (name.clone(), text(&line[&name])));
+                let dimensions: BTreeMap<String, String> = dimensions.collect();
+                for metric in list(&directive["Metrics"]) {
+                    let name = text(&metric["Name"]);
+                    let value = line[&name].as_f64().expect("a value");
+                    let (namespace, dimensions) = (text(&directive["Namespace"]), dimensions.clone());
+                    self.put_metric(Metric { namespace, name, dimensions, time, value });
+                }
+            }
+        }
+    }
+
     pub(super) fn cloudwatch(&self, operation: &str, body: &[u8]) -> MockResponse {
         let input = cbor::decode(body);
         let result = self.begin(operation).and_then(|()| match operation {

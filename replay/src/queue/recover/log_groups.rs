@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::aws_error::{Service, aws_error};
 use crate::queue::recover::RecoveredEvents;
 
-/// Time between two calls. FilterLogEvents allows 5 calls per second in some regions, for all callers of
-/// the account. Source: Amazon CloudWatch Logs User Guide, *CloudWatch Logs quotas*. If others use it up,
-/// the SDK retries with backoff.
+/// Time between two calls. All callers of an account share a quota of a few calls per second, which depends
+/// on the region (Service Quotas, *FilterLogEvents throttle limit in transactions per second*). If others
+/// use it up, the SDK retries with backoff.
 const CALL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Reads log groups one after the other.
