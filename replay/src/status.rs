@@ -1,5 +1,5 @@
 //! The state of a whole stack: alarms, dead letters, unsent events, statistics, denials, the invalidation
-//! budget and the functions. What cannot be read is unknown, and the rest is read all the same.
+//! budget and the functions. If a call fails, its figures are unknown, and the others are still read.
 
 pub mod checks;
 pub mod command;

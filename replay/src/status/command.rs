@@ -25,7 +25,7 @@ const INDENT: usize = 6;
 ///
 /// Checks the alarms, the dead letters, unsent events, the age of the statistics, errors of the functions,
 /// denials and the invalidation budget. Counts are those of the last hour. The exit code is 0 if nothing
-/// needs a look. A check that your role cannot make is unknown, and the others are made all the same.
+/// needs a look. A check that your role cannot make is unknown, and the others still run.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Status {

@@ -148,6 +148,6 @@ mod tests {
         assert_eq!(steps("start-failures")[0], log("user-stats"));
         assert_eq!(steps("other-errors"), [log("user-stats"), log("pre-sign-up")]);
         assert_eq!(steps("unsent-events"), ["replay recover --stack shop"]);
-        assert_eq!(steps("of-somebody-else"), [""; 0]);
+        assert_eq!(steps("of-another-stack"), [""; 0]);
     }
 }
