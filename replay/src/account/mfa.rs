@@ -3,8 +3,10 @@
 //! The session lasts one hour, or `duration_seconds`. Then AWS refuses the calls with ExpiredToken, and the
 //! operator runs the command again.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use aws_config::profile::Profile;
@@ -22,6 +24,10 @@ const KEYS_SECTION: &str = "replay-keys-of-role";
 const SESSION_SECTION: &str = "replay-session-with-mfa";
 const KEY_SETTINGS: [&str; 4] =
     ["credential_source", "aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
+
+/// Sessions by profile. A command can open two accounts with the same profile, and STS accepts a code
+/// only once.
+static SESSIONS: Mutex<BTreeMap<String, Credentials>> = Mutex::new(BTreeMap::new());
 
 /// The names of the profiles that lead to the keys: the profile itself, its source profile and so on.
 pub fn chain<'a>(profiles: &'a Profiles, name: &'a str) -> Vec<&'a str> {
@@ -53,7 +59,12 @@ pub async fn with_sessions(sdk: &Sdk, profiles: &Profiles, name: &str) -> Result
         };
         // The role next to the keys comes first.
         let Some(role) = names.iter().rev().find(needs_code) else { break };
-        let session = assume(sdk, &profiles, role).await.with_context(|| format!("profile {role}"))?;
+        let known = SESSIONS.lock().unwrap_or_else(PoisonError::into_inner).get(role).cloned();
+        let session = match known {
+            Some(session) => session,
+            None => assume(sdk, &profiles, role).await.with_context(|| format!("profile {role}"))?,
+        };
+        SESSIONS.lock().unwrap_or_else(PoisonError::into_inner).insert(role.clone(), session.clone());
         sessions += 1;
         let section = format!("{SESSION_SECTION}-{sessions}");
         let settings = [

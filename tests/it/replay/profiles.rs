@@ -344,19 +344,17 @@ async fn role_with_mfa_serial_asks_for_a_code_on_a_terminal() {
     use std::process::Stdio;
 
     let (queues, sts, home) = (Queues::start().await, Sts::start(None).await, home());
-    let wrapped = |program: &[&str], profile: &str| {
+    let wrapped = |program: &[&str], arguments: &str| {
         let replay = command_at_home(&home, &queues.endpoint, &sts.url("http"), &[]);
-        let inspect = format!(
-            "{} inspect user-events-dlq --profile {profile} </dev/null",
-            replay.get_program().to_str().unwrap()
-        );
+        let line = format!("{} {arguments} </dev/null", replay.get_program().to_str().unwrap());
         let mut command = Command::new(program[0]);
         command.args(&program[1..]).env_clear().env("PATH", "/usr/bin:/bin");
         command.envs(replay.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.arg(inspect);
+        command.arg(line);
         command
     };
-    let without_terminal = run(wrapped(&["setsid", "--wait", "sh", "-c"], "mfa")).await;
+    let without_terminal =
+        run(wrapped(&["setsid", "--wait", "sh", "-c"], "inspect user-events-dlq --profile mfa")).await;
     assert_eq!(without_terminal.code, 1);
     assert_eq!(
         without_terminal.stderr,
@@ -365,8 +363,8 @@ async fn role_with_mfa_serial_asks_for_a_code_on_a_terminal() {
     );
     assert_eq!(sts.take_calls().len(), 0);
 
-    let on_terminal = async |profile: &str, code: &'static str| {
-        let mut command = wrapped(&["script", "-qec"], profile);
+    let on_terminal = async |arguments: &str, code: &'static str| {
+        let mut command = wrapped(&["script", "-qec"], arguments);
         command.arg("/dev/null").stdin(Stdio::piped()).stdout(Stdio::piped());
         let output = tokio::task::spawn_blocking(move || {
             let mut child = command.spawn().unwrap();
@@ -382,7 +380,8 @@ async fn role_with_mfa_serial_asks_for_a_code_on_a_terminal() {
     };
     for (profile, roles) in [("mfa", &["mfa"][..]), ("self-mfa", &["mfa"]), ("above-mfa", &["mfa", "admin"])]
     {
-        let (code, shown) = on_terminal(profile, "123456").await;
+        let (code, shown) =
+            on_terminal(&format!("inspect user-events-dlq --profile {profile}"), "123456").await;
         assert!(code == Some(0), "{shown}");
         assert_eq!(shown.matches("Code of arn:aws:iam::123456789012:mfa/ben: ").count(), 1, "{shown}");
         let calls = sts.take_calls();
@@ -396,12 +395,18 @@ async fn role_with_mfa_serial_asks_for_a_code_on_a_terminal() {
             assert_eq!(settings, ("shop", "900"));
         }
     }
-    let (code, shown) = on_terminal("mfa", "12345").await;
+    let (code, shown) = on_terminal("inspect user-events-dlq --profile mfa", "12345").await;
     assert!(
         code == Some(1) && shown.contains("replay: profile mfa: the code of an MFA device has six digits"),
         "{shown}"
     );
     assert_eq!(sts.take_calls().len(), 0);
+
+    // STS accepts a code once, and this command opens two accounts.
+    let redrive = "redrive --from user-events-dlq --to user-events --to-region eu-central-1 --profile mfa";
+    let (_, shown) = on_terminal(redrive, "123456").await;
+    assert_eq!(shown.matches("Code of ").count(), 1, "{shown}");
+    assert_eq!(sts.take_actions(), ["AssumeRole"], "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
