@@ -4,10 +4,12 @@ pub mod advice;
 pub mod no_answer;
 pub mod sentence;
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt::Debug;
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use shared::aws::FailedCall;
 use shared::queues::QueueError;
 use shared::store::{CommitFailure, StoreError};
@@ -18,12 +20,17 @@ use sentence::shorten;
 
 pub use advice::Service;
 
+/// Text of a [`FailedCall`] to which the service answered without a code.
+const WITHOUT_CODE: &str = "error without a code";
+
 /// A failed call of an operation, such as `GetQueueUrl`.
 #[derive(Debug, thiserror::Error)]
 #[error("{service} {operation}")]
 struct AwsError {
     service: Service,
     operation: &'static str,
+    /// HTTP status. `None` if there was no answer.
+    status: Option<u16>,
     #[source]
     call: FailedCall,
 }
@@ -34,19 +41,26 @@ where
     E: ProvideErrorMetadata + Error + 'static,
     R: Debug + 'static,
 {
-    move |error| AwsError { service, operation, call: shared::aws::cause(&error) }.into()
+    move |error| {
+        let response = error.raw_response().map(|response| response as &dyn Any);
+        let response = response.and_then(|response| response.downcast_ref::<HttpResponse>());
+        let status = response.map(|response| response.status().as_u16());
+        AwsError { service, operation, status, call: shared::aws::cause(&error) }.into()
+    }
 }
 
 /// One line: the error and its causes, separated by colons. A failed call of AWS has AWS's sentence and
 /// advice. If there are no credentials, the line starts with what to do about them, and says nothing
 /// else.
 pub fn describe(error: &(dyn Error + 'static)) -> String {
-    let (mut text, mut service, mut next) = (String::new(), None, Some(error));
+    let (mut text, mut service, mut status, mut next) = (String::new(), None, None, Some(error));
     while let Some(link) = next {
+        status = link.downcast_ref::<AwsError>().and_then(|error| error.status).or(status);
         service = service_of(link).or(service);
         let part = match link.downcast_ref::<FailedCall>() {
             Some(call) => match call.code() {
                 Some(code) => explain(service, code, call.service_message()),
+                None if call.to_string() == WITHOUT_CODE => no_answer::without_code(status),
                 None => match no_answer::credentials_problem(&call.to_string()) {
                     Some(problem) => return problem,
                     None => no_answer::explain(&call.to_string()),

@@ -83,8 +83,13 @@ impl Failed<'_> {
         if let Some(answer) = answer_of_sts(error) {
             return format!("check profile {name}, or pass another --profile: {answer}");
         }
+        let causes = chain(error);
+        if let Some(advice) = no_answer::advice(&causes) {
+            let reason = reason_of(&causes);
+            return format!("{advice}: the credentials of profile {base_name} could not be loaded: {reason}");
+        }
         let has_nothing = matches!(error, CredentialsError::CredentialsNotLoaded(_));
-        let reason = || reason(error);
+        let reason = || reason_of(&causes);
         match Source::of(base) {
             Source::Sso => format!("sign in again with `aws sso login --profile {base_name}`: {}", reason()),
             Source::Login => format!("sign in again with `aws login --profile {base_name}`: {}", reason()),
@@ -120,7 +125,7 @@ fn answer_of_sts(error: &CredentialsError) -> Option<String> {
 }
 
 /// The causes, without the texts that only repeat that there are no credentials.
-fn reason(error: &CredentialsError) -> String {
+fn reason_of(causes: &str) -> String {
     const REPEATED: [&str; 5] = [
         "an error occurred while loading credentials: ",
         "unexpected credentials error: ",
@@ -128,7 +133,6 @@ fn reason(error: &CredentialsError) -> String {
         "an error occurred while loading an access token: ",
         "ProfileFile provider could not be built: ",
     ];
-    let text = chain(error);
-    let text = REPEATED.iter().fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
-    no_answer::explain(text.trim())
+    let strip = |text, prefix: &&'static str| str::strip_prefix(text, *prefix).unwrap_or(text);
+    no_answer::without_parts(REPEATED.iter().fold(causes, strip).trim())
 }

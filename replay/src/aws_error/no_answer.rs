@@ -7,7 +7,7 @@ pub const ROWS: [(&str, &str); 9] = [
     (
         "UnknownIssuer",
         "this machine does not trust the server's certificate: behind a proxy that inspects TLS, set \
-         AWS_CA_BUNDLE to its certificates",
+         AWS_CA_BUNDLE, or ca_bundle in the profile, to its certificates",
     ),
     ("certificate expired", "check this machine's clock"),
     ("certificate not valid yet", "check this machine's clock"),
@@ -21,13 +21,27 @@ pub const ROWS: [(&str, &str); 9] = [
 
 /// The SDK's text with advice.
 pub fn explain(text: &str) -> String {
+    match (advice(text), without_parts(text)) {
+        (Some(advice), text) => format!("{text} ({advice})"),
+        (None, text) => text,
+    }
+}
+
+/// What to do, if the SDK's text is about the connection.
+pub fn advice(text: &str) -> Option<&'static str> {
     let lower = text.to_lowercase();
     let row = ROWS.iter().find(|(fragment, _)| lower.contains(&fragment.to_lowercase()));
-    let text = without_parts(text);
-    match row {
-        Some((_, advice)) => format!("{text} ({advice})"),
-        None => text,
-    }
+    row.map(|(_, advice)| *advice)
+}
+
+/// An answer without an error code, often of a proxy or a load balancer, with the HTTP status if it is
+/// known.
+pub fn without_code(status: Option<u16>) -> String {
+    let answer = status.map_or_else(|| "an answer".to_owned(), |status| format!("HTTP status {status}"));
+    format!(
+        "{answer} without an error code (AWS has a problem, or a proxy answers in its place: run the command \
+         again later, or check --endpoint-url)"
+    )
 }
 
 /// What to do about credentials, if the SDK's text is about them.
@@ -39,6 +53,9 @@ pub fn credentials_problem(text: &str) -> Option<String> {
     }
     let (_, reason) = text.split_once("loading credentials")?;
     let reason = reason.trim_start_matches(": ");
+    if let Some(advice) = advice(reason) {
+        return Some(format!("{advice}: the credentials could not be loaded: {}", without_parts(reason)));
+    }
     let reason = if reason.is_empty() { String::new() } else { format!(": {}", without_parts(reason)) };
     Some(format!("sign in again, or pass another --profile: the credentials could not be loaded{reason}"))
 }
@@ -48,7 +65,7 @@ pub const NO_CREDENTIALS: &str =
     "sign in with `aws login` or `aws sso login`, or pass --profile: no credentials were found";
 
 /// The SDK's text without the names of its own parts.
-fn without_parts(text: &str) -> String {
+pub fn without_parts(text: &str) -> String {
     let parts = ["dispatch failure: ", "io error: ", "other: "];
     shorten(parts.iter().fold(text, |text, part| text.strip_prefix(part).unwrap_or(text)))
 }
@@ -76,6 +93,9 @@ mod tests {
             credentials_problem(failed).unwrap(),
             "sign in again, or pass another --profile: the credentials could not be loaded: expired"
         );
+        let untrusted = "dispatch failure: other: an error occurred while loading credentials: UnknownIssuer";
+        let line = credentials_problem(untrusted).unwrap();
+        assert!(line.starts_with("this machine does not trust") && !line.contains("sign in"), "{line}");
         assert_eq!(credentials_problem("dispatch failure: io error: client error (Connect)"), None);
     }
 }

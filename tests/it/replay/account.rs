@@ -257,3 +257,21 @@ fn table_of_advice_is_in_the_documentation() {
     let command = "INSTA_UPDATE=always cargo test -p tests --test it replay::account";
     assert!(table == expected, "docs/replay.md: the table of advice is stale. Run `{command}`");
 }
+
+/// A load balancer that answers in place of SQS.
+#[derive(Clone, Debug)]
+struct Unavailable;
+
+impl AwsBackend for Unavailable {
+    async fn answer(&self, _: MockRequest) -> Result<Answer, ConnectorError> {
+        let page = "<html><body>503 Service Temporarily Unavailable</body></html>".to_owned();
+        Ok(Answer { response: MockResponse::json(503, page), is_cut_off: false })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answer_without_a_code_names_its_status() {
+    let endpoint = format!("http://{}", tests::lambda::serve_aws(Unavailable).await);
+    let ran = run(command(&endpoint, &["inspect", "user-events-dlq"])).await;
+    assert_one_line(&ran, &["SQS GetQueueUrl: HTTP status 503 without an error code (AWS has a problem"]);
+}

@@ -311,7 +311,10 @@ async fn own_certificate_authorities_are_trusted_for_every_call() {
     }
     for profile in ["keys", "role"] {
         let ran = ran_with(None, profile).await;
-        assert!(ran.code == 1 && ran.stderr.contains("set AWS_CA_BUNDLE to its certificates"), "{ran:?}");
+        assert!(
+            ran.code == 1 && ran.stderr.contains("set AWS_CA_BUNDLE, or ca_bundle in the profile"),
+            "{ran:?}"
+        );
     }
     let config = home.path().join(".aws/config");
     let with_setting =
