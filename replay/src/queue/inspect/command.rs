@@ -30,7 +30,7 @@ const MAX_ROWS: usize = 10;
 /// Count the messages of a dead-letter queue by type, reason, age and subject.
 ///
 /// Messages stay in the queue. Each message is received once, which increases its receive count,
-/// and then becomes visible again. A queue that has a dead-letter queue of its own is rejected.
+/// and then becomes visible again. A queue that has a dead-letter queue of its own is refused.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Inspect {
