@@ -142,6 +142,21 @@ impl UserPool {
         Ok(None)
     }
 
+    /// An error for a group that the pool does not have, with the groups that it has.
+    pub async fn no_group(&self, group: &str, nothing: &str) -> CommandError {
+        let call = self.cognito.list_groups().user_pool_id(&self.id).limit(USERS_PER_PAGE).send().await;
+        let groups = call.ok().and_then(|output| output.groups).unwrap_or_default();
+        let mut names: Vec<&str> = groups.iter().filter_map(|group| group.group_name()).collect();
+        names.sort_unstable();
+        let next_step = match names.is_empty() {
+            true => "Create it first".to_owned(),
+            false => format!("It has: {}", names.join(", ")),
+        };
+        CommandError::failed(
+            printable(&format!("{nothing}: the user pool has no group {group}. {next_step}")).to_string(),
+        )
+    }
+
     pub async fn create(&self, new: &NewAccount<'_>) -> AnyResult<UserType> {
         let attribute = |name: &str, value: &str| AttributeType::builder().name(name).value(value).build();
         let verified = if new.is_email_verified { "true" } else { "false" };

@@ -15,6 +15,7 @@ use shared::grant::Grant;
 use shared::statistics::DomainStats;
 use shared::store::keys::{DOMAIN_SHARDS, PK, SK};
 use shared::store::{Consistency, Partition, Store, StoreError};
+use shared::suspension::{Stored, SuspensionStatus};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserSummary {
@@ -23,6 +24,8 @@ pub struct UserSummary {
     pub preferred_username: Option<String>,
     /// The suspension in a few words, for example `not suspended`.
     pub status: String,
+    /// Since when the user is suspended. `None` if the user is not, or if it is not known.
+    pub suspended_since: Option<Timestamp>,
     /// The attributes of STATS without the keys. `None` if there is no item.
     pub statistics: Option<Value>,
     /// Number of stored events by the UTC date of the event.
@@ -57,11 +60,21 @@ impl UserSummary {
             has_profile: state.has_profile,
             preferred_username: state.followed.preferred_username().map(str::to_owned),
             status: state.suspension.describe(now),
+            suspended_since: suspended_since(&state.suspension, now),
             statistics: statistics.map(without_keys),
             events_by_day,
             attempts: store.count_attempts(&partition).await?,
             grants: read_grants(store, sub, now).await?,
         })
+    }
+}
+
+fn suspended_since(status: &SuspensionStatus, now: Timestamp) -> Option<Timestamp> {
+    match &status.suspension {
+        Stored::Readable(suspension) if status.denial(now).is_some() && !suspension.is_over(now) => {
+            Some(suspension.at)
+        }
+        _ => None,
     }
 }
 

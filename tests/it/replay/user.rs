@@ -83,6 +83,7 @@ async fn suspension_is_shown_first_and_written_with_yes() {
     user 7d8ca528-4931-4254-9273-ea5ee853f271
       now   suspended until 2099-01-01T00:00:00Z, by ben: spam
       then  not suspended
+      note  an account that `suspend --sign-out` disabled stays disabled: see `replay user show` with --user-pool, and add --enable
     User reinstated. The user's cached pages are being invalidated.
     ");
     assert_eq!(profile(&account).await["isBanned"], json!(false));
@@ -207,6 +208,11 @@ async fn user_data_is_shown_first_and_erased_with_yes() {
       stored events  2
       attempts       0 (allowed sign-in attempts)
       permissions    for 0 resources
+    Not erased:
+      dead letters about the user: for each queue, replay save QUEUE --subject 7d8ca528-4931-4254-9273-ea5ee853f271 --out letters.ndjson --delete, then remove the file
+      files of replay save that you still have, logs, and point-in-time backups
+      a suspended email address: replay user reinstate with --email ends its suspension
+      the account in the user pool: add --account --user-pool ID
     Dry run: nothing was erased. Add --yes to erase the user's data. You cannot undo this.
     ");
     assert_eq!(keys_of_ana().await.len(), 6, "profile, statistics, two events and their entries");

@@ -290,7 +290,10 @@ async fn steps_that_fail_after_a_user_was_created_are_named() {
     let stack = Stack::start().await;
     let create = ["user", "create", "--email", "eva@example.com", "--group", "Staff", "--table", TABLE];
     let unknown_group = stack.replay(&[&create[..], &["--group", "Nobody", "--yes"]].concat()).await;
-    assert!(unknown_group.code == 1 && unknown_group.stderr.contains("no group Nobody"), "{unknown_group:?}");
+    assert!(
+        unknown_group.code == 1 && unknown_group.stderr.contains("no group Nobody. It has: Developer, Staff"),
+        "{unknown_group:?}"
+    );
     assert_eq!(stack.change_names(), [] as [&str; 0], "the plan finds what would fail");
     stack.account.sandbox.faults.inject("AdminAddUserToGroup", Fault::Error("NotAuthorizedException"), 1);
     stack.account.sandbox.faults.inject("UpdateItem", Fault::Error("AccessDeniedException"), 1);
@@ -302,6 +305,48 @@ async fn steps_that_fail_after_a_user_was_created_are_named() {
     for expected in [&format!("user {sub} was created, but"), "add to group Staff: ", "write the profile: "] {
         assert!(partly.stderr.contains(expected), "{partly:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn customer_who_cannot_sign_in_is_explained() {
+    let stack = Stack::start().await;
+    let show = stack.replay(&["user", "show", BEN, "--table", TABLE]).await;
+    let account = "  account: CONFIRMED, disabled, created at 2026-01-01T00:00:00Z, example.test\n";
+    assert!(show.stdout.contains(account), "{show:?}");
+    let reinstate = [
+        "user",
+        "reinstate",
+        BEN,
+        "--reason",
+        "x",
+        "--table",
+        TABLE,
+        "--queue",
+        "user-events",
+        "--without-profile",
+    ];
+    let run = run({
+        let mut replay = command(&stack.endpoint, &reinstate);
+        replay.stdin(Stdio::null());
+        replay
+    })
+    .await;
+    assert!(run.stdout.contains("  note  the user is not suspended. If the user cannot sign in"), "{run:?}");
+
+    let decision =
+        SuspensionChange::suspend(ANA, "spam", None, "ben", "2026-03-01T10:00:00Z".parse().unwrap());
+    assert!(stack.account.store().write_suspension(ANA, &decision.suspension).await.unwrap());
+    let show = stack.replay(&["user", "show", ANA, "--table", TABLE]).await;
+    let expected = "suspended without an end, by ben: spam\n  suspended since 2026-03-01T10:00:00Z\n  account: CONFIRMED";
+    assert!(show.stdout.contains(expected), "{show:?}");
+    let shown =
+        document("user show", &stack.replay(&["user", "show", ANA, "--table", TABLE, "--json"]).await);
+    assert_eq!(
+        (&shown["suspendedSince"], &shown["account"]["enabled"]),
+        (&json!("2026-03-01T10:00:00Z"), &json!(true))
+    );
+    let unknown = stack.replay(&["user", "show", "x", "--table", TABLE]).await;
+    assert!(unknown.stdout.contains("  account: none in the user pool\n"), "{unknown:?}");
 }
 
 #[cfg(unix)]
@@ -399,7 +444,10 @@ async fn operator_learns_that_a_managed_group_does_not_stay() {
         [] as [&str; 0]
     );
     let unknown = stack.replay(&["user", "group", "add", ANA, "Nobody", "--yes"]).await;
-    assert!(unknown.code == 1 && unknown.stderr.contains("has no group Nobody"), "{unknown:?}");
+    assert!(
+        unknown.code == 1 && unknown.stderr.contains("has no group Nobody. It has: Developer, Staff"),
+        "{unknown:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use anyhow::bail;
 use uuid::Uuid;
 
 use crate::error::{CommandError, Result};
+use crate::private_file::private_file;
 use crate::queue::message_file::{Lines, lock, parse_line};
 use crate::queue::reader::{Received, message_uuid};
 
@@ -37,11 +38,7 @@ impl SaveTarget {
 
     /// Creates a file. Only its owner can read it, because it contains personal data.
     pub fn create(path: &Path) -> Result<Self> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = match options.open(path) {
+        let file = match private_file().write(true).create_new(true).open(path) {
             // A device, such as a named pipe.
             Err(_) if path.metadata().is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) => {
                 return Ok(Self::new(Box::new(OpenOptions::new().write(true).open(path)?), None));
@@ -71,7 +68,7 @@ impl SaveTarget {
             name.push(".cut-off");
             let moved_to = PathBuf::from(name);
             let line = [incomplete.as_slice(), b"\n"].concat();
-            OpenOptions::new().create(true).append(true).open(&moved_to)?.write_all(&line)?;
+            private_file().create(true).append(true).open(&moved_to)?.write_all(&line)?;
             file.set_len(complete_bytes)?;
             incomplete_line = Some(moved_to);
         }

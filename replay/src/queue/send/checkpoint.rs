@@ -2,7 +2,7 @@
 //! queue.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use shared::events::unique_id;
 use shared::time::Clock;
 
 use crate::error::{CommandError, Result};
+use crate::private_file::private_file;
 use crate::queue::description::QueueDescription;
 use crate::queue::message_file::{Lines, lock};
 use crate::queue::send::message_key::MessageKey;
@@ -74,7 +75,7 @@ impl SendCheckpoint {
                 "not a checkpoint of replay send. Remove it, or rename the file to send",
             )
         };
-        let opened = OpenOptions::new().read(true).append(writes).create(writes).open(&self.path);
+        let opened = private_file().read(true).append(writes).create(writes).open(&self.path);
         let file = match opened {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             file => file?,

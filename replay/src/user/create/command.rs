@@ -80,10 +80,7 @@ impl Create {
             )));
         }
         if let Some(group) = pool.missing_group(&self.groups).await? {
-            return Err(CommandError::failed(format!(
-                "nothing was created: the user pool has no group {}. Create it first",
-                printable(group)
-            )));
+            return Err(pool.no_group(group, "nothing was created").await);
         }
         let mut report = CreateReport {
             dry_run: !self.change.yes,
@@ -149,7 +146,11 @@ fn render_plan(report: &CreateReport) -> String {
         "new user in {}\n  address   at {}, {}\n  password  {password}\n  groups    {}\n  profile   {}\n",
         report.user_pool,
         report.email_domain,
-        if report.email_verified { "verified" } else { "not verified" },
+        if report.email_verified {
+            "verified"
+        } else {
+            "not verified: until it is, the user cannot reset a forgotten password (see --email-verified)"
+        },
         printable(&groups),
         if report.profile { "yes" } else { "no, because there is no --table" },
     )

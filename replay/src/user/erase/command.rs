@@ -85,10 +85,18 @@ pub struct EraseReport {
     pub account: Option<String>,
     /// True if the account was deleted.
     pub account_deleted: bool,
+    /// What the command does not erase, and how to find it.
+    pub not_erased: Vec<String>,
 }
 
 impl EraseReport {
-    fn of(sub: &str, stored: &StoredUserData, is_dry_run: bool, now: Timestamp) -> Self {
+    fn of(
+        sub: &str,
+        stored: &StoredUserData,
+        is_dry_run: bool,
+        has_account_option: bool,
+        now: Timestamp,
+    ) -> Self {
         Self {
             dry_run: is_dry_run,
             sub: sub.to_owned(),
@@ -102,6 +110,7 @@ impl EraseReport {
             erased: false,
             account: None,
             account_deleted: false,
+            not_erased: not_erased(sub, has_account_option),
         }
     }
 }
@@ -119,7 +128,7 @@ impl Erase {
             None => None,
         };
         let clock = Clock::system();
-        let mut report = EraseReport::of(&self.sub, &stored, !self.change.yes, clock.now());
+        let mut report = EraseReport::of(&self.sub, &stored, !self.change.yes, self.account, clock.now());
         report.account =
             pool_account.as_ref().map(|account| format!("{}, {}", account.status, account.state()));
         if !self.json {
@@ -174,6 +183,22 @@ impl Erase {
     }
 }
 
+/// What an erasure leaves to the operator.
+fn not_erased(sub: &str, has_account_option: bool) -> Vec<String> {
+    let mut left = vec![
+        format!(
+            "dead letters about the user: for each queue, replay save QUEUE --subject {sub} --out letters.ndjson \
+             --delete, then remove the file"
+        ),
+        "files of replay save that you still have, logs, and point-in-time backups".to_owned(),
+        "a suspended email address: replay user reinstate with --email ends its suspension".to_owned(),
+    ];
+    if !has_account_option {
+        left.push("the account in the user pool: add --account --user-pool ID".to_owned());
+    }
+    left
+}
+
 /// An erasure of the data, and of the account if there is one.
 struct Erasure<'a> {
     store: &'a Store,
@@ -226,5 +251,6 @@ fn render(report: &EraseReport, shows_account: bool) -> String {
         (false, _) => String::new(),
         (true, None) => "  account        none in the user pool\n".to_owned(),
         (true, Some(account)) => format!("  account        {account}\n"),
-    }
+    } + "Not erased:\n"
+        + &report.not_erased.iter().map(|left| format!("  {left}\n")).collect::<String>()
 }

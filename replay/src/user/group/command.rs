@@ -6,7 +6,7 @@ use shared::text::printable;
 
 use super::ManagedGroups;
 use crate::account::{Account, AccountOptions};
-use crate::error::{CommandError, Result};
+use crate::error::Result;
 use crate::interrupt::StopSignal;
 use crate::options::{ChangeOptions, check_sub};
 use crate::output;
@@ -208,10 +208,7 @@ impl MembershipOptions {
         let (pool, managed) = self.user.open(&account).await?;
         let user = pool.get(&self.user.sub).await?;
         if adds && pool.missing_group(std::slice::from_ref(&self.group)).await?.is_some() {
-            return Err(CommandError::failed(format!(
-                "nothing was changed: the user pool has no group {}. Create it first",
-                printable(&self.group)
-            )));
+            return Err(pool.no_group(&self.group, "nothing was changed").await);
         }
         let is_member = user.groups().await?.contains(&self.group);
         let mut report = MembershipReport {

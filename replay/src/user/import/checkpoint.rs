@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared::text::printable;
 
 use crate::error::{CommandError, Result};
+use crate::private_file::private_file;
 
 /// Counts of an import so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +81,7 @@ impl ImportCheckpoint {
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let write = || -> std::io::Result<()> {
-            let mut file = std::fs::File::create(&part)?;
+            let mut file = private_file().write(true).create(true).truncate(true).open(&part)?;
             file.write_all(serde_json::to_string_pretty(self)?.as_bytes())?;
             file.sync_all()?;
             std::fs::rename(&part, path)
@@ -102,6 +103,8 @@ mod tests {
         let mut later = ImportCheckpoint { pagination_token: Some("next".into()), ..start };
         later.counts.skipped.insert("UNCONFIRMED".into(), 2);
         later.write(&path).unwrap();
+        #[cfg(unix)]
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&path.metadata().unwrap()) & 0o777, 0o600);
         assert_eq!(ImportCheckpoint::read(&path, "eu-central-1_A", "table").unwrap(), later);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file remains");
         for (pool, table, expected) in [

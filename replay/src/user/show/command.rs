@@ -12,12 +12,15 @@ use crate::account::AccountOptions;
 use crate::error::{CommandError, Result};
 use crate::options::{TableOptions, check_sub};
 use crate::output::{self, counted, number};
+use crate::user::pool::UserPool;
+use crate::user::pool_account::PoolAccount;
 use crate::user::show::report::ShowReport;
 use crate::user::show::{GrantSummary, UserSummary, read_domain};
 
 const EXAMPLES: &str = "\
 Examples:
   replay user show 7d8ca528-4931-4254-9273-ea5ee853f271
+  replay user show 7d8ca528-4931-4254-9273-ea5ee853f271 --user-pool eu-central-1_EXAMPLE12
   replay user show --domain example.com --json";
 
 /// Maximum number of days in the chart: the latest days with events.
@@ -43,6 +46,9 @@ pub struct Show {
     /// address).
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
+    /// Id of the user pool, to show the account too.
+    #[arg(long, value_name = "ID", conflicts_with = "domain")]
+    user_pool: Option<String>,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -54,7 +60,9 @@ pub struct Show {
 
 impl Show {
     pub async fn run(self) -> Result<()> {
-        let store = self.account.open().await?.store(self.table.table.as_deref())?;
+        let account = self.account.open().await?;
+        let pool = self.user_pool.as_deref().map(|id| UserPool::open(&account, id)).transpose()?;
+        let store = account.store(self.table.table.as_deref())?;
         if let Some(domain) = &self.domain {
             let domain = parse_domain(domain)?;
             let sums = read_domain(&store, &domain).await?;
@@ -67,10 +75,15 @@ impl Show {
         if let Some(sub) = &self.sub {
             check_sub(sub)?;
             let summary = UserSummary::read(&store, sub, Clock::system().now()).await?;
+            let pool_account = match &pool {
+                Some(pool) => pool.find(sub).await?,
+                None => None,
+            };
             return if self.json {
-                output::json(&ShowReport::of_user(&summary))
+                output::json(&ShowReport::of_user(&summary, pool_account.as_ref()))
             } else {
-                output::print(&render(&summary, output::width()))
+                let account = pool.as_ref().map(|_| render_account(pool_account.as_ref()));
+                output::print(&render(&summary, account.as_deref().unwrap_or_default(), output::width()))
             };
         }
         Ok(())
@@ -93,21 +106,34 @@ fn render_domain(domain: &str, sums: &DomainStats) -> String {
     format!("domain {domain}: {sign_ups}, {sign_ups_allowed} allowed, {sign_ups_denied} denied\n")
 }
 
-/// `width`: columns of the terminal.
-fn render(summary: &UserSummary, width: usize) -> String {
+/// The account in the user pool.
+fn render_account(account: Option<&PoolAccount>) -> String {
+    let Some(account) = account else { return "  account: none in the user pool\n".to_owned() };
+    let domain = account.email_domain().unwrap_or_else(|| "no address".to_owned());
+    let created = account.created_at.map_or_else(String::new, |at| format!(", created at {at}"));
+    printable(&format!("  account: {}, {}{created}, {domain}", account.status, account.state())).to_string()
+        + "\n"
+}
+
+/// `account`: lines about the account. `width`: columns of the terminal.
+fn render(summary: &UserSummary, account: &str, width: usize) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write_summary(&mut out, summary, width);
+    let _ = write_summary(&mut out, summary, account, width);
     out
 }
 
-fn write_summary(out: &mut String, summary: &UserSummary, width: usize) -> std::fmt::Result {
+fn write_summary(out: &mut String, summary: &UserSummary, account: &str, width: usize) -> std::fmt::Result {
     let profile = if summary.has_profile { "" } else { "no profile, " };
     let name = summary.preferred_username.as_deref().map_or_else(String::new, |name| {
         let name = printable(name);
         format!(" ({name})")
     });
     writeln!(out, "user {}{name}: {profile}{}", summary.sub, printable(&summary.status))?;
+    if let Some(since) = summary.suspended_since {
+        writeln!(out, "  suspended since {since}")?;
+    }
+    out.push_str(account);
     match &summary.statistics {
         Some(statistics) => write_statistics(out, "  ", statistics)?,
         None => writeln!(out, "  no statistics")?,
@@ -153,6 +179,7 @@ mod tests {
             has_profile: true,
             preferred_username: Some("zoe".into()),
             status: "not suspended".into(),
+            suspended_since: None,
             statistics: Some(json!({"orders": 2, "signIns": 0, "recent": []})),
             events_by_day: (1..=20)
                 .map(|number| (day(number), usize::try_from(number).unwrap() * 10))
@@ -160,7 +187,7 @@ mod tests {
             attempts: 0,
             grants: Vec::new(),
         };
-        let text = render(&summary, 80);
+        let text = render(&summary, "", 80);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[..4],
@@ -169,7 +196,7 @@ mod tests {
         assert_eq!(lines.len(), 4 + MAX_DAYS);
         assert_eq!(lines[4], format!("  2026-03-07  {} 70", "█".repeat(14)));
         assert_eq!(lines[17], format!("  2026-03-20  {} 200", "█".repeat(40)));
-        assert!(render(&summary, 40).lines().all(|line| line.chars().count() <= 40));
+        assert!(render(&summary, "", 40).lines().all(|line| line.chars().count() <= 40));
     }
 
     #[test]
@@ -179,17 +206,18 @@ mod tests {
             has_profile: false,
             preferred_username: None,
             status: "not suspended".into(),
+            suspended_since: None,
             statistics: None,
             events_by_day: BTreeMap::new(),
             attempts: 0,
             grants: Vec::new(),
         };
-        assert_eq!(render(&summary, 80), "user ana: no profile, not suspended\n  no statistics\n");
+        assert_eq!(render(&summary, "", 80), "user ana: no profile, not suspended\n  no statistics\n");
         let summary = UserSummary { attempts: 1_200, ..summary };
-        assert!(render(&summary, 80).ends_with("\nStored sign-in attempts that were allowed: 1,200\n"));
+        assert!(render(&summary, "", 80).ends_with("\nStored sign-in attempts that were allowed: 1,200\n"));
         let grant =
             GrantSummary { resource: "orders/\u{1b}[1m".into(), status: "read, without an end".into() };
-        let shown = render(&UserSummary { grants: vec![grant], ..summary }, 80);
+        let shown = render(&UserSummary { grants: vec![grant], ..summary }, "", 80);
         assert!(
             shown.ends_with(
                 "\nPermissions for resources of other users\n  orders/ [1m: read, without an end\n"

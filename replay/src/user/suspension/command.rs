@@ -155,7 +155,7 @@ impl SuspensionOptions {
         let stored = store.read_sign_in_state(&self.sub).await?;
         let steps = self.steps(task, &account, &store).await?;
         let lacks_key = steps.iter().any(Step::lacks_key);
-        let mut report = self.report(&decision, &stored, &steps, now);
+        let mut report = self.report(&decision, &stored, &steps, task.changes_account, now);
         if !self.json {
             output::print(&render_plan(&report))?;
         }
@@ -257,6 +257,7 @@ impl SuspensionOptions {
         decision: &SuspensionChange,
         stored: &SignInState,
         steps: &[Step],
+        changes_account: bool,
         now: Timestamp,
     ) -> SuspensionReport {
         let new = SuspensionStatus::after(&decision.suspension);
@@ -268,6 +269,7 @@ impl SuspensionOptions {
             profile: stored.has_profile,
             before: stored.suspension.describe(now),
             after: new.describe(now),
+            note: reinstatement_note(decision, stored, changes_account, now).map(str::to_owned),
             written: false,
             published: false,
             steps: steps.collect(),
@@ -344,6 +346,28 @@ impl SuspensionOptions {
     }
 }
 
+/// What can keep a user out whose suspension ends, or who is not suspended.
+fn reinstatement_note(
+    decision: &SuspensionChange,
+    stored: &SignInState,
+    changes_account: bool,
+    now: Timestamp,
+) -> Option<&'static str> {
+    if !decision.suspension.is_reinstatement() || changes_account {
+        return None;
+    }
+    Some(match stored.suspension.denial(now) {
+        None => {
+            "the user is not suspended. If the user cannot sign in, the account may be disabled: see `replay user \
+             show` with --user-pool, and add --enable"
+        }
+        Some(_) => {
+            "an account that `suspend --sign-out` disabled stays disabled: see `replay user show` with --user-pool, \
+             and add --enable"
+        }
+    })
+}
+
 /// A step that failed, with the reason and advice.
 fn failure(step: &str, error: &anyhow::Error) -> String {
     format!("{step}: {}", describe(error.as_ref()))
@@ -355,10 +379,11 @@ fn is_malformed(address: &str) -> bool {
 }
 
 fn render_plan(report: &SuspensionReport) -> String {
-    let SuspensionReport { sub, profile, before, after, steps, .. } = report;
+    let SuspensionReport { sub, profile, before, after, note, steps, .. } = report;
     let steps: String = steps.iter().map(|step| format!("  also  {}\n", step.step)).collect();
+    let note = note.as_ref().map_or_else(String::new, |note| format!("  note  {note}\n"));
     format!(
-        "user {sub}{}\n  now   {}\n  then  {}\n{steps}",
+        "user {sub}{}\n  now   {}\n  then  {}\n{note}{steps}",
         if *profile { "" } else { " (no profile in this table)" },
         printable(before),
         printable(after)

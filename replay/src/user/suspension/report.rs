@@ -17,6 +17,8 @@ pub struct SuspensionReport {
     pub before: String,
     /// The suspension that the decision asks for, in words.
     pub after: String,
+    /// What else can keep the user out, for a reinstatement without --enable.
+    pub note: Option<String>,
     /// True if the decision was written.
     pub written: bool,
     /// True if the event that invalidates the user's cached pages was published.
