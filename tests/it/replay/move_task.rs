@@ -3,6 +3,7 @@
 use serde_json::json;
 use tests::sqs::Sqs;
 
+use super::json::document;
 use super::support::{CommandRun, Queues, order};
 
 const TIME: &str = "2026-03-02T08:00:00Z";
@@ -50,6 +51,15 @@ async fn running_move_task_stops_a_redrive_and_is_followed_to_its_end() {
     let ran = queues.replay(&["move-task", "follow", "user-events-dlq"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     insta::assert_snapshot!(without_times(&ran.stdout), @"TIME  COMPLETED  30 of 30 messages moved to user-events");
+    let ran = queues.replay(&["move-task", "follow", "user-events-dlq", "--json"]).await;
+    let mut followed = document("move-task follow", &ran);
+    assert!(followed["startedAt"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{followed}");
+    followed["startedAt"] = "TIME".into();
+    let expected = json!({
+        "status": "COMPLETED", "startedAt": "TIME", "moved": 30, "toMove": 30, "failureReason": null,
+        "destination": "arn:aws:sqs:eu-central-1:123456789012:user-events",
+    });
+    assert_eq!(followed, expected);
     assert_eq!((queues.bodies("user-events-dlq").len(), queues.bodies("user-events").len()), (0, 30));
     let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
     assert!(ran.code == 0 && ran.stdout.ends_with("Nothing to move.\n"), "{ran:?}");
@@ -68,8 +78,11 @@ async fn canceled_move_task_leaves_the_rest_in_the_queue() {
     start_task(&queues, 2);
     let ran = queues.replay(&cancel).await;
     assert!(ran.code == 0 && ran.stdout.ends_with("Add --yes to cancel the move task.\n"), "{ran:?}");
-    let ran = queues.replay(&[&cancel[..], &["--yes"]].concat()).await;
-    assert_eq!(ran.code, 0, "{ran:?}");
+    let plan = document("move-task cancel", &queues.replay(&[&cancel[..], &["--json"]].concat()).await);
+    assert_eq!((&plan["dryRun"], &plan["task"]["status"]), (&json!(true), &json!("RUNNING")));
+    let ran = queues.replay(&[&cancel[..], &["--yes", "--json"]].concat()).await;
+    let done = document("move-task cancel", &ran);
+    assert_eq!((ran.code, &done["task"]["status"]), (0, &json!("CANCELLED")), "{ran:?}");
     let (left, moved) = (queues.bodies("user-events-dlq").len(), queues.bodies("user-events").len());
     assert!(left + moved == 30 && left > 0 && moved > 0, "{left} and {moved}");
     refused(&queues.replay(&cancel).await, "no move task of user-events-dlq is running");
