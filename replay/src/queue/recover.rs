@@ -27,6 +27,8 @@ pub const MAX_LOG_BYTES: u64 = 1024 * 1024 * 1024;
 const GZIP_BASE64: &str = "H4sI";
 /// CloudWatch Logs replaces each character of a masked value by an asterisk.
 const MASK: &str = "***";
+const MASKED: &str = "the event has masked values";
+const TRUNCATED: &str = "no complete event (truncated log)";
 
 #[derive(Debug, Default)]
 pub struct RecoveredEvents {
@@ -42,7 +44,7 @@ pub struct RecoveredEvents {
     seen: BTreeSet<(String, String, Subject)>,
 }
 
-/// Where an event is.
+/// An event that is not sent: where it is, and why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -51,13 +53,15 @@ pub struct Place {
     pub log: String,
     /// The line in the file. Null in a log group.
     pub line: Option<usize>,
+    /// What is wrong with the event.
+    pub problem: String,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            Some(line) => write!(out, "{}: line {line}", self.log),
-            None => out.write_str(&self.log),
+            Some(line) => write!(out, "{}: line {line}: {}", self.log, self.problem),
+            None => write!(out, "{}: {}", self.log, self.problem),
         }
     }
 }
@@ -74,34 +78,37 @@ pub enum SkipReason {
 impl RecoveredEvents {
     /// Adds the events of the log `name`.
     pub fn read(&mut self, name: &str, log: &str, now: Timestamp) {
-        let line_of = |at: usize| Some(1 + line_breaks(&log[..at]));
-        self.read_text(log, &|at| Place { log: name.to_owned(), line: line_of(at) }, now);
+        self.read_text(log, &|at| (name.to_owned(), Some(1 + line_breaks(&log[..at]))), now);
     }
 
     /// Adds the events of one event of a log group.
     pub fn read_log_event(&mut self, place: &str, message: &str, now: Timestamp) {
-        self.read_text(message, &|_| Place { log: place.to_owned(), line: None }, now);
+        self.read_text(message, &|_| (place.to_owned(), None), now);
     }
 
-    /// Adds the events of a text. `place` is where a position in the text is.
-    fn read_text(&mut self, log: &str, place: &dyn Fn(usize) -> Place, now: Timestamp) {
+    /// Adds the events of a text. `place` is the log and the line of a position in the text.
+    fn read_text(&mut self, log: &str, place: &dyn Fn(usize) -> (String, Option<usize>), now: Timestamp) {
+        let problem = |at: usize, problem: &str| {
+            let (log, line) = place(at);
+            Place { log, line, problem: problem.to_owned() }
+        };
         let found = text::find(log);
         for event in &found {
-            let place = place(event.start);
             match event.json.as_deref() {
-                Some(json) if is_masked(json) => self.masked.push(place),
+                Some(json) if is_masked(json) => self.masked.push(problem(event.start, MASKED)),
                 Some(json) => match Event::parse(json) {
                     Ok(event) => self.add(event, now),
-                    Err(_) => self.incomplete.push(place),
+                    Err(invalid) => self.incomplete.push(problem(event.start, &invalid.to_string())),
                 },
-                None => self.incomplete.push(place),
+                None => self.incomplete.push(problem(event.start, TRUNCATED)),
             }
         }
-        self.incomplete.extend(messages_without_event(log, &found).into_iter().map(place));
+        let unread = messages_without_event(log, &found);
+        self.incomplete.extend(unread.into_iter().map(|at| problem(at, TRUNCATED)));
         for (at, text) in compressed_texts(log) {
             match text {
                 Some(text) => self.read_text(&text, &|_| place(at), now),
-                None => self.incomplete.push(place(at)),
+                None => self.incomplete.push(problem(at, "compressed text is truncated")),
             }
         }
         self.incomplete.sort();
@@ -216,8 +223,12 @@ mod tests {
 
     const NOW: &str = "2026-03-02T10:00:00Z";
 
-    fn line(log: &str, line: usize) -> Place {
-        Place { log: log.to_owned(), line: Some(line) }
+    fn line(log: &str, line: usize) -> (String, Option<usize>) {
+        (log.to_owned(), Some(line))
+    }
+
+    fn places(places: &[Place]) -> Vec<(String, Option<usize>)> {
+        places.iter().map(|place| (place.log.clone(), place.line)).collect()
     }
 
     fn now() -> Timestamp {
@@ -387,7 +398,7 @@ mod tests {
         let mut recovered = RecoveredEvents::default();
         let data = subscription(&logged(&event("Ana"), true));
         recovered.read("log", &format!("x\n{}", &data[..data.len() / 2]), now());
-        assert_eq!(recovered.incomplete, [line("log", 2)]);
+        assert_eq!(places(&recovered.incomplete), [line("log", 2)]);
     }
 
     #[test]
@@ -408,7 +419,7 @@ mod tests {
         let mut recovered = RecoveredEvents::default();
         recovered.read("log", &format!("START\n{}", logged(&masked, true)), now());
         recovered.read("log", &logged(&event("two ** asterisks"), true), now());
-        assert_eq!((recovered.events.len(), recovered.masked.clone()), (1, vec![line("log", 2)]));
+        assert_eq!((recovered.events.len(), places(&recovered.masked)), (1, vec![line("log", 2)]));
     }
 
     #[test]
@@ -443,7 +454,7 @@ mod tests {
         recovered.read("other.log", "nothing at all", now());
         assert!(recovered.events.is_empty());
         assert_eq!(recovered.skipped, [(SkipReason::TooOld, 1)].into());
-        assert_eq!(recovered.incomplete, [line("ben.log", 1)]);
+        assert_eq!(places(&recovered.incomplete), [line("ben.log", 1)]);
     }
 
     #[test]
@@ -460,7 +471,21 @@ mod tests {
         ] {
             let mut recovered = RecoveredEvents::default();
             recovered.read("log", &log, now());
-            assert_eq!(recovered.incomplete, [line("log", number)], "{log}");
+            assert_eq!(places(&recovered.incomplete), [line("log", number)], "{log}");
         }
+    }
+    #[test]
+    fn complete_event_that_a_worker_would_reject_is_skipped_with_the_reason() {
+        let rejected = |from: &str, to: &str| {
+            let mut recovered = RecoveredEvents::default();
+            let json = event("Ana").to_json().replace(from, to);
+            assert!(json.contains(to), "{json}");
+            recovered.read("log", &json, now());
+            recovered.incomplete.iter().map(|place| place.problem.clone()).collect::<Vec<String>>()
+        };
+        let renamed = rejected("\"username\"", "\"user\"");
+        assert!(renamed.len() == 1 && renamed[0].contains("username"), "{renamed:?}");
+        let unknown = rejected("user.confirmed", "user.renamed");
+        assert!(unknown.len() == 1 && unknown[0] != TRUNCATED, "{unknown:?}");
     }
 }

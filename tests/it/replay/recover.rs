@@ -66,7 +66,7 @@ async fn unsent_events_are_shown_first_and_sent_with_yes() {
     let masked = unsent("3").replace("\\\"description\\\":\\\"x\\\"", "\\\"description\\\":\\\"*****\\\"");
     std::fs::write(&log, format!("{}\n{masked}", lines[0])).unwrap();
     let run = account.replay(&command).await;
-    assert!(run.code == 1 && run.stdout.contains("line 2 has masked values"), "{run:?}");
+    assert!(run.code == 1 && run.stdout.contains("line 2: the event has masked values"), "{run:?}");
     assert!(run.stderr.contains("Read the log with --unmask"), "{run:?}");
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use shared::events::Event;
 use shared::function_id::FunctionId;
 use shared::queues::{Message, Queue, batches};
+use shared::text::printable;
 use shared::time::Clock;
 
 use crate::account::Account;
@@ -19,7 +20,7 @@ use crate::output::{self, counted, number};
 use crate::progress::Progress;
 use crate::queue::recover::log_groups::LogGroupReader;
 use crate::queue::recover::report::{RecoverReport, Sources};
-use crate::queue::recover::{Place, RecoveredEvents, decompress};
+use crate::queue::recover::{RecoveredEvents, decompress};
 use crate::queue::sending::send_with_retries;
 use crate::stack::{Stack, StackOptions};
 use crate::time_option::{When, parse_when};
@@ -277,17 +278,14 @@ fn render(report: &RecoverReport) -> String {
         };
         text += &format!("{:>7}  skipped: {reason}\n", number(*count));
     }
-    let places = |places: &[Place], problem: &str| {
-        let shown = places.iter().take(MAX_INCOMPLETE);
-        let mut text: String = shown.map(|place| format!("skipped: {place} {problem}\n")).collect();
+    for places in [&report.masked, &report.incomplete] {
+        for place in places.iter().take(MAX_INCOMPLETE) {
+            text += &format!("skipped: {}\n", printable(&place.to_string()));
+        }
         if let Some(more) = places.len().checked_sub(MAX_INCOMPLETE).filter(|more| *more > 0) {
             text += &format!("and {} more\n", number(more));
         }
-        text
-    };
-    text += &places(&report.masked, "has masked values");
-    text +=
-        &places(&report.incomplete, "is not a complete event (truncated log, or written by a newer release)");
+    }
     text
 }
 

@@ -90,7 +90,7 @@ impl<'a> LogGroupReader<'a> {
 /// Where a log event is: the log group, its stream and its time.
 fn place(group: &str, event: &FilteredLogEvent) -> String {
     let time = event.timestamp().and_then(|millis| Timestamp::from_millisecond(millis).ok());
-    let time = time.map(|time| format!(" at {time}")).unwrap_or_default();
+    let time = time.map(|time| format!(" at {time:.3}")).unwrap_or_default();
     match event.log_stream_name() {
         Some(stream) => format!("{group}, {stream}{time}"),
         None => format!("{group}{time}"),
@@ -106,6 +106,9 @@ mod tests {
         let event = FilteredLogEvent::builder();
         assert_eq!(place("/aws/lambda/x", &event.clone().build()), "/aws/lambda/x");
         let event = event.log_stream_name("2026/03/02/[1]0a").timestamp(1_772_442_000_000).build();
-        assert_eq!(place("/aws/lambda/x", &event), "/aws/lambda/x, 2026/03/02/[1]0a at 2026-03-02T09:00:00Z");
+        assert_eq!(
+            place("/aws/lambda/x", &event),
+            "/aws/lambda/x, 2026/03/02/[1]0a at 2026-03-02T09:00:00.000Z"
+        );
     }
 }

@@ -30,7 +30,7 @@ pub struct RecoverReport {
     pub skipped: BTreeMap<String, usize>,
     /// Events with values that a data protection policy has masked.
     pub masked: Vec<Place>,
-    /// Events that are not complete.
+    /// Events that are truncated, or that user-stats would reject.
     pub incomplete: Vec<Place>,
     /// Log groups that could not be read, each with the reason.
     pub unread: Vec<String>,
@@ -57,8 +57,8 @@ impl RecoverReport {
             dry_run: is_dry_run,
             logs,
             unread,
-            since: range.map(|(since, _)| since.to_string()),
-            until: range.map(|(_, until)| until.to_string()),
+            since: range.map(|(since, _)| format!("{since:.0}")),
+            until: range.map(|(_, until)| format!("{until:.0}")),
             events: recovered.events.len(),
             by_type: by_type.map(|(event_type, count)| (event_type.to_owned(), count)).collect(),
             skipped: skipped.map(|(reason, count)| (code(*reason).to_owned(), *count)).collect(),
