@@ -3,20 +3,20 @@
 mod ca_bundle;
 mod credentials;
 mod mfa;
+mod names;
 mod profiles;
 mod sdk;
 
-use anyhow::Context;
 use aws_config::{Region, SdkConfig};
 use clap::Args;
 use shared::config::Environment;
-use shared::queues::Queue;
-use shared::store::Store;
 use shared::suspended_email::SuspendedEmailKey;
 use shared::text::printable;
+use tokio::sync::OnceCell;
 
-use crate::aws_error::{Service, aws_error, describe};
+use crate::aws_error::describe;
 use crate::error::{CommandError, Result};
+use crate::stack::Stack;
 use profiles::{Profiles, sdk_name};
 use sdk::Sdk;
 
@@ -31,6 +31,10 @@ pub struct AccountOptions {
     /// Endpoint to call instead of AWS. [default: AWS_ENDPOINT_URL]
     #[arg(long, value_name = "URL", help_heading = "Account", value_parser = parse_endpoint_url)]
     pub endpoint_url: Option<String>,
+    /// CloudFormation stack of template.yaml. Its table, queues and user pool are defaults, and its queues
+    /// have short names, such as user-events. [default: STACK_NAME]
+    #[arg(long, value_name = "NAME", help_heading = "Account")]
+    pub stack: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +70,9 @@ fn check_variables(environment: &Environment) -> Result<()> {
 pub struct Account {
     config: SdkConfig,
     environment: Environment,
+    /// The option --stack.
+    stack_option: Option<String>,
+    stack: OnceCell<Stack>,
 }
 
 impl AccountOptions {
@@ -126,7 +133,7 @@ impl AccountOptions {
             };
             CommandError::failed(failed.explain(&error))
         })?;
-        Ok(Account { config, environment })
+        Ok(Account { config, environment, stack_option: self.stack.clone(), stack: OnceCell::new() })
     }
 
     /// --region, AWS_REGION, AWS_DEFAULT_REGION or the region of the profile.
@@ -183,18 +190,6 @@ const AWS_DOMAINS: [&str; 4] =
     [".amazonaws.com.cn", ".api.amazonwebservices.com.cn", ".amazonaws.com", ".api.aws"];
 
 impl Account {
-    /// The table `table`, by default TABLE_NAME.
-    pub fn store(&self, table: Option<&str>) -> Result<Store> {
-        let name = self.option_or_variable("--table", table, "TABLE_NAME")?;
-        Ok(Store::new(self.dynamodb(), name))
-    }
-
-    /// The table `table`, by default TABLE_NAME, for a command that can do without it.
-    pub fn optional_store(&self, table: Option<&str>) -> Option<Store> {
-        let name = table.or_else(|| self.variable("TABLE_NAME"))?;
-        Some(Store::new(aws_sdk_dynamodb::Client::new(&self.config), name))
-    }
-
     pub fn region(&self) -> &str {
         self.config.region().map(Region::as_ref).unwrap_or_default()
     }
@@ -202,21 +197,6 @@ impl Account {
     /// An environment variable. `None` if it is empty.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.environment.optional(name)
-    }
-
-    /// The queue user-events by name, ARN or URL, by default USER_EVENTS_QUEUE_URL.
-    pub async fn user_events(&self, queue: Option<&str>) -> Result<Queue> {
-        self.queue(queue, "USER_EVENTS_QUEUE_URL").await
-    }
-
-    /// The queue cache-invalidations by name, ARN or URL, by default CACHE_INVALIDATIONS_QUEUE_URL.
-    pub async fn cache_invalidations(&self, queue: Option<&str>) -> Result<Queue> {
-        self.queue(queue, "CACHE_INVALIDATIONS_QUEUE_URL").await
-    }
-
-    async fn queue(&self, queue: Option<&str>, variable: &str) -> Result<Queue> {
-        let name = self.option_or_variable("--queue", queue, variable)?;
-        Ok(Queue::new(self.sqs(), self.queue_url(&name).await?))
     }
 
     pub fn cognito(&self) -> aws_sdk_cognitoidentityprovider::Client {
@@ -241,34 +221,6 @@ impl Account {
 
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.config)
-    }
-
-    /// The URL of a queue, by name, ARN or URL.
-    pub async fn queue_url(&self, name: &str) -> Result<String> {
-        let region = self.region();
-        if let Some(other) = region_of(name).filter(|other| *other != region) {
-            return Err(CommandError::invalid_input(format!(
-                "{name}: the queue is in {other}, but the region is {region}. Pass --region {other}"
-            )));
-        }
-        if name.starts_with("https://") || name.starts_with("http://") {
-            return Ok(name.to_owned());
-        }
-        let call = self.sqs().get_queue_url();
-        // arn:aws:sqs:<region>:<account>:<name>
-        let call = match name.split(':').collect::<Vec<_>>().as_slice() {
-            ["arn", _, "sqs", _, owner, name] => call.queue_name(*name).queue_owner_aws_account_id(*owner),
-            _ => call.queue_name(name),
-        };
-        let output = call.send().await.map_err(aws_error(Service::Sqs, "GetQueueUrl"));
-        let output = output.with_context(|| format!("queue {name} in {region}"))?;
-        Ok(output.queue_url.context("SQS returned a queue without a URL")?)
-    }
-
-    /// The value of an option, by default the variable.
-    pub fn option_or_variable(&self, option: &str, value: Option<&str>, variable: &str) -> Result<String> {
-        let value = value.or_else(|| self.environment.optional(variable)).map(str::to_owned);
-        value.ok_or_else(|| CommandError::invalid_input(format!("pass {option}, or set {variable}")))
     }
 
     /// SUSPENDED_EMAIL_KEY. `None` if it is not set.

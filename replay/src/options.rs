@@ -24,7 +24,7 @@ impl ChangeOptions {
 
 #[derive(Debug, Args)]
 pub struct TableOptions {
-    /// Name of the DynamoDB table. [default: TABLE_NAME]
+    /// Name of the DynamoDB table. [default: that of the stack, or TABLE_NAME]
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
 }

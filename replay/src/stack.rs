@@ -5,19 +5,10 @@ use std::collections::BTreeMap;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::StackResourceSummary;
-use clap::Args;
 use shared::function_id::FunctionId;
 
-use crate::account::Account;
 use crate::aws_error::{Service, aws_error};
 use crate::error::{CommandError, Result};
-
-#[derive(Clone, Debug, Default, Args)]
-pub struct StackOptions {
-    /// Name of the CloudFormation stack. [default: STACK_NAME]
-    #[arg(long, value_name = "NAME")]
-    pub stack: Option<String>,
-}
 
 /// A stack of `template.yaml`, or a stack that includes its resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +17,8 @@ pub struct Stack {
     pub name: String,
     /// By logical ID.
     pub resources: BTreeMap<String, StackResource>,
+    /// The parameter ExistingUserPoolId, if the stack does not make a user pool.
+    pub existing_user_pool_id: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,25 +29,24 @@ pub struct StackResource {
     pub resource_type: String,
 }
 
-impl Account {
-    /// The stack `name`, by default STACK_NAME.
-    ///
-    /// Rejects a stack without queues, such as one of another application.
-    pub async fn stack(&self, name: Option<&str>) -> Result<Stack> {
-        let name = self.option_or_variable("--stack", name, "STACK_NAME").map_err(|error| {
-            CommandError::invalid_input(format!(
-                "{error}. `aws cloudformation describe-stacks --query Stacks[].StackName` lists the stacks"
-            ))
+impl Stack {
+    /// Reads the stack with this name or ARN, and its outputs if it does not make a user pool.
+    pub async fn open(cloudformation: &Client, name: &str, region: &str) -> Result<Self> {
+        let mut stack = Self::read(cloudformation, name).await.map_err(|error| match error {
+            CommandError::InvalidInput(text) => {
+                CommandError::invalid_input(format!("{text} (the region is {region})"))
+            }
+            error => error,
         })?;
-        let stack = Stack::read(&self.cloudformation(), &name).await?;
         if stack.queues().next().is_none() {
             return Err(CommandError::invalid_input(format!("--stack {name}: {}", stack.without_queues())));
         }
+        if stack.user_pool_id().is_none() {
+            stack.existing_user_pool_id = existing_user_pool_id(cloudformation, name).await;
+        }
         Ok(stack)
     }
-}
 
-impl Stack {
     /// Reads the resources of the stack with this name or ARN.
     pub async fn read(cloudformation: &Client, name: &str) -> Result<Self> {
         let mut resources = BTreeMap::new();
@@ -75,7 +67,7 @@ impl Stack {
                 }
             }
         }
-        Ok(Self { name: name_of(name).to_owned(), resources })
+        Ok(Self { name: name_of(name).to_owned(), resources, existing_user_pool_id: None })
     }
 
     /// Why the stack has no queues. The template can be an application within another stack.
@@ -104,6 +96,17 @@ impl Stack {
     /// The queue user-events.
     pub fn user_events_url(&self) -> Option<&str> {
         self.physical_id("UserEventsQueue")
+    }
+
+    /// The queue cache-invalidations.
+    pub fn cache_invalidations_url(&self) -> Option<&str> {
+        self.physical_id("CacheInvalidationsQueue")
+    }
+
+    /// The user pool of the stack, or the one that it was given.
+    pub fn user_pool_id(&self) -> Option<&str> {
+        let own = self.of_type("AWS::Cognito::UserPool").next().map(|(_, id)| id);
+        own.or(self.existing_user_pool_id.as_deref())
     }
 
     pub fn table_name(&self) -> Option<&str> {
@@ -158,13 +161,22 @@ fn entry(resource: StackResourceSummary) -> Option<(String, StackResource)> {
     Some((resource.logical_resource_id?, StackResource { physical_id, resource_type }))
 }
 
+/// The parameter of a stack that uses a user pool of another stack. `None` without the permission to read
+/// it, because few commands need it.
+async fn existing_user_pool_id(cloudformation: &Client, name: &str) -> Option<String> {
+    let output = cloudformation.describe_stacks().stack_name(name).send().await.ok()?;
+    let parameters = output.stacks().first()?.parameters().iter();
+    let mut named = parameters.filter(|parameter| parameter.parameter_key() == Some("ExistingUserPoolId"));
+    named.next()?.parameter_value().filter(|id| !id.is_empty()).map(str::to_owned)
+}
+
 /// CloudFormation reports a stack that does not exist as a general error.
 fn is_no_stack(code: Option<&str>, message: Option<&str>) -> bool {
     code == Some("ValidationError") && message.is_some_and(|message| message.contains("does not exist"))
 }
 
 /// The name in `arn:aws:cloudformation:REGION:ACCOUNT:stack/NAME/UUID`, or the name as it is.
-fn name_of(name_or_arn: &str) -> &str {
+pub fn name_of(name_or_arn: &str) -> &str {
     match name_or_arn.split('/').collect::<Vec<_>>().as_slice() {
         [arn, name, _] if arn.starts_with("arn:") => name,
         _ => name_or_arn,
@@ -183,7 +195,7 @@ mod tests {
             };
             ((*id).to_owned(), resource)
         });
-        Stack { name: "shop".to_owned(), resources: resources.collect() }
+        Stack { name: "shop".to_owned(), resources: resources.collect(), existing_user_pool_id: None }
     }
 
     #[test]

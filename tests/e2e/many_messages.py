@@ -38,7 +38,7 @@ from stack import REGION, free_port
 MAX_MEGABYTES = 64
 USERS = 100
 INTERRUPTED = 130
-QUEUE, DEAD_LETTER_QUEUE = "user-events", "user-events-dlq"
+QUEUE, DEAD_LETTER_QUEUE = "user-events", "user-events-dead-letters"
 
 
 def main():

@@ -39,6 +39,8 @@ struct Inner {
     sqs: Sqs,
     sandbox: Option<SandboxBackend>,
     resources: Vec<Resource>,
+    /// The parameters that were given.
+    parameters: Vec<(String, String)>,
     alarms: Mutex<BTreeMap<String, AlarmState>>,
     metrics: Mutex<Vec<Metric>>,
     log_groups: Mutex<BTreeMap<String, Vec<LogEvent>>>,
@@ -90,6 +92,10 @@ impl StackAccount {
             alarms: Mutex::new(alarms),
             log_groups: Mutex::new(log_groups),
             resources,
+            parameters: parameters
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
             metrics: Mutex::default(),
             may_unmask: Mutex::new(true),
             refused: Mutex::default(),

@@ -180,7 +180,8 @@ pub const ROWS: &[AdviceRow] = &[
         Sqs,
         &["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"],
         None,
-        "there is no such queue in this account and region: check the name, --profile and --region",
+        "there is no such queue in this account and region: check the name, --profile and --region, and pass \
+         --stack for a short name",
     ),
     row(
         Sqs,

@@ -84,7 +84,12 @@ impl Route {
         let to = match to {
             Some(to) => to,
             None => {
-                let url = only_source(&from, sources.context("the destination is unknown, so pass --to")?)?;
+                let url = match (sources, source_by_name(&sqs, &from).await) {
+                    (Err(_), Some(url)) => url,
+                    (sources, _) => {
+                        only_source(&from, sources.context("the destination is unknown, so pass --to")?)?
+                    }
+                };
                 Destination { sqs: sqs.clone(), url, is_elsewhere: false }
             }
         };
@@ -158,6 +163,13 @@ impl MoveTasks {
 /// Partition, region and account of a queue: its ARN without the name.
 fn place(arn: &str) -> &str {
     arn.rsplit_once(':').map_or(arn, |(place, _)| place)
+}
+
+/// The queue that the template gives this dead-letter queue, for a role that may not list the sources. Its
+/// own redrive policy says that it is one.
+async fn source_by_name(sqs: &Client, from: &QueueDescription) -> Option<String> {
+    let source = QueueDescription::read(sqs, from.url.strip_suffix("-dead-letters")?).await.ok()?;
+    (source.dead_letter_queue.as_deref() == Some(&*from.arn)).then_some(source.url)
 }
 
 fn only_source(from: &QueueDescription, sources: Vec<String>) -> Result<String> {

@@ -7,7 +7,6 @@ use shared::time::Clock;
 use crate::account::AccountOptions;
 use crate::error::{CommandError, Result};
 use crate::output::{self, counted, wrap};
-use crate::stack::StackOptions;
 use crate::status::checks::checks;
 use crate::status::read_figures;
 use crate::status::report::{Check, CheckName, CheckState, StatusReport};
@@ -29,8 +28,6 @@ const INDENT: usize = 6;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Status {
-    #[command(flatten)]
-    stack: StackOptions,
     /// Also count the suspended users. Reads the whole table: half a read unit per 4 KB.
     #[arg(long)]
     suspended: bool,
@@ -44,9 +41,9 @@ pub struct Status {
 impl Status {
     pub async fn run(self) -> Result<()> {
         let account = self.account.open().await?;
-        let stack = account.stack(self.stack.stack.as_deref()).await?;
-        let figures = read_figures(&account, &stack, self.suspended, Clock::system().now()).await;
-        let checks = checks(&figures, &stack);
+        let stack = account.stack().await?;
+        let figures = read_figures(&account, stack, self.suspended, Clock::system().now()).await;
+        let checks = checks(&figures, stack);
         let report = StatusReport { stack: stack.name.clone(), checks, figures };
         match self.json {
             true => output::json(&report)?,

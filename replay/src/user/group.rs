@@ -9,7 +9,6 @@ use shared::config::Environment;
 use shared::group_rules::{managed_groups, read};
 
 use crate::account::Account;
-use crate::aws_error::{Service, aws_error};
 use crate::error::{CommandError, Result};
 
 const VARIABLE: &str = "GROUP_RULES";
@@ -21,9 +20,9 @@ const PARAMETER: &str = "GroupRules";
 pub struct ManagedGroups(Option<BTreeSet<String>>);
 
 impl ManagedGroups {
-    /// Reads the rules of a stack, by default of the variable.
-    pub async fn read(account: &Account, stack: Option<&str>) -> Result<Self> {
-        match stack {
+    /// Reads the rules of the stack, or of the variable without a stack.
+    pub async fn read(account: &Account) -> Result<Self> {
+        match account.stack_name() {
             Some(stack) => Self::of_stack(account, stack).await,
             None => account.variable(VARIABLE).map_or(Ok(Self(None)), |rules| Self::parse(VARIABLE, rules)),
         }
@@ -31,14 +30,9 @@ impl ManagedGroups {
 
     async fn of_stack(account: &Account, name: &str) -> Result<Self> {
         let output = account.cloudformation().describe_stacks().stack_name(name).send().await;
-        let output = output.map_err(aws_error(Service::CloudFormation, "DescribeStacks"));
-        let output = output.map_err(|error| CommandError::from(error).context(format!("--stack {name}")))?;
-        match output.stacks().first().and_then(group_rules) {
-            Some(rules) => Self::parse(&format!("--stack {name}: {PARAMETER}"), rules),
-            None => Err(CommandError::invalid_input(format!(
-                "--stack {name}: the stack has no parameter {PARAMETER}. Pass the stack of template.yaml"
-            ))),
-        }
+        // Without the permission, the rules are not known.
+        let rules = output.as_ref().ok().and_then(|output| output.stacks().first().and_then(group_rules));
+        rules.map_or(Ok(Self(None)), |rules| Self::parse(&format!("--stack {name}: {PARAMETER}"), rules))
     }
 
     fn parse(place: &str, rules: &str) -> Result<Self> {

@@ -34,10 +34,11 @@ pub struct NewAccount<'a> {
 }
 
 impl UserPool {
-    /// Checks the id. Makes no call.
-    pub fn open(account: &Account, id: &str) -> Result<Self> {
-        check_id(id, account.region())?;
-        Ok(Self { cognito: account.cognito(), id: id.to_owned() })
+    /// The user pool with this id, by default that of the stack. Checks the id.
+    pub async fn open(account: &Account, id: Option<&str>) -> Result<Self> {
+        let id = account.user_pool(id).await?;
+        check_id(&id, account.region())?;
+        Ok(Self { cognito: account.cognito(), id })
     }
 
     pub fn client(&self) -> &Client {

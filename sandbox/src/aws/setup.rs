@@ -39,7 +39,7 @@ pub(super) async fn create_queues(
     name: &'static str,
     max_receives: u32,
 ) -> Result<QueuePair> {
-    let dead_letters = client.create_queue().queue_name(format!("{name}-dlq")).send().await?;
+    let dead_letters = client.create_queue().queue_name(format!("{name}-dead-letters")).send().await?;
     let dead_letter_url = dead_letters.queue_url.context("a queue without a URL")?;
     let attributes = client.get_queue_attributes().queue_url(&dead_letter_url);
     let attributes = attributes.attribute_names(QueueAttributeName::QueueArn).send().await?;

@@ -61,9 +61,9 @@ async fn error_of_the_account_names_the_next_step() {
     ] {
         account.sandbox.faults.inject(operation, Fault::ErrorWith(code, sentence), usize::MAX);
         for command in [
-            &["inspect", "user-events-dlq"][..],
-            &["redrive", "--from", "user-events-dlq", "--to", "user-events"],
-            &["save", "user-events-dlq", "--out", "/dev/null"],
+            &["inspect", "user-events-dead-letters"][..],
+            &["redrive", "--from", "user-events-dead-letters", "--to", "user-events"],
+            &["save", "user-events-dead-letters", "--out", "/dev/null"],
         ] {
             let run = account.replay(command).await;
             assert!(run.code != 0 && run.stderr.contains(&format!("{code}: {sentence}")), "{run:?}");
@@ -145,7 +145,7 @@ async fn missing_table_and_unreachable_endpoint_are_one_line_with_the_next_step(
             "(there is no such table in this account and region",
         ],
     );
-    let unreachable = run(command("http://127.0.0.1:9", &["inspect", "user-events-dlq"])).await;
+    let unreachable = run(command("http://127.0.0.1:9", &["inspect", "user-events-dead-letters"])).await;
     assert_one_line(
         &unreachable,
         &["SQS GetQueueUrl: client error (Connect)", "(AWS cannot be reached: check the region"],
@@ -157,7 +157,7 @@ async fn missing_credentials_are_one_short_line_that_starts_with_what_to_do() {
     let queues = Queues::start().await;
     let home = tempfile::tempdir().unwrap();
     for arguments in [
-        &["inspect", "user-events-dlq"][..],
+        &["inspect", "user-events-dead-letters"][..],
         &["user", "show", ANA, "--table", "app"],
         &["user", "import", "--user-pool", "eu-central-1_EXAMPLE12", "--table", "app"],
     ] {
@@ -174,10 +174,10 @@ async fn missing_credentials_are_one_short_line_that_starts_with_what_to_do() {
 async fn empty_value_is_refused_with_the_name_of_its_option() {
     let queues = Queues::start().await;
     for (arguments, name) in [
-        (&["inspect", "user-events-dlq", "--region", ""][..], "--region"),
-        (&["inspect", "user-events-dlq", "--profile", ""], "--profile"),
+        (&["inspect", "user-events-dead-letters", "--region", ""][..], "--region"),
+        (&["inspect", "user-events-dead-letters", "--profile", ""], "--profile"),
         (&["inspect", ""], "QUEUE"),
-        (&["redrive", "--from", "user-events-dlq", "--to", ""], "--to"),
+        (&["redrive", "--from", "user-events-dead-letters", "--to", ""], "--to"),
         (&["user", "show", ANA, "--table", " "], "--table"),
         (&["user", "suspend", ANA, "--reason", "x", "--queue="], "--queue"),
         (&["user", "suspend", ANA, "--reason", ""], "--reason"),
@@ -226,9 +226,9 @@ impl AwsBackend for HourAhead {
 async fn clock_that_is_an_hour_off_is_corrected_or_named() {
     for has_date in [true, false] {
         let sqs = Sqs::new(Clock::system());
-        sqs.create("user-events-dlq", None);
+        sqs.create("user-events-dead-letters", None);
         let endpoint = format!("http://{}", tests::lambda::serve_aws(HourAhead { sqs, has_date }).await);
-        let ran = run(command(&endpoint, &["inspect", "user-events-dlq"])).await;
+        let ran = run(command(&endpoint, &["inspect", "user-events-dead-letters"])).await;
         if has_date {
             assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "the SDK signs with the time of SQS");
         } else {
@@ -272,6 +272,6 @@ impl AwsBackend for Unavailable {
 #[tokio::test(flavor = "multi_thread")]
 async fn answer_without_a_code_names_its_status() {
     let endpoint = format!("http://{}", tests::lambda::serve_aws(Unavailable).await);
-    let ran = run(command(&endpoint, &["inspect", "user-events-dlq"])).await;
+    let ran = run(command(&endpoint, &["inspect", "user-events-dead-letters"])).await;
     assert_one_line(&ran, &["SQS GetQueueUrl: HTTP status 503 without an error code (AWS has a problem"]);
 }

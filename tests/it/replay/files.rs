@@ -26,7 +26,7 @@ async fn letters() -> Letters {
     let now = Clock::system().now().to_string();
     for number in 0..12 {
         let reason = if number % 2 == 0 { Some("invalid_data") } else { None };
-        queues.dead_letter("user-events-dlq", &order(&number.to_string(), &now), reason);
+        queues.dead_letter("user-events-dead-letters", &order(&number.to_string(), &now), reason);
     }
     Letters { queues, folder: tempfile::tempdir().unwrap() }
 }
@@ -42,7 +42,7 @@ impl Letters {
 
     async fn save(&self, options: &[&str]) -> CommandRun {
         let file = self.file();
-        self.queues.replay(&[&["save", "user-events-dlq", "--out", &file], options].concat()).await
+        self.queues.replay(&[&["save", "user-events-dead-letters", "--out", &file], options].concat()).await
     }
 
     async fn send(&self, options: &[&str]) -> CommandRun {
@@ -61,7 +61,7 @@ async fn saved_messages_are_sent_with_all_attributes() {
     let letters = letters().await;
     let ran = letters.save(&[]).await;
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "12 messages saved\n"), "{ran:?}");
-    let stored = letters.queues.sqs.messages_in("user-events-dlq");
+    let stored = letters.queues.sqs.messages_in("user-events-dead-letters");
     assert!(stored.len() == 12 && stored.iter().all(|message| message.is_visible), "they stay in the queue");
     let lines = letters.lines();
     assert_eq!(lines.len(), 12);
@@ -146,7 +146,7 @@ async fn message_is_deleted_only_after_it_is_in_the_file() {
     assert!(
         lines.iter().all(|line| line["messageAttributes"]["error.type"]["stringValue"] == "invalid_data")
     );
-    let left = letters.queues.sqs.messages_in("user-events-dlq");
+    let left = letters.queues.sqs.messages_in("user-events-dead-letters");
     assert!(left.len() == 6 && left.iter().all(|message| message.is_visible), "the others stay in the queue");
 }
 
@@ -233,13 +233,13 @@ async fn file_of_another_tool_is_rejected_with_one_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn full_disk_loses_no_message() {
     let letters = letters().await;
-    let ran = letters.queues.replay(&["save", "user-events-dlq", "--out", "/dev/full"]).await;
+    let ran = letters.queues.replay(&["save", "user-events-dead-letters", "--out", "/dev/full"]).await;
     assert!(ran.code == 1 && ran.stderr.contains("No space left on device"), "{ran:?}");
-    let stored = letters.queues.sqs.messages_in("user-events-dlq");
+    let stored = letters.queues.sqs.messages_in("user-events-dead-letters");
     assert!(stored.len() == 12 && stored.iter().all(|message| message.is_visible), "{ran:?}");
-    let delete = ["save", "user-events-dlq", "--out", "/dev/full", "--delete", "--yes"];
+    let delete = ["save", "user-events-dead-letters", "--out", "/dev/full", "--delete", "--yes"];
     assert_eq!(letters.queues.replay(&delete).await.code, 2);
-    assert_eq!(letters.queues.bodies("user-events-dlq").len(), 12);
+    assert_eq!(letters.queues.bodies("user-events-dead-letters").len(), 12);
 
     assert_eq!(letters.save(&[]).await.code, 0);
     let checkpoint = letters.path("letters.ndjson.checkpoint");
@@ -257,7 +257,7 @@ async fn disk_that_fills_up_loses_no_message() {
     let letters = letters().await;
     for number in 0..12 {
         let body = json!({"number": number, "text": "x".repeat(4_000)});
-        letters.queues.dead_letter("user-events-dlq", &body.to_string(), None);
+        letters.queues.dead_letter("user-events-dead-letters", &body.to_string(), None);
     }
     // A limit of 20 KB (or 40, as shells differ) for each file has the effect of a full disk.
     let full = |arguments: &[&str]| {
@@ -270,10 +270,10 @@ async fn disk_that_fills_up_loses_no_message() {
         shell
     };
     let file = letters.file();
-    let save = ["save", "user-events-dlq", "--out", &file, "--delete", "--yes"];
+    let save = ["save", "user-events-dead-letters", "--out", &file, "--delete", "--yes"];
     let ran = run(full(&save)).await;
     assert!(ran.code == 1 && ran.stderr.contains("File too large"), "{ran:?}");
-    let left = letters.queues.sqs.messages_in("user-events-dlq");
+    let left = letters.queues.sqs.messages_in("user-events-dead-letters");
     assert!(left.iter().all(|message| message.is_visible), "{ran:?}");
     let whole = std::fs::read_to_string(&file).unwrap().lines().filter(|line| line.ends_with("}")).count();
     assert!(left.len() + whole >= 24 && !left.is_empty(), "{} and {whole}", left.len());
@@ -283,7 +283,7 @@ async fn disk_that_fills_up_loses_no_message() {
     ids.sort_by_key(Value::to_string);
     ids.dedup();
     assert_eq!((ids.len(), letters.lines().len()), (24, 24));
-    assert_eq!(letters.queues.bodies("user-events-dlq"), Vec::<String>::new());
+    assert_eq!(letters.queues.bodies("user-events-dead-letters"), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,7 +302,7 @@ async fn next_run_sends_only_rejected_edited_and_new_messages() {
     bodies.dedup();
     assert_eq!((bodies.len(), letters.queues.bodies("user-events").len()), (12, 12));
 
-    let ran = letters.queues.replay(&["send", &letters.file(), "--to", "user-events-dlq"]).await;
+    let ran = letters.queues.replay(&["send", &letters.file(), "--to", "user-events-dead-letters"]).await;
     assert!(
         ran.code == 2 && ran.stderr.contains("To send them to another queue too, remove the checkpoint"),
         "{ran:?}"
@@ -431,10 +431,10 @@ async fn fifo_queue_receives_the_lines_in_order() {
     let letters = letters().await;
     let bodies: Vec<String> = (0..12).map(|n| format!("{{\"n\":{n}}}")).collect();
     for body in &bodies {
-        letters.queues.dead_letter("orders-dlq.fifo", body, None);
+        letters.queues.dead_letter("orders-dead-letters.fifo", body, None);
     }
     let (file, queues) = (letters.file(), &letters.queues);
-    let ran = queues.replay(&["save", "orders-dlq.fifo", "--out", &file, "--delete", "--yes"]).await;
+    let ran = queues.replay(&["save", "orders-dead-letters.fifo", "--out", &file, "--delete", "--yes"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     queues.sqs.refuse_every_send(7);
     let send = ["send", &file, "--to", "orders.fifo", "--any-body", "--yes"];

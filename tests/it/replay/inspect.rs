@@ -35,7 +35,7 @@ async fn messages_are_counted_and_stay_in_the_queue() {
 
     let run = account.replay(&["inspect", "user-events"]).await;
     assert!(
-        run.code != 0 && run.stderr.contains("Did you mean its dead-letter queue, user-events-dlq?"),
+        run.code != 0 && run.stderr.contains("Did you mean its dead-letter queue, user-events-dead-letters?"),
         "{run:?}"
     );
     let run = account.replay(&["inspect", "no-such-queue"]).await;

@@ -12,7 +12,7 @@ const TIME: &str = "2026-03-02T08:00:00Z";
 async fn dead_letters(count: usize) -> Queues {
     let queues = Queues::start().await;
     for number in 0..count {
-        queues.dead_letter("user-events-dlq", &order(&number.to_string(), TIME), None);
+        queues.dead_letter("user-events-dead-letters", &order(&number.to_string(), TIME), None);
     }
     queues
 }
@@ -21,7 +21,7 @@ async fn dead_letters(count: usize) -> Queues {
 fn start_task(queues: &Queues, per_second: u32) {
     let arn = |name: &str| format!("arn:aws:sqs:eu-central-1:123456789012:{name}");
     let input = json!({
-        "SourceArn": arn("user-events-dlq"), "DestinationArn": arn("user-events"),
+        "SourceArn": arn("user-events-dead-letters"), "DestinationArn": arn("user-events"),
         "MaxNumberOfMessagesPerSecond": per_second,
     });
     assert_eq!(queues.sqs.handle("StartMessageMoveTask", &input).status, 200);
@@ -38,20 +38,24 @@ async fn running_move_task_stops_a_redrive_and_is_followed_to_its_end() {
     let queues = dead_letters(30).await;
     start_task(&queues, 10);
     for options in [&["--yes"][..], &[], &["--by-entry", "--yes"]] {
-        let ran = queues.replay(&[&["redrive", "--from", "user-events-dlq"], options].concat()).await;
+        let ran =
+            queues.replay(&[&["redrive", "--from", "user-events-dead-letters"], options].concat()).await;
         assert_eq!((ran.code, ran.stderr.lines().count()), (1, 1), "{ran:?}");
-        assert!(ran.stderr.contains("nothing was sent, because a move task of user-events-dlq is running"));
+        assert!(
+            ran.stderr
+                .contains("nothing was sent, because a move task of user-events-dead-letters is running")
+        );
         assert!(ran.stderr.contains(" of 30 messages moved to user-events"), "its progress: {ran:?}");
-        assert!(ran.stderr.contains("`replay move-task follow user-events-dlq`"), "{ran:?}");
+        assert!(ran.stderr.contains("`replay move-task follow user-events-dead-letters`"), "{ran:?}");
         // Only a list moves messages in this SQS.
         if queues.bodies("user-events").len() >= 20 {
             break;
         }
     }
-    let ran = queues.replay(&["move-task", "follow", "user-events-dlq"]).await;
+    let ran = queues.replay(&["move-task", "follow", "user-events-dead-letters"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     insta::assert_snapshot!(without_times(&ran.stdout), @"TIME  COMPLETED  30 of 30 messages moved to user-events");
-    let ran = queues.replay(&["move-task", "follow", "user-events-dlq", "--json"]).await;
+    let ran = queues.replay(&["move-task", "follow", "user-events-dead-letters", "--json"]).await;
     let mut followed = document("move-task follow", &ran);
     assert!(followed["startedAt"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{followed}");
     followed["startedAt"] = "TIME".into();
@@ -60,21 +64,24 @@ async fn running_move_task_stops_a_redrive_and_is_followed_to_its_end() {
         "destination": "arn:aws:sqs:eu-central-1:123456789012:user-events",
     });
     assert_eq!(followed, expected);
-    assert_eq!((queues.bodies("user-events-dlq").len(), queues.bodies("user-events").len()), (0, 30));
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    assert_eq!(
+        (queues.bodies("user-events-dead-letters").len(), queues.bodies("user-events").len()),
+        (0, 30)
+    );
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters", "--yes"]).await;
     assert!(ran.code == 0 && ran.stdout.ends_with("Nothing to move.\n"), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn canceled_move_task_leaves_the_rest_in_the_queue() {
     let queues = dead_letters(30).await;
-    let cancel = ["move-task", "cancel", "user-events-dlq"];
+    let cancel = ["move-task", "cancel", "user-events-dead-letters"];
     let refused = |ran: &CommandRun, expected: &str| {
         assert!(ran.code == 1 && ran.stderr.contains(expected), "{ran:?}");
     };
-    refused(&queues.replay(&cancel).await, "SQS lists no move task of user-events-dlq");
-    let ran = queues.replay(&["move-task", "list", "user-events-dlq"]).await;
-    assert_eq!((ran.code, ran.stdout.as_str()), (0, "user-events-dlq: no move tasks\n"));
+    refused(&queues.replay(&cancel).await, "SQS lists no move task of user-events-dead-letters");
+    let ran = queues.replay(&["move-task", "list", "user-events-dead-letters"]).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "user-events-dead-letters: no move tasks\n"));
     start_task(&queues, 2);
     let ran = queues.replay(&cancel).await;
     assert!(ran.code == 0 && ran.stdout.ends_with("Add --yes to cancel the move task.\n"), "{ran:?}");
@@ -83,12 +90,12 @@ async fn canceled_move_task_leaves_the_rest_in_the_queue() {
     let ran = queues.replay(&[&cancel[..], &["--yes", "--json"]].concat()).await;
     let done = document("move-task cancel", &ran);
     assert_eq!((ran.code, &done["task"]["status"]), (0, &json!("CANCELLED")), "{ran:?}");
-    let (left, moved) = (queues.bodies("user-events-dlq").len(), queues.bodies("user-events").len());
+    let (left, moved) = (queues.bodies("user-events-dead-letters").len(), queues.bodies("user-events").len());
     assert!(left + moved == 30 && left > 0 && moved > 0, "{left} and {moved}");
-    refused(&queues.replay(&cancel).await, "no move task of user-events-dlq is running");
-    refused(&queues.replay(&["move-task", "follow", "user-events-dlq"]).await, "ended as CANCELLED");
+    refused(&queues.replay(&cancel).await, "no move task of user-events-dead-letters is running");
+    refused(&queues.replay(&["move-task", "follow", "user-events-dead-letters"]).await, "ended as CANCELLED");
     start_task(&queues, 500);
-    let ran = queues.replay(&["move-task", "list", "user-events-dlq"]).await;
+    let ran = queues.replay(&["move-task", "list", "user-events-dead-letters"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let statuses: Vec<&str> = ran.stdout.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     assert_eq!(statuses, ["COMPLETED", "CANCELLED"], "the latest first: {ran:?}");
@@ -98,14 +105,14 @@ async fn canceled_move_task_leaves_the_rest_in_the_queue() {
 async fn move_task_that_leaves_messages_behind_is_a_failure() {
     let queues = dead_letters(3).await;
     queues.sqs.leave_in_tasks(1);
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters", "--yes"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");
     let expected = "replay: the move task ended as COMPLETED, but only 2 of 3 messages moved to user-events, according to \
                     SQS. Run `replay inspect` to see what stayed\n";
     assert!(ran.stderr.ends_with(expected), "{ran:?}");
-    let ran = queues.replay(&["move-task", "follow", "user-events-dlq"]).await;
+    let ran = queues.replay(&["move-task", "follow", "user-events-dead-letters"]).await;
     assert!(ran.code == 1 && ran.stderr.contains("not all messages were moved"), "{ran:?}");
-    assert_eq!((queues.bodies("user-events-dlq").len(), queues.bodies("user-events").len()), (1, 2));
+    assert_eq!((queues.bodies("user-events-dead-letters").len(), queues.bodies("user-events").len()), (1, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,8 +120,8 @@ async fn message_that_is_too_long_for_its_destination_stays() {
     let queues = dead_letters(3).await;
     queues.sqs.set_attribute("user-events", "MaximumMessageSize", "1024");
     let long = order("long", TIME).replace("/shop", &"x".repeat(1_000));
-    queues.dead_letter("user-events-dlq", &long, None);
-    let redrive = ["redrive", "--from", "user-events-dlq"];
+    queues.dead_letter("user-events-dead-letters", &long, None);
+    let redrive = ["redrive", "--from", "user-events-dead-letters"];
     let ran = queues.replay(&redrive).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let plan: Vec<&str> = ran.stdout.lines().skip(2).take(4).collect();
@@ -130,13 +137,13 @@ async fn message_that_is_too_long_for_its_destination_stays() {
         assert!(ran.code == 1 && ran.stdout.contains(moved), "{ran:?}");
         assert!(!ran.stderr.contains("again") && ran.stderr.contains("Correct them in a file"), "{ran:?}");
         assert_eq!(
-            (queues.bodies("user-events").len(), queues.bodies("user-events-dlq")),
+            (queues.bodies("user-events").len(), queues.bodies("user-events-dead-letters")),
             (3, vec![long.clone()])
         );
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("letters.ndjson").to_str().unwrap().to_owned();
-    assert_eq!(queues.replay(&["save", "user-events-dlq", "--out", &file]).await.code, 0);
+    assert_eq!(queues.replay(&["save", "user-events-dead-letters", "--out", &file]).await.code, 0);
     let ran = queues.replay(&["send", &file, "--to", "user-events", "--any-body", "--yes"]).await;
     assert!(ran.code == 2 && ran.stdout.contains("line 1: body: more than 1,024 bytes"), "{ran:?}");
     assert_eq!(queues.bodies("user-events").len(), 3);
@@ -145,15 +152,15 @@ async fn message_that_is_too_long_for_its_destination_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn delayed_messages_are_mentioned_and_are_no_reason_to_wait() {
     let queues = dead_letters(2).await;
-    queues.sqs.set_attribute("user-events-dlq", "DelaySeconds", "600");
-    queues.dead_letter("user-events-dlq", &order("late", TIME), None);
+    queues.sqs.set_attribute("user-events-dead-letters", "DelaySeconds", "600");
+    queues.dead_letter("user-events-dead-letters", &order("late", TIME), None);
     let expected = "about 1 message delayed: visible after the delay with which they were sent";
-    let ran = queues.replay(&["inspect", "user-events-dlq"]).await;
+    let ran = queues.replay(&["inspect", "user-events-dead-letters"]).await;
     assert!(ran.code == 0 && ran.stdout.starts_with(&format!("2 messages\n{expected}")), "{ran:?}");
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq"]).await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters"]).await;
     assert!(ran.code == 0 && ran.stdout.contains(expected), "{ran:?}");
     assert!(ran.stdout.contains("one by one: not all messages were seen"), "{ran:?}");
-    let ran = queues.replay(&["save", "user-events-dlq", "--out", "/dev/null"]).await;
+    let ran = queues.replay(&["save", "user-events-dead-letters", "--out", "/dev/null"]).await;
     assert!(ran.code == 1 && ran.stdout.contains(expected), "{ran:?}");
 }
 
@@ -161,10 +168,10 @@ async fn delayed_messages_are_mentioned_and_are_no_reason_to_wait() {
 async fn redrive_works_without_the_permission_to_list_move_tasks() {
     let queues = dead_letters(2).await;
     queues.sqs.refuse_operation("ListMessageMoveTasks", "AccessDenied");
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters", "--yes"]).await;
     assert!(ran.code == 0 && ran.stdout.contains("your role may not list them"), "{ran:?}");
     assert_eq!(queues.bodies("user-events").len(), 2);
-    let ran = queues.replay(&["move-task", "list", "user-events-dlq"]).await;
+    let ran = queues.replay(&["move-task", "list", "user-events-dead-letters"]).await;
     assert!(ran.code == 1 && ran.stderr.contains("AccessDenied"), "{ran:?}");
 }
 

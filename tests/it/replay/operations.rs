@@ -99,7 +99,7 @@ async fn commands_of_the_page_print_what_the_page_shows() {
     let account = Arc::new(SandboxAccount::start(now).await.unwrap());
     let sqs = Sqs::new(Clock::system());
     for name in ["user-events", "cache-invalidations"] {
-        let dead_letters = format!("{name}-dlq");
+        let dead_letters = format!("{name}-dead-letters");
         sqs.create(&dead_letters, None);
         sqs.create(name, Some((&dead_letters, 5)));
     }
@@ -156,7 +156,7 @@ async fn commands_of_the_page_print_what_the_page_shows() {
         expected,
         "the same as without the bad deployment"
     );
-    assert!(sqs.messages_in("user-events-dlq").is_empty());
+    assert!(sqs.messages_in("user-events-dead-letters").is_empty());
 }
 
 /// Runs a line of the page in a shell that finds the binary under test as `replay`.

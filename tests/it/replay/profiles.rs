@@ -242,7 +242,7 @@ async fn every_kind_of_profile_is_used_however_it_is_named() {
         ("login", &[]),
     ] {
         for name in ["--profile", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"] {
-            let arguments = ["inspect", "user-events-dlq", "--profile", profile];
+            let arguments = ["inspect", "user-events-dead-letters", "--profile", profile];
             let is_option = name == "--profile";
             let arguments = &arguments[..if is_option { 4 } else { 2 }];
             let mut command = command_at_home(&home, &queues.endpoint, &sts.url("http"), arguments);
@@ -266,7 +266,7 @@ async fn every_kind_of_profile_is_used_however_it_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_login_session_is_renewed() {
     let (queues, sts, home) = (Queues::start().await, Sts::start(None).await, home());
-    let arguments = ["inspect", "user-events-dlq", "--profile", "login-expired"];
+    let arguments = ["inspect", "user-events-dead-letters", "--profile", "login-expired"];
     for actions in [&["/v1/token"][..], &[]] {
         let ran = run(command_at_home(&home, &queues.endpoint, &sts.url("http"), &arguments)).await;
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
@@ -279,14 +279,14 @@ async fn credentials_that_cannot_be_loaded_are_one_line_that_starts_with_what_to
     let (queues, sts, home) = (Queues::start().await, Sts::start(None).await, home());
     let mut lines = Vec::new();
     for profile in ["sso", "login-never", "failing-process", "empty", "denied", "loop"] {
-        let arguments = ["inspect", "user-events-dlq", "--profile", profile];
+        let arguments = ["inspect", "user-events-dead-letters", "--profile", profile];
         let ran = run(command_at_home(&home, &queues.endpoint, &sts.url("http"), &arguments)).await;
         assert!(ran.code == 1 && ran.stdout.is_empty() && ran.stderr.lines().count() == 1, "{ran:?}");
         assert!(ran.stderr.chars().count() <= 400, "{ran:?}");
         lines.push(format!("{profile}: {}", ran.stderr.replace(home.path().to_str().unwrap(), "HOME")));
     }
     insta::assert_snapshot!("credentials_that_cannot_be_loaded", lines.concat());
-    assert_eq!(queues.sqs.messages_in("user-events-dlq").len(), 0);
+    assert_eq!(queues.sqs.messages_in("user-events-dead-letters").len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,12 +294,12 @@ async fn own_certificate_authorities_are_trusted_for_every_call() {
     let folder = tempfile::tempdir().unwrap();
     let Authority { acceptor, trusted } = Authority::create(folder.path()).unwrap();
     let (sqs, home) = (tests::sqs::Sqs::new(shared::time::Clock::system()), home());
-    sqs.create("user-events-dlq", None);
+    sqs.create("user-events-dead-letters", None);
     let endpoint = format!("https://{}", tests::lambda::serve_aws_over(Some(acceptor.clone()), sqs).await);
     let sts = Sts::start(Some(acceptor)).await;
     let bundle = trusted.authority.to_str().unwrap();
     let ran_with = async |variable: Option<&str>, profile: &str| -> CommandRun {
-        let arguments = ["inspect", "user-events-dlq", "--profile", profile];
+        let arguments = ["inspect", "user-events-dead-letters", "--profile", profile];
         let mut command = command_at_home(&home, &endpoint, &sts.url("https"), &arguments);
         command.envs(variable.map(|path| ("AWS_CA_BUNDLE", path)));
         run(command).await
@@ -357,7 +357,8 @@ async fn role_with_mfa_serial_asks_for_a_code_on_a_terminal() {
         command
     };
     let without_terminal =
-        run(wrapped(&["setsid", "--wait", "sh", "-c"], "inspect user-events-dlq --profile mfa")).await;
+        run(wrapped(&["setsid", "--wait", "sh", "-c"], "inspect user-events-dead-letters --profile mfa"))
+            .await;
     assert_eq!(without_terminal.code, 1);
     assert_eq!(
         without_terminal.stderr,
@@ -384,7 +385,7 @@ async fn role_with_mfa_serial_asks_for_a_code_on_a_terminal() {
     for (profile, roles) in [("mfa", &["mfa"][..]), ("self-mfa", &["mfa"]), ("above-mfa", &["mfa", "admin"])]
     {
         let (code, shown) =
-            on_terminal(&format!("inspect user-events-dlq --profile {profile}"), "123456").await;
+            on_terminal(&format!("inspect user-events-dead-letters --profile {profile}"), "123456").await;
         assert!(code == Some(0), "{shown}");
         assert_eq!(shown.matches("Code of arn:aws:iam::123456789012:mfa/ben: ").count(), 1, "{shown}");
         let calls = sts.take_calls();
@@ -398,7 +399,7 @@ async fn role_with_mfa_serial_asks_for_a_code_on_a_terminal() {
             assert_eq!(settings, ("shop", "900"));
         }
     }
-    let (code, shown) = on_terminal("inspect user-events-dlq --profile mfa", "12345").await;
+    let (code, shown) = on_terminal("inspect user-events-dead-letters --profile mfa", "12345").await;
     assert!(
         code == Some(1) && shown.contains("replay: profile mfa: the code of an MFA device has six digits"),
         "{shown}"
@@ -406,7 +407,8 @@ async fn role_with_mfa_serial_asks_for_a_code_on_a_terminal() {
     assert_eq!(sts.take_calls().len(), 0);
 
     // STS accepts a code once, and this command opens two accounts.
-    let redrive = "redrive --from user-events-dlq --to user-events --to-region eu-central-1 --profile mfa";
+    let redrive =
+        "redrive --from user-events-dead-letters --to user-events --to-region eu-central-1 --profile mfa";
     let (_, shown) = on_terminal(redrive, "123456").await;
     assert_eq!(shown.matches("Code of ").count(), 1, "{shown}");
     assert_eq!(sts.take_actions(), ["AssumeRole"], "{shown}");
@@ -427,7 +429,8 @@ async fn wrong_region_is_one_line_that_names_its_place() {
             "replay: AWS_REGION: \"EU-CENTRAL-1\" is not a region name such as eu-central-1\n",
         ),
     ] {
-        let mut command = command(&queues.endpoint, &[&["inspect", "user-events-dlq"], arguments].concat());
+        let mut command =
+            command(&queues.endpoint, &[&["inspect", "user-events-dead-letters"], arguments].concat());
         if let Some(region) = variable {
             command.env("AWS_REGION", region);
         }

@@ -79,6 +79,6 @@ async fn stack_is_named_by_an_option_or_a_variable() {
     assert!(run.code == 2 && run.stderr.contains("pass --stack, or set STACK_NAME"), "{run:?}");
     let run = stack.replay(&["queues", "--stack", "shop"]).await;
     assert!(run.code == 2 && run.stderr.contains("Stack with id shop does not exist"), "{run:?}");
-    let run = stack.replay(&["queues", "--stack", "shop", USER_EVENTS]).await;
-    assert!(run.code == 2 && run.stderr.contains("cannot be used with"), "{run:?}");
+    let run = stack.replay(&["queues", "user-events", USER_EVENTS_DLQ]).await;
+    assert!(run.code == 0 && run.stdout.contains("user-events-dead-letters"), "{run:?}");
 }

@@ -29,21 +29,23 @@ const TIME: &str = "2026-03-02T08:00:00Z";
 /// receives.
 async fn dead_letters() -> Queues {
     let queues = Queues::start().await;
-    queues.dead_letter("user-events-dlq", &order("1", TIME), Some("unknown_type"));
-    queues.dead_letter("user-events-dlq", &order("2", TIME), None);
-    queues.dead_letter("user-events-dlq", &order("3", TIME), Some("invalid_data"));
-    queues.dead_letter("user-events-dlq", "no JSON", None);
+    queues.dead_letter("user-events-dead-letters", &order("1", TIME), Some("unknown_type"));
+    queues.dead_letter("user-events-dead-letters", &order("2", TIME), None);
+    queues.dead_letter("user-events-dead-letters", &order("3", TIME), Some("invalid_data"));
+    queues.dead_letter("user-events-dead-letters", "no JSON", None);
     queues
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dry_run_shows_the_plan_and_changes_nothing() {
     let queues = dead_letters().await;
-    let before = queues.bodies("user-events-dlq");
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--error", "received_too_often"]).await;
+    let before = queues.bodies("user-events-dead-letters");
+    let ran = queues
+        .replay(&["redrive", "--from", "user-events-dead-letters", "--error", "received_too_often"])
+        .await;
     assert_eq!(ran.code, 0, "{ran:?}");
     insta::assert_snapshot!(ran.stdout, @r"
-    from  arn:aws:sqs:eu-central-1:123456789012:user-events-dlq
+    from  arn:aws:sqs:eu-central-1:123456789012:user-events-dead-letters
     to    arn:aws:sqs:eu-central-1:123456789012:user-events
     how   copied and deleted one by one: only some messages match
 
@@ -64,18 +66,18 @@ async fn dry_run_shows_the_plan_and_changes_nothing() {
 
     Dry run: nothing was sent. Add --yes to move 2 messages.
     ");
-    assert_eq!((queues.bodies("user-events-dlq"), queues.bodies("user-events").len()), (before, 0));
-    let stored = queues.sqs.messages_in("user-events-dlq");
+    assert_eq!((queues.bodies("user-events-dead-letters"), queues.bodies("user-events").len()), (before, 0));
+    let stored = queues.sqs.messages_in("user-events-dead-letters");
     assert!(stored.iter().all(|message| message.is_visible), "all are visible again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dry_run_counts_messages_that_workers_would_reject_again() {
     let queues = dead_letters().await;
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq"]).await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     insta::assert_snapshot!(ran.stdout, @r"
-    from  arn:aws:sqs:eu-central-1:123456789012:user-events-dlq
+    from  arn:aws:sqs:eu-central-1:123456789012:user-events-dead-letters
     to    arn:aws:sqs:eu-central-1:123456789012:user-events
     how   copied and deleted one by one: the reasons of dead letters must be removed
 
@@ -106,8 +108,9 @@ async fn dry_run_counts_messages_that_workers_would_reject_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn inspection_shows_counts_and_masked_samples() {
     let queues = dead_letters().await;
-    let ran =
-        queues.replay(&["inspect", "user-events-dlq", "--error", "unknown_type", "--sample", "1"]).await;
+    let ran = queues
+        .replay(&["inspect", "user-events-dead-letters", "--error", "unknown_type", "--sample", "1"])
+        .await;
     assert_eq!(ran.code, 0, "{ran:?}");
     insta::assert_snapshot!(ran.stdout, @r#"
     1 message matches, 3 do not
@@ -133,11 +136,11 @@ async fn inspection_shows_counts_and_masked_samples() {
 #[tokio::test(flavor = "multi_thread")]
 async fn redriven_message_keeps_everything_except_its_reason() {
     let queues = dead_letters().await;
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters", "--yes"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("\n4 messages will move\n"), "{ran:?}");
     assert!(ran.stdout.ends_with("\n4 messages moved\n"), "{ran:?}");
-    assert_eq!(queues.bodies("user-events-dlq"), Vec::<String>::new());
+    assert_eq!(queues.bodies("user-events-dead-letters"), Vec::<String>::new());
     let moved = queues.sqs.messages_in("user-events");
     assert_eq!(moved.len(), 4);
     for message in moved {
@@ -150,7 +153,7 @@ async fn redriven_message_keeps_everything_except_its_reason() {
         assert_eq!(trace, "Root=1-5759e988-bd862e3fe1be46a994272793");
         assert_eq!(sent.get("MessageDeduplicationId"), None);
     }
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters", "--yes"]).await;
     assert!(ran.code == 0 && ran.stdout.ends_with("Nothing to move.\n"), "{ran:?}");
 }
 
@@ -168,11 +171,12 @@ async fn filters_select_messages_and_the_others_stay() {
         (&["--type", "order.plaecd"], 0),
     ] {
         let queues = dead_letters().await;
-        let ran =
-            queues.replay(&[&["redrive", "--from", "user-events-dlq", "--yes"], options].concat()).await;
+        let ran = queues
+            .replay(&[&["redrive", "--from", "user-events-dead-letters", "--yes"], options].concat())
+            .await;
         assert_eq!(ran.code, i32::from(expected == 0), "{ran:?}");
         assert_eq!(queues.bodies("user-events").len(), expected, "{options:?}");
-        let stayed = queues.sqs.messages_in("user-events-dlq");
+        let stayed = queues.sqs.messages_in("user-events-dead-letters");
         assert_eq!(stayed.len(), 4 - expected, "{options:?}");
         assert!(stayed.iter().all(|message| message.is_visible), "{options:?}");
     }
@@ -182,44 +186,48 @@ async fn filters_select_messages_and_the_others_stay() {
 async fn sqs_moves_messages_without_reasons_in_a_move_task() {
     let queues = Queues::start().await;
     for number in 0..25 {
-        queues.dead_letter("user-events-dlq", &order(&number.to_string(), TIME), None);
+        queues.dead_letter("user-events-dead-letters", &order(&number.to_string(), TIME), None);
     }
-    let command = ["redrive", "--from", "user-events-dlq", "--to", "user-events", "--rate", "10", "--yes"];
+    let command =
+        ["redrive", "--from", "user-events-dead-letters", "--to", "user-events", "--rate", "10", "--yes"];
     let ran = queues.replay(&command).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("how   moved by SQS in a move task\n"), "{ran:?}");
     assert!(ran.stdout.ends_with("\n25 messages moved, according to SQS.\n"), "{ran:?}");
     assert!(ran.stderr.starts_with("moved 10 of 25, "), "SQS's counts are shown: {ran:?}");
-    assert_eq!((queues.bodies("user-events-dlq").len(), queues.bodies("user-events").len()), (0, 25));
+    assert_eq!(
+        (queues.bodies("user-events-dead-letters").len(), queues.bodies("user-events").len()),
+        (0, 25)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn message_that_sqs_rejects_stays_and_is_reported() {
     let queues = dead_letters().await;
     queues.sqs.refuse_every_send(2);
-    let command = ["redrive", "--from", "user-events-dlq", "--yes"];
+    let command = ["redrive", "--from", "user-events-dead-letters", "--yes"];
     let ran = queues.replay(&command).await;
     let error = "replay: not all messages were moved. Run the command again\n";
     assert!(ran.code == 1 && ran.stderr.ends_with(error), "{ran:?}");
     assert!(ran.stdout.ends_with("2 messages moved\n2 stayed, rejected by SQS: InternalError (AWS has a problem: run the command again later)\n"), "{ran:?}");
-    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (2, 2));
+    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dead-letters").len()), (2, 2));
     queues.sqs.refuse_every_send(0);
     assert_eq!(queues.replay(&command).await.code, 0);
-    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (4, 0));
+    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dead-letters").len()), (4, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn message_that_is_not_deleted_is_reported() {
     let queues = dead_letters().await;
     queues.sqs.refuse_every_deletion(4);
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters", "--yes"]).await;
     assert!(
         ran.code == 1
             && ran.stdout.contains("\n3 messages moved, the others stayed\n1 sent, but perhaps not deleted"),
         "{ran:?}"
     );
-    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (4, 1));
-    assert!(queues.sqs.messages_in("user-events-dlq").iter().all(|message| message.is_visible));
+    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dead-letters").len()), (4, 1));
+    assert!(queues.sqs.messages_in("user-events-dead-letters").iter().all(|message| message.is_visible));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,15 +237,15 @@ async fn fifo_queue_keeps_its_order_and_accepts_messages_again() {
     for body in &bodies {
         // SQS has just seen the deduplication id.
         queues.dead_letter("orders.fifo", body, None);
-        queues.dead_letter("orders-dlq.fifo", body, Some("unknown_type"));
+        queues.dead_letter("orders-dead-letters.fifo", body, Some("unknown_type"));
     }
-    let command = ["redrive", "--from", "orders-dlq.fifo", "--yes"];
+    let command = ["redrive", "--from", "orders-dead-letters.fifo", "--yes"];
     let ran = queues.replay(&command).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(queues.bodies("orders.fifo"), [bodies.clone(), bodies.clone()].concat());
 
     for body in &bodies {
-        queues.dead_letter("orders-dlq.fifo", &body.replace("number", "later"), None);
+        queues.dead_letter("orders-dead-letters.fifo", &body.replace("number", "later"), None);
     }
     queues.sqs.refuse_every_send(5);
     let ran = queues.replay(&[&command[..], &["--by-entry"]].concat()).await;
@@ -256,25 +264,30 @@ async fn fifo_queue_keeps_its_order_and_accepts_messages_again() {
 async fn impossible_redrive_is_rejected_with_one_line() {
     let queues = dead_letters().await;
     for (options, code, expected) in [
-        (&["--from", "user-events-dlq", "--to", "orders.fifo"][..], 2, "is a FIFO queue"),
-        (&["--from", "user-events-dlq", "--to", "user-events-dlq"], 2, "the same queue as --from"),
-        (&["--from", "user-events"], 2, "Did you mean its dead-letter queue, user-events-dlq?"),
+        (&["--from", "user-events-dead-letters", "--to", "orders.fifo"][..], 2, "is a FIFO queue"),
+        (
+            &["--from", "user-events-dead-letters", "--to", "user-events-dead-letters"],
+            2,
+            "the same queue as --from",
+        ),
+        (&["--from", "user-events"], 2, "Did you mean its dead-letter queue, user-events-dead-letters?"),
         (&["--from", "no-such-queue"], 1, "no such queue in this account and region"),
-        (&["--from", "user-events-dlq", "--to", "no-such-queue"], 1, "no-such-queue"),
-        (&["--from", "user-events-dlq", "--rate", "0"], 2, "--rate"),
-        (&["--from", "user-events-dlq", "--older-than", "soon"], 2, "expected a duration"),
+        (&["--from", "user-events-dead-letters", "--to", "no-such-queue"], 1, "no-such-queue"),
+        (&["--from", "user-events-dead-letters", "--rate", "0"], 2, "--rate"),
+        (&["--from", "user-events-dead-letters", "--older-than", "soon"], 2, "expected a duration"),
     ] {
         let ran = queues.replay(&[&["redrive", "--yes"], options].concat()).await;
         assert!(ran.code == code && ran.stderr.contains(expected), "{options:?}: {ran:?}");
         assert!(code == 2 || ran.stderr.lines().count() == 1, "{ran:?}");
     }
-    queues.sqs.create("unnamed-dlq", None);
-    let ran = queues.replay(&["redrive", "--from", "unnamed-dlq"]).await;
+    queues.sqs.create("unnamed-dead-letters", None);
+    let ran = queues.replay(&["redrive", "--from", "unnamed-dead-letters"]).await;
     assert!(
-        ran.code == 2 && ran.stderr.contains("no queue uses unnamed-dlq as a dead-letter queue. Pass --to"),
+        ran.code == 2
+            && ran.stderr.contains("no queue uses unnamed-dead-letters as a dead-letter queue. Pass --to"),
         "{ran:?}"
     );
-    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (0, 4));
+    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dead-letters").len()), (0, 4));
 }
 
 /// Yields before each request and before each answer, so that a run can be dropped at both points.
@@ -378,7 +391,7 @@ async fn rerun_moves_all_messages_wherever_a_redrive_was_dropped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_inspection_makes_all_messages_visible_again() {
     let queues = dead_letters().await;
-    let ran = queues.replay(&["inspect", "user-events-dlq", "--json"]).await;
+    let ran = queues.replay(&["inspect", "user-events-dead-letters", "--json"]).await;
     let shown: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(
         (&shown["messages"], &shown["byReason"]),
@@ -386,7 +399,7 @@ async fn interrupted_inspection_makes_all_messages_visible_again() {
     );
     let config = shared::aws::worker_settings(sdk_config(queues.sqs.clone()));
     let sqs = aws_sdk_sqs::Client::new(&config);
-    let url = Sqs::url("user-events-dlq");
+    let url = Sqs::url("user-events-dead-letters");
     let queue = QueueDescription::read(&sqs, &url).await.unwrap();
     let stop = StopSignal::default();
     let requested = stop.clone();
@@ -394,19 +407,23 @@ async fn interrupted_inspection_makes_all_messages_visible_again() {
     let clock = Clock::system();
     let interrupted = inspect((&sqs, &queue), &Filter::default(), 0, &clock, &stop, &request).await;
     assert!(interrupted.unwrap_err().to_string().starts_with("interrupted: 4 messages were seen"));
-    assert!(queues.sqs.messages_in("user-events-dlq").iter().all(|message| message.is_visible));
+    assert!(queues.sqs.messages_in("user-events-dead-letters").iter().all(|message| message.is_visible));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_reply_is_reported_and_no_message_is_lost() {
     let queues = dead_letters().await;
     queues.sqs.lose_reply_of("SendMessageBatch", 1);
-    let command = ["redrive", "--from", "user-events-dlq", "--yes"];
+    let command = ["redrive", "--from", "user-events-dead-letters", "--yes"];
     let ran = queues.replay(&command).await;
     assert!(ran.code == 1 && ran.stdout.contains("4 in doubt: still there, and perhaps sent"), "{ran:?}");
-    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (4, 4), "once");
+    assert_eq!(
+        (queues.bodies("user-events").len(), queues.bodies("user-events-dead-letters").len()),
+        (4, 4),
+        "once"
+    );
     let ran = queues.replay(&command).await;
-    assert!(ran.code == 0 && queues.bodies("user-events-dlq").is_empty(), "{ran:?}");
+    assert!(ran.code == 0 && queues.bodies("user-events-dead-letters").is_empty(), "{ran:?}");
 
     let queues = dead_letters().await;
     queues.sqs.lose_reply_of("DeleteMessageBatch", 9);
@@ -418,18 +435,17 @@ async fn lost_reply_is_reported_and_no_message_is_lost() {
 async fn invisible_messages_are_reported() {
     let queues = dead_letters().await;
     // Another consumer has received two of them.
-    let input =
-        json!({"QueueUrl": Sqs::url("user-events-dlq"), "MaxNumberOfMessages": 2, "VisibilityTimeout": 600});
+    let input = json!({"QueueUrl": Sqs::url("user-events-dead-letters"), "MaxNumberOfMessages": 2, "VisibilityTimeout": 600});
     assert_eq!(queues.sqs.handle("ReceiveMessage", &input).status, 200);
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters", "--yes"]).await;
     assert!(ran.code == 1 && ran.stdout.contains("about 2 messages invisible: "), "{ran:?}");
     assert!(ran.stdout.contains("\n2 messages moved\n"), "{ran:?}");
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters", "--yes"]).await;
     assert!(ran.code == 1 && ran.stderr.contains("not all messages were seen"), "{ran:?}");
-    let ran = queues.replay(&["inspect", "user-events-dlq"]).await;
+    let ran = queues.replay(&["inspect", "user-events-dead-letters"]).await;
     assert!(ran.code == 0 && ran.stdout.starts_with("0 messages\nabout 2 messages invisible: "), "{ran:?}");
     queues.sqs.make_visible();
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--yes"]).await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters", "--yes"]).await;
     assert_eq!((ran.code, queues.bodies("user-events").len()), (0, 4), "{ran:?}");
 }
 
@@ -444,14 +460,14 @@ async fn redrive_ends_even_if_a_worker_dead_letters_all_messages_again() {
             for message in sqs.take_all("user-events") {
                 sqs.handle("SendMessage", &{
                     let mut input = message.sent;
-                    input["QueueUrl"] = json!(Sqs::url("user-events-dlq"));
+                    input["QueueUrl"] = json!(Sqs::url("user-events-dead-letters"));
                     input
                 });
             }
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     });
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq", "--by-entry", "--yes"]).await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters", "--by-entry", "--yes"]).await;
     stop.request();
     worker.await.unwrap();
     assert!(ran.code == 0 && ran.stdout.contains("\n4 messages moved"), "{ran:?}");
@@ -460,10 +476,10 @@ async fn redrive_ends_even_if_a_worker_dead_letters_all_messages_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn earlier_move_task_is_not_mistaken_for_the_new_one() {
     let queues = Queues::start().await;
-    let command = ["redrive", "--from", "user-events-dlq", "--yes"];
+    let command = ["redrive", "--from", "user-events-dead-letters", "--yes"];
     for round in 1..=2 {
         for number in 0..3 {
-            queues.dead_letter("user-events-dlq", &order(&number.to_string(), TIME), None);
+            queues.dead_letter("user-events-dead-letters", &order(&number.to_string(), TIME), None);
         }
         // The task of the first round is listed for a while after the second was started.
         queues.sqs.list_tasks_late(if round == 2 { 2 } else { 0 });
@@ -483,9 +499,9 @@ async fn interruption_reports_the_number_of_moved_messages() {
         let queues = Queues::start().await;
         for number in 0..200 {
             let reason = if with_task { None } else { Some("unknown_type") };
-            queues.dead_letter("user-events-dlq", &order(&number.to_string(), TIME), reason);
+            queues.dead_letter("user-events-dead-letters", &order(&number.to_string(), TIME), reason);
         }
-        let arguments = ["redrive", "--from", "user-events-dlq", "--rate", "20", "--yes"];
+        let arguments = ["redrive", "--from", "user-events-dead-letters", "--rate", "20", "--yes"];
         let mut command = super::support::command(&queues.endpoint, &arguments);
         let child = command
             .stdout(std::process::Stdio::piped())
@@ -502,7 +518,8 @@ async fn interruption_reports_the_number_of_moved_messages() {
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(130), "{signal}: {stdout}{stderr}");
         assert!(stderr.lines().last().unwrap().starts_with("replay: interrupted: "), "{stderr}");
-        let (moved, left) = (queues.bodies("user-events").len(), queues.sqs.messages_in("user-events-dlq"));
+        let (moved, left) =
+            (queues.bodies("user-events").len(), queues.sqs.messages_in("user-events-dead-letters"));
         assert_eq!(moved + left.len(), 200, "{signal}");
         assert!(left.iter().all(|message| message.is_visible), "{signal}");
         let report = if with_task { &stderr } else { &stdout };
@@ -514,12 +531,12 @@ async fn interruption_reports_the_number_of_moved_messages() {
 async fn recent_deduplication_id_is_not_sent() {
     let queues = Queues::start().await;
     for body in ["{\"a\":1}", "{\"b\":2}"] {
-        queues.dead_letter("orders-dlq.fifo", body, None);
+        queues.dead_letter("orders-dead-letters.fifo", body, None);
     }
-    let command = ["redrive", "--from", "orders-dlq.fifo", "--keep-deduplication-ids", "--yes"];
+    let command = ["redrive", "--from", "orders-dead-letters.fifo", "--keep-deduplication-ids", "--yes"];
     let ran = queues.replay(&command).await;
     assert!(ran.code == 1 && ran.stdout.contains("sent less than five minutes ago"), "{ran:?}");
-    assert_eq!((queues.bodies("orders.fifo").len(), queues.bodies("orders-dlq.fifo").len()), (0, 2));
+    assert_eq!((queues.bodies("orders.fifo").len(), queues.bodies("orders-dead-letters.fifo").len()), (0, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -527,11 +544,22 @@ async fn all_selected_messages_move_at_a_low_rate() {
     let queues = Queues::start().await;
     for number in 0..300 {
         let reason = if number % 3 == 0 { None } else { Some("unknown_type") };
-        queues.dead_letter("user-events-dlq", &order(&number.to_string(), TIME), reason);
+        queues.dead_letter("user-events-dead-letters", &order(&number.to_string(), TIME), reason);
     }
-    let command =
-        ["redrive", "--from", "user-events-dlq", "--error", "unknown_type", "--rate", "300", "--yes"];
+    let command = [
+        "redrive",
+        "--from",
+        "user-events-dead-letters",
+        "--error",
+        "unknown_type",
+        "--rate",
+        "300",
+        "--yes",
+    ];
     let ran = queues.replay(&command).await;
     assert!(ran.code == 0 && ran.stdout.ends_with("\n200 messages moved, 100 stayed\n"), "{ran:?}");
-    assert_eq!((queues.bodies("user-events").len(), queues.bodies("user-events-dlq").len()), (200, 100));
+    assert_eq!(
+        (queues.bodies("user-events").len(), queues.bodies("user-events-dead-letters").len()),
+        (200, 100)
+    );
 }

@@ -43,7 +43,7 @@ impl TwoAccounts {
         let queues = Queues::start().await;
         for number in 0..4 {
             let reason = if number % 2 == 0 { Some("unknown_type") } else { None };
-            queues.dead_letter("user-events-dlq", &order(&number.to_string(), TIME), reason);
+            queues.dead_letter("user-events-dead-letters", &order(&number.to_string(), TIME), reason);
         }
         let sqs = Sqs::in_region("us-east-1", Clock::system());
         sqs.create("user-events", None);
@@ -56,7 +56,7 @@ impl TwoAccounts {
     }
 
     async fn redrive(&self, options: &[&str]) -> CommandRun {
-        let arguments = ["redrive", "--from", "user-events-dlq"];
+        let arguments = ["redrive", "--from", "user-events-dead-letters"];
         let mut command = command(&self.queues.endpoint, &[&arguments[..], options].concat());
         command.env("AWS_CONFIG_FILE", self.home.path().join("config"));
         run(command).await
@@ -67,7 +67,7 @@ impl TwoAccounts {
     }
 
     fn left(&self) -> usize {
-        let left = self.queues.sqs.messages_in("user-events-dlq");
+        let left = self.queues.sqs.messages_in("user-events-dead-letters");
         assert!(left.iter().all(|message| message.is_visible));
         left.len()
     }
@@ -160,7 +160,7 @@ async fn document_has_the_plan_and_the_result() {
       "queues": [
         {
           "error": null,
-          "from": "arn:aws:sqs:eu-central-1:123456789012:user-events-dlq",
+          "from": "arn:aws:sqs:eu-central-1:123456789012:user-events-dead-letters",
           "plan": {
             "byReason": {
               "unknown_type": 2

@@ -155,9 +155,7 @@ async fn options_that_name_a_queue_and_a_stack_contradict() {
     for (arguments, expected) in [
         (&["redrive", "--all", "--from", queue][..], "cannot be used with"),
         (&["redrive", "--all", "--to", queue], "cannot be used with"),
-        (&["redrive", "--from", queue, "--stack", STACK], "--stack: only with --all"),
         (&["redrive"], "--from <QUEUE>"),
-        (&["move-task", "list", queue, "--stack", STACK], "but not both"),
         (&["redrive", "--all", "--stack", "shop"], "Stack with id shop does not exist"),
     ] {
         let ran = deployed.replay(arguments).await;

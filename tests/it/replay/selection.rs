@@ -11,10 +11,10 @@ const TIME: &str = "2026-03-02T08:00:00Z";
 async fn messages_are_selected_by_body_attribute_group_and_id() {
     let queues = Queues::start().await;
     for number in 1..=3 {
-        queues.dead_letter("user-events-dlq", &order(&number.to_string(), TIME), None);
+        queues.dead_letter("user-events-dead-letters", &order(&number.to_string(), TIME), None);
     }
-    queues.dead_letter("user-events-dlq", "no JSON", None);
-    let id = queues.sqs.messages_in("user-events-dlq").remove(1).id;
+    queues.dead_letter("user-events-dead-letters", "no JSON", None);
+    let id = queues.sqs.messages_in("user-events-dead-letters").remove(1).id;
     for (options, expected) in [
         (&["--where", "data.order_id=2"][..], 1),
         (&["--where", "data.order_id=1", "--where", "data.order_id=2"], 2),
@@ -28,25 +28,26 @@ async fn messages_are_selected_by_body_attribute_group_and_id() {
         (&["--message-id", &id], 1),
         (&["--message-id", &id, "--where", "data.order_id=1"], 0),
     ] {
-        let command = ["inspect", "user-events-dlq", "--json"];
+        let command = ["inspect", "user-events-dead-letters", "--json"];
         let ran = queues.replay(&[&command[..], options].concat()).await;
         assert_eq!(document("inspect", &ran)["messages"], expected, "{options:?}");
         assert_eq!(ran.code, i32::from(expected == 0), "{options:?}: {ran:?}");
     }
     for option in ["--where=", "--where=a..b=1", "--attribute==x"] {
-        let ran = queues.replay(&["inspect", "user-events-dlq", option]).await;
+        let ran = queues.replay(&["inspect", "user-events-dead-letters", option]).await;
         assert!(ran.code == 2 && ran.stderr.contains("expected the name of a"), "{ran:?}");
     }
 
     // Chosen messages are taken out of the queue.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("letters.ndjson").to_str().unwrap().to_owned();
-    let save = ["save", "user-events-dlq", "--message-id", &id, "--out", &file, "--delete", "--json"];
+    let save =
+        ["save", "user-events-dead-letters", "--message-id", &id, "--out", &file, "--delete", "--json"];
     let plan = document("save", &queues.replay(&save).await);
     assert_eq!((&plan["dryRun"], &plan["deleted"], &plan["others"]), (&json!(true), &json!(1), &json!(3)));
     let done = document("save", &queues.replay(&[&save[..], &["--yes"]].concat()).await);
     assert_eq!((&done["dryRun"], &done["saved"], &done["deleted"]), (&json!(false), &json!(1), &json!(1)));
-    let left = queues.sqs.messages_in("user-events-dlq");
+    let left = queues.sqs.messages_in("user-events-dead-letters");
     assert!(left.len() == 3 && left.iter().all(|message| message.id != id && message.is_visible));
     let line: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(line["body"]["data"]["order_id"], "2");
@@ -64,11 +65,11 @@ async fn envelopes_are_recognized_and_explained() {
         "version": "0", "id": ANA, "detail-type": "order.placed", "source": "com.example.shop",
         "account": "123456789012", "detail": serde_json::from_str::<Value>(&event).unwrap(),
     });
-    queues.dead_letter("user-events-dlq", &sns.to_string(), Some("not_cloudevents"));
-    queues.dead_letter("user-events-dlq", &sns.to_string(), Some("not_cloudevents"));
-    queues.dead_letter("user-events-dlq", &bus.to_string(), Some("not_cloudevents"));
-    queues.dead_letter("user-events-dlq", "order;Ana;4.90", Some("not_json"));
-    let ran = queues.replay(&["inspect", "user-events-dlq", "--sample", "3"]).await;
+    queues.dead_letter("user-events-dead-letters", &sns.to_string(), Some("not_cloudevents"));
+    queues.dead_letter("user-events-dead-letters", &sns.to_string(), Some("not_cloudevents"));
+    queues.dead_letter("user-events-dead-letters", &bus.to_string(), Some("not_cloudevents"));
+    queues.dead_letter("user-events-dead-letters", "order;Ana;4.90", Some("not_json"));
+    let ran = queues.replay(&["inspect", "user-events-dead-letters", "--sample", "3"]).await;
     assert!(ran.code == 0 && !ran.stdout.contains("Ana"), "{ran:?}");
     let (counts, samples) = ran.stdout.split_once("\nSamples: ").unwrap();
     insta::assert_snapshot!(counts, @r"
@@ -94,14 +95,14 @@ async fn envelopes_are_recognized_and_explained() {
     assert_eq!(samples.matches(wrapped).count(), 2, "{samples}");
     assert!(samples.contains(r#""detail-type":"order.placed""#), "{samples}");
     assert!(samples.ends_with("  not JSON, 14 bytes of text: aaaaa;Aaa;0.00\n"), "{samples}");
-    let shown = document("inspect", &queues.replay(&["inspect", "user-events-dlq", "--json"]).await);
+    let shown = document("inspect", &queues.replay(&["inspect", "user-events-dead-letters", "--json"]).await);
     assert_eq!(shown["byEnvelope"], json!({"sns_notification": 2, "eventbridge_event": 1}));
-    let ran = queues.replay(&["redrive", "--from", "user-events-dlq"]).await;
+    let ran = queues.replay(&["redrive", "--from", "user-events-dead-letters"]).await;
     assert!(ran.stdout.contains("Turn on raw message delivery (RawMessageDelivery)"), "{ran:?}");
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("letters.ndjson").to_str().unwrap().to_owned();
-    assert_eq!(queues.replay(&["save", "user-events-dlq", "--out", &file]).await.code, 0);
+    assert_eq!(queues.replay(&["save", "user-events-dead-letters", "--out", &file]).await.code, 0);
     let ran = queues.replay(&["send", &file, "--to", "user-events", "--json"]).await;
     let shown = document("send", &ran);
     assert_eq!((ran.code, shown["invalid"].as_array().unwrap().len()), (2, 4), "{ran:?}");

@@ -10,6 +10,9 @@ use shared::function_id::FunctionId;
 use tests::sqs::Sqs;
 use tests::stack_account::{STACK, StackAccount};
 
+use super::loopback_stack::LoopbackStack;
+use super::support::ANA;
+
 fn client(account: &StackAccount) -> Client {
     Client::new(&sdk_config(account.clone()))
 }
@@ -48,4 +51,64 @@ async fn missing_stack_is_invalid_input_and_a_refusal_is_not() {
     let error = Stack::read(&client(&account), STACK).await.unwrap_err();
     assert!(matches!(error, CommandError::Failed(_)), "{error:?}");
     assert!(error.to_string().starts_with("--stack cognito-user-events: CloudFormation"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stack_replaces_the_options_that_name_its_resources() {
+    let stack = LoopbackStack::start().await;
+    let none = [("STACK_NAME", "")];
+    for command in [
+        &["user", "show", ANA][..],
+        &["user", "erase", ANA],
+        &["user", "suspend", ANA, "--reason", "x", "--without-profile"],
+        &["statistics", "rebuild", "--user", ANA],
+    ] {
+        let run = stack.replay_with(&none, command).await;
+        assert!(run.code == 2 && run.stderr.contains("pass --stack or set STACK_NAME"), "{run:?}");
+        let run = stack.replay(command).await;
+        assert!(run.code != 2 && !run.stderr.contains("pass --"), "{command:?}: {run:?}");
+    }
+    let run = stack.replay(&["user", "list"]).await;
+    assert!(run.stderr.contains("eu-central-1_EXAMPLE12") || run.code == 0, "{run:?}");
+    let run = stack.replay(&["inspect", "user-events-dead-letters"]).await;
+    assert!(run.code == 0 && run.stdout.starts_with("0 messages"), "{run:?}");
+    let run = stack.replay_with(&none, &["inspect", "user-events-dead-letters"]).await;
+    assert!(run.code == 1 && run.stderr.contains("pass --stack for a short name"), "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stack_of_the_command_line_precedes_variables_and_its_own_options_precede_the_stack() {
+    let stack = LoopbackStack::start().await;
+    let variables = [("TABLE_NAME", "table-of-another-stack"), ("STACK_NAME", "shop")];
+    let show = ["user", "show", ANA];
+    let run = stack.replay_with(&variables, &show).await;
+    assert!(run.stderr.contains("DynamoDB"), "the variable names a table that does not exist: {run:?}");
+    let run = stack.replay_with(&variables, &[&show[..], &["--stack", STACK]].concat()).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    let run = stack.replay_with(&variables, &[&show[..], &["--table", TABLE]].concat()).await;
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn existing_user_pool_is_a_parameter_of_the_stack() {
+    let id = "eu-central-1_EXISTING1";
+    let stack = LoopbackStack::with_parameters(&[
+        ("ExistingUserPoolId", id),
+        (
+            "ExistingUserPoolArn",
+            "arn:aws:cognito-idp:eu-central-1:123456789012:userpool/eu-central-1_EXISTING1",
+        ),
+    ])
+    .await;
+    let run = stack.replay(&["user", "list", "--json"]).await;
+    assert!(run.stdout.contains(id) || run.stderr.contains(id), "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queue_of_the_stack_that_is_refused_is_not_replaced_by_another() {
+    let stack = LoopbackStack::start().await;
+    stack.account.sqs().create("user-events-dead-letters", None);
+    stack.account.refuse("GetQueueUrl", "AccessDenied", "ben may not");
+    let run = stack.replay(&["inspect", "user-events-dead-letters"]).await;
+    assert!(run.code == 1 && run.stderr.contains("AccessDenied"), "{run:?}");
 }

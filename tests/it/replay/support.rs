@@ -57,7 +57,7 @@ impl Queues {
     pub async fn start() -> Self {
         let sqs = Sqs::new(Clock::system());
         for (name, fifo) in [("user-events", ""), ("orders", ".fifo")] {
-            let dead_letters = format!("{name}-dlq{fifo}");
+            let dead_letters = format!("{name}-dead-letters{fifo}");
             sqs.create(&dead_letters, None);
             sqs.create(&format!("{name}{fifo}"), Some((&dead_letters, 5)));
         }

@@ -10,8 +10,8 @@ use tests::sqs::Sqs;
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let sqs = Sqs::new(Clock::system());
-    sqs.create("user-events-dlq", None);
-    sqs.create("user-events", Some(("user-events-dlq", 5)));
+    sqs.create("user-events-dead-letters", None);
+    sqs.create("user-events", Some(("user-events-dead-letters", 5)));
     println!("http://{}", serve_aws(sqs).await);
     std::future::pending::<()>().await;
 }

@@ -1,4 +1,4 @@
-//! CloudFormation: the operation ListStackResources, in the Query protocol.
+//! CloudFormation: the operations ListStackResources and DescribeStacks, in the Query protocol.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,6 +10,8 @@ use xtask::template::{Stack, Template};
 use super::{Refusal, Resource, STACK, StackAccount, refusal};
 use crate::sqs::Sqs;
 
+/// Id of the stack's user pool.
+const USER_POOL: &str = "eu-central-1_EXAMPLE12";
 /// Resources in a page. CloudFormation has 100. With fewer, tests read several pages.
 const PAGE: usize = 40;
 
@@ -35,6 +37,7 @@ pub(super) fn resources(template: &Template, parameters: &[(&str, &str)]) -> Vec
             "AWS::Lambda::Function" => name("FunctionName"),
             "AWS::CloudWatch::Alarm" => name("AlarmName"),
             "AWS::Logs::LogGroup" => name("LogGroupName"),
+            "AWS::Cognito::UserPool" => USER_POOL.to_owned(),
             // The table of the sandbox account. CloudFormation would add random characters.
             "AWS::DynamoDB::Table" => TABLE.to_owned(),
             _ => format!("{STACK}-{logical_id}-1A2B3C4D5E6F"),
@@ -70,15 +73,42 @@ impl StackAccount {
     fn call_cloudformation(&self, input: &HashMap<String, String>) -> Result<String, Refusal> {
         let text = |name: &str| input.get(name).map(String::as_str).unwrap_or_default();
         self.begin(text("Action"))?;
-        if text("Action") != "ListStackResources" {
-            return Err(refusal("InvalidAction", "Could not find operation"));
-        }
         let name = text("StackName");
         let is_arn = name.starts_with("arn:") && name.contains(&format!(":stack/{STACK}/"));
         if name != STACK && !is_arn {
             return Err(refusal("ValidationError", format!("Stack with id {name} does not exist")));
         }
-        let from: usize = text("NextToken").parse().unwrap_or_default();
+        match text("Action") {
+            "ListStackResources" => Ok(self.list_stack_resources(text("NextToken"))),
+            "DescribeStacks" => Ok(self.describe_stacks()),
+            _ => Err(refusal("InvalidAction", "Could not find operation")),
+        }
+    }
+
+    /// The stack with the parameters that were given.
+    fn describe_stacks(&self) -> String {
+        let parameters: String = self
+            .0
+            .parameters
+            .iter()
+            .map(|(key, value)| {
+                let value = value.replace('&', "&amp;").replace('<', "&lt;");
+                format!(
+                    "<member><ParameterKey>{key}</ParameterKey><ParameterValue>{value}</ParameterValue></member>"
+                )
+            })
+            .collect();
+        format!(
+            "<DescribeStacksResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\">\
+             <DescribeStacksResult><Stacks><member><StackName>{STACK}</StackName>\
+             <CreationTime>2026-03-01T12:00:00Z</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus>\
+             <Parameters>{parameters}</Parameters></member></Stacks></DescribeStacksResult>\
+             </DescribeStacksResponse>"
+        )
+    }
+
+    fn list_stack_resources(&self, token: &str) -> String {
+        let from: usize = token.parse().unwrap_or_default();
         let page = self.0.resources.iter().skip(from).take(PAGE);
         let members: String = page
             .map(|resource| {
@@ -95,10 +125,10 @@ impl StackAccount {
             true => format!("<NextToken>{next}</NextToken>"),
             false => String::new(),
         };
-        Ok(format!(
+        format!(
             "<ListStackResourcesResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\">\
              <ListStackResourcesResult><StackResourceSummaries>{members}</StackResourceSummaries>{token}\
              </ListStackResourcesResult></ListStackResourcesResponse>"
-        ))
+        )
     }
 }

@@ -19,10 +19,10 @@ use crate::queue::reader::{ReadLimit, Unseen};
 
 const EXAMPLES: &str = "\
 Examples:
-  replay inspect user-events-dlq
-  replay inspect user-events-dlq --error invalid_data --sample 3
-  replay inspect user-events-dlq --where data.order_id=42 --attribute tenant=blue
-  replay inspect user-events-dlq --json | jq .byReason";
+  replay inspect user-events-dead-letters
+  replay inspect user-events-dead-letters --error invalid_data --sample 3
+  replay inspect user-events-dead-letters --where data.order_id=42 --attribute tenant=blue
+  replay inspect user-events-dead-letters --json | jq .byReason";
 
 /// Maximum number of rows in a table.
 const MAX_ROWS: usize = 10;

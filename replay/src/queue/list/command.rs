@@ -8,12 +8,12 @@ use crate::error::{CommandError, Result};
 use crate::output::{self, counted, wrap};
 use crate::queue::list::report::{QueuesReport, table};
 use crate::queue::list::{Queues, next_step, read_queues};
-use crate::stack::{Stack, StackOptions};
+use crate::stack::Stack;
 
 const EXAMPLES: &str = "\
 Examples:
   replay queues --stack cognito-user-events
-  replay queues user-events user-events-dlq
+  replay queues user-events user-events-dead-letters
   replay queues --json | jq '.queues[] | select(.visible > 0) | .name'";
 
 /// Show the queues of a stack: messages, oldest message, time until dead letters expire, next step.
@@ -24,10 +24,8 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct ListQueues {
     /// Queues, by name, ARN or URL. [default: all queues of the stack]
-    #[arg(value_name = "QUEUE", conflicts_with = "stack")]
+    #[arg(value_name = "QUEUE")]
     queues: Vec<String>,
-    #[command(flatten)]
-    stack: StackOptions,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -40,7 +38,7 @@ impl ListQueues {
         let account = self.account.open().await?;
         let (mut urls, mut stack) = (Vec::new(), None);
         if self.queues.is_empty() {
-            let read = account.stack(self.stack.stack.as_deref()).await?;
+            let read = account.stack().await?;
             urls.extend(read.queues().map(|(_, url)| url.to_owned()));
             // A dead-letter queue's name begins with that of its source.
             urls.sort();
@@ -53,12 +51,12 @@ impl ListQueues {
         let Queues { mut queues, notes } =
             read_queues(&account.sqs(), &account.cloudwatch(), &urls, now).await;
         for queue in &mut queues {
-            queue.next_step = next_step(queue, stack.as_ref());
+            queue.next_step = next_step(queue, stack);
         }
-        let report = QueuesReport { stack: stack.as_ref().map(|stack| stack.name.clone()), queues, notes };
+        let report = QueuesReport { stack: stack.map(|stack| stack.name.clone()), queues, notes };
         match self.json {
             true => output::json(&report)?,
-            false => output::print(&render(&report, stack.as_ref(), output::width()))?,
+            false => output::print(&render(&report, stack, output::width()))?,
         }
         match report.queues.iter().filter(|queue| queue.error.is_some()).count() {
             0 => Ok(()),

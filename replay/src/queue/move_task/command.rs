@@ -14,13 +14,12 @@ use crate::progress::Progress;
 use crate::queue::description::QueueDescription;
 use crate::queue::move_task::report::{CancelReport, MoveTaskReport, MoveTasksReport, QueueTasksReport};
 use crate::queue::move_task::{MoveTask, POLL_INTERVAL, latest, list};
-use crate::stack::StackOptions;
 
 const EXAMPLES: &str = "\
 Examples:
   replay move-task list --stack cognito-user-events
-  replay move-task follow user-events-dlq
-  replay move-task cancel user-events-dlq --yes";
+  replay move-task follow user-events-dead-letters
+  replay move-task cancel user-events-dead-letters --yes";
 
 /// SQS lists at most this many tasks of a queue.
 const MAX_LISTED: i32 = 10;
@@ -40,14 +39,12 @@ pub enum MoveTaskCommand {
 
 /// List the latest move tasks of a queue, at most ten, or of every dead-letter queue of a stack.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  replay move-task list user-events-dlq\n  \
+#[command(after_help = "Examples:\n  replay move-task list user-events-dead-letters\n  \
     replay move-task list --stack cognito-user-events\n  \
-    replay move-task list user-events-dlq --json | jq .queues[0].tasks[0].status")]
+    replay move-task list user-events-dead-letters --json | jq .queues[0].tasks[0].status")]
 pub struct List {
     /// Dead-letter queue, by name, ARN or URL. Without it, the dead-letter queues of the stack.
     queue: Option<String>,
-    #[command(flatten)]
-    stack: StackOptions,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -59,8 +56,8 @@ pub struct List {
 ///
 /// The exit code is 0 if the task moved all messages. If you interrupt the command, the task continues.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  replay move-task follow user-events-dlq\n  \
-    replay move-task follow user-events-dlq && replay inspect user-events-dlq")]
+#[command(after_help = "Examples:\n  replay move-task follow user-events-dead-letters\n  \
+    replay move-task follow user-events-dead-letters && replay inspect user-events-dead-letters")]
 pub struct Follow {
     /// Dead-letter queue, by name, ARN or URL.
     queue: String,
@@ -76,8 +73,8 @@ pub struct Follow {
 /// Messages that were moved stay moved. The others stay in the dead-letter queue. The command waits until
 /// the task has ended.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  replay move-task cancel user-events-dlq\n  \
-    replay move-task cancel user-events-dlq --yes")]
+#[command(after_help = "Examples:\n  replay move-task cancel user-events-dead-letters\n  \
+    replay move-task cancel user-events-dead-letters --yes")]
 pub struct Cancel {
     /// Dead-letter queue, by name, ARN or URL.
     queue: String,
@@ -147,15 +144,9 @@ impl Tasks {
 impl List {
     async fn run(self) -> Result<()> {
         let account = self.account.open().await?;
-        let names: Vec<String> = match (&self.queue, &self.stack.stack) {
-            (Some(_), Some(_)) => {
-                return Err(CommandError::invalid_input("pass a queue or --stack, but not both"));
-            }
-            (Some(queue), None) => vec![queue.clone()],
-            (None, stack) => {
-                let stack = account.stack(stack.as_deref()).await?;
-                stack.dead_letter_queues().map(|(_, url)| url.to_owned()).collect()
-            }
+        let names: Vec<String> = match &self.queue {
+            Some(queue) => vec![queue.clone()],
+            None => account.stack().await?.dead_letter_queues().map(|(_, url)| url.to_owned()).collect(),
         };
         let mut queues = Vec::new();
         for name in names {

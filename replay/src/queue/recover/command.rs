@@ -22,7 +22,6 @@ use crate::queue::recover::log_groups::LogGroupReader;
 use crate::queue::recover::report::{RecoverReport, Sources};
 use crate::queue::recover::{RecoveredEvents, decompress};
 use crate::queue::sending::send_with_retries;
-use crate::stack::{Stack, StackOptions};
 use crate::time_option::{When, parse_when};
 
 const EXAMPLES: &str = "\
@@ -52,8 +51,6 @@ pub struct Recover {
     /// Log groups in CloudWatch Logs, by name, or by ARN in another account.
     #[arg(long, value_name = "NAME", num_args = 1.., conflicts_with = "stack")]
     log_group: Vec<String>,
-    #[command(flatten)]
-    stack: StackOptions,
     /// Read log groups from this time on: 2h, 1d, 2026-04-01, 2026-04-01T12:00:00Z. [default: 1d]
     #[arg(long, value_name = "TIME", value_parser = parse_when)]
     since: Option<When>,
@@ -77,20 +74,20 @@ impl Recover {
     pub async fn run(self) -> Result<()> {
         let now = Clock::system().now();
         let mut recovered = RecoveredEvents::default();
-        let (account, stop, stack, sources) = if self.log.is_empty() {
+        let (account, stop, sources) = if self.log.is_empty() {
             let account = self.change.open().await?;
-            let (stack, groups) = self.log_groups(&account).await?;
+            let groups = self.log_groups(&account).await?;
             let range = self.range(now)?;
             let stop = StopSignal::on_signals();
             let reading = read_log_groups(&account, &groups, range, &mut recovered, now);
             let sources = stop.run(reading, "nothing was sent. Run the command again").await?;
-            (Some(account), Some(stop), stack, sources)
+            (Some(account), Some(stop), sources)
         } else {
             for path in &self.log {
                 recovered.read(&name(path), &read(path)?, now);
             }
             let logs = self.log.iter().map(|path| name(path)).collect();
-            (None, None, None, Sources { logs, ..Sources::default() })
+            (None, None, Sources { logs, ..Sources::default() })
         };
         let mut report = RecoverReport::of(&recovered, sources, !self.change.yes);
         if !self.json {
@@ -102,9 +99,7 @@ impl Recover {
                     Some(account) => account,
                     None => self.change.open().await?,
                 };
-                let of_stack = stack.as_ref().and_then(Stack::user_events_url);
-                let queue = self.queue.as_deref().or(of_stack);
-                let user_events = account.user_events(queue).await?.without_retries();
+                let user_events = account.user_events(self.queue.as_deref()).await?.without_retries();
                 let stop = stop.unwrap_or_else(StopSignal::on_signals);
                 let (sent, result) = send_events(&user_events, &recovered.events, &stop).await;
                 report.sent = sent;
@@ -129,13 +124,13 @@ impl Recover {
         }
     }
 
-    /// The log groups to read, and the stack if they are those of its triggers.
-    async fn log_groups(&self, account: &Account) -> Result<(Option<Stack>, Vec<String>)> {
+    /// The log groups to read: those of the options, or of the triggers of the stack.
+    async fn log_groups(&self, account: &Account) -> Result<Vec<String>> {
         if !self.log_group.is_empty() {
-            return Ok((None, self.log_group.clone()));
+            return Ok(self.log_group.clone());
         }
-        let stack = account.stack(self.stack.stack.as_deref()).await.map_err(|error| match error {
-            CommandError::InvalidInput(text) if self.stack.stack.is_none() => {
+        let stack = account.stack().await.map_err(|error| match error {
+            CommandError::InvalidInput(text) if account.stack_name().is_none() => {
                 CommandError::invalid_input(format!("pass --log or --log-group, or: {text}"))
             }
             error => error,
@@ -147,7 +142,7 @@ impl Recover {
                 "--stack {}: the stack has none of the triggers. Pass --log-group",
                 stack.name
             ))),
-            false => Ok((Some(stack), groups)),
+            false => Ok(groups),
         }
     }
 

@@ -21,14 +21,13 @@ use crate::queue::redrive::report::{QueueReport, RedriveReport};
 use crate::queue::redrive::summary::RedriveSummary;
 use crate::queue::redrive::text::{participle, render_plan, render_summary};
 use crate::queue::redrive::{RedriveOptions, Route};
-use crate::stack::StackOptions;
 
 const EXAMPLES: &str = "\
 Examples:
-  replay redrive --from user-events-dlq
-  replay redrive --from user-events-dlq --error unknown_type --newer-than 2d --rate 100 --yes
+  replay redrive --from user-events-dead-letters
+  replay redrive --from user-events-dead-letters --error unknown_type --newer-than 2d --rate 100 --yes
   replay redrive --all --stack cognito-user-events --yes
-  replay redrive --from user-events-dlq --to user-events --to-profile staging --keep --max 10 --yes";
+  replay redrive --from user-events-dead-letters --to user-events --to-profile staging --keep --max 10 --yes";
 
 /// Messages that a redrive can never move.
 const UNSENDABLE: &str = "some of the messages stayed, because SQS rejects them as they are. Correct them in a file \
@@ -50,8 +49,6 @@ pub struct Redrive {
     /// Every dead-letter queue of the stack. A failure in one does not stop the others.
     #[arg(long, conflicts_with_all = ["from", "to"])]
     all: bool,
-    #[command(flatten)]
-    stack: StackOptions,
     #[command(flatten)]
     destination: DestinationOptions,
     #[command(flatten)]
@@ -155,7 +152,7 @@ impl Redrive {
     /// The dead-letter queues: name, URL and destination, if it is given.
     async fn queues(&self, account: &Account) -> Result<Vec<(String, String, Option<Destination>)>> {
         if self.all {
-            let stack = account.stack(self.stack.stack.as_deref()).await?;
+            let stack = account.stack().await?;
             let queues = stack.dead_letter_queues();
             let queues = queues.map(|(_, url)| (name_in(url).to_owned(), url.to_owned(), None));
             let queues: Vec<_> = queues.collect();
@@ -164,9 +161,6 @@ impl Redrive {
                 return Err(CommandError::invalid_input(text));
             }
             return Ok(queues);
-        }
-        if self.stack.stack.is_some() {
-            return Err(CommandError::invalid_input("--stack: only with --all"));
         }
         let from = self.from.as_deref().unwrap_or_default();
         let url = account.queue_url(from).await?;

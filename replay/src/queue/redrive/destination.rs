@@ -58,6 +58,7 @@ impl DestinationOptions {
             profile: self.to_profile.clone().or_else(|| options.profile.clone()),
             region: region.or(default_region),
             endpoint_url: self.to_endpoint_url.clone(),
+            stack: None,
         };
         let account = account.open().await.map_err(|error| error.context("--to"))?;
         let url = account.queue_url(to).await.map_err(|error| error.context("--to"))?;

@@ -23,9 +23,9 @@ use crate::queue::save::{SaveSummary, save};
 
 const EXAMPLES: &str = "\
 Examples:
-  replay save user-events-dlq --out letters.ndjson
-  replay save user-events-dlq --error invalid_data --out letters.ndjson --delete --yes
-  replay save user-events-dlq --where data.order_id=42 --out - | jq -c .body
+  replay save user-events-dead-letters --out letters.ndjson
+  replay save user-events-dead-letters --error invalid_data --out letters.ndjson --delete --yes
+  replay save user-events-dead-letters --where data.order_id=42 --out - | jq -c .body
 Then edit the file and send it:
   replay send letters.ndjson --to user-events --yes";
 

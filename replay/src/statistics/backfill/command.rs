@@ -16,7 +16,7 @@ use crate::statistics::backfill::{BackfillCounts, BackfillEvents, apply_events};
 
 const EXAMPLES: &str = "\
 Examples:
-  replay save user-events-dlq --error too_old --out old.ndjson --delete --yes
+  replay save user-events-dead-letters --error too_old --out old.ndjson --delete --yes
   replay statistics backfill old.ndjson --event-retention-days 90
   replay statistics backfill old.ndjson --event-retention-days 90 --yes";
 
@@ -95,7 +95,7 @@ impl Backfill {
         let Self { file, event_retention_days, json, table, change } = self;
         let events = read_file(&file, event_retention_days)
             .map_err(|error| error.context(file.display()).into_invalid_input())?;
-        let store = change.open().await?.store(table.table.as_deref())?;
+        let store = change.open().await?.store(table.table.as_deref()).await?;
         let mut report = BackfillReport::of(&events, !change.yes);
         if !json {
             output::print(&render_plan(&report))?;

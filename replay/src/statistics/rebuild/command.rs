@@ -60,7 +60,7 @@ impl Rebuild {
         if let Some(sub) = &self.user {
             check_sub(sub)?;
         }
-        let store = self.change.open().await?.store(self.table.table.as_deref())?;
+        let store = self.change.open().await?.store(self.table.table.as_deref()).await?;
         let mode = RebuildMode { write: self.change.yes, lower: self.lower, lists_only: self.lists };
         let now = Clock::system().now();
         let mut summary = RebuildSummary::default();

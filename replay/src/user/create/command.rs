@@ -29,9 +29,9 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Create {
-    /// Id of the user pool.
+    /// Id of the user pool. [default: that of the stack]
     #[arg(long, value_name = "ID")]
-    user_pool: String,
+    user_pool: Option<String>,
     /// Email address of the user. It is not printed.
     #[arg(long, value_name = "ADDRESS")]
     email: String,
@@ -70,8 +70,8 @@ impl Create {
             CommandError::invalid_input("--email: expected a plain email address such as ana@example.com")
         })?;
         let account = self.change.open().await?;
-        let pool = UserPool::open(&account, &self.user_pool)?;
-        let store = account.optional_store(self.table.table.as_deref());
+        let pool = UserPool::open(&account, self.user_pool.as_deref()).await?;
+        let store = account.optional_store(self.table.table.as_deref()).await?;
         let subs = pool.subs_with_email(email).await?;
         if !subs.is_empty() {
             return Err(CommandError::failed(format!(

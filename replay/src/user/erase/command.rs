@@ -36,14 +36,14 @@ Examples:
 pub struct Erase {
     /// The user's sub.
     sub: String,
-    /// The queue cache-invalidations, by name, ARN or URL. [default: CACHE_INVALIDATIONS_QUEUE_URL]
+    /// The queue cache-invalidations, by name, ARN or URL. [default: that of the stack, or CACHE_INVALIDATIONS_QUEUE_URL]
     #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
     /// Also disable the account in --user-pool, sign the user out, and delete the account after the
     /// data.
-    #[arg(long, requires = "user_pool")]
+    #[arg(long)]
     account: bool,
-    /// The user pool, such as eu-central-1_EXAMPLE12.
+    /// The user pool, such as eu-central-1_EXAMPLE12. [default: that of the stack]
     #[arg(long, value_name = "ID", requires = "account")]
     user_pool: Option<String>,
     /// Print one JSON document.
@@ -119,8 +119,11 @@ impl Erase {
     pub async fn run(self) -> Result<()> {
         check_sub(&self.sub)?;
         let account = self.change.open().await?;
-        let pool = self.user_pool.as_deref().map(|id| UserPool::open(&account, id)).transpose()?;
-        let store = account.store(self.table.table.as_deref())?;
+        let pool = match self.account {
+            true => Some(UserPool::open(&account, self.user_pool.as_deref()).await?),
+            false => None,
+        };
+        let store = account.store(self.table.table.as_deref()).await?;
         let cache_invalidations = account.cache_invalidations(self.queue.as_deref()).await?;
         let stored = StoredUserData::read(&store, &self.sub).await?;
         let pool_account = match &pool {

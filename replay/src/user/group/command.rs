@@ -100,13 +100,9 @@ pub struct Remove {
 struct UserOptions {
     /// The user's sub.
     sub: String,
-    /// Id of the user pool.
+    /// Id of the user pool. [default: that of the stack]
     #[arg(long, value_name = "ID")]
-    user_pool: String,
-    /// CloudFormation stack whose parameter GroupRules says which groups are managed. [default: the
-    /// environment variable GROUP_RULES]
-    #[arg(long, value_name = "NAME")]
-    stack: Option<String>,
+    user_pool: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -170,8 +166,8 @@ pub struct MembershipReport {
 impl UserOptions {
     async fn open(&self, account: &Account) -> Result<(UserPool, ManagedGroups)> {
         check_sub(&self.sub)?;
-        let pool = UserPool::open(account, &self.user_pool)?;
-        Ok((pool, ManagedGroups::read(account, self.stack.as_deref()).await?))
+        let pool = UserPool::open(account, self.user_pool.as_deref()).await?;
+        Ok((pool, ManagedGroups::read(account).await?))
     }
 }
 

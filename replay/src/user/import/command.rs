@@ -31,9 +31,9 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Import {
-    /// Id of the user pool.
+    /// Id of the user pool. [default: that of the stack]
     #[arg(long, value_name = "ID")]
-    user_pool: String,
+    user_pool: Option<String>,
     /// Pages per second, with 60 users on a page. All callers in the account share the quota of
     /// ListUsers.
     #[arg(
@@ -81,16 +81,17 @@ pub struct ImportReport {
 impl Import {
     pub async fn run(self) -> Result<()> {
         let account = self.change.open().await?;
-        check_id(&self.user_pool, account.region())?;
-        let (store, cognito) = (account.store(self.table.table.as_deref())?, account.cognito());
+        let user_pool = account.user_pool(self.user_pool.as_deref()).await?;
+        check_id(&user_pool, account.region())?;
+        let (store, cognito) = (account.store(self.table.table.as_deref()).await?, account.cognito());
         let checkpoint_file = self.checkpoint.as_deref();
         let checkpoint = match checkpoint_file {
-            Some(file) => ImportCheckpoint::read(file, &self.user_pool, store.table())?,
-            None => ImportCheckpoint::start(&self.user_pool, store.table()),
+            Some(file) => ImportCheckpoint::read(file, &user_pool, store.table())?,
+            None => ImportCheckpoint::start(&user_pool, store.table()),
         };
         if let Some(file) = checkpoint_file.filter(|_| checkpoint.done) {
             if self.json {
-                return output::json(&self.report(store.table(), checkpoint.counts));
+                return output::json(&self.report(&user_pool, store.table(), checkpoint.counts));
             }
             let file = file.display();
             return output::not_done(&format!(
@@ -104,7 +105,7 @@ impl Import {
         let import = UserPoolImport {
             cognito: &cognito,
             store: &store,
-            user_pool_id: &self.user_pool,
+            user_pool_id: &user_pool,
             rate: self.rate,
             write: self.change.yes,
             checkpoint_file,
@@ -119,7 +120,7 @@ impl Import {
             counts.written -= written_before;
         }
         if self.json {
-            return output::json(&self.report(store.table(), counts));
+            return output::json(&self.report(&user_pool, store.table(), counts));
         }
         output::print(&render(&counts, self.change.yes))?;
         if !self.change.yes {
@@ -131,11 +132,11 @@ impl Import {
         output::done("Import complete.")
     }
 
-    fn report(&self, table: &str, counts: ImportCounts) -> ImportReport {
+    fn report(&self, user_pool: &str, table: &str, counts: ImportCounts) -> ImportReport {
         let ImportCounts { pages, users, written, had_profile, erased, skipped } = counts;
         ImportReport {
             dry_run: !self.change.yes,
-            user_pool: self.user_pool.clone(),
+            user_pool: user_pool.to_owned(),
             table: table.to_owned(),
             pages,
             users,

@@ -25,9 +25,9 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct List {
-    /// Id of the user pool.
+    /// Id of the user pool. [default: that of the stack]
     #[arg(long, value_name = "ID")]
-    user_pool: String,
+    user_pool: Option<String>,
     /// Only users with this status, such as CONFIRMED, UNCONFIRMED, FORCE_CHANGE_PASSWORD,
     /// RESET_REQUIRED or EXTERNAL_PROVIDER.
     #[arg(long, value_name = "STATUS")]
@@ -56,8 +56,8 @@ pub struct List {
 impl List {
     pub async fn run(self) -> Result<()> {
         let account = self.account.open().await?;
-        let pool = UserPool::open(&account, &self.user_pool)?;
-        let store = account.optional_store(self.table.table.as_deref());
+        let pool = UserPool::open(&account, self.user_pool.as_deref()).await?;
+        let store = account.optional_store(self.table.table.as_deref()).await?;
         let status = self.status.as_deref().map(str::to_ascii_uppercase);
         let query = UserQuery {
             status: status.as_deref(),

@@ -27,9 +27,9 @@ Examples:
 pub struct Password {
     /// The user's sub.
     sub: String,
-    /// Id of the user pool.
+    /// Id of the user pool. [default: that of the stack]
     #[arg(long, value_name = "ID")]
-    user_pool: String,
+    user_pool: Option<String>,
     /// The user must change the password at the next sign-in, before the password expires.
     #[arg(long)]
     temporary: bool,
@@ -63,7 +63,7 @@ impl Password {
     pub async fn run(self) -> Result<()> {
         check_sub(&self.sub)?;
         let account = self.change.open().await?;
-        let pool = UserPool::open(&account, &self.user_pool)?;
+        let pool = UserPool::open(&account, self.user_pool.as_deref()).await?;
         let user = pool.get(&self.sub).await?;
         let mut report = PasswordReport {
             dry_run: !self.change.yes,

@@ -61,8 +61,11 @@ pub struct Show {
 impl Show {
     pub async fn run(self) -> Result<()> {
         let account = self.account.open().await?;
-        let pool = self.user_pool.as_deref().map(|id| UserPool::open(&account, id)).transpose()?;
-        let store = account.store(self.table.table.as_deref())?;
+        let pool = match &self.user_pool {
+            Some(id) => Some(UserPool::open(&account, Some(id)).await?),
+            None => None,
+        };
+        let store = account.store(self.table.table.as_deref()).await?;
         if let Some(domain) = &self.domain {
             let domain = parse_domain(domain)?;
             let sums = read_domain(&store, &domain).await?;

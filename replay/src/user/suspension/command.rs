@@ -56,7 +56,7 @@ pub struct Suspend {
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "")]
     email: Option<String>,
     /// Also sign the user out of all devices, and disable the account in --user-pool.
-    #[arg(long, requires = "user_pool")]
+    #[arg(long)]
     sign_out: bool,
 }
 
@@ -74,7 +74,7 @@ pub struct Reinstate {
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "")]
     email: Option<String>,
     /// Also enable the account in --user-pool. `suspend --sign-out` disabled it.
-    #[arg(long, requires = "user_pool")]
+    #[arg(long)]
     enable: bool,
 }
 
@@ -89,10 +89,10 @@ pub struct SuspensionOptions {
     /// The operator who decides. [default: USER]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
-    /// The queue user-events, by name, ARN or URL. [default: USER_EVENTS_QUEUE_URL]
+    /// The queue user-events, by name, ARN or URL. [default: that of the stack, or USER_EVENTS_QUEUE_URL]
     #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
-    /// The user pool, such as eu-central-1_EXAMPLE12.
+    /// The user pool, such as eu-central-1_EXAMPLE12. [default: that of the stack]
     #[arg(long, value_name = "ID")]
     user_pool: Option<String>,
     /// Write the decision even if the table has no profile of the user.
@@ -145,7 +145,7 @@ impl SuspensionOptions {
         let now = Clock::system().now();
         self.check(task, now)?;
         let account = self.change.open().await?;
-        let store = account.store(self.table.table.as_deref())?;
+        let store = account.store(self.table.table.as_deref()).await?;
         let user_events = account.user_events(self.queue.as_deref()).await?;
         let by = self.by.as_deref().unwrap_or(account.operator());
         let decision = match task.action {
@@ -299,9 +299,11 @@ impl SuspensionOptions {
 
     /// The steps after the decision about the sub, in their order.
     async fn steps(&self, task: Task<'_>, account: &Account, store: &Store) -> Result<Vec<Step>> {
-        let pool_account = match &self.user_pool {
-            Some(pool) => UserPool::open(account, pool)?.find(&self.sub).await?,
-            None => None,
+        let reads_pool = task.email == Some("") && account.stack_name().is_some();
+        let needs_pool = self.user_pool.is_some() || task.changes_account || reads_pool;
+        let pool_account = match needs_pool {
+            true => UserPool::open(account, self.user_pool.as_deref()).await?.find(&self.sub).await?,
+            false => None,
         };
         let mut steps = Vec::new();
         if let Some(given) = task.email {
