@@ -15,7 +15,7 @@ use crate::user::show::{GrantSummary, UserSummary};
 #[serde(untagged)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ShowReport {
-    User(UserReport),
+    User(Box<UserReport>),
     Domain(DomainReport),
 }
 
@@ -95,7 +95,7 @@ impl ShowReport {
         let events_by_day = summary.events_by_day.iter().map(|(day, count)| (day.to_string(), *count));
         let permissions =
             summary.grants.iter().map(|GrantSummary { resource, status }| (resource.clone(), status.clone()));
-        Self::User(UserReport {
+        Self::User(Box::new(UserReport {
             sub: summary.sub.clone(),
             profile: summary.has_profile,
             preferred_username: summary.preferred_username.clone(),
@@ -106,7 +106,7 @@ impl ShowReport {
             events_by_day: events_by_day.collect(),
             sign_in_attempts: summary.attempts,
             permissions: permissions.collect(),
-        })
+        }))
     }
 
     pub fn of_domain(domain: &str, sums: &DomainStats) -> Self {
