@@ -5,6 +5,7 @@ use std::io::{ErrorKind, StdoutLock, Write};
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use shared::config::Environment;
 use shared::text::group_digits;
 
 use crate::error::Result;
@@ -13,9 +14,11 @@ pub fn stdout() -> AutoStream<StdoutLock<'static>> {
     anstream::stdout().lock()
 }
 
-/// Columns of the terminal on standard output, or 80 if there is none.
+/// Columns of the terminal on standard output. If there is none: COLUMNS, or 80.
 pub fn width() -> usize {
-    terminal_size::terminal_size_of(std::io::stdout()).map_or(80, |(width, _)| width.0.into()).max(20)
+    let terminal = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0.into());
+    let variable = || Environment::from_process().optional("COLUMNS")?.parse().ok();
+    terminal.or_else(variable).unwrap_or(80).max(20)
 }
 
 /// Writes text that ends with its own line break.

@@ -16,3 +16,4 @@ pub mod redrive;
 pub mod save;
 pub mod send;
 pub mod sending;
+pub mod template_queue;

@@ -10,6 +10,7 @@ use shared::store::Store;
 use super::{Account, region_of};
 use crate::aws_error::{Service, aws_error};
 use crate::error::{CommandError, Result};
+use crate::queue::template_queue::TemplateQueue;
 use crate::stack::Stack;
 
 /// An option that the stack can replace.
@@ -63,22 +64,30 @@ impl Account {
 
     /// The queue user-events by name, ARN or URL, by default that of the stack, or USER_EVENTS_QUEUE_URL.
     pub async fn user_events(&self, queue: Option<&str>) -> Result<Queue> {
-        self.queue(queue, "USER_EVENTS_QUEUE_URL", Stack::user_events_url).await
+        let variable = "USER_EVENTS_QUEUE_URL";
+        self.queue(queue, variable, TemplateQueue::UserEvents, Stack::user_events_url).await
     }
 
     /// The queue cache-invalidations by name, ARN or URL, by default that of the stack, or
     /// CACHE_INVALIDATIONS_QUEUE_URL.
     pub async fn cache_invalidations(&self, queue: Option<&str>) -> Result<Queue> {
-        self.queue(queue, "CACHE_INVALIDATIONS_QUEUE_URL", Stack::cache_invalidations_url).await
+        let variable = "CACHE_INVALIDATIONS_QUEUE_URL";
+        self.queue(queue, variable, TemplateQueue::CacheInvalidations, Stack::cache_invalidations_url).await
     }
 
     async fn queue(
         &self,
         queue: Option<&str>,
         variable: &str,
+        expected: TemplateQueue,
         of_stack: fn(&Stack) -> Option<&str>,
     ) -> Result<Queue> {
         let name = self.resolve(Name { option: ("--queue", queue), variable }, of_stack).await?;
+        if let Some(other) = TemplateQueue::of(&name).filter(|other| *other != expected) {
+            return Err(CommandError::invalid_input(format!(
+                "--queue: {name} is {other}, but this command needs {expected}"
+            )));
+        }
         Ok(Queue::new(self.sqs(), self.queue_url(&name).await?))
     }
 

@@ -2,6 +2,7 @@
 //! it visible again.
 
 pub mod command;
+pub mod next_step;
 pub mod report;
 
 use std::cell::RefCell;
@@ -35,6 +36,8 @@ pub struct Inspection {
     pub others: usize,
     /// The same, by event type.
     pub others_by_type: BTreeMap<String, usize>,
+    /// The same, by reason.
+    pub others_by_reason: BTreeMap<String, usize>,
     pub unseen: Unseen,
     /// By event type, or `not_an_event`.
     pub by_type: BTreeMap<String, usize>,
@@ -129,6 +132,7 @@ impl Inspection {
     pub fn add_other(&mut self, message: &QueuedMessage) {
         self.others += 1;
         increment(&mut self.others_by_type, &message.type_name());
+        increment(&mut self.others_by_reason, redact::code(message.reason()));
     }
 
     /// Counts one more message.

@@ -9,12 +9,13 @@ use aws_smithy_types::base64;
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use shared::events::StatedAttributes;
+use shared::events::{Event, InvalidEvent, StatedAttributes};
 use shared::queues::{ERROR_MESSAGE, ERROR_TYPE, MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, is_group_id};
 
 use crate::output::number;
 use crate::queue::description::QueueDescription;
 use crate::queue::redact;
+use crate::queue::template_queue::TemplateQueue;
 
 /// Reason of a message without `error.type`: SQS moved it after too many receives.
 pub const RECEIVED_TOO_OFTEN: &str = "received_too_often";
@@ -112,6 +113,25 @@ impl Unsendable {
             number(queue.max_message_bytes),
             queue.name()
         )))
+    }
+}
+
+impl Unsendable {
+    /// Rejects an event that the worker of a queue would reject, because it belongs on another queue of the
+    /// template. Any other body passes.
+    pub fn check_queue(message: &QueuedMessage, queue: &QueueDescription) -> Result<(), Self> {
+        let (Some(target), Some(event_type)) = (TemplateQueue::of(queue.name()), message.stated().event_type)
+        else {
+            return Ok(());
+        };
+        let belongs = TemplateQueue::of_type(&event_type);
+        // A newer worker may know the type.
+        let is_unknown = matches!(Event::parse(&message.body), Err(InvalidEvent::UnknownType));
+        if belongs == target || is_unknown {
+            return Ok(());
+        }
+        let event_type = redact::code(&event_type);
+        Err(Self(format!("{event_type} belongs on {belongs}, and the worker of {target} rejects it")))
     }
 }
 

@@ -126,6 +126,7 @@ impl Route {
         message: &QueuedMessage,
         deduplication_id: Option<String>,
     ) -> Result<Message, Unsendable> {
+        Unsendable::check_queue(message, &self.to)?;
         let message = message.to_message(deduplication_id)?;
         Unsendable::check_length(&message, &self.to)?;
         Ok(message)

@@ -17,6 +17,7 @@ use crate::interrupt::StopSignal;
 use crate::queue::description::QueueDescription;
 use crate::queue::filter::Filter;
 use crate::queue::reader::{QueueReader, Received, Unseen, delete};
+use crate::queue::redact;
 use target::SaveTarget;
 
 /// If the process is killed, messages become visible again after this time.
@@ -32,6 +33,8 @@ pub struct SaveSummary {
     pub others: usize,
     /// The same, by event type.
     pub others_by_type: BTreeMap<String, usize>,
+    /// The same, by reason.
+    pub others_by_reason: BTreeMap<String, usize>,
     pub deleted: usize,
     /// Messages in the file that may still be in the queue.
     pub undeleted: usize,
@@ -66,6 +69,7 @@ pub async fn save(
             let mut summary = summary.borrow_mut();
             summary.others += 1;
             *summary.others_by_type.entry(message.type_name()).or_default() += 1;
+            *summary.others_by_reason.entry(redact::code(message.reason()).to_owned()).or_default() += 1;
         }
         reader.hold(others)?;
         let written = match target.borrow_mut().write(&selected, deletes) {

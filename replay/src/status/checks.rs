@@ -218,12 +218,17 @@ fn budget(metrics: &MetricFigures) -> Check {
     let Some(percent) = metrics.budget_used_percent else {
         return check(CheckName::Budget, CheckState::Ok, "no invalidation this month");
     };
-    let text = format!("{percent:.0} % of this month's invalidation items are used");
+    let text = match percent < 100.0 {
+        true => format!("{percent:.0} % of this month's invalidation items are used"),
+        false => "this month's invalidation items are spent (UTC)".to_owned(),
+    };
     let is_ok = percent <= BUDGET_PERCENT;
     let next_steps = match is_ok {
         true => Vec::new(),
         false => vec![
-            "When they are spent, pages are stale until they expire. To avoid it, raise MonthlyItemBudget and deploy."
+            "Without items, ordinary changes show when the pages expire, after at most MaxCacheLifetimeSeconds. \
+             Suspensions, erasures and lost permissions are still invalidated. To continue at once, raise \
+             MonthlyItemBudget and deploy: see \"Invalidation budget\" in docs/operations.md."
                 .to_owned(),
         ],
     };

@@ -386,7 +386,7 @@ async fn next_run_sends_the_rest_wherever_a_run_was_dropped() {
         let config = shared::aws::worker_settings(sdk_config(YieldingSqs::new(&sqs)));
         let client = aws_sdk_sqs::Client::new(&config);
         let queue = QueueDescription::read(&client, &Sqs::url("queue")).await.unwrap();
-        let rules = LineRules { any_body: true, queue: &queue };
+        let rules = LineRules { any_body: true, any_type: false, queue: &queue };
         let send_file = async || {
             let file = check(&path, rules, &clock).unwrap();
             let checkpoint = SendCheckpoint::open(&path, &queue, false, &clock).unwrap();
@@ -450,7 +450,8 @@ async fn fifo_queue_receives_the_lines_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn mistyped_filter_names_the_types_and_leaves_no_file() {
     let letters = letters().await;
-    let expected = "no message matches the options. Types in the queue: order.placed\n";
+    let expected = "no message matches the options. Types in the queue: order.placed. Reasons: invalid_data, \
+                    received_too_often\n";
     for options in [&["--delete"][..], &["--delete", "--yes"], &[]] {
         let ran = letters.save(&[&["--type", "order.plaecd"], options].concat()).await;
         assert!(ran.code == 1 && ran.stderr.ends_with(expected), "{ran:?}");

@@ -129,7 +129,7 @@ async fn message_that_is_too_long_for_its_destination_stays() {
     how   copied and deleted one by one: SQS rejects some of the messages
 
     3 messages would move, 1 would stay
-    1 of these would stay, because SQS rejects them: body: more than 1,024 bytes together with the attributes, which is all that user-events accepts (MaximumMessageSize)
+    1 of these would stay: body: more than 1,024 bytes together with the attributes, which is all that user-events accepts (MaximumMessageSize)
     ");
     let moving = [&redrive[..], &["--yes"]].concat();
     for moved in ["3 messages moved, 1 stayed\n", "Nothing to move.\n"] {

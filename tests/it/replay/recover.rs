@@ -36,7 +36,7 @@ async fn unsent_events_are_shown_first_and_sent_with_yes() {
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(
         run.stdout,
-        "      2  activity.recorded\nDry run: nothing was sent. Add --yes to send 2 events.\n"
+        "      2  activity.recorded\nDry run: nothing was sent. Add --yes to send 2 events. An event that was sent before counts once.\n"
     );
     assert!(account.receive_user_events().await.is_empty());
 
@@ -67,7 +67,7 @@ async fn unsent_events_are_shown_first_and_sent_with_yes() {
     std::fs::write(&log, format!("{}\n{masked}", lines[0])).unwrap();
     let run = account.replay(&command).await;
     assert!(run.code == 1 && run.stdout.contains("line 2: the event has masked values"), "{run:?}");
-    assert!(run.stderr.contains("Read the log with --unmask"), "{run:?}");
+    assert!(run.stderr.contains("Read the logs themselves with"), "{run:?}");
 }
 
 /// The log line of a trigger about an unsent event.

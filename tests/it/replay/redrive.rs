@@ -82,7 +82,8 @@ async fn dry_run_counts_messages_that_workers_would_reject_again() {
     how   copied and deleted one by one: the reasons of dead letters must be removed
 
     4 messages would move
-    1 of these would become dead letters again. Correct them in a file (see `replay help save`)
+    1 of these would become dead letters again (1 invalid_data). Correct them in a file (see `replay help save`)
+    1 of these would become dead letters again, unless the worker knows their type now (unknown_type)
 
     By type
           3  order.placed
@@ -130,6 +131,10 @@ async fn inspection_shows_counts_and_masked_samples() {
 
     Samples: unknown_type
       {"data":{"amount":"4.90","currency":"EUR","order_id":"1"},"id":"order-1","source":"/shop","specversion":"1.0","subject":"7d8ca528-4931-4254-9273-ea5ee853f271","time":"2026-03-02T08:00:00Z","type":"order.placed"}
+
+    Next steps
+      unknown_type: deploy a worker that knows the type, then redrive
+        replay redrive --from user-events-dead-letters --error unknown_type
     "#);
 }
 

@@ -209,6 +209,7 @@ async fn document_has_the_plan_and_the_result() {
     assert_eq!(done["queues"][0]["error"], "not all messages were moved. Run the command again");
     let ran = accounts.redrive(&["--type", "order.plaecd", "--json"]).await;
     let nothing = document("redrive", &ran);
-    let expected = "no message matches the options. Types in the queue: order.placed";
+    let expected = "no message matches the options. Types in the queue: order.placed. Reasons: \
+                    received_too_often, unknown_type";
     assert!(ran.code == 1 && nothing["queues"][0]["error"] == expected, "{ran:?}");
 }

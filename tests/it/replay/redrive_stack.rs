@@ -31,7 +31,13 @@ impl Deployed {
     fn dead_letters(&self, queue: &str, count: usize, reason: Option<&str>) {
         for number in 0..count {
             let queue = format!("{STACK}-{queue}-dead-letters");
-            send(self.account.sqs(), &queue, &order(&number.to_string(), TIME), reason);
+            let event_type = if queue.ends_with("group-memberships-dead-letters") {
+                "user.groups_mapped"
+            } else {
+                "order.placed"
+            };
+            let body = order(&number.to_string(), TIME).replace("order.placed", event_type);
+            send(self.account.sqs(), &queue, &body, reason);
         }
     }
 
@@ -59,7 +65,7 @@ async fn every_dead_letter_queue_of_a_stack_is_redriven() {
     2 messages would move
 
     By type
-          2  order.placed
+          2  user.groups_mapped
 
     By reason
           2  received_too_often
@@ -77,6 +83,7 @@ async fn every_dead_letter_queue_of_a_stack_is_redriven() {
     how   copied and deleted one by one: the reasons of dead letters must be removed
 
     3 messages would move
+    3 of these would become dead letters again, unless the worker knows their type now (unknown_type)
 
     By type
           3  order.placed
@@ -141,7 +148,8 @@ async fn mistyped_filter_of_all_queues_names_all_types() {
     deployed.dead_letters("user-events", 1, Some("unknown_type"));
     send(deployed.account.sqs(), &format!("{STACK}-group-memberships-dead-letters"), "no JSON", None);
     let ran = deployed.replay(&["redrive", "--all", "--type", "order.plaecd", "--yes"]).await;
-    let expected = "no message matches the options. Types in the queue: not_an_event, order.placed\n";
+    let expected = "no message matches the options. Types in the queue: not_an_event, order.placed. Reasons: \
+                    received_too_often, unknown_type\n";
     assert!(ran.code == 1 && ran.stderr.ends_with(expected), "{ran:?}");
     let ran = deployed.replay(&["redrive", "--all", "--type", "order.placed", "--yes"]).await;
     assert_eq!((ran.code, deployed.counts("user-events")), (0, (1, 0)), "{ran:?}");

@@ -11,7 +11,7 @@ use tests::sqs::Sqs;
 use tests::stack_account::{STACK, StackAccount};
 
 use super::loopback_stack::LoopbackStack;
-use super::support::ANA;
+use super::support::{ANA, order, send};
 
 fn client(account: &StackAccount) -> Client {
     Client::new(&sdk_config(account.clone()))
@@ -111,4 +111,56 @@ async fn queue_of_the_stack_that_is_refused_is_not_replaced_by_another() {
     stack.account.refuse("GetQueueUrl", "AccessDenied", "ben may not");
     let run = stack.replay(&["inspect", "user-events-dead-letters"]).await;
     assert!(run.code == 1 && run.stderr.contains("AccessDenied"), "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_of_another_queue_is_refused_by_send_and_stays_in_a_redrive() {
+    let stack = LoopbackStack::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.ndjson").to_str().unwrap().to_owned();
+    let now = shared::time::Clock::system().now().to_string();
+    std::fs::write(&file, order("1", &now)).unwrap();
+    let run = stack.replay(&["send", &file, "--to", "cache-invalidations", "--yes"]).await;
+    let reason = "order.placed belongs on user-events, and the worker of cache-invalidations rejects it";
+    assert!(run.code == 2 && run.stdout.contains(reason), "{run:?}");
+    let run = stack.replay(&["send", &file, "--to", "user-events", "--yes"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+
+    let letters = "cognito-user-events-user-events-dead-letters";
+    send(stack.account.sqs(), letters, &order("2", &now), None);
+    let redrive = ["redrive", "--from", "user-events-dead-letters", "--to", "cache-invalidations", "--yes"];
+    let run = stack.replay(&redrive).await;
+    assert!(run.code == 1 && run.stdout.contains(reason), "{run:?}");
+    assert_eq!(stack.account.sqs().messages_in(letters).len(), 1);
+
+    for (command, queue, expected) in [
+        (
+            &["user", "erase", ANA][..],
+            "user-events",
+            "user-events, but this command needs cache-invalidations",
+        ),
+        (
+            &["user", "reinstate", ANA, "--reason", "x"],
+            "cache-invalidations",
+            "cache-invalidations, but this command needs user-events",
+        ),
+    ] {
+        let run = stack.replay(&[command, &["--queue", queue]].concat()).await;
+        assert!(run.code == 2 && run.stderr.contains(expected), "{command:?}: {run:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_type_is_sent_only_on_request_and_checked_otherwise() {
+    let stack = LoopbackStack::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.ndjson").to_str().unwrap().to_owned();
+    let now = shared::time::Clock::system().now().to_string();
+    let returned = order("1", &now).replace("order.placed", "order.returned");
+    let send = ["send", &file, "--to", "user-events", "--any-type"];
+    std::fs::write(&file, &returned).unwrap();
+    assert_eq!(stack.replay(&send[..4]).await.code, 2);
+    assert_eq!(stack.replay(&send).await.code, 0);
+    std::fs::write(&file, returned.replace("\"specversion\":\"1.0\"", "\"specversion\":\"2.0\"")).unwrap();
+    assert_eq!(stack.replay(&send).await.code, 2);
 }

@@ -13,6 +13,7 @@ use crate::output::{self, counted, number};
 use crate::progress::Progress;
 use crate::queue::description::QueueDescription;
 use crate::queue::filter::Filter;
+use crate::queue::inspect::next_step;
 use crate::queue::inspect::report::InspectReport;
 use crate::queue::inspect::{Inspection, inspect};
 use crate::queue::reader::{ReadLimit, Unseen};
@@ -62,24 +63,34 @@ impl Inspect {
         if self.json {
             output::json(&InspectReport::of(&queue, &inspection))?;
         } else {
-            output::print(&render(&inspection))?;
+            let next_steps = next_step::render(&inspection.by_reason, &self.queue);
+            output::print(&(render(&inspection) + &next_steps))?;
         }
         if inspection.messages == 0 {
-            reject_no_match(&inspection.others_by_type)?;
+            reject_no_match(&inspection.others_by_type, &inspection.others_by_reason)?;
         }
         Ok(())
     }
 }
 
-/// Names the types of the messages that the options do not select, if there are any. An option with a
-/// typing error looks like an empty queue otherwise.
-pub fn reject_no_match(others_by_type: &BTreeMap<String, usize>) -> Result<()> {
+/// Names the types and reasons of the messages that the options do not select, if there are any. An option
+/// with a typing error looks like an empty queue otherwise.
+pub fn reject_no_match(
+    others_by_type: &BTreeMap<String, usize>,
+    others_by_reason: &BTreeMap<String, usize>,
+) -> Result<()> {
     if others_by_type.is_empty() {
         return Ok(());
     }
-    let types: Vec<&str> = others_by_type.keys().map(String::as_str).collect();
-    let types = printable(&types.join(", ")).to_string();
-    Err(CommandError::failed(format!("no message matches the options. Types in the queue: {types}")))
+    let names = |counts: &BTreeMap<String, usize>| {
+        let names: Vec<&str> = counts.keys().map(String::as_str).collect();
+        printable(&names.join(", ")).to_string()
+    };
+    Err(CommandError::failed(format!(
+        "no message matches the options. Types in the queue: {}. Reasons: {}",
+        names(others_by_type),
+        names(others_by_reason)
+    )))
 }
 
 /// The totals, the tables and the samples.

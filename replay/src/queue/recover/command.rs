@@ -113,7 +113,9 @@ impl Recover {
             output::not_done("No events to send.")?;
         } else if report.dry_run {
             let events = counted(report.events, "event");
-            output::not_done(&format!("Dry run: nothing was sent. Add --yes to send {events}."))?;
+            output::not_done(&format!(
+                "Dry run: nothing was sent. Add --yes to send {events}. An event that was sent before counts once."
+            ))?;
         } else if sent.is_ok() {
             output::done(&format!("{} sent.", counted(report.sent, "event")))?;
         }
@@ -230,7 +232,10 @@ fn problems(report: &RecoverReport) -> Option<String> {
     let unmask = match report.since {
         // Otherwise the command would have read the events without the mask.
         Some(_) => "Your role needs the permission logs:Unmask",
-        None => "Read the log with --unmask (aws logs filter-log-events)",
+        None => {
+            "A masked file cannot be restored. Read the logs themselves with `replay recover --stack NAME`, which \
+             needs the permission logs:Unmask"
+        }
     };
     let events = match (report.masked.len(), report.incomplete.len()) {
         (0, 0) => None,

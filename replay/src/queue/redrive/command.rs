@@ -228,7 +228,9 @@ impl Redrive {
         }
         // An option with a typing error looks like an empty queue otherwise.
         if !self.filter.is_empty() {
-            reject_no_match(&plans().flat_map(|plan| plan.to_stay.by_type.clone()).collect())?;
+            let types = plans().flat_map(|plan| plan.to_stay.by_type.clone()).collect();
+            let reasons = plans().flat_map(|plan| plan.to_stay.by_reason.clone()).collect();
+            reject_no_match(&types, &reasons)?;
         }
         if self.change.yes && plans().any(|plan| !plan.unseen.is_empty()) {
             return Err(CommandError::failed(

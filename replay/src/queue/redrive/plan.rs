@@ -8,7 +8,7 @@ use shared::time::Clock;
 
 use crate::error::{CommandError, Result};
 use crate::interrupt::StopSignal;
-use crate::output::counted;
+use crate::output::{counted, number};
 use crate::queue::description::QueueDescription;
 use crate::queue::inspect::Inspection;
 use crate::queue::move_task::MAX_RATE;
@@ -18,6 +18,9 @@ use crate::queue::redrive::{MoveTasks, RedriveOptions, Route};
 
 /// Reasons that a redrive cannot remove, whichever queue the message came from.
 const PERMANENT_REASONS: [&str; 5] = ["invalid_data", "not_cloudevents", "not_json", "too_large", "too_old"];
+
+/// Reason of a message whose type the worker did not know.
+pub const UNKNOWN_TYPE: &str = "unknown_type";
 
 #[derive(Debug)]
 pub struct Plan {
@@ -141,6 +144,13 @@ impl Plan {
             .filter(|(reason, _)| PERMANENT_REASONS.contains(&reason.as_str()))
             .map(|(_, count)| count)
             .sum()
+    }
+
+    /// The reasons of these messages, each with its count.
+    pub fn rejected_reasons(&self) -> Vec<String> {
+        let by_reason = self.to_move.by_reason.iter();
+        let permanent = by_reason.filter(|(reason, _)| PERMANENT_REASONS.contains(&reason.as_str()));
+        permanent.map(|(reason, count)| format!("{} {reason}", number(*count))).collect()
     }
 
     /// Counts of the messages that were seen. If some messages were not seen, each count is at least

@@ -4,7 +4,7 @@ use crate::aws_error::{self, Service};
 use crate::output::{counted, number};
 use crate::queue::inspect::command::{render_envelopes, render_tables, render_unseen};
 use crate::queue::redrive::Route;
-use crate::queue::redrive::plan::{Method, OneByOneReason, Plan};
+use crate::queue::redrive::plan::{Method, OneByOneReason, Plan, UNKNOWN_TYPE};
 use crate::queue::redrive::summary::RedriveSummary;
 
 /// Past participle for messages that reached the destination.
@@ -31,13 +31,20 @@ pub fn render_plan(plan: &Plan, route: &Route, will_move: bool, keeps: bool) -> 
     }
     text += &format!("\n{}", render_unseen(&plan.unseen));
     for (reason, count) in &plan.unsendable {
-        text += &format!("{} of these {verb} stay, because SQS rejects them: {reason}\n", number(*count));
+        text += &format!("{} of these {verb} stay: {reason}\n", number(*count));
     }
     let rejected = plan.rejected_again();
     if rejected > 0 {
         text += &format!(
-            "{} of these {verb} become dead letters again. Correct them in a file (see `replay help save`)\n",
-            number(rejected)
+            "{} of these {verb} become dead letters again ({}). Correct them in a file (see `replay help save`)\n",
+            number(rejected),
+            plan.rejected_reasons().join(", ")
+        );
+    }
+    if let Some(unknown) = plan.to_move.by_reason.get(UNKNOWN_TYPE) {
+        text += &format!(
+            "{} of these {verb} become dead letters again, unless the worker knows their type now ({UNKNOWN_TYPE})\n",
+            number(*unknown)
         );
     }
     text += &render_envelopes(&plan.to_move);

@@ -107,7 +107,7 @@ impl Save {
                 // The command can be run again with other options.
                 std::fs::remove_file(&self.out)?;
             }
-            reject_no_match(&summary.others_by_type)?;
+            reject_no_match(&summary.others_by_type, &summary.others_by_reason)?;
         }
         result(summary, is_stdout, &stop)
     }
@@ -140,7 +140,7 @@ impl Save {
             output::print(&render(&inspection))?;
         }
         if inspection.messages == 0 {
-            reject_no_match(&inspection.others_by_type)?;
+            reject_no_match(&inspection.others_by_type, &inspection.others_by_reason)?;
         }
         if self.json {
             return Ok(());

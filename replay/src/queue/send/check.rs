@@ -32,9 +32,11 @@ pub struct CheckedFile {
 /// Requirements for a line.
 #[derive(Clone, Copy, Debug)]
 pub struct LineRules<'a> {
-    /// Accepts any body. Otherwise each body must be an event that user-stats accepts now: valid
-    /// for events/schema/event.json, and not older than 30 days.
+    /// Accepts any body. Otherwise each body must be an event that the worker of the queue accepts now:
+    /// valid for events/schema/event.json, not older than 30 days, and on the queue that it belongs on.
     pub any_body: bool,
+    /// Accepts events of types that this version of `replay` does not know.
+    pub any_type: bool,
     /// The destination. In a FIFO queue, each message needs a group.
     pub queue: &'a QueueDescription,
 }
@@ -71,12 +73,9 @@ pub fn check(path: &Path, rules: LineRules<'_>, clock: &Clock) -> Result<Checked
             }
         };
         if !rules.any_body
-            && let Err(error) = check_event(&message.body, now)
+            && let Err(error) = check_event(&message, rules, now)
         {
-            invalid.push((
-                number,
-                Envelope::of(&message.body).map_or_else(|| error.into(), LineError::Envelope),
-            ));
+            invalid.push((number, Envelope::of(&message.body).map_or(error, LineError::Envelope)));
         }
         *by_type.entry(message.type_name()).or_default() += 1;
         messages += 1;
@@ -85,8 +84,12 @@ pub fn check(path: &Path, rules: LineRules<'_>, clock: &Clock) -> Result<Checked
     Ok(CheckedFile { messages, by_type, invalid, keys, file })
 }
 
-fn check_event(body: &str, now: Timestamp) -> Result<(), InvalidEvent> {
-    Event::parse(body)?.check_time(now)
+fn check_event(message: &QueuedMessage, rules: LineRules<'_>, now: Timestamp) -> Result<(), LineError> {
+    match Event::parse(&message.body) {
+        Err(InvalidEvent::UnknownType) if rules.any_type => {}
+        event => event?.check_time(now)?,
+    }
+    Ok(Unsendable::check_queue(message, rules.queue)?)
 }
 
 /// The message of a line if SQS accepts it. `None` for an empty line.

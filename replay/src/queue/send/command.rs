@@ -51,6 +51,9 @@ pub struct Send {
     /// Accept bodies that are not events.
     #[arg(long)]
     any_body: bool,
+    /// Accept events of types that this version of `replay` does not know, and check everything else.
+    #[arg(long)]
+    any_type: bool,
     /// Send at most this many messages. The next run sends the rest.
     #[arg(long, value_name = "N")]
     max: Option<usize>,
@@ -70,7 +73,7 @@ impl Send {
         let (url, sqs) = (account.queue_url(&self.to).await?, account.sqs());
         let queue = QueueDescription::read(&sqs, &url).await.map_err(|error| error.context("--to"))?;
         let clock = Clock::system();
-        let rules = LineRules { any_body: self.any_body, queue: &queue };
+        let rules = LineRules { any_body: self.any_body, any_type: self.any_type, queue: &queue };
         let file = check(&self.file, rules, &clock)
             .map_err(|error| error.context(self.file.display()).into_invalid_input())?;
         let names = (self.file.display().to_string(), queue.arn.clone());
