@@ -30,7 +30,7 @@ pub struct StackResource {
 }
 
 impl Stack {
-    /// Reads the stack with this name or ARN, and its outputs if it does not make a user pool.
+    /// Reads the stack with this name or ARN, and its parameters if it does not make a user pool.
     pub async fn open(cloudformation: &Client, name: &str, region: &str) -> Result<Self> {
         let mut stack = Self::read(cloudformation, name).await.map_err(|error| match error {
             CommandError::InvalidInput(text) => {
@@ -42,7 +42,9 @@ impl Stack {
             return Err(CommandError::invalid_input(format!("--stack {name}: {}", stack.without_queues())));
         }
         if stack.user_pool_id().is_none() {
-            stack.existing_user_pool_id = existing_user_pool_id(cloudformation, name).await;
+            let parameters = read_parameters(cloudformation, name).await.unwrap_or_default();
+            stack.existing_user_pool_id =
+                parameters.get("ExistingUserPoolId").filter(|id| !id.is_empty()).cloned();
         }
         Ok(stack)
     }
@@ -161,13 +163,15 @@ fn entry(resource: StackResourceSummary) -> Option<(String, StackResource)> {
     Some((resource.logical_resource_id?, StackResource { physical_id, resource_type }))
 }
 
-/// The parameter of a stack that uses a user pool of another stack. `None` without the permission to read
-/// it, because few commands need it.
-async fn existing_user_pool_id(cloudformation: &Client, name: &str) -> Option<String> {
+/// The parameters of a stack by name, default values included. `None` without the permission to read them,
+/// because no command depends on them.
+pub async fn read_parameters(cloudformation: &Client, name: &str) -> Option<BTreeMap<String, String>> {
     let output = cloudformation.describe_stacks().stack_name(name).send().await.ok()?;
     let parameters = output.stacks().first()?.parameters().iter();
-    let mut named = parameters.filter(|parameter| parameter.parameter_key() == Some("ExistingUserPoolId"));
-    named.next()?.parameter_value().filter(|id| !id.is_empty()).map(str::to_owned)
+    let named = parameters.filter_map(|parameter| {
+        Some((parameter.parameter_key()?.to_owned(), parameter.parameter_value()?.to_owned()))
+    });
+    Some(named.collect())
 }
 
 /// CloudFormation reports a stack that does not exist as a general error.

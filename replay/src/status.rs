@@ -15,17 +15,19 @@ use crate::account::Account;
 use crate::aws_error::{Service, aws_error, describe};
 use crate::cloudwatch::ringing_alarms;
 use crate::queue::list::{Queues, next_step, read_queues};
-use crate::stack::Stack;
+use crate::stack::{Stack, read_parameters};
 use crate::status::report::{AlarmFigures, Figures};
 
-/// Reads the figures of a stack. The suspensions are counted only if `count_suspensions` is true,
+/// Reads the figures of a stack, counts since `since`. The suspensions are counted only if `count_suspensions` is true,
 /// because that reads the whole table.
 pub async fn read_figures(
     account: &Account,
     stack: &Stack,
     count_suspensions: bool,
+    since: Timestamp,
     now: Timestamp,
 ) -> Figures {
+    let cloudformation = account.cloudformation();
     let (sqs, cloudwatch) = (account.sqs(), account.cloudwatch());
     let mut urls: Vec<String> = stack.queues().map(|(_, url)| url.to_owned()).collect();
     urls.sort();
@@ -36,13 +38,20 @@ pub async fn read_figures(
             false => None,
         }
     };
-    let (queues, alarms, metrics, suspensions) = futures_util::join!(
+    let (queues, alarms, metrics, suspensions, parameters) = futures_util::join!(
         read_queues(&sqs, &cloudwatch, &urls, now),
         ringing_alarms(&cloudwatch, &names),
-        metrics::read(&cloudwatch, stack, now),
+        metrics::read(&cloudwatch, stack, since, now),
         suspensions,
+        read_parameters(&cloudformation, &stack.name),
     );
-    let mut figures = Figures { alarms: names.len(), ..Figures::default() };
+    let budget = parameters.and_then(|parameters| parameters.get("MonthlyItemBudget")?.parse().ok());
+    let mut figures = Figures {
+        alarms: names.len(),
+        since: since.to_string(),
+        monthly_item_budget: budget,
+        ..Figures::default()
+    };
     let Queues { queues, .. } = queues;
     figures.queues = queues;
     for queue in &mut figures.queues {

@@ -39,7 +39,7 @@ struct Inner {
     sqs: Sqs,
     sandbox: Option<SandboxBackend>,
     resources: Vec<Resource>,
-    /// The parameters that were given.
+    /// All parameters. Those that were not given have their default values.
     parameters: Vec<(String, String)>,
     alarms: Mutex<BTreeMap<String, AlarmState>>,
     metrics: Mutex<Vec<Metric>>,
@@ -92,10 +92,7 @@ impl StackAccount {
             alarms: Mutex::new(alarms),
             log_groups: Mutex::new(log_groups),
             resources,
-            parameters: parameters
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect(),
+            parameters: cloudformation::parameters(&template, parameters),
             metrics: Mutex::default(),
             may_unmask: Mutex::new(true),
             refused: Mutex::default(),

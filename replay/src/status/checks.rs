@@ -1,21 +1,34 @@
 //! What follows from the figures of a stack: which checks need a look, and what to do. Pure.
 
+use jiff::Timestamp;
+
 use crate::output::{counted, duration, number};
 use crate::queue::list::report::QueueReport;
 use crate::queue::list::{LATE_SECONDS, errors_in_log};
 use crate::stack::Stack;
 use crate::status::first_steps::first_steps;
-use crate::status::report::{Check, CheckName, CheckState, Figures, FunctionFigures, MetricFigures};
+use crate::status::report::{
+    AlarmFigures, Check, CheckName, CheckState, Figures, FunctionFigures, MetricFigures,
+};
 
 /// The alarm invalidation-budget rings above this part of the month's items.
 const BUDGET_PERCENT: f64 = 80.0;
 
-/// The checks, those that need a look first.
-pub fn checks(figures: &Figures, stack: &Stack) -> Vec<Check> {
-    let mut checks = alarms(figures, stack);
-    checks.extend(dead_letters(figures, stack));
-    checks.extend(of_metrics(figures, stack));
-    checks.extend(suspensions(figures));
+/// The period of the counts in words: `the last hour`, `the last 6h`.
+pub fn period(since: Timestamp, now: Timestamp) -> String {
+    match u64::try_from(now.duration_since(since).as_secs()).unwrap_or_default() {
+        3_600 => "the last hour".to_owned(),
+        seconds => format!("the last {}", duration(seconds)),
+    }
+}
+
+/// The checks, those that need a look first. `period` is the period of the counts in words.
+pub fn checks(figures: &Figures, period: &str, stack: &Stack) -> Vec<Check> {
+    let mut others = dead_letters(figures, stack);
+    others.extend(of_metrics(figures, period, stack));
+    others.extend(suspensions(figures));
+    let mut checks = alarms(figures, &others, stack);
+    checks.extend(others);
     // Stable: the checks of a state keep their order.
     checks.sort_by_key(|check| check.state);
     checks
@@ -29,7 +42,8 @@ fn ok_if(is_ok: bool) -> CheckState {
     if is_ok { CheckState::Ok } else { CheckState::Look }
 }
 
-fn alarms(figures: &Figures, stack: &Stack) -> Vec<Check> {
+/// A check for each alarm that rings. Alarms about what another check says share one.
+fn alarms(figures: &Figures, others: &[Check], stack: &Stack) -> Vec<Check> {
     let one = |state, text: String| vec![check(CheckName::Alarms, state, text)];
     match (&figures.alarms_error, figures.alarms) {
         (Some(error), _) => return one(CheckState::Unknown, error.clone()),
@@ -44,15 +58,37 @@ fn alarms(figures: &Figures, stack: &Stack) -> Vec<Check> {
         }
         _ => {}
     }
-    let ringing = figures.ringing.iter().map(|alarm| {
+    let needs_look = |name| others.iter().any(|check| check.check == name && check.state == CheckState::Look);
+    let (covered, alone): (Vec<&AlarmFigures>, Vec<&AlarmFigures>) =
+        figures.ringing.iter().partition(|alarm| subject(&alarm.name).is_some_and(needs_look));
+    let since = |alarm: &AlarmFigures| {
         let seconds = alarm.seconds.and_then(|seconds| u64::try_from(seconds).ok());
-        let since = seconds.map(|seconds| format!(" for {}", duration(seconds))).unwrap_or_default();
-        Check {
+        seconds.map(|seconds| format!(" for {}", duration(seconds))).unwrap_or_default()
+    };
+    let mut checks: Vec<Check> = alone
+        .iter()
+        .map(|alarm| Check {
             next_steps: first_steps(&alarm.name, stack, &figures.metrics.functions),
-            ..check(CheckName::Alarms, CheckState::Look, format!("{} rings{since}", alarm.name))
-        }
-    });
-    ringing.collect()
+            ..check(CheckName::Alarms, CheckState::Look, format!("{} rings{}", alarm.name, since(alarm)))
+        })
+        .collect();
+    if !covered.is_empty() {
+        let names: Vec<String> =
+            covered.iter().map(|alarm| format!("{}{}", alarm.name, since(alarm))).collect();
+        let text = format!("ringing, see below: {}", names.join(", "));
+        checks.push(check(CheckName::Alarms, CheckState::Look, text));
+    }
+    checks
+}
+
+/// The check that says more about what an alarm rings for.
+fn subject(alarm: &str) -> Option<CheckName> {
+    match alarm {
+        "unsent-events" => Some(CheckName::UnsentEvents),
+        "invalidation-budget" | "budget-exhausted" => Some(CheckName::Budget),
+        name if name.ends_with("-dead-letters") => Some(CheckName::DeadLetters),
+        _ => None,
+    }
 }
 
 fn dead_letters(figures: &Figures, stack: &Stack) -> Vec<Check> {
@@ -89,7 +125,7 @@ fn dead_letters(figures: &Figures, stack: &Stack) -> Vec<Check> {
     checks
 }
 
-fn of_metrics(figures: &Figures, stack: &Stack) -> Vec<Check> {
+fn of_metrics(figures: &Figures, period: &str, stack: &Stack) -> Vec<Check> {
     let metrics = &figures.metrics;
     if let Some(error) = &figures.metrics_error {
         let names = [CheckName::UnsentEvents, CheckName::Functions, CheckName::Denials, CheckName::Budget];
@@ -103,22 +139,22 @@ fn of_metrics(figures: &Figures, stack: &Stack) -> Vec<Check> {
         return checks;
     }
     vec![
-        unsent_events(metrics, stack),
+        unsent_events(metrics, period, stack),
         statistics(figures, stack),
-        functions(&metrics.functions, stack),
-        denials(metrics, stack),
-        budget(metrics),
+        functions(&metrics.functions, period, stack),
+        denials(metrics, period, stack),
+        budget(metrics, figures.monthly_item_budget),
     ]
 }
 
-fn unsent_events(metrics: &MetricFigures, stack: &Stack) -> Check {
+fn unsent_events(metrics: &MetricFigures, period: &str, stack: &Stack) -> Check {
     let count = metrics.unsent_events;
     if count == 0 {
-        return check(CheckName::UnsentEvents, CheckState::Ok, "none in the last hour");
+        return check(CheckName::UnsentEvents, CheckState::Ok, format!("none in {period}"));
     }
     Check {
         next_steps: vec![format!("replay recover --stack {}", stack.name)],
-        ..check(CheckName::UnsentEvents, CheckState::Look, format!("{} in the last hour", number_of(count)))
+        ..check(CheckName::UnsentEvents, CheckState::Look, format!("{} in {period}", number_of(count)))
     }
 }
 
@@ -148,7 +184,7 @@ fn waiting(count: usize) -> String {
     if count == 1 { "1 event waits".to_owned() } else { format!("{} events wait", number(count)) }
 }
 
-fn functions(functions: &[FunctionFigures], stack: &Stack) -> Check {
+fn functions(functions: &[FunctionFigures], period: &str, stack: &Stack) -> Check {
     let mut problems = Vec::new();
     let mut next_steps = Vec::new();
     for function in functions {
@@ -175,14 +211,14 @@ fn functions(functions: &[FunctionFigures], stack: &Stack) -> Check {
         next_steps.extend(first_steps("throttles", stack, functions));
     }
     if problems.is_empty() {
-        let text = "no errors and no throttles in the last hour, denials aside";
+        let text = format!("no errors and no throttles in {period}, denials aside");
         return check(CheckName::Functions, CheckState::Ok, text);
     }
-    let text = format!("{} in the last hour", problems.join(", "));
+    let text = format!("{} in {period}", problems.join(", "));
     Check { next_steps, ..check(CheckName::Functions, CheckState::Look, text) }
 }
 
-fn denials(metrics: &MetricFigures, stack: &Stack) -> Check {
+fn denials(metrics: &MetricFigures, period: &str, stack: &Stack) -> Check {
     let reasons = [
         (metrics.suspended_denied, "suspended"),
         (metrics.unreadable_suspension_denied, "unreadable_suspension"),
@@ -190,7 +226,7 @@ fn denials(metrics: &MetricFigures, stack: &Stack) -> Check {
     ];
     let sign_ins: u64 = reasons.iter().map(|(count, _)| count).sum();
     let mut text = format!(
-        "{} and {} in the last hour",
+        "{} and {} in {period}",
         counted(to_usize(metrics.sign_ups_denied), "sign-up"),
         counted(to_usize(sign_ins), "sign-in"),
     );
@@ -202,25 +238,24 @@ fn denials(metrics: &MetricFigures, stack: &Stack) -> Check {
     if !reasons.is_empty() {
         text += &format!(" ({})", reasons.join(", "));
     }
-    let mut next_steps = Vec::new();
-    if metrics.suspended_denied > 0 {
-        let table = stack.table_name().map(|table| format!(" --table {table}")).unwrap_or_default();
-        next_steps.push(format!("replay user show SUB{table}"));
-    }
     let failed = metrics.unreadable_suspension_denied + metrics.store_error_denied;
-    if failed > 0 {
-        next_steps.extend(first_steps("unreadable-suspensions", stack, &[]));
-    }
+    let next_steps = match failed {
+        0 => Vec::new(),
+        _ => first_steps("unreadable-suspensions", stack, &[]),
+    };
     Check { next_steps, ..check(CheckName::Denials, ok_if(failed == 0), text) }
 }
 
-fn budget(metrics: &MetricFigures) -> Check {
+/// `limit` is the number of items in a month, 0 for no limit. `None` if it is unknown.
+fn budget(metrics: &MetricFigures, limit: Option<u64>) -> Check {
     let Some(percent) = metrics.budget_used_percent else {
         return check(CheckName::Budget, CheckState::Ok, "no invalidation this month");
     };
+    let limit = limit.filter(|limit| *limit > 0).map(|limit| format!("{} ", number_of(limit)));
+    let items = format!("this month's {}invalidation items", limit.unwrap_or_default());
     let text = match percent < 100.0 {
-        true => format!("{percent:.0} % of this month's invalidation items are used"),
-        false => "this month's invalidation items are spent (UTC)".to_owned(),
+        true => format!("{percent:.0} % of {items} are used"),
+        false => format!("{items} are spent (UTC)"),
     };
     let is_ok = percent <= BUDGET_PERCENT;
     let next_steps = match is_ok {
@@ -255,7 +290,6 @@ fn to_usize(count: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::report::AlarmFigures;
 
     fn stack() -> Stack {
         Stack { name: "shop".to_owned(), ..Stack::default() }
@@ -294,7 +328,7 @@ mod tests {
                 vec![(CheckState::Unknown, "AccessDenied")],
             ),
         ] {
-            assert_eq!(named(&checks(&figures, &stack()), CheckName::Alarms), expected);
+            assert_eq!(named(&checks(&figures, "the last hour", &stack()), CheckName::Alarms), expected);
         }
     }
 
@@ -321,7 +355,7 @@ mod tests {
                 store_error_denied: store_error,
                 ..MetricFigures::default()
             };
-            let check = denials(&metrics, &stack());
+            let check = denials(&metrics, "the last hour", &stack());
             assert_eq!((check.state, check.text.as_str()), expected);
         }
     }
@@ -344,7 +378,11 @@ mod tests {
             (function(1, 0, 0), CheckState::Look),
             (function(0, 0, 1), CheckState::Look),
         ] {
-            assert_eq!(functions(std::slice::from_ref(&figures), &stack()).state, expected, "{figures:?}");
+            assert_eq!(
+                functions(std::slice::from_ref(&figures), "the last hour", &stack()).state,
+                expected,
+                "{figures:?}"
+            );
         }
     }
 
@@ -357,7 +395,57 @@ mod tests {
             (Some(100.0), CheckState::Look),
         ] {
             let metrics = MetricFigures { budget_used_percent: percent, ..MetricFigures::default() };
-            assert_eq!(budget(&metrics).state, state, "{percent:?}");
+            assert_eq!(budget(&metrics, None).state, state, "{percent:?}");
+        }
+    }
+
+    #[test]
+    fn alarms_about_what_another_check_says_share_a_line_without_steps() {
+        let alarm = |name: &str| AlarmFigures { name: name.to_owned(), since: None, seconds: Some(600) };
+        let metrics =
+            MetricFigures { unsent_events: 4, budget_used_percent: Some(100.0), ..MetricFigures::default() };
+        let ringing = ["budget-exhausted", "unsent-events", "throttles", "user-events-dead-letters"];
+        let ringing = ringing.map(alarm).into();
+        let figures = Figures { alarms: 24, ringing, metrics, ..Figures::default() };
+        let checks = checks(&figures, "the last hour", &stack());
+        let of_alarms: Vec<(&str, usize)> = checks
+            .iter()
+            .filter(|check| check.check == CheckName::Alarms)
+            .map(|check| (check.text.as_str(), check.next_steps.len()))
+            .collect();
+        assert_eq!(
+            of_alarms,
+            [
+                ("throttles rings for 10m", 2),
+                // No queue has dead letters any more, so no other check says it.
+                ("user-events-dead-letters rings for 10m", 1),
+                ("ringing, see below: budget-exhausted for 10m, unsent-events for 10m", 0),
+            ]
+        );
+    }
+
+    #[test]
+    fn budget_names_the_limit_if_there_is_one() {
+        for (percent, limit, expected) in [
+            (42.4, Some(10_000), "42 % of this month's 10,000 invalidation items are used"),
+            (100.0, Some(10_000), "this month's 10,000 invalidation items are spent (UTC)"),
+            (42.0, Some(0), "42 % of this month's invalidation items are used"),
+            (42.0, None, "42 % of this month's invalidation items are used"),
+        ] {
+            let metrics = MetricFigures { budget_used_percent: Some(percent), ..MetricFigures::default() };
+            assert_eq!(budget(&metrics, limit).text, expected);
+        }
+    }
+
+    #[test]
+    fn period_is_an_hour_or_a_duration() {
+        let now: Timestamp = "2026-03-02T10:00:00Z".parse().unwrap();
+        for (since, expected) in [
+            ("2026-03-02T09:00:00Z", "the last hour"),
+            ("2026-03-02T04:00:00Z", "the last 6h"),
+            ("2026-02-28T06:00:00Z", "the last 2d 4h"),
+        ] {
+            assert_eq!(period(since.parse().unwrap(), now), expected);
         }
     }
 
@@ -365,7 +453,7 @@ mod tests {
     fn metrics_that_cannot_be_read_leave_the_other_checks() {
         let figures =
             Figures { alarms: 24, metrics_error: Some("AccessDenied".into()), ..Figures::default() };
-        let checks = checks(&figures, &stack());
+        let checks = checks(&figures, "the last hour", &stack());
         assert_eq!(named(&checks, CheckName::Alarms), [(CheckState::Ok, "none of 24 rings")]);
         assert_eq!(named(&checks, CheckName::UnsentEvents), [(CheckState::Unknown, "AccessDenied")]);
         assert_eq!(named(&checks, CheckName::Budget), [(CheckState::Unknown, "the metrics cannot be read")]);

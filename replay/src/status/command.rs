@@ -7,13 +7,15 @@ use shared::time::Clock;
 use crate::account::AccountOptions;
 use crate::error::{CommandError, Result};
 use crate::output::{self, counted, wrap};
-use crate::status::checks::checks;
+use crate::status::checks::{checks, period};
 use crate::status::read_figures;
 use crate::status::report::{Check, CheckName, CheckState, StatusReport};
+use crate::time_option::{When, parse_when};
 
 const EXAMPLES: &str = "\
 Examples:
   replay status --stack cognito-user-events
+  replay status --since 1d
   replay status --suspended
   replay status --json | jq '.checks[] | select(.state != \"ok\")'";
 
@@ -23,11 +25,14 @@ const INDENT: usize = 6;
 /// Show what needs a look in a stack, and what to type next.
 ///
 /// Checks the alarms, the dead letters, unsent events, the age of the statistics, errors of the functions,
-/// denials and the invalidation budget. Counts are those of the last hour. The exit code is 0 if nothing
-/// needs a look. A check that your role cannot make is unknown, and the others still run.
+/// denials and the invalidation budget. Counts are those of the last hour, or since `--since`. The exit code
+/// is 0 if nothing needs a look. A check that your role cannot make is unknown, and the others still run.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Status {
+    /// Begin of the counts: a duration before now, a date or a time.
+    #[arg(long, value_name = "WHEN", default_value = "1h", value_parser = parse_when)]
+    since: When,
     /// Also count the suspended users. Reads the whole table: half a read unit per 4 KB.
     #[arg(long)]
     suspended: bool,
@@ -42,8 +47,13 @@ impl Status {
     pub async fn run(self) -> Result<()> {
         let account = self.account.open().await?;
         let stack = account.stack().await?;
-        let figures = read_figures(&account, stack, self.suspended, Clock::system().now()).await;
-        let checks = checks(&figures, stack);
+        let now = Clock::system().now();
+        let since = self.since.ago(now);
+        if since >= now {
+            return Err(CommandError::invalid_input("--since: expected a time in the past"));
+        }
+        let figures = read_figures(&account, stack, self.suspended, since, now).await;
+        let checks = checks(&figures, &period(since, now), stack);
         let report = StatusReport { stack: stack.name.clone(), checks, figures };
         match self.json {
             true => output::json(&report)?,

@@ -7,25 +7,38 @@ use jiff::tz::TimeZone;
 use shared::function_id::FunctionId;
 use shared::metric::Metric;
 use shared::telemetry::NAMESPACE;
-use shared::time::minus_seconds;
 
 use crate::cloudwatch::{MetricData, MetricQuery, whole};
 use crate::stack::Stack;
 use crate::status::report::{FunctionFigures, MetricFigures};
 
-/// Period of the counts.
-const HOUR: i64 = 3_600;
 /// The reasons of SignInsDenied.
 const SIGN_IN_REASONS: [&str; 3] = ["suspended", "unreadable_suspension", "store_error"];
 
-/// Reads the metrics in two calls: the last hour, and the budget of the month.
-pub async fn read(cloudwatch: &Client, stack: &Stack, now: Timestamp) -> Result<MetricFigures> {
+/// Reads the metrics in two calls: the counts since `since`, and the budget of the month.
+pub async fn read(
+    cloudwatch: &Client,
+    stack: &Stack,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<MetricFigures> {
     let names = Names { stack };
-    let (of_the_hour, budget) = (names.of_the_hour(), [names.budget_used()]);
-    let hour = MetricData::read(cloudwatch, &of_the_hour, (minus_seconds(now, HOUR), now), 60);
+    let (counts, budget) = (names.counts(), [names.budget_used()]);
+    let counts = MetricData::read(cloudwatch, &counts, (since, now), period_seconds(since, now));
     let month = MetricData::read(cloudwatch, &budget, (start_of_month(now), now), 3_600);
-    let (hour, month) = futures_util::try_join!(hour, month)?;
-    Ok(names.figures(&hour, &month))
+    let (counts, month) = futures_util::try_join!(counts, month)?;
+    Ok(names.figures(&counts, &month))
+}
+
+/// The finest period that CloudWatch has for values of this age. CloudWatch: values per minute are kept for
+/// 15 days, per five minutes for 63 days, per hour for 455 days.
+fn period_seconds(since: Timestamp, now: Timestamp) -> i32 {
+    const DAY: i64 = 86_400;
+    match now.duration_since(since).as_secs() {
+        age if age <= DAY => 60,
+        age if age <= 15 * DAY => 300,
+        _ => 3_600,
+    }
 }
 
 /// The metrics by name.
@@ -87,7 +100,7 @@ impl Names<'_> {
         }
     }
 
-    fn of_the_hour(&self) -> Vec<MetricQuery> {
+    fn counts(&self) -> Vec<MetricQuery> {
         let mut metrics =
             vec![self.in_stack(Metric::UnsentEvents), self.in_stack(Metric::SignUpsDenied), self.event_age()];
         metrics.extend(SIGN_IN_REASONS.map(|reason| self.sign_ins_denied(reason)));
@@ -102,22 +115,22 @@ impl Names<'_> {
         metrics
     }
 
-    fn figures(&self, hour: &MetricData, month: &MetricData) -> MetricFigures {
+    fn figures(&self, counts: &MetricData, month: &MetricData) -> MetricFigures {
         let [suspended, unreadable, store_error] =
-            SIGN_IN_REASONS.map(|reason| hour.sum(&self.sign_ins_denied(reason)));
+            SIGN_IN_REASONS.map(|reason| counts.sum(&self.sign_ins_denied(reason)));
         let functions = self.functions().map(|(function, name)| FunctionFigures {
             name: self.stack.short_name(name).to_owned(),
             log_group: self.stack.log_group(function).unwrap_or_default(),
-            errors: hour.sum(&self.of_lambda("Errors", name)),
-            denials: self.denials(function, name).iter().map(|metric| hour.sum(metric)).sum(),
-            throttles: hour.sum(&self.of_lambda("Throttles", name)),
-            start_failures: hour.sum(&self.of_function(Metric::StartFailures, name)),
-            store_failures: hour.sum(&self.of_function(Metric::StoreFailures, name)),
+            errors: counts.sum(&self.of_lambda("Errors", name)),
+            denials: self.denials(function, name).iter().map(|metric| counts.sum(metric)).sum(),
+            throttles: counts.sum(&self.of_lambda("Throttles", name)),
+            start_failures: counts.sum(&self.of_function(Metric::StartFailures, name)),
+            store_failures: counts.sum(&self.of_function(Metric::StoreFailures, name)),
         });
         MetricFigures {
-            unsent_events: hour.sum(&self.in_stack(Metric::UnsentEvents)),
-            event_age_seconds: hour.maximum(&self.event_age()).map(whole),
-            sign_ups_denied: hour.sum(&self.in_stack(Metric::SignUpsDenied)),
+            unsent_events: counts.sum(&self.in_stack(Metric::UnsentEvents)),
+            event_age_seconds: counts.maximum(&self.event_age()).map(whole),
+            sign_ups_denied: counts.sum(&self.in_stack(Metric::SignUpsDenied)),
             suspended_denied: suspended,
             unreadable_suspension_denied: unreadable,
             store_error_denied: store_error,

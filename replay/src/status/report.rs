@@ -70,7 +70,13 @@ pub struct Figures {
     pub alarms_error: Option<String>,
     /// The queues of the stack.
     pub queues: Vec<QueueReport>,
-    /// Figures from metrics of the last hour.
+    /// Begin of the period of the counts.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub since: String,
+    /// Maximum number of invalidation items in a month. 0 means no limit. Null if the parameters of the
+    /// stack cannot be read.
+    pub monthly_item_budget: Option<u64>,
+    /// Figures from metrics of the period.
     pub metrics: MetricFigures,
     /// Why the metrics could not be read.
     pub metrics_error: Option<String>,
@@ -94,7 +100,7 @@ pub struct AlarmFigures {
     pub seconds: Option<i64>,
 }
 
-/// Figures from metrics. Counts are those of the last hour.
+/// Figures from metrics. Counts are those of the period.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -117,7 +123,7 @@ pub struct MetricFigures {
     pub functions: Vec<FunctionFigures>,
 }
 
-/// Counts of a function in the last hour.
+/// Counts of a function in the period.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -47,7 +47,7 @@ async fn dry_run_shows_the_plan_and_changes_nothing() {
     insta::assert_snapshot!(ran.stdout, @r"
     from  arn:aws:sqs:eu-central-1:123456789012:user-events-dead-letters
     to    arn:aws:sqs:eu-central-1:123456789012:user-events
-    how   copied and deleted one by one: only some messages match
+    how   copied and deleted one by one: the options choose messages
 
     2 messages would move, 2 would stay
 

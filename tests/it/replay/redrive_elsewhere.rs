@@ -170,7 +170,7 @@ async fn document_has_the_plan_and_the_result() {
             },
             "deadLettersAgain": 0,
             "moveTask": false,
-            "oneByOneReason": "only some messages match",
+            "oneByOneReason": "the options choose messages",
             "stayingByType": {
               "order.placed": 2
             },

@@ -137,7 +137,7 @@ async fn next_steps_are_commands_that_replay_accepts() {
     for command in ["status", "queues"] {
         all.extend(commands(&stack.replay(&[command]).await));
     }
-    assert!(all.len() > 3, "{all:?}");
+    assert!(all.len() >= 3, "{all:?}");
     for words in all {
         assert!(Cli::try_parse_from(&words).is_ok(), "{words:?}");
     }

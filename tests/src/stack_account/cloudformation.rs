@@ -15,6 +15,20 @@ const USER_POOL: &str = "eu-central-1_EXAMPLE12";
 /// Resources in a page. CloudFormation has 100. With fewer, tests read several pages.
 const PAGE: usize = 40;
 
+/// The parameters of the template, with the given values or the default ones.
+pub(super) fn parameters(template: &Template, given: &[(&str, &str)]) -> Vec<(String, String)> {
+    let value = |name: &str, parameter: &Value| {
+        let given = given.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned());
+        let default = || match parameter.get("Default")? {
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        };
+        given.or_else(default)
+    };
+    let parameters = template.parameters().iter();
+    parameters.filter_map(|(name, parameter)| Some((name.clone(), value(name, parameter)?))).collect()
+}
+
 /// The resources that the template creates with these parameters, with physical IDs as
 /// CloudFormation gives them.
 pub(super) fn resources(template: &Template, parameters: &[(&str, &str)]) -> Vec<Resource> {
@@ -85,7 +99,7 @@ impl StackAccount {
         }
     }
 
-    /// The stack with the parameters that were given.
+    /// The stack with its parameters.
     fn describe_stacks(&self) -> String {
         let parameters: String = self
             .0

@@ -58,7 +58,7 @@ pub fn render_plan(plan: &Plan, route: &Route, will_move: bool, keeps: bool) -> 
 pub fn explain(reason: OneByOneReason) -> &'static str {
     match reason {
         OneByOneReason::Requested => "--by-entry",
-        OneByOneReason::Filter => "only some messages match",
+        OneByOneReason::Filter => "the options choose messages",
         OneByOneReason::Max => "--max",
         OneByOneReason::Rate => "a move task moves at most 500 messages a second",
         OneByOneReason::KeepDeduplicationIds => "--keep-deduplication-ids",
