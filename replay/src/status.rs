@@ -52,8 +52,8 @@ pub async fn read_figures(
         monthly_item_budget: budget,
         ..Figures::default()
     };
-    let Queues { queues, .. } = queues;
-    figures.queues = queues;
+    let Queues { queues, ages_error } = queues;
+    (figures.queues, figures.ages_error) = (queues, ages_error);
     for queue in &mut figures.queues {
         queue.next_step = next_step(queue, Some(stack));
     }
@@ -69,7 +69,7 @@ pub async fn read_figures(
         Err(error) => figures.alarms_error = Some(describe(error.as_ref())),
     }
     match metrics {
-        Ok(metrics) => figures.metrics = metrics,
+        Ok(metrics) => figures.metrics = Some(metrics),
         Err(error) => figures.metrics_error = Some(describe(error.as_ref())),
     }
     match suspensions {
@@ -80,7 +80,7 @@ pub async fn read_figures(
     figures
 }
 
-/// Counts the suspensions that are in force. Reads the whole table.
+/// Counts the SUSPENSION items that are in force. Reads the whole table.
 async fn read_suspensions(account: &Account, stack: &Stack, now: Timestamp) -> Result<u64> {
     let table = stack.table_name().context("the stack has no table")?;
     let call = account.dynamodb().scan().table_name(table).select(Select::Count);

@@ -8,7 +8,7 @@ use shared::queues::Queue;
 use shared::store::Store;
 
 use super::{Account, region_of};
-use crate::aws_error::{Service, aws_error};
+use crate::aws_error::{Service, aws_error, describe};
 use crate::error::{CommandError, Result};
 use crate::queue::template_queue::TemplateQueue;
 use crate::stack::Stack;
@@ -85,7 +85,7 @@ impl Account {
         let name = self.resolve(Name { option: ("--queue", queue), variable }, of_stack).await?;
         if let Some(other) = TemplateQueue::of(&name).filter(|other| *other != expected) {
             return Err(CommandError::invalid_input(format!(
-                "--queue: {name} is {other}, but this command needs {expected}"
+                "the queue {name} is {other}, but this command needs {expected}"
             )));
         }
         Ok(Queue::new(self.sqs(), self.queue_url(&name).await?))
@@ -101,14 +101,18 @@ impl Account {
             return Ok(value.to_owned());
         }
         if self.stack_name().is_none() {
-            let variable = variable.map(|name| format!(", or set {name}")).unwrap_or_default();
+            let variable = variable.map(|name| format!("{name} or ")).unwrap_or_default();
             return Err(CommandError::invalid_input(format!(
-                "pass --stack or set STACK_NAME, pass {option}{variable}"
+                "pass {option} or --stack, or set {variable}STACK_NAME"
             )));
         }
         let stack = self.stack().await?;
         of_stack(stack).map(str::to_owned).ok_or_else(|| {
-            CommandError::invalid_input(format!("--stack {}: the stack has none. Pass {option}", stack.name))
+            CommandError::invalid_input(format!(
+                "--stack {}: the stack does not have it, or its parameters cannot be read \
+                 (cloudformation:DescribeStacks). Pass {option}",
+                stack.name
+            ))
         })
     }
 
@@ -144,9 +148,33 @@ impl Account {
             ["arn", _, "sqs", _, owner, name] => call.queue_name(*name).queue_owner_aws_account_id(*owner),
             _ => call.queue_name(name),
         };
-        let output = call.send().await.map_err(aws_error(Service::Sqs, "GetQueueUrl"));
-        let output = output.with_context(|| format!("queue {name} in {region}"))?;
+        let output = match call.send().await {
+            Ok(output) => output,
+            Err(error) => {
+                let is_unknown =
+                    error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist());
+                let error = aws_error(Service::Sqs, "GetQueueUrl")(error);
+                let error = error.context(format!("queue {name} in {region}"));
+                return Err(match is_unknown {
+                    true => self.unknown_queue(&error).await,
+                    false => error.into(),
+                });
+            }
+        };
         Ok(output.queue_url.context("SQS returned a queue without a URL")?)
+    }
+}
+
+impl Account {
+    /// The error about a queue that does not exist, with the queues of the stack.
+    async fn unknown_queue(&self, error: &anyhow::Error) -> CommandError {
+        let text = describe(error.as_ref());
+        let Some(stack) = self.stack_name() else { return CommandError::invalid_input(text) };
+        let Ok(opened) = self.stack().await else { return CommandError::invalid_input(text) };
+        let mut names: Vec<&str> =
+            opened.queues().filter_map(|(_, url)| Some(opened.short_name(url.rsplit('/').next()?))).collect();
+        names.sort_unstable();
+        CommandError::invalid_input(format!("{text}. The queues of {stack}: {}", names.join(", ")))
     }
 }
 

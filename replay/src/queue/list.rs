@@ -34,8 +34,8 @@ const SAVE_FIRST_SECONDS: u64 = 24 * 3600;
 #[derive(Debug, Default)]
 pub struct Queues {
     pub queues: Vec<QueueReport>,
-    /// Sentences about calls that failed.
-    pub notes: Vec<String>,
+    /// Why the ages of the oldest messages could not be read.
+    pub ages_error: Option<String>,
 }
 
 /// Reads the state of the queues at `urls`, in this order. A queue that cannot be read has an error in
@@ -49,7 +49,7 @@ pub async fn read_queues(
     let described: Vec<(QueueReport, Option<String>)> =
         stream::iter(urls).map(|url| read_queue(sqs, url)).buffered(CONCURRENCY).collect().await;
     let (mut queues, arns): (Vec<QueueReport>, Vec<Option<String>>) = described.into_iter().unzip();
-    let mut notes = Vec::new();
+    let mut ages_error = None;
     for queue in &mut queues {
         queue.is_dead_letter_queue |= arns.contains(&Some(queue.name.clone()));
     }
@@ -59,11 +59,9 @@ pub async fn read_queues(
                 queue.set_age(age);
             }
         }
-        Err(error) => {
-            notes.push(format!("The age of the oldest messages is unknown: {}", describe(error.as_ref())))
-        }
+        Err(error) => ages_error = Some(describe(error.as_ref())),
     }
-    Queues { queues, notes }
+    Queues { queues, ages_error }
 }
 
 /// The report of one queue, and the name of its dead-letter queue.
@@ -86,7 +84,8 @@ async fn read_queue(sqs: &Client, url: &str) -> (QueueReport, Option<String>) {
     if target.is_none() {
         // Only a dead-letter queue can have a move task. If a queue is one is worth no error: the counts
         // are there already.
-        report.is_dead_letter_queue = has_sources(sqs, url).await.unwrap_or(false);
+        report.is_dead_letter_queue =
+            report.name.ends_with("-dead-letters") || has_sources(sqs, url).await.unwrap_or(false);
         let task = move_task::latest(sqs, &arn).await.ok().flatten();
         report.move_task = task.filter(|task| task.is_running()).map(|task| MoveTaskReport::of(&task));
     }

@@ -118,15 +118,17 @@ impl Unsendable {
 
 impl Unsendable {
     /// Rejects an event that the worker of a queue would reject, because it belongs on another queue of the
-    /// template. Any other body passes.
+    /// template, and the same event on the dead-letter queue. Any other body passes.
     pub fn check_queue(message: &QueuedMessage, queue: &QueueDescription) -> Result<(), Self> {
-        let (Some(target), Some(event_type)) = (TemplateQueue::of(queue.name()), message.stated().event_type)
+        let (Some(target), Some(event_type)) =
+            (TemplateQueue::of_messages_in(queue.name()), message.stated().event_type)
         else {
             return Ok(());
         };
         let belongs = TemplateQueue::of_type(&event_type);
-        // A newer worker may know the type.
-        let is_unknown = matches!(Event::parse(&message.body), Err(InvalidEvent::UnknownType));
+        // A newer user-stats may know the type.
+        let is_unknown = target == TemplateQueue::UserEvents
+            && matches!(Event::parse(&message.body), Err(InvalidEvent::UnknownType));
         if belongs == target || is_unknown {
             return Ok(());
         }

@@ -18,6 +18,9 @@ pub const MAX_RATE: u32 = 500;
 /// Time between two looks at a running task.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Status of a task that was canceled.
+pub const CANCELLED: &str = "CANCELLED";
+
 /// A move task, as SQS lists it. All counts are SQS's approximations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MoveTask {

@@ -186,10 +186,14 @@ fn compressed_texts(text: &str) -> Vec<(usize, Option<String>)> {
 /// The header and the trailer of gzip have 18 bytes, which are 24 characters.
 const MIN_COMPRESSED_CHARS: usize = 24;
 
-/// Decompresses text (gzip, also several files one after the other).
+/// Decompresses text (gzip, also several files one after the other). Fails above [`MAX_LOG_BYTES`]: an event
+/// behind them would be lost.
 pub fn decompress(bytes: &[u8]) -> std::io::Result<String> {
     let mut text = String::new();
-    MultiGzDecoder::new(bytes).take(MAX_LOG_BYTES).read_to_string(&mut text)?;
+    MultiGzDecoder::new(bytes).take(MAX_LOG_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_LOG_BYTES {
+        return Err(std::io::Error::other("it has more than 1 GiB. Decompress it, and pass parts of it"));
+    }
     Ok(text)
 }
 

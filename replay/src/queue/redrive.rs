@@ -14,7 +14,6 @@ pub mod report;
 pub mod summary;
 pub mod text;
 
-use anyhow::Context;
 use aws_sdk_sqs::Client;
 use shared::queues::Message;
 
@@ -80,15 +79,19 @@ impl Route {
         let sources = call
             .map(|output| output.queue_urls)
             .map_err(aws_error(Service::Sqs, "ListDeadLetterSourceQueues"));
-        let is_dead_letter_queue = sources.as_ref().is_ok_and(|sources| !sources.is_empty());
+        let mut is_dead_letter_queue = sources.as_ref().is_ok_and(|sources| !sources.is_empty());
         let to = match to {
             Some(to) => to,
             None => {
-                let url = match (sources, source_by_name(&sqs, &from).await) {
-                    (Err(_), Some(url)) => url,
-                    (sources, _) => {
-                        only_source(&from, sources.context("the destination is unknown, so pass --to")?)?
-                    }
+                let url = match sources {
+                    Ok(sources) => only_source(&from, sources)?,
+                    Err(error) => match source_by_name(&sqs, &from).await {
+                        Some(url) => {
+                            is_dead_letter_queue = true;
+                            url
+                        }
+                        None => return Err(error.context("the destination is unknown, so pass --to").into()),
+                    },
                 };
                 Destination { sqs: sqs.clone(), url, is_elsewhere: false }
             }
@@ -108,12 +111,9 @@ impl Route {
             )));
         }
         // Also in the same account, a running task takes messages while this redrive copies them.
-        let move_tasks = match is_dead_letter_queue {
-            true => MoveTasks::read(&sqs, &from).await,
-            false => MoveTasks::NotADeadLetterQueue,
-        };
-        let move_tasks = match move_tasks {
+        let move_tasks = match MoveTasks::read(&sqs, &from).await {
             MoveTasks::Running(task) => MoveTasks::Running(task),
+            _ if !is_dead_letter_queue => MoveTasks::NotADeadLetterQueue,
             _ if is_elsewhere || place(&from.arn) != place(&to.arn) => MoveTasks::Elsewhere,
             move_tasks => move_tasks,
         };

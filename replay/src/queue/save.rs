@@ -50,7 +50,7 @@ pub struct SaveSummary {
 /// it makes them visible again.
 pub async fn save(
     (sqs, queue): (&Client, &QueueDescription),
-    (target, deletes): (SaveTarget, bool),
+    (target, deletes): (&mut SaveTarget, bool),
     filter: &Filter,
     clock: &Clock,
     stop: &StopSignal,

@@ -33,6 +33,11 @@ impl TemplateQueue {
         })
     }
 
+    /// The same, also for the name of a dead-letter queue: the queue whose messages it gets.
+    pub fn of_messages_in(queue: &str) -> Option<Self> {
+        Self::of(queue.strip_suffix("-dead-letters").unwrap_or(queue))
+    }
+
     /// The queue on which events of a type belong.
     pub fn of_type(event_type: &str) -> Self {
         match event_type {
@@ -73,6 +78,17 @@ mod tests {
             ("orders", None),
         ] {
             assert_eq!(TemplateQueue::of(queue), expected, "{queue}");
+        }
+    }
+
+    #[test]
+    fn dead_letter_queue_has_the_messages_of_its_queue() {
+        for (queue, expected) in [
+            ("shop-user-events-dead-letters", Some(TemplateQueue::UserEvents)),
+            ("shop-user-events", Some(TemplateQueue::UserEvents)),
+            ("orders-dead-letters", None),
+        ] {
+            assert_eq!(TemplateQueue::of_messages_in(queue), expected, "{queue}");
         }
     }
 

@@ -61,6 +61,7 @@ fn alarms(figures: &Figures, others: &[Check], stack: &Stack) -> Vec<Check> {
     let needs_look = |name| others.iter().any(|check| check.check == name && check.state == CheckState::Look);
     let (covered, alone): (Vec<&AlarmFigures>, Vec<&AlarmFigures>) =
         figures.ringing.iter().partition(|alarm| subject(&alarm.name).is_some_and(needs_look));
+    let functions = figures.metrics.as_ref().map_or(&[][..], |metrics| &metrics.functions);
     let since = |alarm: &AlarmFigures| {
         let seconds = alarm.seconds.and_then(|seconds| u64::try_from(seconds).ok());
         seconds.map(|seconds| format!(" for {}", duration(seconds))).unwrap_or_default()
@@ -68,7 +69,7 @@ fn alarms(figures: &Figures, others: &[Check], stack: &Stack) -> Vec<Check> {
     let mut checks: Vec<Check> = alone
         .iter()
         .map(|alarm| Check {
-            next_steps: first_steps(&alarm.name, stack, &figures.metrics.functions),
+            next_steps: first_steps(&alarm.name, stack, functions),
             ..check(CheckName::Alarms, CheckState::Look, format!("{} rings{}", alarm.name, since(alarm)))
         })
         .collect();
@@ -126,18 +127,17 @@ fn dead_letters(figures: &Figures, stack: &Stack) -> Vec<Check> {
 }
 
 fn of_metrics(figures: &Figures, period: &str, stack: &Stack) -> Vec<Check> {
-    let metrics = &figures.metrics;
-    if let Some(error) = &figures.metrics_error {
+    let Some(metrics) = &figures.metrics else {
         let names = [CheckName::UnsentEvents, CheckName::Functions, CheckName::Denials, CheckName::Budget];
         let mut checks =
             names.map(|name| check(name, CheckState::Unknown, "the metrics cannot be read")).to_vec();
         // The error once is enough.
-        if let Some(first) = checks.first_mut() {
-            first.text = error.clone();
+        if let (Some(first), Some(error)) = (checks.first_mut(), &figures.metrics_error) {
+            first.text.clone_from(error);
         }
         checks.insert(1, statistics(figures, stack));
         return checks;
-    }
+    };
     vec![
         unsent_events(metrics, period, stack),
         statistics(figures, stack),
@@ -172,7 +172,16 @@ fn statistics(figures: &Figures, stack: &Stack) -> Check {
         (count, Some(age)) => format!("{}, the oldest for {}", waiting(count), duration(age)),
         (count, None) => waiting(count),
     };
-    if let Some(age) = figures.metrics.event_age_seconds {
+    if let (true, None, Some(error)) =
+        (queue.messages() > 0, queue.oldest_message_seconds, &figures.ages_error)
+    {
+        return check(
+            CheckName::Statistics,
+            CheckState::Unknown,
+            format!("{text}. The age of the oldest is unknown: {error}"),
+        );
+    }
+    if let Some(age) = figures.metrics.as_ref().and_then(|metrics| metrics.event_age_seconds) {
         text += &format!(". Events were applied after at most {}", duration(age));
     }
     let is_late = queue.oldest_message_seconds.is_some_and(|age| age >= LATE_SECONDS);
@@ -275,8 +284,8 @@ fn suspensions(figures: &Figures) -> Option<Check> {
         return Some(check(CheckName::Suspensions, CheckState::Unknown, error.clone()));
     }
     let count = figures.suspensions?;
-    let text = if count == 1 { "1 user is".to_owned() } else { format!("{} users are", number_of(count)) };
-    Some(check(CheckName::Suspensions, CheckState::Ok, format!("{text} suspended")))
+    let text = if count == 1 { "1 is".to_owned() } else { format!("{} are", number_of(count)) };
+    Some(check(CheckName::Suspensions, CheckState::Ok, format!("{text} in force")))
 }
 
 fn number_of(count: u64) -> String {
@@ -406,7 +415,7 @@ mod tests {
             MetricFigures { unsent_events: 4, budget_used_percent: Some(100.0), ..MetricFigures::default() };
         let ringing = ["budget-exhausted", "unsent-events", "throttles", "user-events-dead-letters"];
         let ringing = ringing.map(alarm).into();
-        let figures = Figures { alarms: 24, ringing, metrics, ..Figures::default() };
+        let figures = Figures { alarms: 24, ringing, metrics: Some(metrics), ..Figures::default() };
         let checks = checks(&figures, "the last hour", &stack());
         let of_alarms: Vec<(&str, usize)> = checks
             .iter()

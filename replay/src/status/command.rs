@@ -33,7 +33,7 @@ pub struct Status {
     /// Begin of the counts: a duration before now, a date or a time.
     #[arg(long, value_name = "WHEN", default_value = "1h", value_parser = parse_when)]
     since: When,
-    /// Also count the suspended users. Reads the whole table: half a read unit per 4 KB.
+    /// Also count the SUSPENSION items that are in force. Reads the whole table: half a read unit per 4 KB.
     #[arg(long)]
     suspended: bool,
     /// Print one JSON document.

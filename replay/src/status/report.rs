@@ -57,30 +57,32 @@ pub enum CheckState {
     Ok,
 }
 
-/// Figures of a stack. Those of metrics are null if they cannot be read.
+/// Figures of a stack.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Figures {
     /// Number of alarms of the stack.
     pub alarms: usize,
-    /// Alarms in the state ALARM.
+    /// Alarms in the state ALARM. Empty also if they could not be read: see `alarmsError`.
     pub ringing: Vec<AlarmFigures>,
     /// Why the alarms could not be read.
     pub alarms_error: Option<String>,
     /// The queues of the stack.
     pub queues: Vec<QueueReport>,
+    /// Why the ages of the oldest messages could not be read.
+    pub ages_error: Option<String>,
     /// Begin of the period of the counts.
     #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub since: String,
     /// Maximum number of invalidation items in a month. 0 means no limit. Null if the parameters of the
     /// stack cannot be read.
     pub monthly_item_budget: Option<u64>,
-    /// Figures from metrics of the period.
-    pub metrics: MetricFigures,
+    /// Figures from metrics of the period. Null if they could not be read.
+    pub metrics: Option<MetricFigures>,
     /// Why the metrics could not be read.
     pub metrics_error: Option<String>,
-    /// Number of users whose suspension is in force. Only with --suspended.
+    /// Number of SUSPENSION items that are in force. Only with --suspended.
     pub suspensions: Option<u64>,
     /// Why the suspensions could not be counted.
     pub suspensions_error: Option<String>,

@@ -4,12 +4,12 @@ pub mod command;
 
 use std::collections::BTreeSet;
 
-use aws_sdk_cloudformation::types::Stack;
 use shared::config::Environment;
 use shared::group_rules::{managed_groups, read};
 
 use crate::account::Account;
 use crate::error::{CommandError, Result};
+use crate::stack::read_parameters;
 
 const VARIABLE: &str = "GROUP_RULES";
 /// The parameter of the template with the value of [`VARIABLE`].
@@ -29,9 +29,9 @@ impl ManagedGroups {
     }
 
     async fn of_stack(account: &Account, name: &str) -> Result<Self> {
-        let output = account.cloudformation().describe_stacks().stack_name(name).send().await;
         // Without the permission, the rules are not known.
-        let rules = output.as_ref().ok().and_then(|output| output.stacks().first().and_then(group_rules));
+        let parameters = read_parameters(&account.cloudformation(), name).await;
+        let rules = parameters.as_ref().and_then(|parameters| parameters.get(PARAMETER));
         rules.map_or(Ok(Self(None)), |rules| Self::parse(&format!("--stack {name}: {PARAMETER}"), rules))
     }
 
@@ -46,12 +46,6 @@ impl ManagedGroups {
     pub fn contains(&self, group: &str) -> Option<bool> {
         self.0.as_ref().map(|groups| groups.contains(group))
     }
-}
-
-fn group_rules(stack: &Stack) -> Option<&str> {
-    let parameter =
-        stack.parameters().iter().find(|parameter| parameter.parameter_key() == Some(PARAMETER))?;
-    parameter.parameter_value()
 }
 
 #[cfg(test)]

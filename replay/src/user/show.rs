@@ -24,6 +24,8 @@ pub struct UserSummary {
     pub preferred_username: Option<String>,
     /// The suspension in a few words, for example `not suspended`.
     pub status: String,
+    /// True if there is a suspension or reinstatement, readable or not.
+    pub has_suspension: bool,
     /// Since when the user is suspended. `None` if the user is not, or if it is not known.
     pub suspended_since: Option<Timestamp>,
     /// The attributes of STATS without the keys. `None` if there is no item.
@@ -60,12 +62,25 @@ impl UserSummary {
             has_profile: state.has_profile,
             preferred_username: state.followed.preferred_username().map(str::to_owned),
             status: state.suspension.describe(now),
+            has_suspension: !matches!(state.suspension.suspension, Stored::Missing),
             suspended_since: suspended_since(&state.suspension, now),
             statistics: statistics.map(without_keys),
             events_by_day,
             attempts: store.count_attempts(&partition).await?,
             grants: read_grants(store, sub, now).await?,
         })
+    }
+}
+
+impl UserSummary {
+    /// True if the table has nothing about the user.
+    pub fn is_empty(&self) -> bool {
+        !self.has_profile
+            && !self.has_suspension
+            && self.statistics.is_none()
+            && self.events_by_day.is_empty()
+            && self.attempts == 0
+            && self.grants.is_empty()
     }
 }
 

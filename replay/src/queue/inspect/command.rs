@@ -63,7 +63,7 @@ impl Inspect {
         if self.json {
             output::json(&InspectReport::of(&queue, &inspection))?;
         } else {
-            let next_steps = next_step::render(&inspection.by_reason, &self.queue);
+            let next_steps = next_step::render(&inspection.by_reason, queue.name());
             output::print(&(render(&inspection) + &next_steps))?;
         }
         if inspection.messages == 0 {

@@ -48,11 +48,15 @@ impl ListQueues {
             urls.push(account.queue_url(queue).await?);
         }
         let now = Clock::system().now();
-        let Queues { mut queues, notes } =
+        let Queues { mut queues, ages_error } =
             read_queues(&account.sqs(), &account.cloudwatch(), &urls, now).await;
         for queue in &mut queues {
             queue.next_step = next_step(queue, stack);
         }
+        let notes = ages_error
+            .map(|error| format!("The age of the oldest messages is unknown: {error}"))
+            .into_iter()
+            .collect();
         let report = QueuesReport { stack: stack.map(|stack| stack.name.clone()), queues, notes };
         match self.json {
             true => output::json(&report)?,

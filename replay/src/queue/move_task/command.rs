@@ -13,7 +13,7 @@ use crate::output;
 use crate::progress::Progress;
 use crate::queue::description::QueueDescription;
 use crate::queue::move_task::report::{CancelReport, MoveTaskReport, MoveTasksReport, QueueTasksReport};
-use crate::queue::move_task::{MoveTask, POLL_INTERVAL, latest, list};
+use crate::queue::move_task::{CANCELLED, MoveTask, POLL_INTERVAL, latest, list};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -188,8 +188,13 @@ impl Cancel {
         let task = tasks.latest().await?;
         self.print(&tasks, &task)?;
         let name = tasks.queue.name();
-        let Some(handle) = task.handle.as_ref().filter(|_| task.is_running()) else {
+        if !task.is_running() {
             return Err(CommandError::failed(format!("no move task of {name} is running")));
+        }
+        let Some(handle) = &task.handle else {
+            return Err(CommandError::failed(format!(
+                "the move task of {name} is being canceled. Wait for it with `replay move-task follow {name}`"
+            )));
         };
         if !self.change.yes {
             if self.json {
@@ -205,10 +210,15 @@ impl Cancel {
         {
             return Err(error.into());
         }
-        let task = tasks.follow(task, &StopSignal::on_signals()).await?;
+        let task = tasks.follow(task, &StopSignal::on_signals()).await.map_err(|error| match error {
+            error if error.is_interruption() => CommandError::interrupted(format!(
+                "the move task is being canceled. Look with `replay move-task list {name}`"
+            )),
+            error => error,
+        })?;
         self.print_end(&tasks, &task)?;
         match task.status.as_str() {
-            "CANCELLED" => Ok(()),
+            CANCELLED => Ok(()),
             status => Err(CommandError::failed(format!("the move task had ended as {status} before"))),
         }
     }

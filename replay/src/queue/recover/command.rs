@@ -33,8 +33,9 @@ Examples:
 
 /// The first bytes of a compressed file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// Maximum number of incomplete events that are shown.
-const MAX_INCOMPLETE: usize = 10;
+/// Maximum number of events that are shown, of those that were skipped because they are masked, and of those
+/// that could not be read.
+const MAX_PLACES: usize = 10;
 
 /// Find the events in logs that triggers could not publish, and send them to user-events.
 ///
@@ -217,7 +218,7 @@ pub async fn send_events(user_events: &Queue, events: &[Event], stop: &StopSigna
         "{} of {} were not sent: {}. Run the command again: each event counts once",
         number(count - accepted),
         counted(count, "event"),
-        reason.unwrap_or_default()
+        reason.unwrap_or_else(|| "SQS's answer does not name them".to_owned())
     );
     (accepted, Err(CommandError::failed(text)))
 }
@@ -279,10 +280,10 @@ fn render(report: &RecoverReport) -> String {
         text += &format!("{:>7}  skipped: {reason}\n", number(*count));
     }
     for places in [&report.masked, &report.incomplete] {
-        for place in places.iter().take(MAX_INCOMPLETE) {
+        for place in places.iter().take(MAX_PLACES) {
             text += &format!("skipped: {}\n", printable(&place.to_string()));
         }
-        if let Some(more) = places.len().checked_sub(MAX_INCOMPLETE).filter(|more| *more > 0) {
+        if let Some(more) = places.len().checked_sub(MAX_PLACES).filter(|more| *more > 0) {
             text += &format!("and {} more\n", number(more));
         }
     }
@@ -308,7 +309,7 @@ fn read(path: &Path) -> Result<String> {
     read.map_err(|error| CommandError::invalid_input(format!("{name}: {error}")))?;
     let log = match bytes.starts_with(&GZIP) {
         true => decompress(&bytes).map_err(|error| {
-            CommandError::invalid_input(format!("{name}: cannot be decompressed: {error}. Fetch it again"))
+            CommandError::invalid_input(format!("{name}: cannot be decompressed: {error}"))
         })?,
         false => String::from_utf8(bytes).unwrap_or_else(|_| "\0".to_owned()),
     };

@@ -63,6 +63,7 @@ impl<'a> LogGroupReader<'a> {
         group: &str,
         token: Option<String>,
     ) -> Result<(Vec<FilteredLogEvent>, Option<String>)> {
+        let mut unmasks = self.may_unmask;
         loop {
             sleep_until(self.next_call).await;
             self.next_call = Instant::now() + CALL_INTERVAL;
@@ -74,13 +75,15 @@ impl<'a> LogGroupReader<'a> {
                 false => call.log_group_name(group),
             };
             let call = call.start_time(from.as_millisecond()).end_time(to.as_millisecond());
-            let call = call.unmask(self.may_unmask).set_next_token(token.clone());
+            let call = call.unmask(unmasks).set_next_token(token.clone());
             match call.send().await {
-                Ok(page) => return Ok((page.events.unwrap_or_default(), page.next_token)),
-                // Without the permission to see masked values, events without masked values can be read.
-                Err(error) if self.may_unmask && error.code() == Some("AccessDeniedException") => {
-                    self.may_unmask = false;
+                Ok(page) => {
+                    self.may_unmask = unmasks;
+                    return Ok((page.events.unwrap_or_default(), page.next_token));
                 }
+                // Without the permission to see masked values, events without masked values can be read. If
+                // that fails too, the role lacks another permission.
+                Err(error) if unmasks && error.code() == Some("AccessDeniedException") => unmasks = false,
                 Err(error) => return Err(aws_error(Service::CloudWatchLogs, "FilterLogEvents")(error)),
             }
         }

@@ -12,7 +12,7 @@ use crate::output::{self, counted};
 use crate::progress::Progress;
 use crate::queue::filter::Filter;
 use crate::queue::inspect::command::reject_no_match;
-use crate::queue::move_task::MoveTask;
+use crate::queue::move_task::{CANCELLED, MoveTask};
 use crate::queue::redrive::copy::move_one_by_one;
 use crate::queue::redrive::destination::{Destination, DestinationOptions};
 use crate::queue::redrive::move_task::run_move_task;
@@ -142,7 +142,9 @@ impl Redrive {
                 self.execute(job, &options, &clock, &stop).await?;
             }
         }
-        let error = self.nothing_moves(&jobs, to_move).err();
+        // With messages to move, each queue has its own error.
+        let plans: Vec<&Plan> = jobs.iter().filter_map(|job| Some(&job.planned.as_ref()?.1)).collect();
+        let error = if to_move == 0 { self.nothing_moves(&plans).err() } else { None };
         if let (Some(error), [job]) = (&error, jobs.as_mut_slice()) {
             job.report.error = Some(error.to_string());
         }
@@ -176,9 +178,12 @@ impl Redrive {
         clock: &Clock,
         stop: &StopSignal,
     ) -> Result<()> {
-        let Some((route, plan)) = job.planned.as_ref().filter(|(_, plan)| plan.to_move.messages > 0) else {
+        let Some((route, plan)) = &job.planned else { return Ok(()) };
+        if plan.to_move.messages == 0 {
+            job.error = self.nothing_moves(&[plan]).err();
+            job.report.error = job.error.as_ref().map(ToString::to_string);
             return Ok(());
-        };
+        }
         if stop.is_requested() {
             let error = CommandError::interrupted("run the command again to move the rest");
             job.report.error = Some(error.to_string());
@@ -191,7 +196,7 @@ impl Redrive {
             Ok(Outcome::MoveTask(task)) => {
                 job.report.result = Some((&task).into());
                 let moved = format!("{} moved, according to SQS", counted(task.moved, "message"));
-                let result = check_task(&task, &moved, stop);
+                let result = check_task(&task, &moved);
                 if result.is_ok() {
                     self.done(&format!("{heading}{moved}."))?;
                 }
@@ -211,18 +216,20 @@ impl Redrive {
             Err(error) => Err(error),
         };
         if let Err(error) = result {
-            job.report.error = Some(error.to_string());
+            let text = error.to_string();
+            // The error of the command names one of several queues.
+            if self.all && !error.is_interruption() {
+                self.print(|| format!("{heading}{text}\n"))?;
+            }
+            job.report.error = Some(text);
             job.error = Some(error);
         }
         Ok(())
     }
 
-    /// An error if nothing could be moved although there are messages.
-    fn nothing_moves(&self, jobs: &[Job], to_move: usize) -> Result<()> {
-        let plans = || jobs.iter().filter_map(|job| Some(&job.planned.as_ref()?.1));
-        if to_move > 0 {
-            return Ok(());
-        }
+    /// An error if nothing of these plans can be moved although there are messages.
+    fn nothing_moves(&self, plans: &[&Plan]) -> Result<()> {
+        let plans = || plans.iter();
         if plans().any(|plan| plan.unsendable_count() > 0) {
             return Err(CommandError::failed(UNSENDABLE));
         }
@@ -335,14 +342,14 @@ async fn move_messages(
 }
 
 /// The error of a move task that did not move all messages.
-fn check_task(task: &MoveTask, moved: &str, stop: &StopSignal) -> Result<()> {
+fn check_task(task: &MoveTask, moved: &str) -> Result<()> {
     if task.left_behind() > 0 {
         return Err(CommandError::failed(format!(
             "the move task ended as COMPLETED, but only {}, according to SQS. Run `replay inspect` to see what stayed",
             task.progress()
         )));
     }
-    if stop.is_requested() {
+    if task.status == CANCELLED {
         return Err(CommandError::interrupted(format!("the move task was canceled, {moved}")));
     }
     Ok(())
@@ -359,7 +366,8 @@ fn check_summary(summary: RedriveSummary, unsendable: usize, keeps: bool, stop: 
     let again = if keeps { "Run the command again, which copies all again" } else { "Run the command again" };
     if let Some(error) = summary.error {
         let cause = describe(error.as_ref());
-        let again = again.replacen('R', "r", 1);
+        let again =
+            if keeps { "run the command again, which copies all again" } else { "run the command again" };
         return Err(CommandError::failed(format!(
             "not all messages were {participle}: {cause}. Correct this, then {again}"
         )));
@@ -368,6 +376,12 @@ fn check_summary(summary: RedriveSummary, unsendable: usize, keeps: bool, stop: 
         let next_step =
             if keeps { "some of the messages were copied" } else { "run the command again to move the rest" };
         return Err(CommandError::interrupted(next_step));
+    }
+    if summary.still_invisible > 0 {
+        return Err(CommandError::failed(
+            "some messages stay invisible for up to 15 minutes. Check that your role may change the visibility of \
+             messages",
+        ));
     }
     if is_complete || is_final {
         return Err(CommandError::failed(UNSENDABLE));

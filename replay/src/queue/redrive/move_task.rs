@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::aws_error::{Service, aws_error, explain};
 use crate::interrupt::StopSignal;
-use crate::queue::move_task::{MoveTask, POLL_INTERVAL, latest};
+use crate::queue::move_task::{CANCELLED, MoveTask, POLL_INTERVAL, latest};
 use crate::queue::redrive::Route;
 
 /// Polls that may pass before SQS lists a task that was started.
@@ -34,7 +34,12 @@ pub async fn run_move_task(
         };
         let mut polls = 0;
         loop {
-            let task = latest_task().await?;
+            let Ok(task) = latest_task().await else {
+                let name = route.from.name();
+                return Err(error.context(format!(
+                    "a move task may be running: look with `replay move-task list {name}`"
+                )));
+            };
             if task.as_ref().is_some_and(is_ours) {
                 break;
             }
@@ -75,7 +80,7 @@ pub async fn run_move_task(
         match task.status.as_str() {
             _ if task.is_running() => {}
             "COMPLETED" => return Ok(task),
-            "CANCELLED" if is_canceled => return Ok(task),
+            CANCELLED if is_canceled => return Ok(task),
             status => {
                 let reason = task.failure_reason.as_deref().unwrap_or("SQS gives no reason");
                 let reason = explain(Some(Service::Sqs), reason, None);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use aws_sdk_sqs::Client;
+use shared::events::Event;
 use shared::time::Clock;
 
 use crate::error::{CommandError, Result};
@@ -11,10 +12,12 @@ use crate::interrupt::StopSignal;
 use crate::output::{counted, number};
 use crate::queue::description::QueueDescription;
 use crate::queue::inspect::Inspection;
+use crate::queue::message::QueuedMessage;
 use crate::queue::move_task::MAX_RATE;
 use crate::queue::reader::{QueueReader, Received, Unseen};
 use crate::queue::redrive::copy::{PlannedCounts, VISIBILITY_TIMEOUT};
 use crate::queue::redrive::{MoveTasks, RedriveOptions, Route};
+use crate::queue::template_queue::TemplateQueue;
 
 /// Reasons that a redrive cannot remove, whichever queue the message came from.
 const PERMANENT_REASONS: [&str; 5] = ["invalid_data", "not_cloudevents", "not_json", "too_large", "too_old"];
@@ -29,6 +32,9 @@ pub struct Plan {
     /// Messages among those that stay: the options select them, but the destination would reject them. By
     /// reason.
     pub unsendable: BTreeMap<String, usize>,
+    /// Messages among those that would move: the worker of the destination would dead-letter them again. By
+    /// reason.
+    pub rejected_again: BTreeMap<String, usize>,
     pub unseen: Unseen,
     pub method: Method,
 }
@@ -75,6 +81,7 @@ struct Seen {
     to_move: Inspection,
     to_stay: Inspection,
     unsendable: BTreeMap<String, usize>,
+    rejected_again: BTreeMap<String, usize>,
     has_reasons: bool,
 }
 
@@ -99,6 +106,9 @@ impl Plan {
                     *seen.unsendable.entry(reason.to_string()).or_default() += 1;
                     seen.to_stay.add(message, 0, clock.now());
                 } else {
+                    if let Some(reason) = rejected_again(message, &route.to) {
+                        *seen.rejected_again.entry(reason).or_default() += 1;
+                    }
                     seen.to_move.add(message, 0, clock.now());
                 }
             }
@@ -123,8 +133,8 @@ impl Plan {
             Some(reason) => Method::OneByOne(reason),
             None => Method::MoveTask,
         };
-        let Seen { to_move, to_stay, unsendable, .. } = seen;
-        Ok(Self { to_move, to_stay, unsendable, unseen: report.unseen, method })
+        let Seen { to_move, to_stay, unsendable, rejected_again, .. } = seen;
+        Ok(Self { to_move, to_stay, unsendable, rejected_again, unseen: report.unseen, method })
     }
 
     /// True if no message was seen, and none is hidden.
@@ -137,20 +147,18 @@ impl Plan {
         self.unsendable.values().sum()
     }
 
-    /// Number of messages to move that workers would dead-letter again.
-    pub fn rejected_again(&self) -> usize {
-        let by_reason = self.to_move.by_reason.iter();
-        by_reason
-            .filter(|(reason, _)| PERMANENT_REASONS.contains(&reason.as_str()))
-            .map(|(_, count)| count)
-            .sum()
+    /// Number of messages to move that workers would dead-letter again, whatever their version is.
+    pub fn rejected_again_count(&self) -> usize {
+        self.permanent().map(|(_, count)| count).sum()
     }
 
     /// The reasons of these messages, each with its count.
     pub fn rejected_reasons(&self) -> Vec<String> {
-        let by_reason = self.to_move.by_reason.iter();
-        let permanent = by_reason.filter(|(reason, _)| PERMANENT_REASONS.contains(&reason.as_str()));
-        permanent.map(|(reason, count)| format!("{} {reason}", number(*count))).collect()
+        self.permanent().map(|(reason, count)| format!("{} {reason}", number(*count))).collect()
+    }
+
+    fn permanent(&self) -> impl Iterator<Item = (&String, &usize)> {
+        self.rejected_again.iter().filter(|(reason, _)| *reason != UNKNOWN_TYPE)
     }
 
     /// Counts of the messages that were seen. If some messages were not seen, each count is at least
@@ -160,6 +168,18 @@ impl Plan {
         let seen = self.to_move.messages + self.to_stay.messages;
         PlannedCounts { to_move: self.to_move.messages.max(visible), seen: seen.max(visible) }
     }
+}
+
+/// The reason for which the worker of the destination would dead-letter a message: that of an earlier
+/// worker, if no redrive can remove it, or what is wrong with the body.
+fn rejected_again(message: &QueuedMessage, to: &QueueDescription) -> Option<String> {
+    let earlier = message.reason();
+    if PERMANENT_REASONS.contains(&earlier) || earlier == UNKNOWN_TYPE {
+        return Some(earlier.to_owned());
+    }
+    // Only the workers of the template are known.
+    TemplateQueue::of(to.name())?;
+    Event::parse(&message.body).err().map(|error| error.error_type().to_owned())
 }
 
 fn one_by_one_reason(

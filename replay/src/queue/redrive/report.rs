@@ -99,7 +99,7 @@ impl QueueReport {
             to_move: plan.to_move.messages,
             to_stay: plan.to_stay.messages,
             unsendable: plan.unsendable.clone(),
-            dead_letters_again: plan.rejected_again(),
+            dead_letters_again: plan.rejected_again_count(),
             by_type: plan.to_move.by_type.clone(),
             by_reason: plan.to_move.by_reason.clone(),
             staying_by_type: plan.to_stay.by_type.clone(),

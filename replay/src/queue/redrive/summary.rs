@@ -40,6 +40,7 @@ impl RedriveSummary {
             && !has_failures
             && !has_doubts
             && self.unseen.is_empty()
+            && self.still_invisible == 0
     }
 
     /// True if the only messages that were not moved are those that SQS rejects as they are. Another run

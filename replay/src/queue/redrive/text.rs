@@ -33,17 +33,17 @@ pub fn render_plan(plan: &Plan, route: &Route, will_move: bool, keeps: bool) -> 
     for (reason, count) in &plan.unsendable {
         text += &format!("{} of these {verb} stay: {reason}\n", number(*count));
     }
-    let rejected = plan.rejected_again();
+    let rejected = plan.rejected_again_count();
     if rejected > 0 {
         text += &format!(
-            "{} of these {verb} become dead letters again ({}). Correct them in a file (see `replay help save`)\n",
+            "{} of these {verb} come back as dead letters ({}). Correct them in a file (see `replay help save`)\n",
             number(rejected),
             plan.rejected_reasons().join(", ")
         );
     }
-    if let Some(unknown) = plan.to_move.by_reason.get(UNKNOWN_TYPE) {
+    if let Some(unknown) = plan.rejected_again.get(UNKNOWN_TYPE) {
         text += &format!(
-            "{} of these {verb} become dead letters again, unless the worker knows their type now ({UNKNOWN_TYPE})\n",
+            "{} of these {verb} come back as dead letters, unless the worker knows their type now ({UNKNOWN_TYPE})\n",
             number(*unknown)
         );
     }

@@ -79,7 +79,7 @@ impl Save {
             (false, true) => SaveTarget::resume(&self.out),
             (false, false) => SaveTarget::create(&self.out),
         };
-        let target = target.map_err(|error| error.context(file).into_invalid_input())?;
+        let mut target = target.map_err(|error| error.context(file).into_invalid_input())?;
         if target.is_stream() && self.delete {
             return Err(not_a_file(&self.out));
         }
@@ -90,10 +90,11 @@ impl Save {
                 moved_to.display()
             );
         }
-        let (saved_before, is_stream) = (target.saved_before, target.is_stream());
+        let saved_before = target.saved_before;
         let progress = Progress::new("saved", Some(queue.visible));
         let done = |count| progress.set(count);
-        let summary = save((&sqs, &queue), (target, self.delete), &self.filter, &clock, &stop, &done).await;
+        let summary =
+            save((&sqs, &queue), (&mut target, self.delete), &self.filter, &clock, &stop, &done).await;
         drop(progress);
         text += &render_summary(&summary, saved_before);
         match (self.json, is_stdout) {
@@ -103,9 +104,9 @@ impl Save {
             (false, false) => output::print(&text)?,
         }
         if summary.error.is_none() && !stop.is_requested() && summary.saved + summary.already_saved == 0 {
-            if !self.resume && !is_stream && summary.others > 0 {
+            if summary.others > 0 {
                 // The command can be run again with other options.
-                std::fs::remove_file(&self.out)?;
+                target.remove_if_empty(&self.out)?;
             }
             reject_no_match(&summary.others_by_type, &summary.others_by_reason)?;
         }
@@ -119,7 +120,7 @@ impl Save {
         clock: &Clock,
         stop: &StopSignal,
     ) -> Result<()> {
-        SaveTarget::check(&self.out, self.resume)
+        let saved = SaveTarget::check(&self.out, self.resume)
             .map_err(|error| error.context(self.out.display()).into_invalid_input())?;
         let progress = Progress::new("seen", Some(queue.visible));
         let seen = |count| progress.set(count);
@@ -128,14 +129,14 @@ impl Save {
         let inspection = inspection?;
         if self.json {
             let summary = SaveSummary {
-                saved: inspection.messages,
+                saved: inspection.messages.saturating_sub(saved.len()),
                 deleted: inspection.messages,
                 others: inspection.others,
                 others_by_type: inspection.others_by_type.clone(),
                 unseen: inspection.unseen,
                 ..SaveSummary::default()
             };
-            output::json(&self.report(queue, &summary, 0))?;
+            output::json(&self.report(queue, &summary, saved.len()))?;
         } else {
             output::print(&render(&inspection))?;
         }
@@ -144,6 +145,9 @@ impl Save {
         }
         if self.json {
             return Ok(());
+        }
+        if inspection.messages == 0 {
+            return output::not_done("\nNothing to save.");
         }
         let selected = counted(inspection.messages, "message");
         output::not_done(&format!(
@@ -186,6 +190,12 @@ fn result(summary: SaveSummary, is_stdout: bool, stop: &StopSignal) -> Result<()
     }
     if stop.is_requested() {
         return Err(CommandError::interrupted(again));
+    }
+    if summary.still_invisible > 0 {
+        return Err(CommandError::failed(
+            "some messages stay invisible in the queue for up to 15 minutes. Check that your role may change the \
+             visibility of messages",
+        ));
     }
     if !summary.unseen.is_empty() {
         return Err(CommandError::failed(format!(

@@ -82,14 +82,14 @@ impl SaveTarget {
     }
 
     /// Checks for a dry run whether [`Self::create`] or [`Self::resume`] would succeed. Changes nothing.
-    pub fn check(path: &Path, resumes: bool) -> Result<()> {
+    /// Returns the messages that the file has.
+    pub fn check(path: &Path, resumes: bool) -> Result<HashSet<Uuid>> {
         if path.metadata().is_ok_and(|meta| !meta.is_file()) {
             return Err(CommandError::invalid_input("--delete needs a file, and this is none"));
         }
         if resumes {
             let file = OpenOptions::new().read(true).append(true).open(path)?;
-            SavedLines::read(&file)?;
-            return Ok(());
+            return Ok(SavedLines::read(&file)?.saved);
         }
         match path.metadata() {
             Ok(_) => Err(CommandError::invalid_input(FILE_EXISTS)),
@@ -97,7 +97,7 @@ impl SaveTarget {
                 let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
                 // The file has no name, and is gone when it is closed.
                 tempfile::tempfile_in(folder.unwrap_or(Path::new(".")))?;
-                Ok(())
+                Ok(HashSet::new())
             }
             Err(error) => Err(error.into()),
         }
@@ -129,6 +129,15 @@ impl SaveTarget {
         }
         self.has_failed = false;
         Ok(written)
+    }
+
+    /// Removes the file at `path` if it is empty. It is locked until then, so no other run can have begun to
+    /// write to it.
+    pub fn remove_if_empty(self, path: &Path) -> std::io::Result<()> {
+        match &self.file {
+            Some(file) if file.metadata()?.len() == 0 => std::fs::remove_file(path),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until everything is on the disk.

@@ -116,7 +116,7 @@ impl Send {
         drop(progress);
         report.add(&summary);
         self.print(|| render_summary(&summary), &report)?;
-        if summary.sent == pending {
+        if summary.sent == pending && summary.error.is_none() {
             if self.json {
                 return Ok(());
             }

@@ -161,11 +161,16 @@ impl Erase {
             account: pool_account.as_ref(),
             clock: &clock,
         };
+        let report_account = pool_account.is_some();
         let erased = StopSignal::on_signals().run(erased.run(&mut report), "").await;
         let erased = erased.map_err(|error| match error {
             // A call in progress may have taken effect.
             CommandError::Interrupted(_) => CommandError::interrupted(match report.erased {
                 true => "the data was erased, but the account may be only disabled. Run the command again",
+                false if report_account => {
+                    "the account may be disabled, and the user's data may be erased in part, or not at all. Run the \
+                     command again to erase the rest"
+                }
                 false => {
                     "the user's data may be erased in part, or not at all. Run the command again to erase the rest"
                 }

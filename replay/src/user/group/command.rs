@@ -203,7 +203,7 @@ impl MembershipOptions {
         let account = self.change.open().await?;
         let (pool, managed) = self.user.open(&account).await?;
         let user = pool.get(&self.user.sub).await?;
-        if adds && pool.missing_group(std::slice::from_ref(&self.group)).await?.is_some() {
+        if pool.missing_group(std::slice::from_ref(&self.group)).await?.is_some() {
             return Err(pool.no_group(&self.group, "nothing was changed").await);
         }
         let is_member = user.groups().await?.contains(&self.group);

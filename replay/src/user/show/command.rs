@@ -9,6 +9,7 @@ use shared::text::{printable, write_statistics};
 use shared::time::Clock;
 
 use crate::account::AccountOptions;
+use crate::aws_error::describe;
 use crate::error::{CommandError, Result};
 use crate::options::{TableOptions, check_sub};
 use crate::output::{self, counted, number};
@@ -46,7 +47,7 @@ pub struct Show {
     /// address).
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
-    /// Id of the user pool, to show the account too.
+    /// Id of the user pool, to show the account too. [default: that of the stack]
     #[arg(long, value_name = "ID", conflicts_with = "domain")]
     user_pool: Option<String>,
     /// Print one JSON document.
@@ -63,6 +64,10 @@ impl Show {
         let account = self.account.open().await?;
         let pool = match &self.user_pool {
             Some(id) => Some(UserPool::open(&account, Some(id)).await?),
+            // The pool of the stack. A role may not be allowed to read it.
+            None if account.stack_name().is_some() && self.domain.is_none() => {
+                UserPool::open(&account, None).await.ok()
+            }
             None => None,
         };
         let store = account.store(self.table.table.as_deref()).await?;
@@ -78,16 +83,29 @@ impl Show {
         if let Some(sub) = &self.sub {
             check_sub(sub)?;
             let summary = UserSummary::read(&store, sub, Clock::system().now()).await?;
-            let pool_account = match &pool {
-                Some(pool) => pool.find(sub).await?,
+            let found = match &pool {
+                Some(pool) => Some(pool.find(sub).await),
                 None => None,
             };
-            return if self.json {
-                output::json(&ShowReport::of_user(&summary, pool_account.as_ref()))
-            } else {
-                let account = pool.as_ref().map(|_| render_account(pool_account.as_ref()));
-                output::print(&render(&summary, account.as_deref().unwrap_or_default(), output::width()))
+            let (pool_account, account) = match found {
+                None => (None, String::new()),
+                Some(Ok(found)) => {
+                    let text = render_account(found.as_ref());
+                    (found, text)
+                }
+                Some(Err(error)) if self.user_pool.is_some() => return Err(error.into()),
+                Some(Err(error)) => (None, format!("  account: unknown: {}\n", describe(error.as_ref()))),
             };
+            if self.json {
+                output::json(&ShowReport::of_user(&summary, pool_account.as_ref()))?;
+            } else {
+                output::print(&render(&summary, &account, output::width()))?;
+            }
+            // A wrong sub looks like a user without data otherwise.
+            if pool_account.is_none() && summary.is_empty() {
+                return Err(CommandError::failed("nothing is known about this sub. Check it, and the table"));
+            }
+            return Ok(());
         }
         Ok(())
     }
@@ -182,6 +200,7 @@ mod tests {
             has_profile: true,
             preferred_username: Some("zoe".into()),
             status: "not suspended".into(),
+            has_suspension: false,
             suspended_since: None,
             statistics: Some(json!({"orders": 2, "signIns": 0, "recent": []})),
             events_by_day: (1..=20)
@@ -209,6 +228,7 @@ mod tests {
             has_profile: false,
             preferred_username: None,
             status: "not suspended".into(),
+            has_suspension: false,
             suspended_since: None,
             statistics: None,
             events_by_day: BTreeMap::new(),

@@ -234,8 +234,12 @@ impl SuspensionOptions {
         let open = steps.iter().zip(&report.steps).filter(|(_, shown)| is_open(shown));
         let open: Vec<String> = open.map(|(step, _)| step.name()).collect();
         if !open.is_empty() {
+            let failed = match failures.is_empty() {
+                true => String::new(),
+                false => format!(", and these steps failed: {}", failures.join("; ")),
+            };
             return Err(CommandError::interrupted(format!(
-                "the user is {done}, but these steps were not started: {}. Run the command again",
+                "the user is {done}, but these steps were not started: {}{failed}. Run the command again",
                 open.join("; ")
             )));
         }
