@@ -122,7 +122,7 @@ In the schema, `#/$defs/user-show` describes the document of `replay user show`.
   Progress and errors go to standard error.
 - The exit code is the same as without `--json`.
 - A command that fails before it has a result prints no document.
-  A command that does only a part of its work prints the document and an error.
+  A command of queues that does only a part of its work prints the document and an error.
 - A dry run prints the same document with `\"dryRun\": true`.
 - Counts are numbers, times are RFC 3339 in UTC, and durations are whole seconds.
 - Every field of a document is always there.

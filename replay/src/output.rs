@@ -8,7 +8,7 @@ use serde::Serialize;
 use shared::config::Environment;
 use shared::text::group_digits;
 
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 
 pub fn stdout() -> AutoStream<StdoutLock<'static>> {
     anstream::stdout().lock()
@@ -26,9 +26,21 @@ pub fn print(text: &str) -> Result<()> {
     Ok(stdout().write_all(text.as_bytes())?)
 }
 
-/// Writes one JSON document.
+/// Writes one JSON document, the result of a command. A closed pipe is no error, because it cannot undo what
+/// the command did.
 pub fn json(value: &impl Serialize) -> Result<()> {
-    Ok(writeln!(stdout(), "{}", serde_json::to_string_pretty(value)?)?)
+    result(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Writes the result of a command, as text that ends with its own line break. A closed pipe is no error.
+pub fn result(text: &str) -> Result<()> {
+    match stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(CommandError::failed(format!(
+            "the result could not be written: {error}. What the command did stays done"
+        ))),
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Writes a yellow line: nothing was changed.

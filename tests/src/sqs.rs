@@ -98,6 +98,9 @@ fn refusal<T>(code: &'static str, message: impl Into<String>) -> Result<T, Refus
     Err((code, message.into()))
 }
 
+/// In place of the code of a refused operation: the answer is empty.
+const NOTHING: &str = "";
+
 impl Sqs {
     /// An account without queues.
     pub fn new(clock: Clock) -> Self {
@@ -167,6 +170,11 @@ impl Sqs {
     /// Refuses every `count`th entry of DeleteMessageBatch from now on. 0 refuses none.
     pub fn refuse_every_deletion(&self, count: usize) {
         self.0.refuse_every[1].store(count, Relaxed);
+    }
+
+    /// Answers every request of an operation with an empty object from now on, and does nothing.
+    pub fn answer_nothing_to(&self, operation: &str) {
+        self.refuse_operation(operation, NOTHING);
     }
 
     /// Performs the next `times` requests of an operation, but loses their responses.
@@ -249,6 +257,7 @@ impl Sqs {
         let refused = self.0.refused_operations.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = refused.get(operation).copied();
         let result = match operation {
+            _ if refused == Some(NOTHING) => Ok(json!({})),
             _ if refused.is_some() => refusal(refused.unwrap_or_default(), "refused"),
             "GetQueueUrl" => self.get_queue_url(text("QueueName")),
             "GetQueueAttributes" => self.get_queue_attributes(queue),

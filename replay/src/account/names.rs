@@ -4,6 +4,8 @@
 //! variable that belongs to another stack does not mix with --stack. The stack is read at most once.
 
 use anyhow::Context;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
 use shared::queues::Queue;
 use shared::store::Store;
 
@@ -133,8 +135,7 @@ impl Account {
             let call = self.sqs().get_queue_url().queue_name(&full_name).send().await;
             match call {
                 Ok(queue) => return Ok(queue.queue_url.context("SQS returned a queue without a URL")?),
-                Err(error)
-                    if error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist()) => {}
+                Err(error) if is_unknown_queue(&error) => {}
                 // Otherwise a refusal could lead to a queue of the same short name outside of the stack.
                 Err(error) => {
                     let error = aws_error(Service::Sqs, "GetQueueUrl")(error);
@@ -151,8 +152,7 @@ impl Account {
         let output = match call.send().await {
             Ok(output) => output,
             Err(error) => {
-                let is_unknown =
-                    error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist());
+                let is_unknown = is_unknown_queue(&error);
                 let error = aws_error(Service::Sqs, "GetQueueUrl")(error);
                 let error = error.context(format!("queue {name} in {region}"));
                 return Err(match is_unknown {
@@ -176,6 +176,12 @@ impl Account {
         names.sort_unstable();
         CommandError::invalid_input(format!("{text}. The queues of {stack}: {}", names.join(", ")))
     }
+}
+
+/// True if SQS does not know the name.
+fn is_unknown_queue(error: &SdkError<GetQueueUrlError>) -> bool {
+    // Stand-ins for SQS also answer with the code of its older protocol.
+    matches!(error.code(), Some("QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue"))
 }
 
 /// The name that the template gives to a queue: the name of the stack, a hyphen, and the short name.

@@ -10,6 +10,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::ListMessageMoveTasksResultEntry;
 use jiff::Timestamp;
 
+use crate::aws_error::sentence::shorten;
 use crate::aws_error::{Service, aws_error};
 use crate::output::{counted, number};
 
@@ -78,7 +79,8 @@ impl From<ListMessageMoveTasksResultEntry> for MoveTask {
             handle: task.task_handle,
             status: task.status.unwrap_or_default(),
             destination: task.destination_arn,
-            failure_reason: task.failure_reason,
+            // A sentence of SQS can have anything in it.
+            failure_reason: task.failure_reason.as_deref().map(shorten),
         }
     }
 }

@@ -302,8 +302,8 @@ pub fn message_uuid(message_id: &str) -> Uuid {
     message_id.parse().unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, message_id.as_bytes()))
 }
 
-/// Deletes messages in batches of ten. Returns the indexes of the messages that could not be
-/// deleted.
+/// Deletes messages in batches of ten. Returns the indexes of the messages whose deletion SQS did not
+/// confirm.
 pub async fn delete(sqs: &Client, url: &str, receipts: &[&str]) -> Result<Vec<usize>> {
     let mut failed = Vec::new();
     for (batch, receipts) in receipts.chunks(MAX_BATCH_ENTRIES).enumerate() {
@@ -315,7 +315,9 @@ pub async fn delete(sqs: &Client, url: &str, receipts: &[&str]) -> Result<Vec<us
         let entries = entries.collect::<Result<Vec<_>, _>>().context("DeleteMessageBatch")?;
         let call = sqs.delete_message_batch().queue_url(url).set_entries(Some(entries));
         let output = call.send().await.map_err(aws_error(Service::Sqs, "DeleteMessageBatch"))?;
-        failed.extend(output.failed().iter().filter_map(|entry| entry.id().parse::<usize>().ok()));
+        let deleted: HashSet<&str> = output.successful().iter().map(|entry| entry.id()).collect();
+        let indexes = first..first + receipts.len();
+        failed.extend(indexes.filter(|index| !deleted.contains(index.to_string().as_str())));
     }
     Ok(failed)
 }

@@ -54,8 +54,8 @@ pub struct UserCreation<'a> {
 }
 
 impl UserCreation<'_> {
-    /// Creates the user of the report, and adds the sub and the failures to it. An error means that the
-    /// user was not created.
+    /// Creates the user of the report, and adds the sub and the failures to it. After an error, the
+    /// user exists only if Cognito's answer was lost or is incomplete.
     pub async fn run(&self, report: &mut CreateReport) -> Result<()> {
         let new = NewAccount {
             username: self.username,

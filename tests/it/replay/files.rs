@@ -151,6 +151,20 @@ async fn message_is_deleted_only_after_it_is_in_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deletion_that_sqs_does_not_confirm_is_no_deletion() {
+    let letters = letters().await;
+    letters.queues.sqs.answer_nothing_to("DeleteMessageBatch");
+    let ran = letters.save(&["--delete", "--yes"]).await;
+    assert!(ran.code == 1 && ran.stdout.contains("saved, but perhaps not deleted"), "{ran:?}");
+    assert!(!ran.stdout.contains(" deleted from the queue\n12 "), "{ran:?}");
+    letters.queues.sqs.make_visible();
+    let redrive = ["redrive", "--from", "user-events-dead-letters", "--by-entry", "--yes"];
+    let ran = letters.queues.replay(&redrive).await;
+    assert!(ran.code == 1 && ran.stdout.contains("0 messages moved"), "{ran:?}");
+    assert!(ran.stdout.contains("sent, but perhaps not deleted"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn incomplete_file_is_rejected_and_can_be_resumed() {
     let letters = letters().await;
     assert_eq!(letters.save(&[]).await.code, 0);

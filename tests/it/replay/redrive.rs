@@ -50,6 +50,7 @@ async fn dry_run_shows_the_plan_and_changes_nothing() {
     how   copied and deleted one by one: the options choose messages
 
     2 messages would move, 2 would stay
+    1 of these would come back as dead letters (1 not_json). Correct them in a file (see `replay help save`)
 
     By type
           1  not_an_event
@@ -82,8 +83,8 @@ async fn dry_run_counts_messages_that_workers_would_reject_again() {
     how   copied and deleted one by one: the reasons of dead letters must be removed
 
     4 messages would move
-    1 of these would become dead letters again (1 invalid_data). Correct them in a file (see `replay help save`)
-    1 of these would become dead letters again, unless the worker knows their type now (unknown_type)
+    2 of these would come back as dead letters (1 invalid_data, 1 not_json). Correct them in a file (see `replay help save`)
+    1 of these would come back as dead letters, unless the worker knows their type now (unknown_type)
 
     By type
           3  order.placed

@@ -63,6 +63,7 @@ async fn every_dead_letter_queue_of_a_stack_is_redriven() {
     how   moved by SQS in a move task
 
     2 messages would move
+    2 of these would come back as dead letters (2 invalid_data). Correct them in a file (see `replay help save`)
 
     By type
           2  user.groups_mapped
@@ -83,7 +84,7 @@ async fn every_dead_letter_queue_of_a_stack_is_redriven() {
     how   copied and deleted one by one: the reasons of dead letters must be removed
 
     3 messages would move
-    3 of these would become dead letters again, unless the worker knows their type now (unknown_type)
+    3 of these would come back as dead letters, unless the worker knows their type now (unknown_type)
 
     By type
           3  order.placed
@@ -154,6 +155,34 @@ async fn mistyped_filter_of_all_queues_names_all_types() {
     let ran = deployed.replay(&["redrive", "--all", "--type", "order.placed", "--yes"]).await;
     assert_eq!((ran.code, deployed.counts("user-events")), (0, (1, 0)), "{ran:?}");
     assert_eq!(deployed.counts("group-memberships"), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_queue_that_fails_is_named_with_its_error() {
+    let deployed = Deployed::start().await;
+    deployed.dead_letters("user-events", 1, Some("unknown_type"));
+    for queue in ["cache-invalidations", "user-events"] {
+        send(deployed.account.sqs(), &format!("{STACK}-{queue}-dead-letters"), "no JSON", Some("not_json"));
+    }
+    deployed.account.sqs().refuse_operation("SendMessageBatch", "AccessDenied");
+    let ran = deployed.replay(&["redrive", "--all", "--yes"]).await;
+    assert!(ran.code == 1 && ran.stderr.contains("2 of 4 queues"), "{ran:?}");
+    for queue in ["cache-invalidations", "user-events"] {
+        let line = format!("{STACK}-{queue}-dead-letters: not all messages were moved: ");
+        assert!(ran.stdout.contains(&line), "{line}: {ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_goes_to_no_queue_of_another_worker() {
+    let deployed = Deployed::start().await;
+    deployed.dead_letters("user-events", 1, Some("unknown_type"));
+    for to in ["group-memberships", "group-memberships-dead-letters"] {
+        let ran =
+            deployed.replay(&["redrive", "--from", "user-events-dead-letters", "--to", to, "--yes"]).await;
+        assert!(ran.code == 1 && ran.stdout.contains("order.placed belongs on user-events"), "{ran:?}");
+    }
+    assert_eq!(deployed.counts("user-events"), (0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

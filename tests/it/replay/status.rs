@@ -121,7 +121,7 @@ async fn suspended_users_are_counted_on_request() {
     suspend("8d8ca528-4931-4254-9273-ea5ee853f272", Some(plus_seconds(now, 3_600))).await;
     suspend("9d8ca528-4931-4254-9273-ea5ee853f273", Some(plus_seconds(now, 1))).await;
     let run = stack.replay(&["status", "--suspended"]).await;
-    assert!(run.code == 0 && run.stdout.ends_with("ok    suspensions: 2 users are suspended\n"), "{run:?}");
+    assert!(run.code == 0 && run.stdout.ends_with("ok    suspensions: 2 are in force\n"), "{run:?}");
 }
 
 /// The commands of a run that begin with `replay`.

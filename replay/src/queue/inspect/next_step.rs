@@ -51,7 +51,7 @@ const STEPS: [(&str, &str, Step); 14] = [
 const CORRECT: &str = "correct the producer and the messages, then send the file";
 
 fn render_step(reason: &str, queue: &str) -> String {
-    let save = format!("replay save {queue} --error {reason} --out {reason}.ndjson --delete --yes");
+    let save = format!("replay save {queue} --error {reason} --out {reason}.ndjson --delete");
     let Some((_, what, step)) = STEPS.into_iter().find(|(known, ..)| *known == reason) else {
         // A reason of another tool can have any form.
         return format!(
@@ -59,7 +59,7 @@ fn render_step(reason: &str, queue: &str) -> String {
         );
     };
     let command = match step {
-        Step::Redrive => format!("replay redrive --from {queue} --error {reason} --yes"),
+        Step::Redrive => format!("replay redrive --from {queue} --error {reason}"),
         Step::Save => save,
     };
     format!("  {reason}: {what}\n    {command}\n")

@@ -180,7 +180,7 @@ impl Redrive {
     ) -> Result<()> {
         let Some((route, plan)) = &job.planned else { return Ok(()) };
         if plan.to_move.messages == 0 {
-            job.error = self.nothing_moves(&[plan]).err();
+            job.error = Self::cannot_move(&[plan]).err();
             job.report.error = job.error.as_ref().map(ToString::to_string);
             return Ok(());
         }
@@ -205,11 +205,11 @@ impl Redrive {
             Ok(Outcome::OneByOne(summary)) => {
                 job.report.result = Some((&summary).into());
                 let text = format!("{heading}{}", render_summary(&summary, self.keep));
-                let is_complete = summary.is_complete() && !stop.is_requested();
+                let is_complete = summary.is_complete();
                 if is_complete && plan.unsendable_count() == 0 {
                     self.done(text.trim_end())?;
-                } else {
-                    self.print(|| text)?;
+                } else if !self.json {
+                    output::result(&text)?;
                 }
                 check_summary(summary, plan.unsendable_count(), self.keep, stop)
             }
@@ -229,17 +229,24 @@ impl Redrive {
 
     /// An error if nothing of these plans can be moved although there are messages.
     fn nothing_moves(&self, plans: &[&Plan]) -> Result<()> {
-        let plans = || plans.iter();
-        if plans().any(|plan| plan.unsendable_count() > 0) {
+        if plans.iter().any(|plan| plan.unsendable_count() > 0) {
             return Err(CommandError::failed(UNSENDABLE));
         }
         // An option with a typing error looks like an empty queue otherwise.
         if !self.filter.is_empty() {
-            let types = plans().flat_map(|plan| plan.to_stay.by_type.clone()).collect();
-            let reasons = plans().flat_map(|plan| plan.to_stay.by_reason.clone()).collect();
+            let types = plans.iter().flat_map(|plan| plan.to_stay.by_type.clone()).collect();
+            let reasons = plans.iter().flat_map(|plan| plan.to_stay.by_reason.clone()).collect();
             reject_no_match(&types, &reasons)?;
         }
-        if self.change.yes && plans().any(|plan| !plan.unseen.is_empty()) {
+        if self.change.yes { Self::cannot_move(plans) } else { Ok(()) }
+    }
+
+    /// An error if messages that the options select cannot be moved, or were not seen.
+    fn cannot_move(plans: &[&Plan]) -> Result<()> {
+        if plans.iter().any(|plan| plan.unsendable_count() > 0) {
+            return Err(CommandError::failed(UNSENDABLE));
+        }
+        if plans.iter().any(|plan| !plan.unseen.is_empty()) {
             return Err(CommandError::failed(
                 "not all messages were seen. Run the command again when the others are visible",
             ));
@@ -357,7 +364,8 @@ fn check_task(task: &MoveTask, moved: &str) -> Result<()> {
 
 /// The error of a redrive that did not move all selected messages.
 fn check_summary(summary: RedriveSummary, unsendable: usize, keeps: bool, stop: &StopSignal) -> Result<()> {
-    let (is_complete, is_final) = (summary.is_complete() && !stop.is_requested(), summary.is_final());
+    // A stop after the last message changes nothing.
+    let (is_complete, is_final) = (summary.is_complete(), summary.is_final());
     if is_complete && unsendable == 0 {
         return Ok(());
     }

@@ -68,7 +68,9 @@ pub async fn move_one_by_one(
     let started = run.started.get();
     let mut summary = run.summary.into_inner();
     summary.still_invisible = report.still_invisible;
-    summary.is_stopped_early |= stop.is_requested() || report.error.is_some();
+    // A stop after the last message of the plan changes nothing.
+    let is_done = planned.is_some_and(|planned| summary.moved >= planned.to_move);
+    summary.is_stopped_early |= (stop.is_requested() && !is_done) || report.error.is_some();
     if !summary.is_stopped_early && options.max.is_none_or(|max| started < max) {
         summary.unseen = report.unseen;
     }

@@ -101,12 +101,12 @@ impl Save {
             (true, _) => output::json(&self.report(&queue, &summary, saved_before))?,
             // Standard output contains the messages.
             (false, true) => write!(std::io::stderr(), "{text}")?,
-            (false, false) => output::print(&text)?,
+            (false, false) => output::result(&text)?,
         }
         if summary.error.is_none() && !stop.is_requested() && summary.saved + summary.already_saved == 0 {
             if summary.others > 0 {
                 // The command can be run again with other options.
-                target.remove_if_empty(&self.out)?;
+                target.remove_if_empty()?;
             }
             reject_no_match(&summary.others_by_type, &summary.others_by_reason)?;
         }

@@ -1,7 +1,7 @@
 //! The file, device or pipe that messages are saved to.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,8 +17,8 @@ const FILE_EXISTS: &str = "the file exists. Pass --resume to continue it, or cho
 
 pub struct SaveTarget {
     out: Box<dyn Write>,
-    /// The same file, to wait until it is on the disk. `None` for a pipe or a device.
-    file: Option<File>,
+    /// The same file, to wait until it is on the disk, and its path. `None` for a pipe or a device.
+    file: Option<(File, PathBuf)>,
     saved: HashSet<Uuid>,
     has_failed: bool,
     /// Messages that the file contained when it was opened.
@@ -32,7 +32,7 @@ impl SaveTarget {
         Self::new(Box::new(std::io::stdout()), None)
     }
 
-    fn new(out: Box<dyn Write>, file: Option<File>) -> Self {
+    fn new(out: Box<dyn Write>, file: Option<(File, PathBuf)>) -> Self {
         Self { out, file, saved: HashSet::new(), has_failed: false, saved_before: 0, incomplete_line: None }
     }
 
@@ -49,7 +49,7 @@ impl SaveTarget {
             file => file?,
         };
         lock(&file)?;
-        Ok(Self::new(Box::new(file.try_clone()?), Some(file)))
+        Ok(Self::new(Box::new(file.try_clone()?), Some((file, path.to_owned()))))
     }
 
     /// Opens a file of an earlier run and continues it. An incomplete last line is moved to a file
@@ -77,7 +77,7 @@ impl SaveTarget {
             saved,
             saved_before,
             incomplete_line,
-            ..Self::new(Box::new(file.try_clone()?), Some(file))
+            ..Self::new(Box::new(file.try_clone()?), Some((file, path.to_owned())))
         })
     }
 
@@ -126,16 +126,28 @@ impl SaveTarget {
         self.out.write_all(&lines)?;
         if waits_for_disk {
             self.flush()?;
+            self.check_path()?;
         }
         self.has_failed = false;
         Ok(written)
     }
 
-    /// Removes the file at `path` if it is empty. It is locked until then, so no other run can have begun to
-    /// write to it.
-    pub fn remove_if_empty(self, path: &Path) -> std::io::Result<()> {
+    /// Removes the file if it is empty. It is locked until then, so no other run can have begun to write
+    /// to it.
+    pub fn remove_if_empty(self) -> std::io::Result<()> {
         match &self.file {
-            Some(file) if file.metadata()?.len() == 0 => std::fs::remove_file(path),
+            Some((file, path)) if file.metadata()?.len() == 0 => std::fs::remove_file(path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails if the path does not name the open file any more, because it was removed or replaced. Its
+    /// messages would be lost when it is closed.
+    fn check_path(&self) -> anyhow::Result<()> {
+        match &self.file {
+            Some((file, path)) if !is_same_file(&file.metadata()?, path) => {
+                bail!("it was removed or replaced while it was written")
+            }
             _ => Ok(()),
         }
     }
@@ -143,9 +155,22 @@ impl SaveTarget {
     /// Waits until everything is on the disk.
     pub fn flush(&mut self) -> anyhow::Result<()> {
         self.out.flush()?;
-        self.file.as_ref().map_or(Ok(()), File::sync_data)?;
+        self.file.as_ref().map_or(Ok(()), |(file, _)| file.sync_data())?;
         Ok(())
     }
+}
+
+/// True if the path names the open file. Only Unix can tell.
+#[cfg(unix)]
+fn is_same_file(open: &Metadata, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    path.metadata().is_ok_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_same_file(_open: &Metadata, path: &Path) -> bool {
+    path.is_file()
 }
 
 /// What a file of an earlier run contains.
@@ -211,6 +236,21 @@ mod tests {
         ] {
             assert!(!is_incomplete(line.as_bytes()), "{line}");
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn file_that_was_removed_or_replaced_takes_no_more_messages() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("letters.ndjson");
+        let mut target = SaveTarget::create(&path).unwrap();
+        assert_eq!(target.write(&[], true).unwrap(), 0);
+        std::fs::write(folder.path().join("edited"), "").unwrap();
+        std::fs::rename(folder.path().join("edited"), &path).unwrap();
+        let error = target.write(&[], true).unwrap_err().to_string();
+        assert_eq!(error, "it was removed or replaced while it was written");
+        assert!(target.write(&[], false).is_err(), "and every later write fails");
+        assert!(target.remove_if_empty().is_ok());
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub struct CheckedFile {
 /// Requirements for a line.
 #[derive(Clone, Copy, Debug)]
 pub struct LineRules<'a> {
-    /// Accepts any body. Otherwise each body must be an event that the worker of the queue accepts now:
-    /// valid for events/schema/event.json, not older than 30 days, and on the queue that it belongs on.
+    /// Accepts any body. Otherwise each body must be an event that belongs on the queue, valid for
+    /// events/schema/event.json, and not older than 30 days. Some workers accept it for a shorter time.
     pub any_body: bool,
     /// Accepts events of types that this version of `replay` does not know.
     pub any_type: bool,

@@ -34,8 +34,8 @@ const MAX_INVALID_LINES: usize = 10;
 ///
 /// Other forms are records of Lambda's SQS event, output of `aws sqs receive-message`, and bare events,
 /// as lines, as a list or one after the other.
-/// The whole file is checked before anything is sent: SQS must accept each message, and user-stats
-/// must accept each body (events/schema/event.json, not older than 30 days). Attributes, message
+/// The whole file is checked before anything is sent: SQS must accept each message, and
+/// each body must be a valid event of this queue (events/schema/event.json), not older than 30 days. Attributes, message
 /// group and trace header are sent, but the reason (error.type, error.message) is not.
 /// FILE.checkpoint records which messages were sent. Run the command again after an interruption,
 /// or after you corrected lines that were rejected: it sends the rest. Standard input has no checkpoint,

@@ -20,8 +20,8 @@ Examples:
 
 /// List the users of a user pool: sub, creation date, status and the domain of the email address.
 ///
-/// No email address is shown. A username is shown only if it is no address. With --table or
-/// TABLE_NAME, suspended users are marked. The command changes nothing.
+/// No email address is shown. A username is shown only if it is no address. With a table,
+/// suspended users are marked. The command changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct List {
