@@ -8,6 +8,7 @@ pub mod command;
 pub mod log_groups;
 pub mod report;
 pub mod text;
+pub mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,6 +29,7 @@ const GZIP_BASE64: &str = "H4sI";
 /// CloudWatch Logs replaces each character of a masked value by an asterisk.
 const MASK: &str = "***";
 const MASKED: &str = "the event has masked values";
+const MAY_BE_MASKED: &str = "a value of the event has asterisks, which may be a mask";
 const TRUNCATED: &str = "no complete event (truncated log)";
 
 #[derive(Debug, Default)]
@@ -78,7 +80,9 @@ pub enum SkipReason {
 impl RecoveredEvents {
     /// Adds the events of the log `name`.
     pub fn read(&mut self, name: &str, log: &str, now: Timestamp) {
-        self.read_text(log, &|at| (name.to_owned(), Some(1 + line_breaks(&log[..at]))), now);
+        let line_breaks: Vec<usize> = log.match_indices('\n').map(|(at, _)| at).collect();
+        let line = |at| 1 + line_breaks.partition_point(|line_break| *line_break < at);
+        self.read_text(log, &|at| (name.to_owned(), Some(line(at))), now);
     }
 
     /// Adds the events of one event of a log group.
@@ -92,13 +96,14 @@ impl RecoveredEvents {
             let (log, line) = place(at);
             Place { log, line, problem: problem.to_owned() }
         };
+        let first = self.incomplete.len();
         let found = text::find(log);
         for event in &found {
             match event.json.as_deref() {
-                Some(json) if is_masked(json) => self.masked.push(problem(event.start, MASKED)),
-                Some(json) => match Event::parse(json) {
-                    Ok(event) => self.add(event, now),
-                    Err(invalid) => self.incomplete.push(problem(event.start, &invalid.to_string())),
+                Some(json) => match (mask(json), Event::parse(json)) {
+                    (Some(mask), _) => self.masked.push(problem(event.start, mask)),
+                    (None, Ok(event)) => self.add(event, now),
+                    (None, Err(invalid)) => self.incomplete.push(problem(event.start, &invalid.to_string())),
                 },
                 None => self.incomplete.push(problem(event.start, TRUNCATED)),
             }
@@ -111,7 +116,7 @@ impl RecoveredEvents {
                 None => self.incomplete.push(problem(at, "compressed text is truncated")),
             }
         }
-        self.incomplete.sort();
+        self.incomplete[first..].sort();
     }
 
     fn add(&mut self, event: Event, now: Timestamp) {
@@ -141,24 +146,57 @@ impl RecoveredEvents {
     }
 }
 
-/// Positions of the log messages about unsent events that have no event: those that are left if each
-/// message takes the next event, or the one before it.
+/// Positions of the log messages about unsent events that have no event.
 fn messages_without_event(log: &str, found: &[text::Found]) -> Vec<usize> {
-    let mut events: BTreeSet<usize> = found.iter().map(|event| event.start).collect();
-    // The text of an event can contain the words of the message.
-    let quoted: usize = found.iter().filter_map(|event| Some(messages(event.json.as_ref()?).len())).sum();
-    let messages = messages(log);
+    let events: Vec<usize> = found.iter().map(|event| event.start).collect();
+    let messages = messages_outside_events(log, found);
+    // A message and its event are on the same line. Only YAML breaks it.
+    let (mut messages_left, mut events_left) = (Vec::new(), Vec::new());
+    let (mut message, mut event) = (0, 0);
+    while message < messages.len() || event < events.len() {
+        let next =
+            messages.get(message).into_iter().chain(events.get(event)).min().copied().unwrap_or(log.len());
+        let end = log[next..].find('\n').map_or(log.len(), |at| next + at);
+        let (of_message, of_event) =
+            (messages.partition_point(|at| *at < end), events.partition_point(|at| *at < end));
+        let left = without_partner(&messages[message..of_message], &events[event..of_event]);
+        messages_left.extend(left.0);
+        events_left.extend(left.1);
+        (message, event) = (of_message, of_event);
+    }
+    without_partner(&messages_left, &events_left).0
+}
+
+/// Positions of the log messages that are not words of an event.
+fn messages_outside_events(log: &str, found: &[text::Found]) -> Vec<usize> {
+    let mut messages = messages(log);
+    for event in found {
+        let words = event.json.as_deref().map_or(0, |json| self::messages(json).len());
+        if words > 0 {
+            let first = messages.partition_point(|at| *at < event.start);
+            messages.drain(first..messages.len().min(first + words));
+        }
+    }
+    messages
+}
+
+/// The messages and the events that are left if each message takes the next event, or one before it.
+fn without_partner(messages: &[usize], events: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let mut events: BTreeSet<usize> = events.iter().copied().collect();
     let mut left = Vec::new();
     for (index, at) in messages.iter().enumerate() {
-        let next = messages.get(index + 1).copied().unwrap_or(log.len());
+        let next = messages.get(index + 1).copied().unwrap_or(usize::MAX);
         match events.range(at..&next).next().copied() {
             Some(event) => drop(events.remove(&event)),
             None => left.push(*at),
         }
     }
     // A tool that sorts the fields of a log line writes the event before the message.
-    left.truncate(left.len().saturating_sub(events.len() + quoted));
-    left
+    left.retain(|at| {
+        let before = events.range(..at).next_back().copied();
+        !before.is_some_and(|event| events.remove(&event))
+    });
+    (left, events.into_iter().collect())
 }
 
 /// Positions of [`UNSENT_EVENT`].
@@ -189,29 +227,36 @@ const MIN_COMPRESSED_CHARS: usize = 24;
 /// Decompresses text (gzip, also several files one after the other). Fails above [`MAX_LOG_BYTES`]: an event
 /// behind them would be lost.
 pub fn decompress(bytes: &[u8]) -> std::io::Result<String> {
-    let mut text = String::new();
-    MultiGzDecoder::new(bytes).take(MAX_LOG_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_LOG_BYTES {
+    decompress_up_to(MAX_LOG_BYTES, bytes)
+}
+
+fn decompress_up_to(limit: u64, bytes: &[u8]) -> std::io::Result<String> {
+    let mut text = Vec::new();
+    MultiGzDecoder::new(bytes).take(limit + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > limit {
         return Err(std::io::Error::other("it has more than 1 GiB. Decompress it, and pass parts of it"));
     }
-    Ok(text)
+    String::from_utf8(text).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidData))
 }
 
-/// True if a value of the event has several asterisks in a row.
-fn is_masked(json: &str) -> bool {
-    fn has_mask(value: &Value) -> bool {
+/// Why an event is not sent that has a value with several asterisks in a row: a data protection policy
+/// masks the part of a value that matches, so the value can have other characters too.
+fn mask(json: &str) -> Option<&'static str> {
+    fn values(value: &Value) -> Vec<&str> {
         match value {
-            Value::String(text) => text.contains(MASK),
-            Value::Array(values) => values.iter().any(has_mask),
-            Value::Object(fields) => fields.values().any(has_mask),
-            _ => false,
+            Value::String(text) => vec![text],
+            Value::Array(list) => list.iter().flat_map(values).collect(),
+            Value::Object(fields) => fields.values().flat_map(values).collect(),
+            _ => Vec::new(),
         }
     }
-    json.contains(MASK) && serde_json::from_str(json).is_ok_and(|value| has_mask(&value))
-}
-
-fn line_breaks(text: &str) -> usize {
-    text.bytes().filter(|byte| *byte == b'\n').count()
+    if !json.contains(MASK) {
+        return None;
+    }
+    let json: Value = serde_json::from_str(json).ok()?;
+    let masks: Vec<&str> = values(&json).into_iter().filter(|text| text.contains(MASK)).collect();
+    let is_whole = masks.iter().any(|text| text.chars().all(|c| c == '*'));
+    (!masks.is_empty()).then_some(if is_whole { MASKED } else { MAY_BE_MASKED })
 }
 
 #[cfg(test)]
@@ -491,5 +536,68 @@ mod tests {
         assert!(renamed.len() == 1 && renamed[0].contains("username"), "{renamed:?}");
         let unknown = rejected("user.confirmed", "user.renamed");
         assert!(unknown.len() == 1 && unknown[0] != TRUNCATED, "{unknown:?}");
+    }
+
+    #[test]
+    fn line_with_a_missing_event_is_named_among_events_with_the_words_of_the_message() {
+        let quoted = logged(&event("unsent event"), true);
+        let (other, cut) = (logged(&event("Ben"), true), logged(&event("Cem"), true));
+        let cut = &cut[..cut.find("specversion").unwrap() - 20];
+        let mut recovered = RecoveredEvents::default();
+        recovered.read("log", &format!("{cut}\n{quoted}{other}"), now());
+        assert_eq!((recovered.events.len(), places(&recovered.incomplete)), (2, vec![line("log", 1)]));
+        let sorted = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            format!("{{\"event\": {}, \"message\": \"unsent event\"}}", line["fields"]["event"])
+        };
+        let log = format!("{}\n{cut}\n{}\n", sorted(&quoted), sorted(&other));
+        let mut recovered = RecoveredEvents::default();
+        recovered.read("log", &log, now());
+        assert_eq!((recovered.events.len(), places(&recovered.incomplete)), (2, vec![line("log", 2)]));
+    }
+
+    #[test]
+    fn asterisks_within_a_value_may_be_a_mask() {
+        for (name, expected) in [
+            ("*****", Some(MASKED)),
+            ("A***a", Some(MAY_BE_MASKED)),
+            ("mail *********", Some(MAY_BE_MASKED)),
+            ("two ** asterisks", None),
+        ] {
+            assert_eq!(mask(&event(name).to_json()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn log_line_that_was_wrapped_sends_no_altered_event() {
+        for as_json in [true, false] {
+            let log = logged(&event("Ana Example"), as_json).replace("Ana Example", "Ana\n  Example");
+            let mut recovered = RecoveredEvents::default();
+            recovered.read("log", &log, now());
+            assert_eq!((recovered.events.len(), places(&recovered.incomplete)), (0, vec![line("log", 1)]));
+        }
+    }
+
+    #[test]
+    fn compressed_log_above_the_limit_is_refused() {
+        let bytes = compressed("0123456789é");
+        assert_eq!(decompress_up_to(12, &bytes).unwrap(), "0123456789é");
+        for limit in [11, 10, 0] {
+            let error = decompress_up_to(limit, &bytes).unwrap_err().to_string();
+            assert!(error.contains("more than 1 GiB"), "{error}");
+        }
+    }
+
+    #[test]
+    fn many_incomplete_events_are_counted_with_their_lines() {
+        let line = logged(&event("Ana"), true);
+        let cut = format!("{}\n", &line[..line.find("specversion").unwrap() + 60]);
+        for (log, count) in [(cut.repeat(20_000), 20_000), ("{\"specversion\":".repeat(100_000), 100_000)] {
+            let mut recovered = RecoveredEvents::default();
+            recovered.read("log", &log, now());
+            assert_eq!(recovered.incomplete.len(), count);
+            let lines = recovered.incomplete.iter().filter_map(|place| place.line).max();
+            assert_eq!(lines, Some(log.lines().count()));
+        }
     }
 }
