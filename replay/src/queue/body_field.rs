@@ -9,10 +9,25 @@ pub struct Fields<'a>(pub Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let RawFields(fields) = RawFields::deserialize(deserializer)?;
+        let fields = fields.into_iter();
+        Ok(Self(
+            fields
+                .filter_map(|(name, value)| Some((serde_json::from_str(name.get()).ok()?, value)))
+                .collect(),
+        ))
+    }
+}
+
+/// All fields of a JSON object in their order, with their names as they are written.
+pub struct RawFields<'a>(pub Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawFields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
 
         impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
+            type Value = RawFields<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
@@ -20,12 +35,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut fields = Vec::new();
-                while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                    if let Ok(name) = serde_json::from_str(name.get()) {
-                        fields.push((name, value));
-                    }
+                while let Some(field) = map.next_entry::<&RawValue, &RawValue>()? {
+                    fields.push(field);
                 }
-                Ok(Fields(fields))
+                Ok(RawFields(fields))
             }
         }
 
