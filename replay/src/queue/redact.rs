@@ -1,7 +1,8 @@
 //! Masks personal data in what is shown of a message. Pure.
 //!
 //! A dead letter can contain anything in any field, so a value is shown only if it has the format
-//! of its field.
+//! of its field, and the name of a field only if the schema or an envelope has it. `docs/replay.md`
+//! lists what is shown.
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -20,9 +21,57 @@ const MAX_DEPTH: usize = 16;
 /// Characters of a text whose shape is shown.
 const SHAPE_CHARS: usize = 60;
 
-/// Names of fields that SNS and EventBridge write, and that do not have the format of this project's.
-/// Sources: see `envelope.rs`.
-const ENVELOPE_NAMES: [&str; 14] = [
+/// The names of fields in the schema of events.
+const EVENT_NAMES: [&str; 45] = [
+    "add",
+    "amount",
+    "changed",
+    "changed_at",
+    "channel",
+    "claimed_by_client",
+    "client_id",
+    "clientaware",
+    "currency",
+    "data",
+    "datacontenttype",
+    "description",
+    "email",
+    "email_verified",
+    "expires_at",
+    "flow",
+    "granted_by",
+    "groups",
+    "id",
+    "ip",
+    "kind",
+    "locale",
+    "name",
+    "notification_id",
+    "order_id",
+    "outcome",
+    "pages_expire_at",
+    "permissions",
+    "preferred_username",
+    "reason",
+    "remove",
+    "resource",
+    "revoked_by",
+    "source",
+    "specversion",
+    "subject",
+    "time",
+    "title",
+    "traceparent",
+    "type",
+    "until",
+    "userAgent",
+    "user_pool_id",
+    "username",
+    "views",
+];
+
+/// Names of fields that SNS and EventBridge write. Sources: see `envelope.rs`.
+const ENVELOPE_NAMES: [&str; 19] = [
     "Message",
     "MessageAttributes",
     "MessageId",
@@ -36,7 +85,59 @@ const ENVELOPE_NAMES: [&str; 14] = [
     "TopicArn",
     "Type",
     "UnsubscribeURL",
+    "account",
+    "detail",
     "detail-type",
+    "region",
+    "resources",
+    "version",
+];
+
+/// Words that an id can have before and after its number.
+const ID_WORDS: [&str; 26] = [
+    "activity",
+    "cancelled",
+    "created",
+    "deleted",
+    "ended",
+    "event",
+    "evt",
+    "granted",
+    "invoice",
+    "message",
+    "msg",
+    "notification",
+    "order",
+    "payment",
+    "permission",
+    "placed",
+    "read",
+    "recorded",
+    "req",
+    "request",
+    "revoked",
+    "share",
+    "shipment",
+    "shipped",
+    "updated",
+    "user",
+];
+/// Most digits of a number that is shown. Longer ones can be of a card or an account.
+const MAX_DIGITS: usize = 12;
+
+/// Values of the fields that have a few values only.
+const FLOWS: [&str; 7] =
+    ["pre_authentication", "hosted", "password", "new_password", "device", "refresh", "other"];
+const OUTCOMES: [&str; 3] = ["allowed", "denied", "auto_confirmed"];
+const CHANNELS: [&str; 7] = ["sms", "email_and_sms", "default", "self", "admin", "external", "other"];
+const KINDS: [&str; 7] = [
+    "sign_up",
+    "admin_create_user",
+    "resend_code",
+    "forgot_password",
+    "update_user_attribute",
+    "verify_user_attribute",
+    "authentication",
 ];
 
 /// The body, with every value masked that does not have the format of its field. For a body that is no
@@ -104,11 +205,19 @@ fn mask(name: &str, json: &RawValue, depth: usize) -> Value {
     match json.get().as_bytes().first() {
         Some(b'{') if depth < MAX_DEPTH => {
             let Ok(Fields(fields)) = serde_json::from_str(json.get()) else { return masked(" object") };
-            let fields = fields.into_iter().map(|(name, value)| {
+            let (known, unknown): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(name, _)| is_known(name));
+            let values: Vec<Value> =
+                unknown.iter().map(|(name, value)| mask(name, value, depth + 1)).collect();
+            let known = known.into_iter().map(|(name, value)| {
                 let value = mask(&name, value, depth + 1);
-                (if is_name(&name) { name } else { MASK.to_owned() }, value)
+                (name, value)
             });
-            Value::Object(fields.collect())
+            let unknown = match values.len() {
+                0 => None,
+                1 => values.into_iter().next().map(|value| ("unknown field".to_owned(), value)),
+                count => Some((format!("{count} unknown fields"), values.into())),
+            };
+            Value::Object(known.chain(unknown).collect())
         }
         Some(b'[') if depth < MAX_DEPTH => {
             let values = serde_json::from_str::<Vec<&RawValue>>(json.get()).unwrap_or_default();
@@ -127,18 +236,65 @@ fn mask(name: &str, json: &RawValue, depth: usize) -> Value {
             _ => masked(""),
         },
         // An amount must be a string. A number is the mistake that an operator looks for.
-        Some(_) if name == "amount" => {
+        Some(_) if name == "amount" && is_number(json.get()) => {
             serde_json::from_str::<Number>(json.get()).map_or_else(|_| masked(" number"), Value::Number)
         }
         _ => masked(" number"),
     }
 }
 
-/// Returns `true` if a key has the format of a field name.
-fn is_name(text: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    ENVELOPE_NAMES.contains(&text)
-        || text.len() <= 32 && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(is_part)
+fn is_known(name: &str) -> bool {
+    EVENT_NAMES.contains(&name) || ENVELOPE_NAMES.contains(&name)
+}
+
+/// True for a UUID or a number, also with words that name its kind: `order-1001-placed`, `n-7`.
+fn is_id(text: &str) -> bool {
+    fn without_words(mut text: &str) -> &str {
+        let is_word = |word: &str| {
+            ID_WORDS.contains(&word) || word.len() == 1 && word.chars().all(|c| c.is_ascii_lowercase())
+        };
+        while let Some((_, rest)) = text.split_once('-').filter(|(word, _)| is_word(word)) {
+            text = rest;
+        }
+        while let Some((rest, _)) = text.rsplit_once('-').filter(|(_, word)| ID_WORDS.contains(word)) {
+            text = rest;
+        }
+        text
+    }
+    let id = without_words(text);
+    let is_digits = !id.is_empty() && id.chars().all(|c| c.is_ascii_digit());
+    text.len() <= 64 && (is_digits && id.len() <= MAX_DIGITS || is_uuid(id))
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && Uuid::parse_str(text).is_ok()
+}
+
+/// True for digits with a sign and a point.
+fn is_number(text: &str) -> bool {
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    let others = text.strip_prefix('-').unwrap_or(text).replacen('.', "", 1);
+    (1..=MAX_DIGITS).contains(&digits) && others.chars().all(|c| c.is_ascii_digit())
+}
+
+/// True for the source of a user pool, and for paths and reverse domains of lower-case words.
+fn is_source(text: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    if text.len() > 64 {
+        return false;
+    }
+    if let Some(pool) = text.strip_prefix("/cognito/") {
+        return pool.split_once('_').is_some_and(|(region, id)| {
+            region.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+                && id.chars().all(|c| c.is_ascii_alphanumeric())
+        });
+    }
+    match text.strip_prefix('/') {
+        Some(path) => path.split('/').all(is_word),
+        None => {
+            ["aws.", "com."].iter().any(|prefix| text.starts_with(prefix)) && text.split('.').all(is_word)
+        }
+    }
 }
 
 /// Returns `true` if a string has the format of the field `name`.
@@ -149,37 +305,34 @@ fn has_format(name: &str, text: &str) -> bool {
         "specversion" | "version" | "SignatureVersion" => {
             text.len() <= 5 && text.chars().all(|c| c.is_ascii_digit() || c == '.')
         }
-        // A text without a digit could be a person's name.
-        "id" | "order_id" | "notification_id" => text.len() <= 64 && has_digit && is_made_of("-_.:/"),
-        "source" => {
-            let is_reverse_domain = ["aws.", "com."].iter().any(|prefix| text.starts_with(prefix));
-            text.len() <= 64
-                && (text.starts_with('/') && is_made_of("-_./") || is_reverse_domain && code(text) == text)
-        }
+        "id" | "order_id" | "notification_id" => is_id(text),
+        "source" => is_source(text),
         "Type" => ["Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"].contains(&text),
         "TopicArn" => text.starts_with("arn:aws") && text.contains(":sns:") && is_made_of(":-_."),
-        "MessageId" => text.len() == 36 && Uuid::parse_str(text).is_ok(),
+        "MessageId" => is_uuid(text),
         "account" => text.len() == 12 && text.chars().all(|c| c.is_ascii_digit()),
         "region" => text.len() <= 25 && has_digit && code(text) == text,
         "Timestamp" => text.parse::<Timestamp>().is_ok(),
-        "detail-type" | "type" | "outcome" | "flow" | "channel" | "kind" => code(text) == text,
+        "detail-type" | "type" => code(text) == text,
+        "outcome" => OUTCOMES.contains(&text),
+        "flow" => FLOWS.contains(&text),
+        "channel" => CHANNELS.contains(&text),
+        "kind" => KINDS.contains(&text),
         "time" | "changed_at" => text.parse::<Timestamp>().is_ok(),
         "datacontenttype" => {
             let (media_type, parameters) = text.split_once(';').unwrap_or((text, "charset=utf-8"));
             media_type.trim_end().eq_ignore_ascii_case("application/json")
                 && parameters.trim().eq_ignore_ascii_case("charset=utf-8")
         }
-        "amount" => {
-            text.len() <= 32 && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | ','))
-        }
-        "currency" => text.len() == 3 && text.chars().all(|c| c.is_ascii_alphabetic()),
+        "amount" => is_number(text),
+        "currency" => text.len() == 3 && text.chars().all(|c| c.is_ascii_uppercase()),
         _ => false,
     }
 }
 
 /// The subject if it is a sub (a UUID) or a domain, neither of which names a person.
 pub fn subject(subject: &str) -> &str {
-    let is_sub = subject.len() == 36 && Uuid::parse_str(subject).is_ok();
+    let is_sub = is_uuid(subject);
     let is_domain = subject.strip_prefix("domain:").is_some_and(|domain| {
         ["other", "none", "invalid"].contains(&domain) || Domain::parse(domain).is_ok()
     });
@@ -194,6 +347,8 @@ pub fn code(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -207,7 +362,7 @@ mod tests {
         let expected = json!({
             "type": "user.confirmed", "subject": "masked (not a sub or a domain)", "id": "order-1001", "source": "/shop",
             "time": "2026-03-02T08:00:00Z",
-            "data": {"email": "***", "name": "***", "phone": "*** number", "other": ["***", "*** number"]},
+            "data": {"email": "***", "name": "***", "2 unknown fields": [["***", "*** number"], "*** number"]},
         });
         assert_eq!(shown(event), expected);
         let odd = json!({
@@ -221,10 +376,10 @@ mod tests {
             json!({"amount": 4.9, "currency": "EUR"})
         );
         let half = body(
-            r#"{"note": "\ud83d", "size": 1e999, "id": "order-1", "deep": [[{"type": "order.placed"}]]}"#,
+            r#"{"title": "\ud83d", "amount": 1e999, "id": "order-1", "deep": [[{"type": "order.placed"}]]}"#,
         );
         let expected = json!({
-            "note": "***", "size": "*** number", "id": "order-1", "deep": [[{"type": "order.placed"}]],
+            "title": "***", "amount": "*** number", "id": "order-1", "unknown field": [[{"type": "order.placed"}]],
         });
         assert_eq!(half, expected.to_string());
         assert_eq!(
@@ -304,6 +459,100 @@ mod tests {
             ("ana@example.com", masked),
         ] {
             assert_eq!(subject(text), shown);
+        }
+    }
+
+    #[test]
+    fn value_is_shown_only_in_the_format_of_its_field() {
+        for (name, shown, masked) in [
+            (
+                "id",
+                vec![
+                    "1",
+                    "1001",
+                    "order-1001-placed",
+                    "n-7",
+                    "7d8ca528-4931-4254-9273-ea5ee853f271",
+                    "event-7d8ca528-4931-4254-9273-ea5ee853f271",
+                ],
+                vec![
+                    "ana.miller1985",
+                    "ana-7",
+                    "order-ana-7",
+                    "order",
+                    "4915112345678",
+                    "order-4915112345678",
+                    "+491511234567",
+                    "7-ana",
+                    "",
+                    "-",
+                    "o-",
+                ],
+            ),
+            ("order_id", vec!["order-7"], vec!["ana1", "A-7"]),
+            ("currency", vec!["EUR"], vec!["Ana", "eur", "EURO"]),
+            (
+                "amount",
+                vec!["4.90", "-10", "123456789012"],
+                vec!["+4915112345678", "1234567890123", "1,5", "1.2.3", ""],
+            ),
+            (
+                "source",
+                vec![
+                    "/shop",
+                    "/shop/orders",
+                    "/cognito/eu-central-1_EXAMPLE12",
+                    "com.example.shop",
+                    "aws.events",
+                ],
+                vec![
+                    "/ana.miller/x",
+                    "/Ana",
+                    "/ana1985",
+                    "/",
+                    "/cognito/ana@example.com",
+                    "/cognito/x_/y",
+                    "ana",
+                ],
+            ),
+            ("channel", vec!["sms"], vec!["ana.miller"]),
+            ("flow", vec!["hosted"], vec!["ana"]),
+            ("outcome", vec!["allowed"], vec!["ana"]),
+            ("kind", vec!["sign_up"], vec!["ana"]),
+        ] {
+            for text in shown {
+                assert!(has_format(name, text), "{name}: {text}");
+            }
+            for text in masked {
+                assert!(!has_format(name, text), "{name}: {text}");
+            }
+        }
+        assert_eq!(
+            body(r#"{"amount": 4915112345678, "ana": 1}"#),
+            r#"{"amount":"*** number","unknown field":"*** number"}"#
+        );
+    }
+
+    #[test]
+    fn names_and_values_of_the_schema_are_known() {
+        let schema: Value = serde_json::from_str(include_str!("../../../events/schema/event.json")).unwrap();
+        let (mut names, mut values) = (BTreeSet::new(), BTreeSet::new());
+        fn visit(json: &Value, names: &mut BTreeSet<String>, values: &mut BTreeSet<String>) {
+            let properties = json.get("properties").and_then(Value::as_object);
+            names.extend(properties.into_iter().flat_map(|fields| fields.keys().cloned()));
+            let list = json.get("enum").and_then(Value::as_array);
+            values.extend(list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+            values.extend(json.get("const").and_then(Value::as_str).map(str::to_owned));
+            match json {
+                Value::Array(list) => list.iter().for_each(|value| visit(value, names, values)),
+                Value::Object(fields) => fields.values().for_each(|value| visit(value, names, values)),
+                _ => {}
+            }
+        }
+        visit(&schema, &mut names, &mut values);
+        assert_eq!(names, EVENT_NAMES.map(str::to_owned).into());
+        for value in [&FLOWS[..], &OUTCOMES, &CHANNELS, &KINDS].concat() {
+            assert!(values.contains(value), "{value}");
         }
     }
 }

@@ -24,18 +24,23 @@ pub struct PoolAccount {
 }
 
 impl PoolAccount {
-    /// The account that Cognito describes. Its key is the `sub`, or the username if Cognito returns no
-    /// `sub`.
+    /// The account that Cognito describes. Fails if Cognito returns no `sub`: the username that could
+    /// replace it is often an email address.
     pub fn of(cognito: &Client, user_pool_id: &str, user: UserType) -> Result<Self> {
         let email = attribute(&user, "email").map(str::to_owned);
-        let sub = attribute(&user, "sub").map(str::to_owned);
+        let sub = attribute(&user, "sub").map(str::to_owned).ok_or_else(|| {
+            anyhow!(
+                "Cognito returned an account without a sub, which names it here. Read the attributes of the user \
+                 pool {user_pool_id} in the console"
+            )
+        })?;
         let created_at = user.user_create_date().and_then(|date| date.to_millis().ok());
         let status = user.user_status().map_or("no status", UserStatusType::as_str).to_owned();
         let username = user.username.ok_or_else(|| anyhow!("Cognito returned a user without a name"))?;
         Ok(Self {
             cognito: cognito.clone(),
             user_pool_id: user_pool_id.to_owned(),
-            sub: sub.unwrap_or_else(|| username.clone()),
+            sub,
             username,
             status,
             is_enabled: user.enabled,
@@ -128,4 +133,26 @@ fn attribute<'a>(user: &'a UserType, name: &str) -> Option<&'a str> {
         .find(|attribute| attribute.name() == name)
         .and_then(|attribute| attribute.value())
         .filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_cognitoidentityprovider::config::{BehaviorVersion, Config};
+    use aws_sdk_cognitoidentityprovider::types::AttributeType;
+
+    use super::*;
+
+    #[test]
+    fn account_without_a_sub_is_refused_without_its_name() {
+        let cognito =
+            Client::from_conf(Config::builder().behavior_version(BehaviorVersion::latest()).build());
+        let account = |sub: &str| {
+            let sub = AttributeType::builder().name("sub").value(sub).build().unwrap();
+            let user = UserType::builder().username("ana@example.com").attributes(sub).build();
+            PoolAccount::of(&cognito, "eu-central-1_EXAMPLE12", user)
+        };
+        assert_eq!(account("7d8ca528").unwrap().sub, "7d8ca528");
+        let error = account("").unwrap_err().to_string();
+        assert!(error.contains("without a sub") && !error.contains("ana"), "{error}");
+    }
 }
