@@ -39,7 +39,12 @@ impl Profiles {
             let path =
                 path.strip_prefix("~/").map_or_else(|| path.to_owned(), |rest| format!("{}/{rest}", home()));
             match std::fs::read_to_string(&path) {
-                Ok(text) => contents.push((kind, with_sdk_names(kind, &text))),
+                Ok(text) => {
+                    let content = (kind, with_sdk_names(kind, &text));
+                    // The parser names no file.
+                    Self::parse(vec![content.clone()]).await.context(path)?;
+                    contents.push(content);
+                }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error).context(path),
             }
@@ -90,9 +95,14 @@ pub fn sdk_name(name: &str) -> Cow<'_, str> {
     name.bytes().map(encode).collect::<String>().into()
 }
 
-/// The text of a file with the names that the SDK accepts.
+/// The text of a file with the names that the SDK accepts, and without the byte order mark that some
+/// editors write.
 fn with_sdk_names(kind: EnvConfigFileKind, text: &str) -> String {
-    text.lines().map(|line| rewrite_line(kind, line).into_owned() + "\n").collect()
+    text.strip_prefix('\u{feff}')
+        .unwrap_or(text)
+        .lines()
+        .map(|line| rewrite_line(kind, line).into_owned() + "\n")
+        .collect()
 }
 
 fn rewrite_line(kind: EnvConfigFileKind, line: &str) -> Cow<'_, str> {
@@ -174,5 +184,22 @@ mod tests {
         let profile = profiles.get("a").unwrap();
         assert_eq!((profile.get("region"), profile.get("role_arn")), (Some("z"), Some("y")));
         assert!(Profiles::parse(Vec::new()).await.unwrap().get("default").is_none());
+    }
+
+    #[tokio::test]
+    async fn byte_order_mark_is_ignored_and_an_error_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = async |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let path = path.to_str().unwrap().to_owned();
+            let other = folder.path().join("none").to_str().unwrap().to_owned();
+            let files = [("AWS_CONFIG_FILE", path), ("AWS_SHARED_CREDENTIALS_FILE", other)];
+            Profiles::read(&files.into_iter().collect()).await
+        };
+        let profiles = read("config", "\u{feff}[default]\nregion = eu-west-1\n").await.unwrap();
+        assert_eq!(profiles.get("default").unwrap().get("region"), Some("eu-west-1"));
+        let error = format!("{:#}", read("broken", "[default\nregion = eu-west-1\n").await.unwrap_err());
+        assert!(error.contains("/broken: "), "{error}");
     }
 }
