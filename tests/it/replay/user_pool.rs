@@ -180,6 +180,8 @@ async fn users_of_a_pool_are_listed_without_their_addresses() {
     let of = |subs: &[&str]| subs.iter().map(|sub| (*sub).to_owned()).collect::<Vec<_>>();
     assert_eq!(subs(&["--status", "confirmed"]).await, (of(&[ANA, BEN]), false));
     assert_eq!(subs(&["--status", "CONFIRMED", "--disabled"]).await, (of(&[BEN]), false));
+    let refused = stack.replay(&["user", "list", "--status", "nobody"]).await;
+    assert!(refused.code == 2 && refused.stderr.contains("FORCE_CHANGE_PASSWORD"), "{refused:?}");
     assert_eq!(subs(&["--group", "Staff"]).await, (of(&[BEN]), false));
     assert_eq!(subs(&["--group", "Staff", "--status", "UNCONFIRMED"]).await, (of(&[]), false));
     assert_eq!(subs(&["--limit", "2"]).await, (of(&[ANA, BEN]), true));

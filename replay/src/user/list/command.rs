@@ -1,6 +1,7 @@
 //! `replay user list`: options and output.
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use shared::text::printable;
 use shared::time::Clock;
 
@@ -18,6 +19,18 @@ Examples:
   replay user list --user-pool eu-central-1_EXAMPLE12 --group Staff --table NAME
   replay user list --user-pool eu-central-1_EXAMPLE12 --limit 10000 --json | jq '.users[].sub'";
 
+/// Source: Amazon Cognito API Reference, *UserType*, UserStatus.
+const STATUSES: [&str; 8] = [
+    "UNCONFIRMED",
+    "CONFIRMED",
+    "FORCE_CHANGE_PASSWORD",
+    "RESET_REQUIRED",
+    "EXTERNAL_PROVIDER",
+    "ARCHIVED",
+    "COMPROMISED",
+    "UNKNOWN",
+];
+
 /// List the users of a user pool: sub, creation date, status and the domain of the email address.
 ///
 /// No email address is shown. A username is shown only if it is no address. With a table,
@@ -28,9 +41,8 @@ pub struct List {
     /// Id of the user pool. [default: that of the stack]
     #[arg(long, value_name = "ID")]
     user_pool: Option<String>,
-    /// Only users with this status, such as CONFIRMED, UNCONFIRMED, FORCE_CHANGE_PASSWORD,
-    /// RESET_REQUIRED or EXTERNAL_PROVIDER.
-    #[arg(long, value_name = "STATUS")]
+    /// Only users whose account has this status of Cognito.
+    #[arg(long, value_name = "STATUS", ignore_case = true, value_parser = PossibleValuesParser::new(STATUSES))]
     status: Option<String>,
     /// Only users in this group.
     #[arg(long, value_name = "GROUP")]
