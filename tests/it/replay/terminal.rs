@@ -39,6 +39,8 @@ while True:
                 break
             time.sleep(0.001)
         os.write(terminal, answers.pop(0)[1].encode() + b"\n")
+if not termios.tcgetattr(terminal)[3] & termios.ECHO:
+    output += b"[no echo]"
 sys.stdout.buffer.write(output)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
@@ -104,4 +106,18 @@ async fn typed_password_is_not_shown() {
     assert!(right.code == 0 && right.stdout.contains("Password set."), "{right:?}");
     assert!(!right.stdout.contains(PASSWORD) && !wrong.stdout.contains("Horse"), "{right:?} {wrong:?}");
     assert!(account.sandbox.calls.operations().contains(&"AdminSetUserPassword".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_password_leaves_a_terminal_with_an_echo() {
+    let (account, endpoint) = account().await;
+    let password = ["user", "password", ANA, "--user-pool", POOL, "--temporary", "--yes"];
+    let (first, second) = ("New password (not shown): ", "The same password again: ");
+    for answers in [vec![(first, "\u{3}")], vec![(first, PASSWORD), (second, "Correct\u{3}")]] {
+        let Some(run) = on_terminal(&endpoint, &password, &answers).await else { return };
+        assert!(run.code == 130 && run.stdout.contains("interrupted: nothing was changed"), "{run:?}");
+        assert!(!run.stdout.contains("[no echo]") && !run.stdout.contains("Correct"), "{run:?}");
+    }
+    let calls = account.sandbox.calls.operations();
+    assert!(!calls.contains(&"AdminSetUserPassword".to_owned()), "{calls:?}");
 }

@@ -103,7 +103,7 @@ impl Create {
             }
             return output::not_done("Dry run: nothing was created. Add --yes to create the user.");
         }
-        let password = if self.password_stdin { Some(read_password()?) } else { None };
+        let password = if self.password_stdin { Some(read_password().await?) } else { None };
         let creation = UserCreation {
             pool: &pool,
             username: self.username.as_deref().unwrap_or(email),

@@ -82,7 +82,7 @@ impl Password {
             }
             return output::not_done("Dry run: nothing was changed. Add --yes to set the password.");
         }
-        let password = read_password()?;
+        let password = read_password().await?;
         let next_step = "the password may be set. Run the command again";
         let set = user.set_password(&password, self.temporary);
         StopSignal::on_signals().run(set, next_step).await?;
