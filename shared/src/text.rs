@@ -41,10 +41,19 @@ pub fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
         .any(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Replaces control characters with spaces. Much of the text comes from producers, and a terminal
-/// would interpret its control characters.
+/// Replaces control characters, line separators and invisible characters with spaces. Much of the text
+/// comes from producers. A terminal would interpret its control characters, and the marks of writing
+/// directions would show it in another order.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || is_invisible(c) { ' ' } else { c }).collect()
+}
+
+/// True for separators of lines, and for characters of Unicode's category Cf (format). Without those that
+/// join letters and emoji (U+200C, U+200D), and the soft hyphen.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Formats a value of the statistics. Times are RFC 3339, strings have no quotes.
@@ -65,5 +74,20 @@ pub fn format_value(name: &str, value: &Value) -> String {
             fields.join(", ")
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn character_that_changes_the_terminal_or_the_order_is_replaced() {
+        for c in "\u{1b}\n\u{7f}\u{85}\u{61c}\u{200b}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{feff}\u{e0041}".chars() {
+            assert_eq!(printable(&format!("a{c}b")), "a b", "U+{:04x}", u32::from(c));
+        }
+        for text in ["Zoë O'Neil, 山田", "\u{1f469}\u{200d}\u{1f4bb}", "می\u{200c}خواهم"] {
+            assert_eq!(printable(text), text);
+        }
     }
 }
