@@ -38,7 +38,9 @@ while True:
             if not termios.tcgetattr(terminal)[3] & termios.ECHO:
                 break
             time.sleep(0.001)
-        os.write(terminal, answers.pop(0)[1].encode() + b"\n")
+        answer = answers.pop(0)[1].encode()
+        # Nobody types a line break at the same moment as Ctrl-C.
+        os.write(terminal, answer if answer.endswith(b"\x03") else answer + b"\n")
 if not termios.tcgetattr(terminal)[3] & termios.ECHO:
     output += b"[no echo]"
 sys.stdout.buffer.write(output)

@@ -82,7 +82,8 @@ fn length(text: &str, indentation: usize, quotes: Quotes) -> Option<usize> {
             b'\n' if !is_inside(&text[at + 1..]) => return None,
             b'\\' if quotes == Quotes::Double => {
                 // A line break after a backslash is also one.
-                if bytes.next()?.1 == b'\n' && !is_inside(&text[at + 2..]) {
+                let (_, escaped) = bytes.next()?;
+                if escaped == b'\n' && !is_inside(&text[at + 2..]) {
                     return None;
                 }
             }
