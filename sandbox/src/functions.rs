@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use shared::config::ConfigError;
 use shared::function_id::FunctionId;
 use triggers::{TriggerError, TriggerEvent};
-use workers::{BatchError, cache_invalidation, group_membership, resource_permission, user_stats};
+use workers::{
+    BatchError, account_activity, cache_invalidation, group_membership, resource_permission, user_stats,
+};
 
 use crate::aws::SandboxAccount;
 
@@ -36,6 +38,7 @@ pub async fn invoke_trigger(
         | FunctionId::CacheInvalidation
         | FunctionId::GroupMembership
         | FunctionId::ResourcePermission
+        | FunctionId::AccountActivity
         | FunctionId::ReadApi => bail!("{function} is not a trigger"),
     })
 }
@@ -68,6 +71,7 @@ pub fn check_start(
         FunctionId::CacheInvalidation => cache_invalidation::Deps::new(&context).map(drop),
         FunctionId::GroupMembership => group_membership::Deps::new(&context).map(drop),
         FunctionId::ResourcePermission => resource_permission::Deps::new(&context).map(drop),
+        FunctionId::AccountActivity => account_activity::Deps::new(&context).map(drop),
         FunctionId::ReadApi => api::Deps::new(&context).map(drop),
     }
 }
@@ -78,6 +82,7 @@ pub enum Worker {
     CacheInvalidation(cache_invalidation::Deps),
     GroupMembership(group_membership::Deps),
     ResourcePermission(resource_permission::Deps),
+    AccountActivity(account_activity::Deps),
 }
 
 impl Worker {
@@ -97,6 +102,7 @@ impl Worker {
             FunctionId::ResourcePermission => {
                 resource_permission::Deps::new(&context).map(Self::ResourcePermission)
             }
+            FunctionId::AccountActivity => account_activity::Deps::new(&context).map(Self::AccountActivity),
             FunctionId::PreSignUp
             | FunctionId::PostConfirmation
             | FunctionId::PreAuthentication
@@ -113,6 +119,7 @@ impl Worker {
             Self::CacheInvalidation(deps) => cache_invalidation::handle(deps, event, deadline).await,
             Self::GroupMembership(deps) => group_membership::handle(deps, event, deadline).await,
             Self::ResourcePermission(deps) => resource_permission::handle(deps, event, deadline).await,
+            Self::AccountActivity(deps) => account_activity::handle(deps, event, deadline).await,
         }
     }
 }

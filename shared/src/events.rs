@@ -181,17 +181,25 @@ impl Event {
     /// Checks that the time of the event is at most 30 days before `now`, and at most 15 minutes
     /// after it.
     pub fn check_time(&self, now: Timestamp) -> Result<(), InvalidEvent> {
-        if self.time < time::minus_seconds(now, MAX_AGE_SECONDS) {
-            return Err(InvalidEvent::TooOld);
-        }
-        self.check_not_ahead(now, MAX_AHEAD_SECONDS)
+        check_time(self.time, now)
     }
 
     /// Checks that the time of the event is at most `max_seconds` after `now`.
     pub fn check_not_ahead(&self, now: Timestamp, max_seconds: i64) -> Result<(), InvalidEvent> {
-        let latest = time::plus_seconds(now, max_seconds);
-        if self.time > latest { Err(InvalidEvent::InTheFuture) } else { Ok(()) }
+        check_not_ahead(self.time, now, max_seconds)
     }
+}
+
+/// Checks that `at` is at most 30 days before `now`, and at most 15 minutes after it.
+pub fn check_time(at: Timestamp, now: Timestamp) -> Result<(), InvalidEvent> {
+    if at < time::minus_seconds(now, MAX_AGE_SECONDS) {
+        return Err(InvalidEvent::TooOld);
+    }
+    check_not_ahead(at, now, MAX_AHEAD_SECONDS)
+}
+
+fn check_not_ahead(at: Timestamp, now: Timestamp, max_seconds: i64) -> Result<(), InvalidEvent> {
+    if at > time::plus_seconds(now, max_seconds) { Err(InvalidEvent::InTheFuture) } else { Ok(()) }
 }
 
 /// A new unique id: a UUIDv7 of the time `time`.

@@ -17,6 +17,7 @@ pub enum FunctionId {
     CacheInvalidation,
     GroupMembership,
     ResourcePermission,
+    AccountActivity,
     ReadApi,
 }
 
@@ -42,7 +43,7 @@ struct Definition {
 }
 
 impl FunctionId {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PreSignUp,
         Self::PostConfirmation,
         Self::PreAuthentication,
@@ -52,6 +53,7 @@ impl FunctionId {
         Self::CacheInvalidation,
         Self::GroupMembership,
         Self::ResourcePermission,
+        Self::AccountActivity,
         Self::ReadApi,
     ];
 
@@ -175,6 +177,26 @@ impl FunctionId {
                     "ORIGIN_LIFETIME",
                 ],
             },
+            Self::AccountActivity => Definition {
+                kind: FunctionKind::Worker,
+                name: "account-activity",
+                resource_name: "AccountActivityFunction",
+                queue: Some("account-activities"),
+                variables: &[
+                    "ACCOUNT_DELETION",
+                    "CACHE_LIFETIME_DIVISOR",
+                    "EVENT_RETENTION_DAYS",
+                    "FAILED_SIGN_INS_PER_USER",
+                    "FAILED_USERS_PER_ADDRESS",
+                    "INVALIDATION_POLICY",
+                    "INVALIDATION_TARGET",
+                    "MAX_CACHE_LIFETIME_SECONDS",
+                    "MIN_CACHE_LIFETIME_SECONDS",
+                    "ORIGIN_LIFETIME",
+                    "SKIP_INACTIVE_USERS",
+                    "TOKEN_VALIDITY_MINUTES",
+                ],
+            },
             Self::ReadApi => Definition {
                 kind: FunctionKind::HttpApi,
                 name: "read-api",
@@ -280,6 +302,6 @@ mod tests {
             assert_eq!(function.kind() == FunctionKind::Worker, function.queue().is_some(), "{function}");
         }
         assert_eq!(FunctionId::triggers().count(), 5);
-        assert_eq!(FunctionId::workers().count(), 4);
+        assert_eq!(FunctionId::workers().count(), 5);
     }
 }

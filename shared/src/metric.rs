@@ -52,20 +52,29 @@ metrics! {
     // user-stats and cache-invalidation
     InvalidationsSkipped,
 
-    // user-stats
+    // user-stats and account-activity
     BatchSize,
     DuplicateEvents,
     /// In seconds.
     EventAge,
     EventsApplied,
     EventsOfErasedUsers,
-    SignInAttemptsStored,
-    SignInsOfUnknownUsers,
     UsersErased,
     /// Counts partitions: users, and shards of domains.
     UsersInConflict,
     /// Counts partitions, as UsersInConflict.
     UsersThrottled,
+
+    // user-stats
+    SignInAttemptsStored,
+    SignInsOfUnknownUsers,
+
+    // account-activity
+    AccountEventsIgnored,
+    AddressesWithManyUsers,
+    SignInsFailed,
+    UserLookupsFailed,
+    UsersWithManyFailures,
 
     // cache-invalidation
     BudgetExhausted,

@@ -1,7 +1,8 @@
 //! The statistics, and the effect of each event on them. Pure: no I/O, no clock.
 //!
 //! A standard queue keeps no order. So applying events is commutative and associative: counters
-//! add, times take the minimum or the maximum, and `recent` keeps the latest ten. This file does
+//! add, times take the minimum or the maximum, a state follows its latest change, and `recent` keeps the
+//! latest ten. This file does
 //! not know whether an event was applied before. The stored event in the table shows that.
 
 use std::collections::BTreeMap;
@@ -10,8 +11,12 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::events::{Data, Event, SignInOutcome, SignUpOutcome, Spent, View};
+use crate::events::{ChangedBy, Data, Event, SignInOutcome, SignUpOutcome, Spent, View};
 use crate::time::millis;
+
+mod failed_sign_ins;
+
+pub use failed_sign_ins::{FailuresByHour, MAX_FAILED_SIGN_INS_PER_HOUR};
 
 /// Maximum number of activities in `recent`.
 pub const MAX_RECENT: usize = 10;
@@ -62,6 +67,40 @@ pub struct UserStats {
     /// The latest activities to show, latest first. At most ten.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<RecentActivity>,
+    /// Passwords that the user or an administrator changed, without forgotten ones.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub password_changes: u64,
+    #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub last_password_changed_at: Option<Timestamp>,
+    /// Whether MFA is on for the user. `None` if it was never changed since account events are on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_mfa_enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub mfa_changed_at: Option<Timestamp>,
+    /// Whether the account is disabled in the user pool. `None` if it never was, since account events are
+    /// on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_disabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub disabled_changed_at: Option<Timestamp>,
+    /// When the user was last signed out on all devices.
+    #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub last_signed_out_at: Option<Timestamp>,
+    /// When the account was deleted in the user pool, if ACCOUNT_DELETION is `keep`.
+    #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub deleted_at: Option<Timestamp>,
+    /// Sign-ins that failed because of a wrong password, at most [`MAX_FAILED_SIGN_INS_PER_HOUR`] in an
+    /// hour.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub sign_ins_failed: u64,
+    #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
+    pub last_sign_in_failed_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "FailuresByHour::is_empty")]
+    pub failures_by_hour: FailuresByHour,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// One of a user's latest activities.
@@ -95,6 +134,9 @@ pub trait Statistics: Clone + Default + Serialize + DeserializeOwned {
 
     /// When the user last got a token. The rule about inactive users needs it.
     fn last_token_issued_at(&self) -> Option<Timestamp>;
+
+    /// The failed sign-ins of a user. `None` for a domain.
+    fn failures_by_hour(&self) -> Option<&FailuresByHour>;
 }
 
 impl Statistics for UserStats {
@@ -115,6 +157,17 @@ impl Statistics for UserStats {
         "activities",
         "unreadNotifications",
         "recent",
+        "passwordChanges",
+        "lastPasswordChangedAt",
+        "isMfaEnabled",
+        "mfaChangedAt",
+        "isDisabled",
+        "disabledChangedAt",
+        "lastSignedOutAt",
+        "deletedAt",
+        "signInsFailed",
+        "lastSignInFailedAt",
+        "failuresByHour",
     ];
 
     fn apply(&mut self, event: &Event) {
@@ -163,12 +216,42 @@ impl Statistics for UserStats {
                 self.unread_notifications -= 1;
                 self.mark_seen(at);
             }
+            Data::ProfileUpdated(updated) if updated.by == Some(ChangedBy::Administrator) => {}
             Data::ProfileUpdated(_) => self.mark_seen(at),
+            Data::PasswordChanged(change) => {
+                self.password_changes += 1;
+                self.last_password_changed_at = latest(self.last_password_changed_at, at);
+                self.mark_seen_by(change.by, at);
+            }
+            Data::MfaEnabled(change) => {
+                follow(&mut self.is_mfa_enabled, &mut self.mfa_changed_at, (at, true), false);
+                self.mark_seen_by(change.by, at);
+            }
+            Data::MfaDisabled(change) => {
+                follow(&mut self.is_mfa_enabled, &mut self.mfa_changed_at, (at, false), false);
+                self.mark_seen_by(change.by, at);
+            }
+            Data::Disabled(_) => {
+                follow(&mut self.is_disabled, &mut self.disabled_changed_at, (at, true), true);
+            }
+            Data::Enabled(_) => {
+                follow(&mut self.is_disabled, &mut self.disabled_changed_at, (at, false), true);
+            }
+            Data::SignedOut(change) => {
+                self.last_signed_out_at = latest(self.last_signed_out_at, at);
+                self.mark_seen_by(change.by, at);
+            }
+            Data::Deleted(_) => self.deleted_at = latest(self.deleted_at, at),
+            Data::SignInFailed(_) => {
+                self.sign_ins_failed += 1;
+                self.last_sign_in_failed_at = latest(self.last_sign_in_failed_at, at);
+                self.failures_by_hour.add(at);
+            }
             // Counted per domain, or not an activity of the user.
             Data::SignUpAttempted(_)
             | Data::Suspended(_)
             | Data::Reinstated(_)
-            | Data::Deleted(_)
+            | Data::GroupChanged(_)
             | Data::DataChanged(_)
             | Data::GroupsMapped(_)
             | Data::PermissionGranted(_)
@@ -179,6 +262,10 @@ impl Statistics for UserStats {
 
     fn last_token_issued_at(&self) -> Option<Timestamp> {
         self.last_token_issued_at
+    }
+
+    fn failures_by_hour(&self) -> Option<&FailuresByHour> {
+        Some(&self.failures_by_hour)
     }
 }
 
@@ -198,12 +285,24 @@ impl Statistics for DomainStats {
     fn last_token_issued_at(&self) -> Option<Timestamp> {
         None
     }
+
+    fn failures_by_hour(&self) -> Option<&FailuresByHour> {
+        None
+    }
 }
 
 impl UserStats {
     fn mark_seen(&mut self, at: Timestamp) {
         self.first_seen_at = earliest(self.first_seen_at, at);
         self.last_seen_at = latest(self.last_seen_at, at);
+    }
+
+    /// Only the signed-in user can do it with an access token. What an administrator does is no activity
+    /// of the user.
+    fn mark_seen_by(&mut self, by: ChangedBy, at: Timestamp) {
+        if by == ChangedBy::User {
+            self.mark_seen(at);
+        }
     }
 
     /// Keeps the latest ten activities.
@@ -242,6 +341,9 @@ pub fn changed_views(data: &Data) -> &'static [View] {
         Data::Confirmed(_) | Data::ProfileUpdated(_) => &[View::Dashboard, View::Profile],
         Data::OrderPlaced(_) | Data::OrderCancelled(_) => &[View::Dashboard, View::Orders],
         Data::PasswordReset(_)
+        | Data::PasswordChanged(_)
+        | Data::MfaEnabled(_)
+        | Data::MfaDisabled(_)
         | Data::ActivityRecorded(_)
         | Data::NotificationCreated(_)
         | Data::NotificationRead(_) => &[View::Dashboard],
@@ -254,7 +356,12 @@ pub fn changed_views(data: &Data) -> &'static [View] {
         | Data::DataChanged(_)
         | Data::GroupsMapped(_)
         | Data::PermissionGranted(_)
-        | Data::PermissionRevoked(_) => &[],
+        | Data::PermissionRevoked(_)
+        | Data::Disabled(_)
+        | Data::Enabled(_)
+        | Data::SignedOut(_)
+        | Data::GroupChanged(_)
+        | Data::SignInFailed(_) => &[],
     }
 }
 
@@ -266,7 +373,10 @@ fn recent_activity(event: &Event) -> Option<RecentActivity> {
         Data::OrderPlaced(order) | Data::OrderCancelled(order) => Some(cut(&order.order_id)),
         Data::ActivityRecorded(activity) => Some(cut(&activity.description)),
         Data::NotificationCreated(notification) => Some(cut(&notification.notification_id)),
-        Data::PasswordReset(_) => None,
+        Data::PasswordReset(_) | Data::PasswordChanged(_) | Data::MfaEnabled(_) | Data::MfaDisabled(_) => {
+            None
+        }
+        // A failed sign-in is none: an attacker could push the user's own activities out.
         _ => return None,
     };
     Some(RecentActivity { at: event.time, r#type: event.data.event_type().to_owned(), detail })
@@ -288,10 +398,24 @@ fn latest(known: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
     Some(known.map_or(at, |known| known.max(at)))
 }
 
+/// Applies a change of a state: the latest one wins, and at equal times the value `preferred`.
+fn follow(
+    state: &mut Option<bool>,
+    changed_at: &mut Option<Timestamp>,
+    (at, value): (Timestamp, bool),
+    preferred: bool,
+) {
+    let known = changed_at.zip(*state);
+    let rank = |(at, value): (Timestamp, bool)| (at, value == preferred);
+    if known.is_none_or(|known| rank(known) < rank((at, value))) {
+        (*state, *changed_at) = (Some(value), Some(at));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{Activity, Empty, Subject};
+    use crate::events::{AccountChange, Activity, Empty, Subject};
 
     fn activity(second: i64, description: &str) -> Event {
         let data = Data::ActivityRecorded(Activity { description: description.into() });
@@ -325,6 +449,21 @@ mod tests {
                 r#type: CONFIRMED.into(),
                 detail: None,
             }],
+            password_changes: one,
+            last_password_changed_at: at,
+            is_mfa_enabled: Some(true),
+            mfa_changed_at: at,
+            is_disabled: Some(false),
+            disabled_changed_at: at,
+            last_signed_out_at: at,
+            deleted_at: at,
+            sign_ins_failed: one,
+            last_sign_in_failed_at: at,
+            failures_by_hour: {
+                let mut failures = FailuresByHour::default();
+                failures.add(Timestamp::UNIX_EPOCH);
+                failures
+            },
         };
         let domain = DomainStats { sign_ups: one, sign_ups_allowed: one, sign_ups_denied: one };
         for (json, listed) in [
@@ -348,6 +487,61 @@ mod tests {
         let seconds: Vec<i64> = stats.recent.iter().map(|activity| activity.at.as_second()).collect();
         assert_eq!(seconds, [11, 10, 9, 8, 7, 6, 5, 4, 3, 2]);
         assert_eq!(stats.activities, 11);
+    }
+
+    #[test]
+    fn state_follows_its_latest_change_and_the_safe_one_at_equal_times() {
+        let by = AccountChange { by: ChangedBy::Administrator };
+        let (on, off) = (Data::MfaEnabled(by.clone()), Data::MfaDisabled(by));
+        let (disabled, enabled) = (Data::Disabled(Empty {}), Data::Enabled(Empty {}));
+        for (changes, expected) in [
+            ([(5, &on), (9, &off)], (Some(false), None)),
+            ([(5, &off), (9, &on)], (Some(true), None)),
+            ([(5, &on), (5, &off)], (Some(false), None)),
+            ([(5, &disabled), (9, &enabled)], (None, Some(false))),
+            ([(5, &enabled), (9, &disabled)], (None, Some(true))),
+            ([(5, &disabled), (5, &enabled)], (None, Some(true))),
+        ] {
+            for changes in [changes, [changes[1], changes[0]]] {
+                let mut stats = UserStats::default();
+                for (second, data) in changes {
+                    stats.apply(&Event { data: data.clone(), ..activity(second, "") });
+                }
+                assert_eq!((stats.is_mfa_enabled, stats.is_disabled), expected, "{changes:?}");
+                assert_eq!(stats.last_seen_at, None, "an administrator's change is no activity");
+            }
+        }
+    }
+
+    #[test]
+    fn change_by_the_user_updates_last_seen_and_a_failed_sign_in_does_not() {
+        let by = |by| AccountChange { by };
+        let (user, administrator) = (ChangedBy::User, ChangedBy::Administrator);
+        let updated = |by| Data::ProfileUpdated(crate::events::ProfileUpdated { changed: Vec::new(), by });
+        for (data, is_seen) in [
+            (Data::PasswordChanged(by(user)), true),
+            (Data::PasswordChanged(by(administrator)), false),
+            (Data::MfaEnabled(by(user)), true),
+            (Data::MfaDisabled(by(user)), true),
+            (Data::SignedOut(by(user)), true),
+            (Data::SignedOut(by(administrator)), false),
+            (updated(None), true),
+            (updated(Some(user)), true),
+            (updated(Some(administrator)), false),
+            (Data::SignInFailed(crate::events::SignInFailed::default()), false),
+            (Data::Disabled(Empty {}), false),
+            (Data::Deleted(Empty {}), false),
+        ] {
+            let event = Event { data, ..activity(50, "") };
+            let mut stats = UserStats::default();
+            stats.apply(&event);
+            assert_eq!(stats.last_seen_at, is_seen.then_some(event.time), "{event:?}");
+            let in_recent = matches!(
+                event.data.event_type(),
+                "user.password_changed" | "user.mfa_enabled" | "user.mfa_disabled"
+            );
+            assert_eq!(stats.recent.len(), usize::from(in_recent), "{event:?}");
+        }
     }
 
     #[test]

@@ -14,11 +14,15 @@
 //! - [`suspensions`]: SUSPENSION, and the flag `isBanned` of PROFILE
 //! - [`grants`]: GRANT, what a user may do with a resource of another user
 //! - [`suspended_emails`]: SUSPENSION of an email address
+//! - [`accounts`]: STATS and PROFILE of many users, for account-activity
+//! - [`addresses`]: FAILURES, from which IP addresses sign-ins failed
 //! - [`users`]: STATS, PROFILE, SUSPENSION, GRANT and NOTIFICATION of a user, for the read API
 //! - [`invalidations`]: CACHE and LEDGER, what was invalidated and what it cost
 //!
 //! and for all items: [`keys`], [`batch`], [`error`], [`partitions`].
 
+pub mod accounts;
+pub mod addresses;
 pub mod batch;
 pub mod commit;
 pub mod error;
@@ -40,8 +44,10 @@ pub mod suspensions;
 mod table;
 pub mod users;
 
+pub use accounts::StoredAccount;
+pub use addresses::{AddressWindow, FailedUsers};
 pub use batch::Consistency;
-pub use commit::Commit;
+pub use commit::{Commit, ProfileWrite};
 pub use error::{CancellationReasons, CommitError, CommitFailure, StoreError, StoreErrorKind};
 pub use invalidations::{CacheMark, Millis, PurgeAllClaim, PurgeAllMark, Reservation};
 pub use item::Item;

@@ -8,7 +8,8 @@ use crate::support::{ANA, TestStack, batch, event, order, test_stack};
 
 /// A rule that manages the group of the tests.
 const RULES: &str = r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"}]"#;
-const WORKERS: [&str; 4] = ["user-stats", "cache-invalidation", "group-membership", "resource-permission"];
+const WORKERS: [&str; 5] =
+    ["user-stats", "cache-invalidation", "group-membership", "resource-permission", "account-activity"];
 
 /// Gives a batch to a worker. Returns the ids of the failed messages, or the error that fails the
 /// whole batch.
@@ -18,6 +19,7 @@ async fn handle(stack: &TestStack, worker: &str, records: Value) -> Result<Vec<S
         "user-stats" => stack.user_stats(&[]).try_handle(&event).await,
         "cache-invalidation" => stack.cache_invalidation(&[]).try_handle(&event).await,
         "group-membership" => stack.group_membership(&[]).try_handle(&event).await,
+        "account-activity" => stack.account_activity(&[]).try_handle(&event).await,
         _ => stack.resource_permission().try_handle(&event).await,
     }
 }
@@ -27,6 +29,7 @@ async fn dead_letter_reasons(stack: &TestStack, worker: &str) -> Vec<String> {
         "user-stats" => &stack.account.user_events,
         "cache-invalidation" => &stack.account.cache_invalidations,
         "group-membership" => &stack.account.group_memberships,
+        "account-activity" => &stack.account.account_activities,
         _ => &stack.account.resource_permissions,
     };
     stack.dead_letters(queues).await.into_iter().map(|(_, reason)| reason).collect()
@@ -63,7 +66,8 @@ async fn record_without_attributes_is_handled() {
     for worker in WORKERS {
         let records = json!([{"messageId": "m", "body": "not JSON"}]);
         assert_eq!(handle(&stack, worker, records).await, Ok(vec![]), "{worker}");
-        assert_eq!(dead_letter_reasons(&stack, worker).await, ["not_json"], "{worker}");
+        let expected = if worker == "account-activity" { "not_cloudtrail" } else { "not_json" };
+        assert_eq!(dead_letter_reasons(&stack, worker).await, [expected], "{worker}");
     }
 }
 
@@ -127,6 +131,10 @@ async fn timeout_that_is_too_short_for_one_step_is_logged_and_counted() {
                 let data = json!({"views": ["orders"], "changed_at": "2026-03-02T08:59:50Z"});
                 let event = batch(&[event("user.data_changed", "1", ANA, data)]);
                 stack.cache_invalidation(&[]).handle_until(&event, deadline).await
+            }
+            "account-activity" => {
+                let record = crate::account_activity::call("AdminDisableUser", "1", ANA);
+                stack.account_activity(&[]).handle_until(&batch(&[record]), deadline).await
             }
             "resource-permission" => {
                 let data = json!({"resource": "orders/ana", "revoked_by": "ana"});

@@ -11,6 +11,7 @@
     reason = "helpers of tests may fail loudly"
 )]
 
+mod account_activity;
 mod alarms;
 mod batches;
 mod cache_invalidation;

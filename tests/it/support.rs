@@ -13,7 +13,9 @@ use shared::events::Confirmed;
 use shared::function_id::FunctionId;
 use shared::store::{Item, Profile, Store, keys};
 use triggers::{TriggerError, TriggerEvent};
-use workers::{BatchError, cache_invalidation, group_membership, resource_permission, user_stats};
+use workers::{
+    BatchError, account_activity, cache_invalidation, group_membership, resource_permission, user_stats,
+};
 
 /// Sub of the user Ana in the fixtures.
 pub const ANA: &str = "7d8ca528-4931-4254-9273-ea5ee853f271";
@@ -83,6 +85,11 @@ impl TestStack {
     pub fn resource_permission(&self) -> ResourcePermission {
         let function = self.account.function(FunctionId::ResourcePermission, &BTreeMap::new());
         ResourcePermission(resource_permission::Deps::new(&function).unwrap())
+    }
+
+    pub fn account_activity(&self, variables: Variables<'_>) -> AccountActivity {
+        let function = self.account.function(FunctionId::AccountActivity, &owned(variables));
+        AccountActivity(account_activity::Deps::new(&function).unwrap())
     }
 
     pub fn store(&self) -> Store {
@@ -200,6 +207,7 @@ worker!(UserStats, user_stats);
 worker!(CacheInvalidation, cache_invalidation);
 worker!(GroupMembership, group_membership);
 worker!(ResourcePermission, resource_permission);
+worker!(AccountActivity, account_activity);
 
 fn failed(response: aws_lambda_events::sqs::SqsBatchResponse) -> Vec<String> {
     response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect()

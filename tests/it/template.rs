@@ -23,7 +23,7 @@ use triggers::pre_token_generation::groups::GroupRules;
 use triggers::sign_in::OnStoreError;
 use triggers::{custom_message, post_confirmation, pre_authentication, pre_sign_up, pre_token_generation};
 use workers::cache_invalidation::planner;
-use workers::{cache_invalidation, group_membership, resource_permission, user_stats};
+use workers::{account_activity, cache_invalidation, group_membership, resource_permission, user_stats};
 use xtask::table_access::{AccessKind, table_access};
 use xtask::template::{Template, permissions};
 
@@ -185,6 +185,7 @@ async fn variables_read_by(binary: &str) -> BTreeSet<String> {
         FunctionId::CacheInvalidation => drop(cache_invalidation::Deps::new(&context).unwrap()),
         FunctionId::GroupMembership => drop(group_membership::Deps::new(&context).unwrap()),
         FunctionId::ResourcePermission => drop(resource_permission::Deps::new(&context).unwrap()),
+        FunctionId::AccountActivity => drop(account_activity::Deps::new(&context).unwrap()),
         FunctionId::ReadApi => drop(api::Deps::new(&context).unwrap()),
     }
     context.environment.names_read()
@@ -252,6 +253,9 @@ fn config_of(binary: &str, environment: &Environment) -> String {
         FunctionId::CacheInvalidation => {
             let config = cache_invalidation::Config::from_environment(environment).unwrap();
             format!("{:?}", cache_invalidation::Config { distribution_id: String::new(), ..config })
+        }
+        FunctionId::AccountActivity => {
+            format!("{:?}", account_activity::Config::from_environment(environment))
         }
         FunctionId::GroupMembership => format!("{:?}", shared::group_rules::read(environment)),
         FunctionId::ReadApi => {
@@ -368,6 +372,7 @@ fn worker_timeouts_are_at_least_twice_the_time_that_one_step_needs() {
         ("cache-invalidation", cache_invalidation::CALL_SECONDS),
         ("group-membership", group_membership::CHANGE_SECONDS),
         ("resource-permission", resource_permission::WRITE_SECONDS),
+        ("account-activity", account_activity::STEP_SECONDS),
     ] {
         assert!(timeout(worker) >= 2 * step.unsigned_abs(), "{worker}");
         // A parameter could be set to a value with which no message ever succeeds.

@@ -176,7 +176,7 @@ async fn update_profile(
         }
     }
     let changed = changes.names().into_iter().map(str::to_owned).collect();
-    let data = Data::ProfileUpdated(ProfileUpdated { changed });
+    let data = Data::ProfileUpdated(ProfileUpdated { changed, by: None });
     Some(publisher.build_event(event, Subject::user(&sub), data))
 }
 

@@ -9,7 +9,7 @@ use shared::freshness::{CacheLifetime, OriginLifetime};
 const NAME: &str = "INVALIDATION_POLICY";
 
 /// The types that change a page and have no security reason. A rule can name them.
-const TYPES: [&str; 9] = [
+const TYPES: [&str; 12] = [
     "activity.recorded",
     "notification.created",
     "notification.read",
@@ -18,6 +18,9 @@ const TYPES: [&str; 9] = [
     "permission.granted",
     "profile.updated",
     "user.confirmed",
+    "user.mfa_disabled",
+    "user.mfa_enabled",
+    "user.password_changed",
     "user.password_reset",
 ];
 /// Types that are always invalidated. No rule can change that.
@@ -154,7 +157,7 @@ mod tests {
             "order_id": "1", "amount": "1.00", "currency": "EUR", "description": "a", "notification_id": "n",
             "views": ["orders"], "changed_at": "2026-03-02T09:00:00Z", "username": "ana", "pool_id": "pool",
             "email": "ana@example.com", "email_verified": true, "resource": "orders/ben",
-            "permissions": ["read"], "granted_by": "ben",
+            "permissions": ["read"], "granted_by": "ben", "by": "user",
         });
         let body = json!({
             "specversion": "1.0", "id": "1", "source": "/test", "subject": "ana", "type": event_type,

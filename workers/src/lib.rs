@@ -4,6 +4,7 @@
 //! - [`user_stats`]: applies events to the statistics, exactly once
 //! - [`cache_invalidation`]: invalidates the CloudFront pages of users whose data changed
 //! - [`group_membership`]: changes the groups of users in the user pool
+//! - [`account_activity`]: applies what happened to accounts in the user pool, as CloudTrail reports it
 //! - [`resource_permission`]: writes what users may do with resources of other users
 //!
 //! What the workers share:
@@ -14,6 +15,7 @@
 //! - [`rejection`]: the reasons of dead letters
 //! - [`mod@run`]: the Lambda loop
 
+pub mod account_activity;
 pub mod batch;
 pub mod cache_invalidation;
 pub mod group_membership;

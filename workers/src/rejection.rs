@@ -24,6 +24,8 @@ pub enum Rejection {
     UnknownUserPool,
     #[error("Cognito does not accept the user name or the group name.")]
     InvalidName,
+    #[error("{0}. Only EventBridge may send to this queue: look for another sender.")]
+    NotCloudTrail(&'static str),
     #[error("The user pool has 10,000 groups, or the user is in 100. Delete groups, or give the user fewer.")]
     TooManyGroups,
 }
@@ -45,6 +47,7 @@ impl Rejection {
             Self::UnknownGroup | Self::UnknownUserPool => "unknown_group",
             Self::InvalidName => "refused",
             Self::TooManyGroups => "too_many_groups",
+            Self::NotCloudTrail(_) => "not_cloudtrail",
         }
     }
 }

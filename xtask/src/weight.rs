@@ -32,7 +32,7 @@ const TOLERANCES: [(&str, f64); 4] =
     [("raw", 0.03), ("zipped", 0.03), ("instructions", 0.03), ("start", 0.05)];
 
 /// The event that each function is invoked with, as a case in `events/<function>/`.
-const EVENTS: [(&str, &str); 10] = [
+const EVENTS: [(&str, &str); 11] = [
     ("pre-sign-up", "sign-up"),
     ("post-confirmation", "confirm-sign-up"),
     ("pre-authentication", "authentication"),
@@ -42,6 +42,7 @@ const EVENTS: [(&str, &str); 10] = [
     ("cache-invalidation", "changes-of-two-users"),
     ("group-membership", "changes-of-two-users"),
     ("resource-permission", "orders-shared-with-two-users"),
+    ("account-activity", "admin-disable-user"),
     ("read-api", "dashboard"),
 ];
 

@@ -23,6 +23,10 @@ use super::manual_time::ManualTime;
 use super::sdk_client::sdk_config;
 use super::setup::{QueuePair, TABLE, create_distribution, create_queues, create_table};
 
+/// The account's number.
+pub const ACCOUNT_ID: &str = "123456789012";
+/// The user pool in `events/`.
+pub const USER_POOL_ID: &str = "eu-central-1_EXAMPLE01";
 /// The app client of the user pool in `events/`.
 pub const CLIENT_ID: &str = "1example23456789";
 /// The issuer of the user pool's tokens.
@@ -43,6 +47,7 @@ pub struct SandboxAccount {
     pub cache_invalidations: QueuePair,
     pub group_memberships: QueuePair,
     pub resource_permissions: QueuePair,
+    pub account_activities: QueuePair,
     distribution_id: String,
     metrics: Arc<Mutex<Vec<String>>>,
 }
@@ -61,6 +66,7 @@ impl SandboxAccount {
             cache_invalidations: create_queues(&sqs, "cache-invalidations", 10).await?,
             group_memberships: create_queues(&sqs, "group-memberships", 5).await?,
             resource_permissions: create_queues(&sqs, "resource-permissions", 5).await?,
+            account_activities: create_queues(&sqs, "account-activities", 5).await?,
             distribution_id: create_distribution(&aws_sdk_cloudfront::Client::new(&config)).await?,
             backend,
             faults,
@@ -72,8 +78,14 @@ impl SandboxAccount {
         Ok(account)
     }
 
-    pub fn queues(&self) -> [&QueuePair; 4] {
-        [&self.user_events, &self.cache_invalidations, &self.group_memberships, &self.resource_permissions]
+    pub fn queues(&self) -> [&QueuePair; 5] {
+        [
+            &self.user_events,
+            &self.cache_invalidations,
+            &self.group_memberships,
+            &self.resource_permissions,
+            &self.account_activities,
+        ]
     }
 
     /// The queue that a worker consumes. `None` for a trigger.
@@ -89,6 +101,9 @@ impl SandboxAccount {
             ("CACHE_INVALIDATIONS_QUEUE_URL", self.cache_invalidations.url.clone()),
             ("GROUP_MEMBERSHIPS_QUEUE_URL", self.group_memberships.url.clone()),
             ("RESOURCE_PERMISSIONS_QUEUE_URL", self.resource_permissions.url.clone()),
+            ("ACCOUNT_ACTIVITIES_QUEUE_URL", self.account_activities.url.clone()),
+            ("ACCOUNT_ID", ACCOUNT_ID.to_owned()),
+            ("USER_POOL_ID", USER_POOL_ID.to_owned()),
             ("DISTRIBUTION_ID", self.distribution_id.clone()),
             ("PRODUCT_NAME", "Example".to_owned()),
             ("CLIENT_IDS", CLIENT_ID.to_owned()),

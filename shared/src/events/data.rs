@@ -5,6 +5,7 @@
 //! Optional fields have defaults, and unknown fields are ignored. A change that older workers could
 //! misread needs a new type, such as `user.confirmed.v2`.
 
+mod from_cloudtrail;
 mod from_services;
 mod from_triggers;
 
@@ -17,6 +18,7 @@ use super::invalid_event::InvalidEvent;
 use super::json::{JsonError, from_json};
 use super::subject::{InvalidSubject, Subject};
 
+pub use from_cloudtrail::*;
 pub use from_services::*;
 pub use from_triggers::*;
 
@@ -58,12 +60,14 @@ pub enum Data {
     /// itself.
     #[serde(rename = "user.reinstated")]
     Reinstated(SuspensionNotice),
-    /// Everything about a user must be erased from the table. Accepted only if the operator allows
-    /// it.
+    /// A user's account was deleted. Everything about the user is erased from the table, unless the
+    /// operator keeps the data of deleted accounts. Accepted on user-events only if the operator allows
+    /// it. account-activity makes it of CloudTrail's records.
     #[serde(rename = "user.deleted")]
     Deleted(Empty),
     /// A user's profile changed. Published by services that change it, and by pre-token-generation
-    /// after it updated the profile from the user pool.
+    /// after it updated the profile from the user pool. account-activity makes it of CloudTrail's
+    /// records.
     #[serde(rename = "profile.updated")]
     ProfileUpdated(ProfileUpdated),
     /// A user placed an order.
@@ -99,6 +103,33 @@ pub enum Data {
     /// times, it wins against `permission.granted`. Accepted only on the queue resource-permissions.
     #[serde(rename = "permission.revoked")]
     PermissionRevoked(PermissionRevoked),
+    /// A user's password was changed. A forgotten password that the user replaced is
+    /// `user.password_reset`. This and the following types are made by account-activity of CloudTrail's
+    /// records. No queue accepts them from a producer.
+    #[serde(rename = "user.password_changed")]
+    PasswordChanged(AccountChange),
+    /// MFA is on for a user after a change of the MFA settings.
+    #[serde(rename = "user.mfa_enabled")]
+    MfaEnabled(AccountChange),
+    /// MFA is off for a user after a change of the MFA settings.
+    #[serde(rename = "user.mfa_disabled")]
+    MfaDisabled(AccountChange),
+    /// An administrator disabled a user's account.
+    #[serde(rename = "user.disabled")]
+    Disabled(Empty),
+    /// An administrator enabled a user's account.
+    #[serde(rename = "user.enabled")]
+    Enabled(Empty),
+    /// A user was signed out on all devices.
+    #[serde(rename = "user.signed_out")]
+    SignedOut(AccountChange),
+    /// A user was added to a group of the user pool, or removed from it.
+    #[serde(rename = "user.group_changed")]
+    GroupChanged(GroupChanged),
+    /// Somebody tried to sign in as a user with a wrong password. At most 20 of them are stored for a
+    /// user and an hour.
+    #[serde(rename = "user.sign_in_failed")]
+    SignInFailed(SignInFailed),
 }
 
 impl Data {
@@ -125,12 +156,20 @@ impl Data {
             "user.groups_mapped" => Self::GroupsMapped(parse(data)?),
             "permission.granted" => Self::PermissionGranted(parse(data)?),
             "permission.revoked" => Self::PermissionRevoked(parse(data)?),
+            "user.password_changed" => Self::PasswordChanged(parse(data)?),
+            "user.mfa_enabled" => Self::MfaEnabled(parse(data)?),
+            "user.mfa_disabled" => Self::MfaDisabled(parse(data)?),
+            "user.disabled" => Self::Disabled(parse_optional(data)?),
+            "user.enabled" => Self::Enabled(parse_optional(data)?),
+            "user.signed_out" => Self::SignedOut(parse(data)?),
+            "user.group_changed" => Self::GroupChanged(parse(data)?),
+            "user.sign_in_failed" => Self::SignInFailed(parse_optional(data)?),
             _ => return Err(InvalidEvent::UnknownType),
         })
     }
 
     /// True for the types that belong on user-events. The others belong on the queue of another
-    /// worker.
+    /// worker, or are made by account-activity.
     pub fn belongs_on_user_events(&self) -> bool {
         !matches!(
             self,
@@ -138,6 +177,14 @@ impl Data {
                 | Self::GroupsMapped(_)
                 | Self::PermissionGranted(_)
                 | Self::PermissionRevoked(_)
+                | Self::PasswordChanged(_)
+                | Self::MfaEnabled(_)
+                | Self::MfaDisabled(_)
+                | Self::Disabled(_)
+                | Self::Enabled(_)
+                | Self::SignedOut(_)
+                | Self::GroupChanged(_)
+                | Self::SignInFailed(_)
         )
     }
 
@@ -164,6 +211,14 @@ impl Data {
             Self::GroupsMapped(_) => "user.groups_mapped",
             Self::PermissionGranted(_) => "permission.granted",
             Self::PermissionRevoked(_) => "permission.revoked",
+            Self::PasswordChanged(_) => "user.password_changed",
+            Self::MfaEnabled(_) => "user.mfa_enabled",
+            Self::MfaDisabled(_) => "user.mfa_disabled",
+            Self::Disabled(_) => "user.disabled",
+            Self::Enabled(_) => "user.enabled",
+            Self::SignedOut(_) => "user.signed_out",
+            Self::GroupChanged(_) => "user.group_changed",
+            Self::SignInFailed(_) => "user.sign_in_failed",
         }
     }
 

@@ -18,6 +18,7 @@ use super::item::{Item, UpdateExpression, number};
 use super::keys::{self, PK, Partition, STATS, VERSION};
 use super::list_writes::{ListWrites, NotificationChange, max_items};
 use super::notifications::{self, NotificationState};
+use super::profile_changes::ProfileChanges;
 use super::profiles::Profile;
 use super::stats::StatsMetadata;
 use super::stored_events::event_item;
@@ -63,8 +64,18 @@ pub struct Commit<'a, S> {
     pub events: &'a [(&'a Event, &'a str)],
     /// Days after its time for which an event stays in the table.
     pub event_retention_days: u32,
-    /// The profile to write if there is none.
-    pub profile: Option<&'a Profile>,
+    /// What to write to the user's PROFILE.
+    pub profile: Option<ProfileWrite<'a>>,
+}
+
+/// A write to PROFILE in the transaction of a commit.
+#[derive(Clone, Copy, Debug)]
+pub enum ProfileWrite<'a> {
+    /// The attributes that PROFILE does not have yet.
+    Missing(&'a Profile),
+    /// New values. If PROFILE has other values than those that were read, the commit is in conflict on
+    /// each attempt.
+    Changes(&'a ProfileChanges),
 }
 
 impl<S> Commit<'_, S> {
@@ -148,9 +159,16 @@ impl Store {
         }
         let condition = update.has_version(commit.read_version);
         items.push(self.update(keys::key(&partition, STATS), update, Some(condition))?);
-        if let Some(profile) = commit.profile {
-            let (key, update) = profile.update();
-            items.push(self.update(key, update, None)?);
+        match commit.profile {
+            Some(ProfileWrite::Missing(profile)) => {
+                let (key, update) = profile.update();
+                items.push(self.update(key, update, None)?);
+            }
+            Some(ProfileWrite::Changes(changes)) => {
+                let (key, update, condition) = changes.update(&partition);
+                items.push(self.update(key, update, Some(&condition))?);
+            }
+            None => {}
         }
         items.extend(self.list_items(&partition, lists)?);
         Ok(items)

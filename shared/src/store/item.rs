@@ -62,7 +62,11 @@ impl UpdateExpression {
     }
 
     pub(super) fn expression(&self) -> String {
-        let set = format!("SET {}", self.set.join(", "));
-        if self.remove.is_empty() { set } else { format!("{set} REMOVE {}", self.remove.join(", ")) }
+        let clauses = [("SET", &self.set), ("REMOVE", &self.remove)].into_iter();
+        let clauses = clauses.filter(|(_, actions)| !actions.is_empty());
+        clauses
+            .map(|(clause, actions)| format!("{clause} {}", actions.join(", ")))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }

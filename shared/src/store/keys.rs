@@ -130,6 +130,16 @@ pub fn ledger(distribution: &str) -> String {
     format!("LEDGER#{distribution}")
 }
 
+/// The partition key of what is known about an IP address.
+pub(super) fn address(address: &str) -> String {
+    format!("ADDRESS#{address}")
+}
+
+/// The sort key of the failed sign-ins from an address in the ten minutes that begin at `start`.
+pub(super) fn failures(start: Timestamp) -> String {
+    format!("FAILURES#{}", start.strftime("%Y-%m-%dT%H:%M"))
+}
+
 /// The sort key of a month in a ledger.
 pub fn month(time: Timestamp) -> String {
     format!("MONTH#{}", time.strftime("%Y-%m"))

@@ -27,7 +27,8 @@ pub struct ProfileChanges(Vec<Change>);
 struct Change {
     name: &'static str,
     stored: Option<AttributeValue>,
-    value: AttributeValue,
+    /// `None` if the attribute is removed.
+    value: Option<AttributeValue>,
 }
 
 impl FollowedAttributes {
@@ -38,11 +39,17 @@ impl FollowedAttributes {
         Self(Self::NAMES.into_iter().filter_map(stored).collect())
     }
 
+    /// `None` if the item is no profile, because it holds only the flag `isBanned`.
+    pub(super) fn of_profile(item: &Item) -> Option<Self> {
+        item.contains_key(IS_EMAIL_VERIFIED).then(|| Self::of_item(item))
+    }
+
     pub fn preferred_username(&self) -> Option<&str> {
         self.0.get(PREFERRED_USERNAME)?.as_s().ok().map(String::as_str)
     }
 
-    /// The changes that make the profile equal to the user in the pool.
+    /// The changes that make the profile equal to the user in the pool, of whom `user` may not have all
+    /// attributes.
     ///
     /// An email address counts only if it is verified. An attribute that the user does not have
     /// changes nothing: the profile keeps the last value.
@@ -57,8 +64,34 @@ impl FollowedAttributes {
         let preferred_username = text(PREFERRED_USERNAME, &user.preferred_username);
         let wanted = [email, is_verified, name, preferred_username].into_iter().flatten();
         let changed = wanted.filter(|(name, value)| self.0.get(name) != Some(value));
-        let changes = changed.map(|(name, value)| Change { name, stored: self.0.get(name).cloned(), value });
-        ProfileChanges(changes.collect())
+        ProfileChanges(changed.map(|(name, value)| self.change(name, Some(value))).collect())
+    }
+
+    /// The changes that make the profile equal to the user in the pool, of whom `user` has all
+    /// attributes.
+    ///
+    /// Removes what the user no longer has. An email address counts only if it is verified, but a stored
+    /// address loses the flag if the pool no longer has it as verified.
+    pub fn changes_from_all_attributes(&self, user: &Confirmed) -> ProfileChanges {
+        let ProfileChanges(mut changes) = self.changes(user);
+        let is_missing = |value: &Option<String>| value.as_ref().is_none_or(String::is_empty);
+        let attributes =
+            [(EMAIL, &user.email), (NAME, &user.name), (PREFERRED_USERNAME, &user.preferred_username)];
+        let removed =
+            attributes.into_iter().filter(|(name, value)| is_missing(value) && self.0.contains_key(name));
+        changes.extend(removed.map(|(name, _)| self.change(name, None)));
+        let stored_email = self.0.get(EMAIL).and_then(|email| email.as_s().ok());
+        let is_unverified =
+            is_missing(&user.email) || (!user.email_verified && user.email.as_ref() == stored_email);
+        let unverified = AttributeValue::Bool(false);
+        if is_unverified && self.0.get(IS_EMAIL_VERIFIED) != Some(&unverified) {
+            changes.push(self.change(IS_EMAIL_VERIFIED, Some(unverified)));
+        }
+        ProfileChanges(changes)
+    }
+
+    fn change(&self, name: &'static str, value: Option<AttributeValue>) -> Change {
+        Change { name, stored: self.0.get(name).cloned(), value }
     }
 }
 
@@ -71,21 +104,22 @@ impl ProfileChanges {
     pub fn names(&self) -> Vec<&'static str> {
         self.0.iter().map(|change| change.name).collect()
     }
-}
 
-impl Store {
-    /// Writes new values into a profile that exists. Returns `false`, and changes nothing, if the
-    /// profile has other values than those that were read, or is being written or was erased.
+    /// The key of the profile, the update, and its condition: the profile exists and has the values that
+    /// were read.
     ///
     /// The update names no other attribute, not even in its condition, so that IAM can restrict it.
     /// Every profile has `isEmailVerified`, and PROFILE has no other attribute of a profile after an
     /// erasure.
-    pub async fn update_profile(&self, sub: &str, changes: &ProfileChanges) -> Result<bool, StoreError> {
+    pub(super) fn update(&self, partition: &str) -> (Item, UpdateExpression, String) {
         let mut update = UpdateExpression::default();
         let mut conditions = vec![format!("attribute_exists(#{IS_EMAIL_VERIFIED})")];
         update.names.insert(format!("#{IS_EMAIL_VERIFIED}"), IS_EMAIL_VERIFIED.to_owned());
-        for Change { name, stored, value } in &changes.0 {
-            update.set(name, value.clone());
+        for Change { name, stored, value } in &self.0 {
+            match value {
+                Some(value) => update.set(name, value.clone()),
+                None => update.remove(name),
+            }
             conditions.push(match stored {
                 Some(stored) => {
                     update.values.insert(format!(":{name}Read"), stored.clone());
@@ -94,11 +128,20 @@ impl Store {
                 None => format!("attribute_not_exists(#{name})"),
             });
         }
+        (keys::key(partition, keys::PROFILE), update, conditions.join(" AND "))
+    }
+}
+
+impl Store {
+    /// Writes new values into a profile that exists. Returns `false`, and changes nothing, if the
+    /// profile has other values than those that were read, or is being written or was erased.
+    pub async fn update_profile(&self, sub: &str, changes: &ProfileChanges) -> Result<bool, StoreError> {
+        let (key, update, condition) = changes.update(&keys::user(sub));
         let call = self.client.update_item().table_name(&self.table);
         let call = call
-            .set_key(Some(keys::key(keys::user(sub), keys::PROFILE)))
+            .set_key(Some(key))
             .update_expression(update.expression())
-            .condition_expression(conditions.join(" AND "))
+            .condition_expression(condition)
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values));
         match call.send().await.map_err(StoreError::from_sdk("UpdateItem PROFILE")) {
@@ -145,6 +188,37 @@ mod tests {
             (user("a@example.com", false, "Ana Silva", "zoe"), &[NAME, PREFERRED_USERNAME]),
         ] {
             assert_eq!(stored.changes(&user).names(), expected, "{user:?}");
+        }
+    }
+
+    #[test]
+    fn profile_loses_what_a_user_with_all_attributes_no_longer_has() {
+        let text = |value: &str| (value != "-").then(|| value.to_owned());
+        let user = |email: &str, email_verified, name: &str| Confirmed {
+            username: "ana".to_owned(),
+            email: text(email),
+            email_verified,
+            name: text(name),
+            preferred_username: None,
+        };
+        let profile = |email: &str, is_verified| {
+            let email = text(email).map(|email| (EMAIL, string(email)));
+            let others = [(IS_EMAIL_VERIFIED, AttributeValue::Bool(is_verified)), (NAME, string("Ana"))];
+            let item =
+                email.into_iter().chain(others).map(|(name, value)| (name.to_owned(), value)).collect();
+            FollowedAttributes::of_item(&item)
+        };
+        for (stored, user, expected) in [
+            (profile("a@example.com", true), user("a@example.com", true, "Ana"), &[][..]),
+            (profile("a@example.com", true), user("b@example.com", true, "Ana"), &[EMAIL]),
+            (profile("a@example.com", true), user("b@example.com", false, "Ana"), &[]),
+            (profile("a@example.com", true), user("a@example.com", false, "Ana"), &[IS_EMAIL_VERIFIED]),
+            (profile("a@example.com", false), user("a@example.com", false, "Ana"), &[]),
+            (profile("a@example.com", true), user("-", true, "Ana"), &[EMAIL, IS_EMAIL_VERIFIED]),
+            (profile("a@example.com", false), user("", false, "-"), &[EMAIL, NAME]),
+            (profile("-", false), user("-", false, "Ana"), &[]),
+        ] {
+            assert_eq!(stored.changes_from_all_attributes(&user).names(), expected, "{stored:?} {user:?}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! EVENT and ATTEMPT: reading a partition's stored events, writing allowed sign-in attempts, and
 //! deleting both in an erasure.
 
+use std::collections::{BTreeSet, HashSet};
+
 use aws_sdk_dynamodb::types::Select;
 use jiff::Timestamp;
 
-use super::batch::{delete_request, put_request};
+use super::batch::{Consistency, delete_request, put_request};
 use super::error::StoreError;
 use super::item::{Item, number, string};
 use super::keys::{self, EXPIRES_AT, PK, Partition, SK, STATS};
@@ -47,6 +49,19 @@ impl Store {
             put_request(event_item(&partition.key(), event, body, retention_days))
         });
         self.write_items(requests.collect::<Result<Vec<_>, _>>()?).await
+    }
+
+    /// For each event, true if it is stored. Strongly consistent. The events are about users.
+    pub async fn find_stored(&self, events: impl Iterator<Item = &Event>) -> Result<Vec<bool>, StoreError> {
+        let key = |event: &Event| Some((Partition::of(event)?.key(), event.key()));
+        let keys: Vec<Option<(String, String)>> = events.map(key).collect();
+        let distinct: BTreeSet<&(String, String)> = keys.iter().flatten().collect();
+        let wanted = distinct.into_iter().map(|(partition, sort)| keys::key(partition, sort)).collect();
+        let items = self.read_items(wanted, Consistency::Strong).await?;
+        let text = |item: &Item, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+        let stored: HashSet<(String, String)> =
+            items.iter().filter_map(|item| Some((text(item, PK)?, text(item, SK)?))).collect();
+        Ok(keys.into_iter().map(|key| key.is_some_and(|key| stored.contains(&key))).collect())
     }
 
     /// Counts the stored sign-in attempts of a partition that were allowed.

@@ -44,11 +44,12 @@ pub const ANSWERING_FUNCTIONS: [AnsweringFunction; 6] = [
 ];
 
 /// Name and fixture of each worker.
-pub const WORKERS: [(&str, &str); 4] = [
+pub const WORKERS: [(&str, &str); 5] = [
     ("user-stats", "orders-of-two-users"),
     ("cache-invalidation", "changes-of-two-users"),
     ("group-membership", "changes-of-two-users"),
     ("resource-permission", "orders-shared-with-two-users"),
+    ("account-activity", "admin-disable-user"),
 ];
 
 /// Peers in Python: function, language in the name of the subject, and handler.

@@ -1,11 +1,11 @@
-//! Which messages user-stats accepts, and their events by partition.
+//! Which messages user-stats accepts, and the events of accepted messages by partition.
 
 use std::collections::HashSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 
 use jiff::Timestamp;
 use shared::events::{Data, Event};
-use shared::store::Partition;
+use shared::store::{Partition, ProfileChanges};
 
 use crate::rejection::Rejection;
 
@@ -28,6 +28,8 @@ pub struct PartitionEvents {
     pub partition: Partition,
     /// No two of them have the same key.
     pub events: Vec<PendingEvent>,
+    /// Changes of the profile that are written together with a `profile.updated` among the events.
+    pub profile_changes: Option<ProfileChanges>,
     /// Indexes of the messages that carry these events, duplicates included.
     pub messages: Vec<usize>,
 }
@@ -92,7 +94,12 @@ pub fn group_by_partition(messages: Vec<AcceptedMessage>) -> EventsByPartition {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 let partition = entry.key().clone();
-                entry.insert(PartitionEvents { partition, events: Vec::new(), messages: Vec::new() })
+                entry.insert(PartitionEvents {
+                    partition,
+                    events: Vec::new(),
+                    profile_changes: None,
+                    messages: Vec::new(),
+                })
             }
         };
         group.messages.push(index);

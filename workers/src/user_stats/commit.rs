@@ -19,8 +19,8 @@ use shared::events::{Data, Event};
 use shared::statistics::Statistics;
 use shared::store::commit::{ATTEMPT_SECONDS, transaction_size};
 use shared::store::{
-    Commit, CommitError, CommitFailure, Consistency, Partition, Profile, StatsMetadata, Store, StoreError,
-    StoredStatistics,
+    Commit, CommitError, CommitFailure, Consistency, Partition, Profile, ProfileChanges, ProfileWrite,
+    StatsMetadata, Store, StoreError, StoredStatistics,
 };
 use shared::time::Clock;
 
@@ -38,6 +38,8 @@ pub struct Committer<'a> {
     /// The days for which an event is stored after its time.
     pub event_retention_days: u32,
     pub notice_rules: &'a NoticeRules,
+    /// See [`Pipeline`](super::pipeline::Pipeline).
+    pub many_failures: Option<u64>,
 }
 
 /// STATS as this invocation last read or committed it. See [`CommitSummary`].
@@ -73,6 +75,7 @@ impl Committer<'_> {
         let mut remaining: Vec<&PendingEvent> = partition_events.events.iter().collect();
         let mut state = State::<S>::from_stored(stored)?;
         let (mut decision, mut has_duplicates) = (Decision::default(), false);
+        let mut profile_changes = partition_events.profile_changes.as_ref();
         let mut retry = ConflictRetry::new();
         while !remaining.is_empty() && state.metadata.erased_at.is_none() {
             if !self.deadline.leaves(ATTEMPT_SECONDS) {
@@ -81,8 +84,14 @@ impl Committer<'_> {
             let count =
                 transaction_size(remaining.iter().map(|pending| (&pending.event, pending.body.as_str())));
             let events = &remaining[..count];
-            match self.commit_once(partition, &state, events).await {
+            let updates_profile = events.iter().any(|p| matches!(p.event.data, Data::ProfileUpdated(_)));
+            let changes = profile_changes.filter(|_| updates_profile);
+            match self.commit_once(partition, &state, events, changes).await {
                 Ok((committed, decision_of_commit)) => {
+                    if updates_profile {
+                        profile_changes = None;
+                    }
+                    self.count_failures(&state.statistics, &committed.statistics, events, counts);
                     state = committed;
                     decision = decision.max(decision_of_commit);
                     counts.applied += count as u64;
@@ -120,12 +129,29 @@ impl Committer<'_> {
         Ok(CommitSummary { metadata, committed_no_later_than, decision, has_duplicates })
     }
 
+    /// Counts the failed sign-ins of a commit, and the users who have many since.
+    fn count_failures<S: Statistics>(
+        &self,
+        before: &S,
+        after: &S,
+        events: &[&PendingEvent],
+        counts: &mut InvocationCounts,
+    ) {
+        let Some(threshold) = self.many_failures else { return };
+        let failures = events.iter().filter(|pending| matches!(pending.event.data, Data::SignInFailed(_)));
+        counts.sign_ins_failed += failures.count() as u64;
+        if let (Some(before), Some(after)) = (before.failures_by_hour(), after.failures_by_hour()) {
+            counts.users_with_many_failures += after.reached(threshold, before);
+        }
+    }
+
     /// Sends one transaction. Returns the state after it, and if its change needs a notice.
     async fn commit_once<S: Statistics>(
         &self,
         partition: &Partition,
         state: &State<S>,
         pending: &[&PendingEvent],
+        profile_changes: Option<&ProfileChanges>,
     ) -> Result<(State<S>, Decision), CommitError> {
         let events_with_bodies: Vec<(&Event, &str)> =
             pending.iter().map(|pending| (&pending.event, pending.body.as_str())).collect();
@@ -149,7 +175,10 @@ impl Committer<'_> {
             metadata,
             events: &events_with_bodies,
             event_retention_days: self.event_retention_days,
-            profile: profile.as_ref(),
+            profile: match profile_changes {
+                Some(changes) => Some(ProfileWrite::Changes(changes)),
+                None => profile.as_ref().map(ProfileWrite::Missing),
+            },
         };
         let metadata = commit.metadata_after();
         self.store.commit(commit).await?;

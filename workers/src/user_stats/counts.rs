@@ -1,4 +1,4 @@
-//! The metrics of one invocation of user-stats.
+//! The metrics of one invocation of user-stats or account-activity.
 
 use jiff::Timestamp;
 use shared::metric::Metric;
@@ -19,6 +19,8 @@ pub struct InvocationCounts {
     pub users_in_conflict: u64,
     pub users_throttled: u64,
     pub attempts_stored: u64,
+    pub sign_ins_failed: u64,
+    pub users_with_many_failures: u64,
     /// One reason for each user whose change needs no invalidation.
     pub notices_skipped: Vec<SkipReason>,
     /// The time of the oldest applied event.
@@ -35,6 +37,8 @@ impl InvocationCounts {
         self.users_in_conflict += other.users_in_conflict;
         self.users_throttled += other.users_throttled;
         self.attempts_stored += other.attempts_stored;
+        self.sign_ins_failed += other.sign_ins_failed;
+        self.users_with_many_failures += other.users_with_many_failures;
         self.notices_skipped.extend(&other.notices_skipped);
         self.oldest_applied = self.oldest_applied.into_iter().chain(other.oldest_applied).min();
     }
@@ -49,6 +53,8 @@ impl InvocationCounts {
             (Metric::UsersInConflict, self.users_in_conflict),
             (Metric::UsersThrottled, self.users_throttled),
             (Metric::SignInAttemptsStored, self.attempts_stored),
+            (Metric::SignInsFailed, self.sign_ins_failed),
+            (Metric::UsersWithManyFailures, self.users_with_many_failures),
         ]);
         for reason in SkipReason::ALL {
             let skipped = self.notices_skipped.iter().filter(|skipped| **skipped == reason).count();

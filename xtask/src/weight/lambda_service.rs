@@ -84,6 +84,9 @@ impl LambdaService {
             ("CACHE_INVALIDATIONS_QUEUE_URL", queue("cache-invalidations")),
             ("GROUP_MEMBERSHIPS_QUEUE_URL", queue("group-memberships")),
             ("RESOURCE_PERMISSIONS_QUEUE_URL", queue("resource-permissions")),
+            ("ACCOUNT_ACTIVITIES_QUEUE_URL", queue("account-activities")),
+            ("ACCOUNT_ID", "123456789012".to_owned()),
+            ("USER_POOL_ID", "eu-central-1_EXAMPLE01".to_owned()),
             ("DEAD_LETTER_QUEUE_URL", queue("dead-letters")),
         ])
     }

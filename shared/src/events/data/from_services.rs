@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::from_cloudtrail::ChangedBy;
+
 use crate::events::json::{identifier, optional_time, time};
 #[cfg(feature = "schema")]
 use crate::events::limits::MAX_ID_CHARS;
@@ -35,6 +37,9 @@ pub struct ProfileUpdated {
     /// The names of the fields that changed, without their values.
     #[serde(default)]
     pub changed: Vec<String>,
+    /// Who changed it, if it is known. A change by an administrator is no activity of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ChangedBy>,
 }
 
 /// Data of `order.placed` and `order.cancelled`.

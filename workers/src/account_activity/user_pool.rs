@@ -1,0 +1,116 @@
+//! Looks a user up in the user pool by sub, and classifies Cognito's errors.
+
+use std::borrow::Cow;
+
+use aws_sdk_cognitoidentityprovider::Client;
+use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_cognitoidentityprovider::types::AttributeType;
+use shared::events::Confirmed;
+use shared::user_attributes;
+
+/// The user pool whose users the function's role may read.
+#[derive(Clone, Debug)]
+pub struct UserPool {
+    client: Client,
+    id: String,
+}
+
+/// A user as the pool knows them now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolUser {
+    /// All attributes that a profile keeps.
+    pub attributes: Confirmed,
+    /// True if at least one kind of MFA is active for the user.
+    pub is_mfa_enabled: bool,
+}
+
+/// Why a lookup failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// Too many requests. A later call can succeed.
+    #[error("Cognito throttled the request")]
+    Throttled(#[source] Cause),
+    /// For example no permission, no answer, or an unknown user pool.
+    #[error("the call to Cognito failed")]
+    Failed(#[source] Cause),
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+impl LookupError {
+    /// The stable code: log field `error_type`, and dimension `reason` of UserLookupsFailed.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Throttled(_) => "throttled",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    fn from_sdk<E, R>(error: SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        let is_throttled =
+            matches!(error.code(), Some("TooManyRequestsException" | "ThrottlingException" | "Throttling"));
+        let cause: Cause = shared::aws::cause(&error).into();
+        if is_throttled { Self::Throttled(cause) } else { Self::Failed(cause) }
+    }
+}
+
+impl UserPool {
+    pub fn new(client: Client, id: String) -> Self {
+        Self { client, id }
+    }
+
+    /// The user with this sub. `None` if the pool has none. At most three calls.
+    ///
+    /// AdminGetUser accepts the sub of a local user as the username, but not that of a user of an identity
+    /// provider. And it may find another user whose username somebody chose to be this sub. ListUsers finds
+    /// the username in both cases.
+    pub async fn find(&self, sub: &str) -> Result<Option<PoolUser>, LookupError> {
+        // Every sub is a UUID. Nothing else gets into a filter.
+        if sub.is_empty() || !sub.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Ok(None);
+        }
+        if let Some(user) = self.get(sub, sub).await? {
+            return Ok(Some(user));
+        }
+        match self.username(sub).await? {
+            Some(username) => self.get(&username, sub).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The user with this username, if the user has this sub.
+    async fn get(&self, username: &str, sub: &str) -> Result<Option<PoolUser>, LookupError> {
+        let call = self.client.admin_get_user().user_pool_id(&self.id).username(username);
+        let user = match call.send().await {
+            Ok(user) => user,
+            Err(error) if error.code() == Some("UserNotFoundException") => return Ok(None),
+            Err(error) => return Err(LookupError::from_sdk(error)),
+        };
+        let attributes = user.user_attributes();
+        if attribute(attributes, "sub").as_deref() != Some(sub) {
+            return Ok(None);
+        }
+        // SetUserSettings, the older way to switch SMS on, shows only in the options.
+        let is_mfa_enabled = !user.user_mfa_setting_list().is_empty() || !user.mfa_options().is_empty();
+        let username = user.username().to_owned();
+        let attributes = user_attributes::confirmed(username, |name| attribute(attributes, name));
+        Ok(Some(PoolUser { attributes, is_mfa_enabled }))
+    }
+
+    /// The username of the user with this sub.
+    async fn username(&self, sub: &str) -> Result<Option<String>, LookupError> {
+        let call =
+            self.client.list_users().user_pool_id(&self.id).filter(format!("sub = \"{sub}\"")).limit(1);
+        let users = call.send().await.map_err(LookupError::from_sdk)?.users.unwrap_or_default();
+        Ok(users.into_iter().next().and_then(|user| user.username))
+    }
+}
+
+fn attribute<'a>(attributes: &'a [AttributeType], name: &str) -> Option<Cow<'a, str>> {
+    let attribute = attributes.iter().find(|attribute| attribute.name() == name)?;
+    attribute.value().map(Cow::Borrowed)
+}
