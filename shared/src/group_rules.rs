@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::config::{ConfigError, Environment, Object};
 
+pub mod matching;
 pub mod rule;
 pub mod values;
 

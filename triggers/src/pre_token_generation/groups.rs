@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 use shared::config::{ConfigError, Environment};
+use shared::group_rules::matching::matching_rules;
 use shared::group_rules::read_trusted;
-use shared::group_rules::rule::{Condition, Rule};
+use shared::group_rules::rule::Rule;
 
 use crate::TriggerEvent;
 
@@ -91,29 +92,6 @@ impl GroupConfiguration {
     }
 }
 
-/// Any user can enter someone else's email address or phone number, so these count only if verified.
-fn is_verified(attribute: &str, event: &TriggerEvent) -> bool {
-    match attribute {
-        "email" | "phone_number" => {
-            event.attribute(&format!("{attribute}_verified")).is_some_and(|value| value == "true")
-        }
-        _ => true,
-    }
-}
-
-fn matches(rule: &Rule, event: &TriggerEvent, providers: &[String]) -> bool {
-    if rule.provider.as_ref().is_some_and(|provider| !providers.contains(provider)) {
-        return false;
-    }
-    match &rule.condition {
-        Condition::Always => true,
-        Condition::Attribute(condition) => {
-            is_verified(&condition.attribute, event)
-                && event.attribute(&condition.attribute).is_some_and(|value| condition.is_met_by(&value))
-        }
-    }
-}
-
 impl GroupRules {
     /// Reads GROUP_RULES and TRUSTED_ATTRIBUTES.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
@@ -122,8 +100,7 @@ impl GroupRules {
 
     /// Applies the rules to the user of the event. `sent` is what Cognito sent.
     pub fn map(&self, sent: &GroupConfiguration, event: &TriggerEvent) -> MappedGroups {
-        let providers = linked_providers(event);
-        let matching: Vec<&Rule> = self.0.iter().filter(|rule| matches(rule, event, &providers)).collect();
+        let matching = matching_rules(&self.0, |name| event.attribute(name));
         let is_given = |group: &String| matching.iter().any(|rule| rule.group == *group);
         let is_managed = |group: &String| self.0.iter().any(|rule| rule.group == *group);
 
@@ -179,15 +156,6 @@ impl GroupRules {
     fn is_managed_role(&self, role: &String) -> bool {
         self.0.iter().any(|rule| rule.role.as_ref() == Some(role))
     }
-}
-
-/// The identity providers that the user is linked to. The attribute `identities` is a string with a
-/// JSON list.
-fn linked_providers(event: &TriggerEvent) -> Vec<String> {
-    let identities = event.attribute("identities").and_then(|text| serde_json::from_str::<Value>(&text).ok());
-    let Some(Value::Array(identities)) = identities else { return Vec::new() };
-    let name = |identity: &Value| identity.get("providerName")?.as_str().map(str::to_owned);
-    identities.iter().filter_map(name).collect()
 }
 
 #[cfg(test)]
