@@ -49,8 +49,19 @@ impl Store {
         keys: Vec<Item>,
         consistency: Consistency,
     ) -> Result<Vec<Item>, StoreError> {
+        self.read_attributes(keys, consistency, None).await
+    }
+
+    /// The same, of which DynamoDB sends only the attributes of the projection expression. The price does
+    /// not depend on it.
+    pub(super) async fn read_attributes(
+        &self,
+        keys: Vec<Item>,
+        consistency: Consistency,
+        projection: Option<&str>,
+    ) -> Result<Vec<Item>, StoreError> {
         let batches: Vec<Vec<Item>> = keys.chunks(MAX_READ_ITEMS).map(<[_]>::to_vec).collect();
-        let calls = stream::iter(batches).map(|batch| self.read_batch(batch, consistency));
+        let calls = stream::iter(batches).map(|batch| self.read_batch(batch, consistency, projection));
         calls.buffer_unordered(CALLS_IN_FLIGHT).try_concat().await
     }
 
@@ -58,6 +69,7 @@ impl Store {
         &self,
         mut remaining: Vec<Item>,
         consistency: Consistency,
+        projection: Option<&str>,
     ) -> Result<Vec<Item>, StoreError> {
         const OPERATION: &str = "BatchGetItem";
         let mut items = Vec::new();
@@ -69,6 +81,7 @@ impl Store {
             let request = KeysAndAttributes::builder()
                 .set_keys(Some(remaining))
                 .consistent_read(consistency == Consistency::Strong)
+                .set_projection_expression(projection.map(str::to_owned))
                 .build()
                 .map_err(|error| StoreError::invalid_request(OPERATION, error))?;
             let call = self.client.batch_get_item().request_items(&self.table, request);

@@ -83,6 +83,25 @@ impl Store {
         Ok(statistics)
     }
 
+    /// Reads when users were last active, by sub, with eventual consistency: half a read unit for each user
+    /// whose STATS is at most 4 KB. A user without that time has no entry in the result.
+    pub async fn read_last_seen(&self, subs: &[&str]) -> Result<HashMap<String, Timestamp>, StoreError> {
+        const LAST_SEEN_AT: &str = "lastSeenAt";
+        let by_key: HashMap<String, &str> = subs.iter().map(|sub| (keys::user(sub), *sub)).collect();
+        let wanted = by_key.keys().map(|partition| keys::key(partition, STATS)).collect();
+        let projection = format!("{PK}, {LAST_SEEN_AT}");
+        let mut last_seen = HashMap::new();
+        for item in self.read_attributes(wanted, Consistency::Eventual, Some(&projection)).await? {
+            let sub = item.get(PK).and_then(|key| by_key.get(key.as_s().ok()?.as_str()));
+            let millis = item.get(LAST_SEEN_AT).and_then(|value| value.as_n().ok()?.parse().ok());
+            let at = millis.and_then(|millis| Timestamp::from_millisecond(millis).ok());
+            if let (Some(sub), Some(at)) = (sub, at) {
+                last_seen.insert((*sub).to_owned(), at);
+            }
+        }
+        Ok(last_seen)
+    }
+
     /// Replaces the statistics of a partition if they still have the version that was read, and
     /// removes the attributes named in `removed`. All other attributes stay: the times of the
     /// metadata, and those that a newer release added.
