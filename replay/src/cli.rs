@@ -23,6 +23,7 @@ use crate::queue::send::command::Send;
 use crate::statistics::StatisticsCommand;
 use crate::status::command::Status;
 use crate::user::UserCommand;
+use crate::user::list::command::Users;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -56,6 +57,7 @@ pub enum Command {
     Recover(Recover),
     #[command(subcommand)]
     User(UserCommand),
+    Users(Users),
     #[command(subcommand)]
     Statistics(StatisticsCommand),
     #[command(subcommand)]
@@ -76,6 +78,7 @@ impl Command {
             Self::Send(command) => command.run().await,
             Self::Recover(command) => command.run().await,
             Self::User(command) => command.run().await,
+            Self::Users(command) => command.run().await,
             Self::Statistics(command) => command.run().await,
             Self::Origin(command) => command.run(),
             Self::Completions(command) => command.run(Cli::command()),
@@ -96,6 +99,7 @@ impl Command {
             Self::Status(_)
             | Self::ListQueues(_)
             | Self::Inspect(_)
+            | Self::Users(_)
             | Self::Origin(_)
             | Self::Completions(_)
             | Self::Man(_) => false,

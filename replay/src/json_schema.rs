@@ -54,6 +54,7 @@ pub fn json_schema() -> Vec<(&'static str, Value)> {
         ("user reinstate", schema_of::<SuspensionReport>()),
         ("user erase", schema_of::<EraseReport>()),
         ("user import", schema_of::<ImportReport>()),
+        ("users", schema_of::<UserListReport>()),
         ("statistics rebuild", schema_of::<RebuildReport>()),
         ("statistics backfill", schema_of::<BackfillReport>()),
         ("origin check", schema_of::<OriginReport>()),

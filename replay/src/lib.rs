@@ -17,6 +17,7 @@ pub mod man;
 pub mod options;
 pub mod origin;
 pub mod output;
+pub mod pace;
 pub mod private_file;
 pub mod progress;
 pub mod queue;

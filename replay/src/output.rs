@@ -26,6 +26,11 @@ pub fn print(text: &str) -> Result<()> {
     Ok(stdout().write_all(text.as_bytes())?)
 }
 
+/// The same, for a step of a longer task.
+pub fn write(text: &str) -> std::io::Result<()> {
+    stdout().write_all(text.as_bytes())
+}
+
 /// Writes one JSON document, the result of a command. A closed pipe is no error, because it cannot undo what
 /// the command did.
 pub fn json(value: &impl Serialize) -> Result<()> {

@@ -6,6 +6,7 @@ mod exit_codes;
 mod files;
 mod help;
 mod import;
+mod inactive;
 mod inspect;
 mod interruption;
 mod json;

@@ -67,24 +67,55 @@ impl Account {
     /// The queue user-events by name, ARN or URL, by default that of the stack, or USER_EVENTS_QUEUE_URL.
     pub async fn user_events(&self, queue: Option<&str>) -> Result<Queue> {
         let variable = "USER_EVENTS_QUEUE_URL";
-        self.queue(queue, variable, TemplateQueue::UserEvents, Stack::user_events_url).await
+        self.queue(("--queue", queue), variable, TemplateQueue::UserEvents, Stack::user_events_url).await
     }
 
     /// The queue cache-invalidations by name, ARN or URL, by default that of the stack, or
     /// CACHE_INVALIDATIONS_QUEUE_URL.
     pub async fn cache_invalidations(&self, queue: Option<&str>) -> Result<Queue> {
         let variable = "CACHE_INVALIDATIONS_QUEUE_URL";
-        self.queue(queue, variable, TemplateQueue::CacheInvalidations, Stack::cache_invalidations_url).await
+        self.queue(
+            ("--queue", queue),
+            variable,
+            TemplateQueue::CacheInvalidations,
+            Stack::cache_invalidations_url,
+        )
+        .await
+    }
+
+    /// The queues of the options `--user-events` and `--cache-invalidations`, for a command that can do
+    /// without them. `None` if nothing names the queue.
+    pub async fn optional_queues(
+        &self,
+        user_events: Option<&str>,
+        cache_invalidations: Option<&str>,
+    ) -> Result<(Option<Queue>, Option<Queue>)> {
+        let is_named = |queue: Option<&str>, variable| {
+            queue.or(self.stack_name()).or_else(|| self.variable(variable)).is_some()
+        };
+        let (mut queues, variable) = ((None, None), "USER_EVENTS_QUEUE_URL");
+        if is_named(user_events, variable) {
+            let option = ("--user-events", user_events);
+            let expected = TemplateQueue::UserEvents;
+            queues.0 = Some(self.queue(option, variable, expected, Stack::user_events_url).await?);
+        }
+        let variable = "CACHE_INVALIDATIONS_QUEUE_URL";
+        if is_named(cache_invalidations, variable) {
+            let option = ("--cache-invalidations", cache_invalidations);
+            let expected = TemplateQueue::CacheInvalidations;
+            queues.1 = Some(self.queue(option, variable, expected, Stack::cache_invalidations_url).await?);
+        }
+        Ok(queues)
     }
 
     async fn queue(
         &self,
-        queue: Option<&str>,
+        option: (&str, Option<&str>),
         variable: &str,
         expected: TemplateQueue,
         of_stack: fn(&Stack) -> Option<&str>,
     ) -> Result<Queue> {
-        let name = self.resolve(Name { option: ("--queue", queue), variable }, of_stack).await?;
+        let name = self.resolve(Name { option, variable }, of_stack).await?;
         if let Some(other) = TemplateQueue::of(&name).filter(|other| *other != expected) {
             return Err(CommandError::invalid_input(format!(
                 "the queue {name} is {other}, but this command needs {expected}"

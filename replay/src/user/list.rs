@@ -1,21 +1,20 @@
 //! Lists the users of a pool, with what the table has about them.
 
 pub mod command;
+pub mod csv;
 
-use std::time::Duration;
+use std::collections::HashMap;
 
 use anyhow::Result;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::store::Store;
-use tokio::time::MissedTickBehavior;
 
-use super::pool::{UserPool, filter};
+use super::pool::{UserPage, UserPool, filter};
 use super::pool_account::PoolAccount;
+use crate::pace::Pace;
 
-/// Pages per second. All callers in the account share the quota of ListUsers.
-const PAGES_PER_SECOND: u32 = 5;
 /// Maximum number of users whose groups or suspensions are read concurrently.
 const CONCURRENT_READS: usize = 8;
 
@@ -52,8 +51,14 @@ pub struct ListedUser {
     pub email_domain: Option<String>,
     /// The names of the user's groups. Null without --groups.
     pub groups: Option<Vec<String>>,
-    /// The suspension in words. Null without a table.
+    /// The suspension in words. Null without a table, and with --inactive-for.
     pub suspension: Option<String>,
+    /// When the user was last active, according to the statistics. Null without --inactive-for, and if the
+    /// table does not know it.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("format" = "date-time")))]
+    pub last_seen_at: Option<Timestamp>,
+    /// Whole days since then, or since the account was created. Null without --inactive-for.
+    pub inactive_days: Option<i64>,
 }
 
 /// Which users to list, and what to read about them.
@@ -66,35 +71,67 @@ pub struct UserQuery<'a> {
     /// Maximum number of users.
     pub limit: usize,
     pub with_groups: bool,
-    /// The table with the suspensions.
-    pub store: Option<&'a Store>,
+    pub activity: Activity<'a>,
+}
+
+/// What to read from the table.
+#[derive(Clone, Copy)]
+pub enum Activity<'a> {
+    /// Nothing.
+    Unknown,
+    /// The suspension of each user.
+    Suspensions(&'a Store),
+    /// The last activity of each user. Only users without one since this time are listed.
+    NoneSince(&'a Store, Timestamp),
 }
 
 impl UserQuery<'_> {
-    /// Reads the users, page by page at a limited rate.
-    pub async fn run(&self, pool: &UserPool, now: Timestamp) -> Result<UserListReport> {
-        let mut interval = tokio::time::interval(Duration::from_secs(1) / PAGES_PER_SECOND);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Reads the users page by page, and calls `on_user` for each one. Returns true if the pool has more
+    /// users than the limit.
+    ///
+    /// A walk over a whole pool keeps one page in memory.
+    pub async fn run(
+        &self,
+        pool: &UserPool,
+        pace: &Pace,
+        now: Timestamp,
+        mut on_user: impl FnMut(ListedUser) -> Result<()>,
+    ) -> Result<bool> {
         // ListUsers accepts one filter. The rest is compared here.
         let status_filter = self.status.map(|status| filter("cognito:user_status", status));
-        let (mut accounts, mut token) = (Vec::new(), None);
+        let (mut listed, mut token) = (0, None);
         loop {
-            interval.tick().await;
-            let (page, next) = match self.group {
-                Some(group) => pool.page_of_group(group, token).await?,
-                None => pool.page(status_filter.as_deref(), token).await?,
-            };
-            accounts.extend(page.into_iter().filter(|account| self.is_match(account)));
-            if accounts.len() > self.limit || next.is_none() {
-                break;
+            let page = pace.call(|| self.page(pool, status_filter.as_deref(), token.clone())).await?;
+            let (users, next) = page;
+            let accounts = users.into_iter().map(|user| PoolAccount::of(pool.client(), &pool.id, user));
+            let accounts: Vec<PoolAccount> = accounts.collect::<Result<_>>()?;
+            let accounts: Vec<&PoolAccount> =
+                accounts.iter().filter(|account| self.is_match(account)).collect();
+            let last_seen = self.read_last_seen(&accounts).await?;
+            let matching = accounts.into_iter().filter(|account| self.is_inactive(account, &last_seen));
+            let room = self.limit - listed;
+            let matching: Vec<&PoolAccount> = matching.take(room.saturating_add(1)).collect();
+            let has_more = matching.len() > room;
+            let described = stream::iter(matching.into_iter().take(room));
+            let mut described = described
+                .map(|account| self.describe(account, last_seen.get(&account.sub).copied(), now))
+                .buffered(CONCURRENT_READS);
+            while let Some(user) = described.next().await {
+                on_user(user?)?;
+                listed += 1;
+            }
+            if has_more || next.is_none() {
+                return Ok(has_more);
             }
             token = next;
         }
-        let has_more = accounts.len() > self.limit;
-        accounts.truncate(self.limit);
-        let users = stream::iter(&accounts).map(|account| self.describe(account, now));
-        let users = users.buffered(CONCURRENT_READS).try_collect().await?;
-        Ok(UserListReport { user_pool: pool.id.clone(), users, has_more })
+    }
+
+    async fn page(&self, pool: &UserPool, filter: Option<&str>, token: Option<String>) -> Result<UserPage> {
+        match self.group {
+            Some(group) => pool.members(group, token).await,
+            None => pool.users(filter, token).await,
+        }
     }
 
     fn is_match(&self, account: &PoolAccount) -> bool {
@@ -102,11 +139,34 @@ impl UserQuery<'_> {
             && !(self.only_disabled && account.is_enabled)
     }
 
-    async fn describe(&self, account: &PoolAccount, now: Timestamp) -> Result<ListedUser> {
+    async fn read_last_seen(&self, accounts: &[&PoolAccount]) -> Result<HashMap<String, Timestamp>> {
+        let Activity::NoneSince(store, _) = self.activity else { return Ok(HashMap::new()) };
+        let subs: Vec<&str> = accounts.iter().map(|account| account.sub.as_str()).collect();
+        Ok(store.read_last_seen(&subs).await?)
+    }
+
+    /// True if activity does not matter, or the user was last active before the time of the query.
+    fn is_inactive(&self, account: &PoolAccount, last_seen: &HashMap<String, Timestamp>) -> bool {
+        let Activity::NoneSince(_, time) = self.activity else { return true };
+        last_activity(account, last_seen.get(&account.sub).copied()).is_some_and(|at| at < time)
+    }
+
+    async fn describe(
+        &self,
+        account: &PoolAccount,
+        last_seen_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<ListedUser> {
         let groups = if self.with_groups { Some(account.groups().await?) } else { None };
-        let suspension = match self.store {
-            Some(store) => Some(store.read_sign_in_state(&account.sub).await?.suspension.describe(now)),
-            None => None,
+        let suspension = match self.activity {
+            Activity::Suspensions(store) => {
+                Some(store.read_sign_in_state(&account.sub).await?.suspension.describe(now))
+            }
+            Activity::Unknown | Activity::NoneSince(..) => None,
+        };
+        let inactive_days = match self.activity {
+            Activity::NoneSince(..) => last_activity(account, last_seen_at).map(|at| whole_days(at, now)),
+            Activity::Unknown | Activity::Suspensions(_) => None,
         };
         Ok(ListedUser {
             sub: account.sub.clone(),
@@ -117,6 +177,38 @@ impl UserQuery<'_> {
             email_domain: account.email_domain(),
             groups,
             suspension,
+            last_seen_at,
+            inactive_days,
         })
+    }
+}
+
+/// When a user was last active. A user without statistics counts by the creation of the account.
+fn last_activity(account: &PoolAccount, last_seen_at: Option<Timestamp>) -> Option<Timestamp> {
+    last_seen_at.or(account.created_at)
+}
+
+/// Whole days between two times. 0 if `at` is in the future, because clocks differ.
+fn whole_days(at: Timestamp, now: Timestamp) -> i64 {
+    now.as_second().saturating_sub(at.as_second()).max(0) / (24 * 3600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_days_count() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = time("2026-03-02T09:00:00Z");
+        for (at, days) in [
+            ("2026-03-02T09:00:01Z", 0),
+            ("2026-03-02T08:59:59Z", 0),
+            ("2026-03-01T09:00:01Z", 0),
+            ("2026-03-01T09:00:00Z", 1),
+            ("2025-12-02T09:00:00Z", 90),
+        ] {
+            assert_eq!(whole_days(time(at), now), days, "{at}");
+        }
     }
 }

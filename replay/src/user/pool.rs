@@ -2,7 +2,8 @@
 
 use anyhow::{Result as AnyResult, anyhow};
 use aws_sdk_cognitoidentityprovider::Client;
-use aws_sdk_cognitoidentityprovider::error::ProvideErrorMetadata;
+use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_cognitoidentityprovider::operation::list_users::{ListUsersError, ListUsersOutput};
 use aws_sdk_cognitoidentityprovider::types::{
     AttributeType, DeliveryMediumType, MessageActionType, UserType,
 };
@@ -20,6 +21,19 @@ pub struct UserPool {
     cognito: Client,
     pub id: String,
 }
+
+/// Cognito throttled all attempts of a call.
+#[derive(Debug, thiserror::Error)]
+#[error("Cognito throttles {0}. Run the command again with a lower --rate")]
+pub struct Throttled(pub &'static str);
+
+/// Cognito does not accept the token for the next page.
+#[derive(Debug, thiserror::Error)]
+#[error("Cognito no longer accepts the position in the user pool. Run the command again")]
+pub struct ExpiredPosition;
+
+/// Users, and the token for the next page.
+pub type UserPage = (Vec<UserType>, Option<String>);
 
 /// A user to create.
 #[derive(Debug)]
@@ -96,21 +110,54 @@ impl UserPool {
         filter: Option<&str>,
         token: Option<String>,
     ) -> AnyResult<(Vec<PoolAccount>, Option<String>)> {
-        let call = self.cognito.list_users().user_pool_id(&self.id).limit(USERS_PER_PAGE);
-        let call = call.set_filter(filter.map(str::to_owned)).set_pagination_token(token);
-        let output = call.send().await.map_err(|error| match error.code() {
+        let output = self.list_users(filter, token).await.map_err(|error| match error.code() {
             Some("ResourceNotFoundException") => self.not_found(),
             _ => aws_error(Service::Cognito, "ListUsers")(error),
         })?;
         Ok((self.accounts(output.users)?, output.pagination_token.filter(|token| !token.is_empty())))
     }
 
-    /// A page of the users in a group, and the token for the next page.
-    pub async fn page_of_group(
+    /// The same with all attributes. Fails with [`Throttled`] or [`ExpiredPosition`], for walks over a whole
+    /// pool.
+    pub async fn users(&self, filter: Option<&str>, token: Option<String>) -> AnyResult<UserPage> {
+        let has_token = token.is_some();
+        let output = self.list_users(filter, token).await.map_err(|error| match error.code() {
+            Some("ResourceNotFoundException") => self.not_found(),
+            code => walk_error("ListUsers", code, has_token)
+                .unwrap_or_else(|| aws_error(Service::Cognito, "ListUsers")(error)),
+        })?;
+        Ok((output.users.unwrap_or_default(), output.pagination_token.filter(|token| !token.is_empty())))
+    }
+
+    /// The user with this sub, as Cognito describes it. Fails as [`users`](Self::users) does.
+    pub async fn find_user(&self, sub: &str) -> AnyResult<Option<UserType>> {
+        let (filter, mut token) = (filter("sub", sub), None);
+        loop {
+            let (users, next) = self.users(Some(&filter), token).await?;
+            let is_match = |user: &UserType| {
+                user.attributes().iter().any(|each| each.name() == "sub" && each.value() == Some(sub))
+            };
+            let found = users.into_iter().find(is_match);
+            if found.is_some() || next.is_none() {
+                return Ok(found);
+            }
+            token = next;
+        }
+    }
+
+    // Asks for all attributes, because Cognito rejects `sub` in a list of attributes.
+    async fn list_users(
         &self,
-        group: &str,
+        filter: Option<&str>,
         token: Option<String>,
-    ) -> AnyResult<(Vec<PoolAccount>, Option<String>)> {
+    ) -> Result<ListUsersOutput, SdkError<ListUsersError>> {
+        let call = self.cognito.list_users().user_pool_id(&self.id).limit(USERS_PER_PAGE);
+        call.set_filter(filter.map(str::to_owned)).set_pagination_token(token).send().await
+    }
+
+    /// A page of the users in a group, and the token for the next page. Fails as [`users`](Self::users) does.
+    pub async fn members(&self, group: &str, token: Option<String>) -> AnyResult<UserPage> {
+        let has_token = token.is_some();
         let call = self.cognito.list_users_in_group().user_pool_id(&self.id).group_name(group);
         let output = call.limit(USERS_PER_PAGE).set_next_token(token).send().await;
         let output = output.map_err(|error| match error.code() {
@@ -120,9 +167,10 @@ impl UserPool {
                 self.id,
                 printable(group)
             ),
-            _ => aws_error(Service::Cognito, "ListUsersInGroup")(error),
+            code => walk_error("ListUsersInGroup", code, has_token)
+                .unwrap_or_else(|| aws_error(Service::Cognito, "ListUsersInGroup")(error)),
         })?;
-        Ok((self.accounts(output.users)?, output.next_token.filter(|token| !token.is_empty())))
+        Ok((output.users.unwrap_or_default(), output.next_token.filter(|token| !token.is_empty())))
     }
 
     fn accounts(&self, users: Option<Vec<UserType>>) -> AnyResult<Vec<PoolAccount>> {
@@ -185,6 +233,15 @@ impl UserPool {
             "user pool {} does not exist in this account and region. Check --user-pool and --region",
             self.id
         )
+    }
+}
+
+/// The errors of a walk that the caller can do something about.
+fn walk_error(operation: &'static str, code: Option<&str>, has_token: bool) -> Option<anyhow::Error> {
+    match code? {
+        "TooManyRequestsException" => Some(Throttled(operation).into()),
+        "InvalidParameterException" if has_token => Some(ExpiredPosition.into()),
+        _ => None,
     }
 }
 

@@ -52,6 +52,7 @@ async fn help_pages_describe_all_commands() {
         "user_reinstate": "user" "reinstate";
         "user_erase": "user" "erase";
         "user_import": "user" "import";
+        "users": "users";
         "statistics": "statistics";
         "statistics_rebuild": "statistics" "rebuild";
         "statistics_backfill": "statistics" "backfill";

@@ -5,11 +5,15 @@ use clap::builder::PossibleValuesParser;
 use shared::text::printable;
 use shared::time::Clock;
 
-use super::{ListedUser, UserListReport, UserQuery};
+use super::{Activity, ListedUser, UserListReport, UserQuery, csv};
 use crate::account::AccountOptions;
 use crate::error::Result;
+use crate::interrupt::StopSignal;
 use crate::options::TableOptions;
 use crate::output::{self, counted};
+use crate::pace::{MAX_RATE, Pace};
+use crate::progress::Progress;
+use crate::time_option::{When, parse_when};
 use crate::user::pool::UserPool;
 
 const EXAMPLES: &str = "\
@@ -31,13 +35,38 @@ const STATUSES: [&str; 8] = [
     "UNKNOWN",
 ];
 
+const USERS_EXAMPLES: &str = "\
+Examples:
+  replay users --stack cognito-user-events --inactive-for 90d
+  replay users --stack cognito-user-events --inactive-for 365d --csv > inactive.csv
+  replay users --user-pool eu-central-1_EXAMPLE12 --table NAME --inactive-for 90d --json";
+
+/// Maximum number of users without --limit and without --inactive-for.
+const DEFAULT_LIMIT: usize = 100;
+
 /// List the users of a user pool: sub, creation date, status and the domain of the email address.
 ///
 /// No email address is shown. A username is shown only if it is no address. With a table,
-/// suspended users are marked. The command changes nothing.
+/// suspended users are marked. With --inactive-for, only users are listed who were not active
+/// for that time. The command changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct List {
+    #[command(flatten)]
+    options: ListOptions,
+}
+
+/// List the users of a user pool, such as those who were not active for 90 days. Another name of `replay
+/// user list`.
+#[derive(Debug, Args)]
+#[command(after_help = USERS_EXAMPLES)]
+pub struct Users {
+    #[command(flatten)]
+    options: ListOptions,
+}
+
+#[derive(Debug, Args)]
+struct ListOptions {
     /// Id of the user pool. [default: that of the stack]
     #[arg(long, value_name = "ID")]
     user_pool: Option<String>,
@@ -50,9 +79,23 @@ pub struct List {
     /// Only users whose account is disabled.
     #[arg(long)]
     disabled: bool,
-    /// Maximum number of users.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
+    /// Only users who were not active for this time, such as 90d, or since a date. Users without statistics
+    /// count by the creation of the account. Reads half a read unit for each user.
+    #[arg(long, value_name = "WHEN", value_parser = parse_when)]
+    inactive_for: Option<When>,
+    /// Print CSV: sub, status, enabled, created_at, last_seen_at, inactive_days.
+    #[arg(long, requires = "inactive_for", conflicts_with_all = ["json", "groups"])]
+    csv: bool,
+    /// Maximum number of users. [default: 100, or all users with --inactive-for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Pages per second, with 60 users on a page. All callers in the account share the quota of
+    /// ListUsers.
+    #[arg(
+        long, value_name = "N", default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE))
+    )]
+    rate: u32,
     /// Also show the groups of each user, with one call for each.
     #[arg(long)]
     groups: bool,
@@ -67,23 +110,75 @@ pub struct List {
 
 impl List {
     pub async fn run(self) -> Result<()> {
+        self.options.run().await
+    }
+}
+
+impl Users {
+    pub async fn run(self) -> Result<()> {
+        self.options.run().await
+    }
+}
+
+impl ListOptions {
+    async fn run(self) -> Result<()> {
         let account = self.account.open().await?;
         let pool = UserPool::open(&account, self.user_pool.as_deref()).await?;
-        let store = account.optional_store(self.table.table.as_deref()).await?;
+        let (now, table) = (Clock::system().now(), self.table.table.as_deref());
+        let since = self.inactive_for.map(|when| when.ago(now));
+        let store = match since {
+            Some(_) => Some(account.store(table).await?),
+            None => account.optional_store(table).await?,
+        };
+        let activity = match (&store, since) {
+            (Some(store), Some(since)) => Activity::NoneSince(store, since),
+            (Some(store), None) => Activity::Suspensions(store),
+            (None, _) => Activity::Unknown,
+        };
+        let limit = match (self.limit, since) {
+            (Some(limit), _) => usize::try_from(limit).unwrap_or(usize::MAX),
+            (None, Some(_)) => usize::MAX,
+            (None, None) => DEFAULT_LIMIT,
+        };
         let status = self.status.as_deref().map(str::to_ascii_uppercase);
         let query = UserQuery {
             status: status.as_deref(),
             group: self.group.as_deref(),
             only_disabled: self.disabled,
-            limit: usize::try_from(self.limit).unwrap_or(usize::MAX),
+            limit,
             with_groups: self.groups,
-            store: store.as_ref(),
+            activity,
         };
-        let report = query.run(&pool, Clock::system().now()).await?;
-        if self.json {
-            return output::json(&report);
+        // Without --inactive-for, the list ends after a few pages.
+        let (pace, progress) = (Pace::new(self.rate), since.map(|_| Progress::new("listed", None)));
+        if self.csv {
+            output::print(csv::HEADER)?;
         }
-        output::print(&render(&report, output::width()))
+        let (mut users, mut count) = (Vec::new(), 0);
+        let on_user = |user: ListedUser| {
+            count += 1;
+            if let Some(progress) = &progress {
+                progress.set(count);
+            }
+            match self.csv {
+                // Written at once, so that the memory does not grow with the pool.
+                true => output::write(&csv::line(&user))?,
+                false => users.push(user),
+            }
+            Ok(())
+        };
+        let work = query.run(&pool, &pace, now, on_user);
+        let has_more =
+            StopSignal::on_signals().run(work, "the list is not complete. Run the command again").await?;
+        drop(progress);
+        if self.csv {
+            return Ok(());
+        }
+        let report = UserListReport { user_pool: pool.id, users, has_more };
+        match self.json {
+            true => output::json(&report),
+            false => output::print(&render(&report, output::width())),
+        }
     }
 }
 
@@ -121,8 +216,14 @@ fn render(report: &UserListReport, width: usize) -> String {
 fn line(user: &ListedUser, status_width: usize) -> (String, String) {
     let created = user.created_at.map_or("no date".to_owned(), |at| at.strftime("%Y-%m-%d").to_string());
     let domain = user.email_domain.as_deref().unwrap_or("no address");
-    let details = format!("{created}  {:status_width$}  {domain}", status(user));
+    let inactive = user.inactive_days.map(|days| format!("  inactive for {}", counted_days(days)));
+    let details =
+        format!("{created}  {:status_width$}  {domain}{}", status(user), inactive.unwrap_or_default());
     (printable(&user.sub).to_string(), printable(&details).to_string())
+}
+
+fn counted_days(days: i64) -> String {
+    counted(usize::try_from(days).unwrap_or_default(), "day")
 }
 
 fn status(user: &ListedUser) -> String {
@@ -143,6 +244,8 @@ mod tests {
             email_domain: Some("example.com".to_owned()),
             groups: None,
             suspension: None,
+            last_seen_at: None,
+            inactive_days: None,
         }
     }
 
@@ -154,13 +257,14 @@ mod tests {
             email_domain: None,
             groups: Some(vec!["Admin".to_owned(), "Staff".to_owned()]),
             suspension: Some("suspended without an end, by ben: spam".to_owned()),
+            inactive_days: Some(1_000),
             ..user("e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25", "CONFIRMED")
         };
         let users = vec![user("7d8ca528-4931-4254-9273-ea5ee853f271", "CONFIRMED"), special];
         let report = UserListReport { user_pool: "eu-central-1_X".to_owned(), users, has_more: true };
         let wide = "\
 7d8ca528-4931-4254-9273-ea5ee853f271  2026-03-02  CONFIRMED            example.com
-e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25  2026-03-02  CONFIRMED, disabled  no address
+e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25  2026-03-02  CONFIRMED, disabled  no address  inactive for 1,000 days
   username: ben [1m
   groups: Admin, Staff
   suspended without an end, by ben: spam
