@@ -49,10 +49,9 @@ pub const SOURCE: &str = "/account-activity";
 /// Maximum number of concurrent lookups. Cognito: 120 requests that read users per second and account,
 /// which sign-ins and other services share.
 const LOOKUPS_IN_FLIGHT: usize = 4;
-/// Upper bound for one lookup, with three calls.
-const LOOKUP_SECONDS: i64 = 3 * WORKER_CALL_SECONDS;
-/// Upper bound for the longest step: a lookup, and the commit of the event that follows from it.
-pub const STEP_SECONDS: i64 = LOOKUP_SECONDS + ATTEMPT_SECONDS;
+/// Upper bound for the longest step: one attempt to commit. A lookup with its three calls is shorter.
+pub const STEP_SECONDS: i64 = ATTEMPT_SECONDS;
+const _: () = assert!(3 * WORKER_CALL_SECONDS < STEP_SECONDS);
 /// Maximum number of concurrent writes of address windows.
 const ADDRESSES_IN_FLIGHT: usize = 8;
 /// Time before the deadline after which no address window is written: one call, and the visibility
@@ -80,7 +79,7 @@ impl Config {
                 Deletion::Erase,
                 &[("erase", Deletion::Erase), ("keep", Deletion::Keep)],
             )?,
-            failed_sign_ins_per_user: environment.number("FAILED_SIGN_INS_PER_USER", 10, 1..=20)?,
+            failed_sign_ins_per_user: environment.number("FAILED_SIGN_INS_PER_USER", 10, 2..=20)?,
             failed_users_per_address: environment.number("FAILED_USERS_PER_ADDRESS", 10, 2..=50)?,
         })
     }
@@ -132,7 +131,7 @@ pub async fn handle(
     event: SqsEvent,
     deadline: Timestamp,
 ) -> Result<SqsBatchResponse, BatchError> {
-    let mut batch = Batch::new(&deps.context, event, deadline, ATTEMPT_SECONDS);
+    let mut batch = Batch::new(&deps.context, event, deadline, STEP_SECONDS);
     deps.context.metrics.measure(Metric::BatchSize, Unit::Count, batch.len() as f64);
     let now = deps.context.clock.now();
     let read = batch.accept(|batch, message| {
@@ -279,9 +278,19 @@ async fn record_addresses(deps: &Deps, batch: &mut Batch<'_>, failures: addresse
         let written = deps.pipeline.store.add_failed_users(&window, &users).await;
         let has_reached = written.map(|written| {
             let is_full = written.is_none_or(|written| written.after >= MAX_USERS);
-            deps.remembered.remember(window, users, is_full);
             let many = deps.failed_users_per_address;
-            written.is_some_and(|written| written.before < many && many <= written.after)
+            let has_reached = written.is_some_and(|written| written.before < many && many <= written.after);
+            if has_reached {
+                // Not the address, which is personal data. The table has it.
+                let window = window.start().to_string();
+                tracing::warn!(
+                    error_type = "many_users",
+                    window,
+                    "sign-ins of many users failed from an address"
+                );
+            }
+            deps.remembered.remember(window, users, is_full);
+            has_reached
         });
         (failures, has_reached)
     });

@@ -134,6 +134,10 @@ impl SandboxAccount {
         aws_sdk_sqs::Client::new(&worker_config(&self.backend))
     }
 
+    pub fn cognito(&self) -> aws_sdk_cognitoidentityprovider::Client {
+        aws_sdk_cognitoidentityprovider::Client::new(&worker_config(&self.backend))
+    }
+
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&worker_config(&self.backend))
     }

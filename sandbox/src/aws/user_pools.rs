@@ -2,6 +2,7 @@
 //! otherwise than AWS.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use winterbaume_cognitoidentityprovider::CognitoIdentityProviderService;
@@ -17,7 +18,11 @@ const CREATED_DATE: &str = "2026-01-01T00:00:00Z";
 
 /// The account's user pools, with their groups and users.
 #[derive(Default)]
-pub struct UserPools(CognitoIdentityProviderService);
+pub struct UserPools {
+    cognito: CognitoIdentityProviderService,
+    /// The active kinds of MFA, by user pool and username. winterbaume has none.
+    mfa: Mutex<BTreeMap<(String, String), Vec<String>>>,
+}
 
 /// A user to create.
 pub struct NewUser<'a> {
@@ -74,28 +79,28 @@ impl UserPools {
 
     /// The state of the account of every user of every pool, by username: true if it is enabled.
     pub async fn enabled(&self) -> BTreeMap<String, bool> {
-        let view = self.0.snapshot(default_account_id(), REGION).await;
+        let view = self.cognito.snapshot(default_account_id(), REGION).await;
         let users = view.user_pools.into_values().flat_map(|pool| pool.users);
         users.map(|(username, user)| (username, user.enabled)).collect()
     }
 
     /// The groups of every user of every pool, by username.
     pub async fn groups(&self) -> BTreeMap<String, Vec<String>> {
-        let view = self.0.snapshot(default_account_id(), REGION).await;
+        let view = self.cognito.snapshot(default_account_id(), REGION).await;
         let users = view.user_pools.into_values().flat_map(|pool| pool.users);
         users.map(|(username, user)| (username, user.groups)).collect()
     }
 
     async fn change_pool(&self, user_pool_id: &str, change: impl FnOnce(&mut UserPoolView)) {
-        let mut view = self.0.snapshot(default_account_id(), REGION).await;
+        let mut view = self.cognito.snapshot(default_account_id(), REGION).await;
         let pool = view.user_pools.entry(user_pool_id.to_owned()).or_insert_with(|| user_pool(user_pool_id));
         change(pool);
         // A snapshot of this service can always be restored.
-        let _ = self.0.restore(default_account_id(), REGION, view).await;
+        let _ = self.cognito.restore(default_account_id(), REGION, view).await;
     }
 
     pub(super) fn service(&self) -> &dyn MockService {
-        &self.0
+        &self.cognito
     }
 
     /// The answer to a request that winterbaume's Cognito would answer wrongly.
@@ -108,6 +113,8 @@ impl UserPools {
             "AdminAddUserToGroup" | "ListUsersInGroup" => self.missing_group(request).await,
             "AdminSetUserPassword" => Some(self.password(request).await),
             "ListUsers" => Some(self.page_of_users(request).await),
+            "AdminGetUser" => Some(self.user(request).await),
+            "AdminSetUserMFAPreference" => Some(self.mfa_preference(request).await),
             _ => None,
         }
     }
@@ -117,14 +124,14 @@ impl UserPools {
         let mut get_group = request.clone();
         let target = http::HeaderValue::from_static("AWSCognitoIdentityProviderService.GetGroup");
         get_group.headers.insert("x-amz-target", target);
-        let response = self.0.handle(get_group).await;
+        let response = self.cognito.handle(get_group).await;
         (response.status >= 300).then_some(response)
     }
 
     /// winterbaume leaves the status of a user who gets a temporary password. With AWS, the user must
     /// change it.
     async fn password(&self, request: &MockRequest) -> MockResponse {
-        let response = self.0.handle(request.clone()).await;
+        let response = self.cognito.handle(request.clone()).await;
         let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         if let (Some(id), Some(username)) = (asked["UserPoolId"].as_str(), asked["Username"].as_str())
             && response.status < 300
@@ -140,9 +147,55 @@ impl UserPools {
         response
     }
 
+    /// winterbaume finds users only by their usernames, and shows no MFA. AWS also finds a local user by the
+    /// sub.
+    async fn user(&self, request: &MockRequest) -> MockResponse {
+        let mut asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let text = |asked: &Value, name: &str| asked[name].as_str().unwrap_or_default().to_owned();
+        let (pool, name) = (text(&asked, "UserPoolId"), text(&asked, "Username"));
+        let view = self.cognito.snapshot(default_account_id(), REGION).await;
+        let users = view.user_pools.get(&pool).map(|pool| &pool.users);
+        let is_local = |user: &&CognitoUserView| user.status != "EXTERNAL_PROVIDER";
+        let has_sub = |user: &&CognitoUserView| user.attributes.get("sub") == Some(&name);
+        let by_sub = || users?.values().filter(is_local).find(has_sub).map(|user| user.username.clone());
+        let username = if users.is_some_and(|users| users.contains_key(&name)) { None } else { by_sub() };
+        let username = username.unwrap_or(name);
+        asked["Username"] = username.as_str().into();
+        let request = MockRequest { body: asked.to_string().into(), ..request.clone() };
+        let response = self.cognito.handle(request).await;
+        let mfa = self.mfa.lock().unwrap_or_else(PoisonError::into_inner).get(&(pool, username)).cloned();
+        let (200, Some(mfa)) = (response.status, mfa.filter(|mfa| !mfa.is_empty())) else { return response };
+        let mut user: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        user["UserMFASettingList"] = mfa.into();
+        MockResponse::json(200, user.to_string())
+    }
+
+    /// winterbaume ignores the preference.
+    async fn mfa_preference(&self, request: &MockRequest) -> MockResponse {
+        let response = self.cognito.handle(request.clone()).await;
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        if let (Some(pool), Some(username)) = (asked["UserPoolId"].as_str(), asked["Username"].as_str())
+            && response.status < 300
+        {
+            let mut all = self.mfa.lock().unwrap_or_else(PoisonError::into_inner);
+            let active = all.entry((pool.to_owned(), username.to_owned())).or_default();
+            for (settings, kind) in [
+                ("SMSMfaSettings", "SMS_MFA"),
+                ("SoftwareTokenMfaSettings", "SOFTWARE_TOKEN_MFA"),
+                ("EmailMfaSettings", "EMAIL_OTP"),
+            ] {
+                if let Some(enabled) = asked[settings]["Enabled"].as_bool() {
+                    active.retain(|active| active != kind);
+                    active.extend(enabled.then(|| kind.to_owned()));
+                }
+            }
+        }
+        response
+    }
+
     /// winterbaume returns all users at once, unsorted and unfiltered. AWS returns pages.
     async fn page_of_users(&self, request: &MockRequest) -> MockResponse {
-        let response = self.0.handle(request.clone()).await;
+        let response = self.cognito.handle(request.clone()).await;
         if response.status >= 300 {
             return response;
         }

@@ -1,4 +1,4 @@
-//! Confirms that a change is a suspension, a reinstatement or an erasure. Pages that were cached before such
+//! Confirms that a change is a suspension, a reinstatement, or an erasure or deletion. Pages that were cached before such
 //! a change are invalidated even if the budget is spent, and without waiting for the interval.
 //!
 //! A message only claims it. Any service that may send to user-events can publish `user.suspended`.
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::metric::Metric;
+use shared::statistics::UserStats;
 use shared::store::{CacheMark, Consistency, Partition, Store, StoreError};
 use shared::suspension::Stored;
 use shared::telemetry::Metrics;
@@ -75,7 +76,7 @@ fn is_new(at: Timestamp, mark: Option<&CacheMark>, lifetime_seconds: u32, now: T
     now.duration_since(at) < limit && known.is_none_or(|known| known < at)
 }
 
-/// The time of each user's last suspension, reinstatement or erasure, by sub. An unreadable
+/// The time of each user's last suspension, reinstatement, erasure or deletion, by sub. An unreadable
 /// suspension has no time: its user is denied, and the change is an ordinary one.
 async fn read(store: &Store, subs: &[&str]) -> Result<HashMap<String, Timestamp>, StoreError> {
     let partitions: Vec<Partition> = subs.iter().map(|sub| Partition::User((*sub).to_owned())).collect();
@@ -92,9 +93,10 @@ async fn read(store: &Store, subs: &[&str]) -> Result<HashMap<String, Timestamp>
     for (partition, stored) in &statistics {
         // Statistics that a newer release wrote may be unreadable.
         let erased_at = stored.metadata().ok().and_then(|metadata| metadata.erased_at);
-        if let (Partition::User(sub), Some(erased_at)) = (partition, erased_at) {
-            let at = security_changes.entry(sub.clone()).or_insert(erased_at);
-            *at = erased_at.max(*at);
+        let deleted_at = stored.statistics::<UserStats>().ok().and_then(|statistics| statistics.deleted_at);
+        if let (Partition::User(sub), Some(gone_at)) = (partition, erased_at.max(deleted_at)) {
+            let at = security_changes.entry(sub.clone()).or_insert(gone_at);
+            *at = gone_at.max(*at);
         }
     }
     Ok(security_changes)

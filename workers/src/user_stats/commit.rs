@@ -91,7 +91,12 @@ impl Committer<'_> {
                     if updates_profile {
                         profile_changes = None;
                     }
-                    self.count_failures(&state.statistics, &committed.statistics, events, counts);
+                    self.count_failures(
+                        partition,
+                        (&state.statistics, &committed.statistics),
+                        events,
+                        counts,
+                    );
                     state = committed;
                     decision = decision.max(decision_of_commit);
                     counts.applied += count as u64;
@@ -132,8 +137,8 @@ impl Committer<'_> {
     /// Counts the failed sign-ins of a commit, and the users who have many since.
     fn count_failures<S: Statistics>(
         &self,
-        before: &S,
-        after: &S,
+        partition: &Partition,
+        (before, after): (&S, &S),
         events: &[&PendingEvent],
         counts: &mut InvocationCounts,
     ) {
@@ -141,7 +146,11 @@ impl Committer<'_> {
         let failures = events.iter().filter(|pending| matches!(pending.event.data, Data::SignInFailed(_)));
         counts.sign_ins_failed += failures.count() as u64;
         if let (Some(before), Some(after)) = (before.failures_by_hour(), after.failures_by_hour()) {
-            counts.users_with_many_failures += after.reached(threshold, before);
+            let hours = after.reached(threshold, before);
+            counts.users_with_many_failures += hours;
+            if let (1.., Partition::User(user)) = (hours, partition) {
+                tracing::warn!(error_type = "many_failures", user, "many sign-ins of a user failed");
+            }
         }
     }
 
