@@ -145,11 +145,12 @@ pub(crate) fn get_att(value: &Value) -> &str {
 }
 
 /// The kinds of partitions of the table, each with the key of an example.
-pub const PARTITIONS: [(&str, &str); 7] = [
+pub const PARTITIONS: [(&str, &str); 8] = [
     ("USER#{sub}", "USER#example"),
     ("SUSPENSION#{sub}", "SUSPENSION#example"),
     ("SUSPENDED_EMAIL#{hash}", "SUSPENDED_EMAIL#example"),
     ("GRANT#{sub}", "GRANT#example"),
+    ("ADDRESS#{ip}", "ADDRESS#192.0.2.1"),
     ("CACHE#{sub}", "CACHE#example"),
     ("DOMAIN#{domain}#{shard}", "DOMAIN#example#0"),
     ("LEDGER#{distribution}", "LEDGER#${Id}"),

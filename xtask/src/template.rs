@@ -56,7 +56,7 @@ const PERMISSIONS_HEAD: &str = "\
 # Permissions
 
 This page lists what each function may do, and who may send to the queues and receive from them.
-read-api exists only in a stack with the read API (`CreateReadApi`).
+read-api exists only in a stack with the read API (`CreateReadApi`), and account-activity only with `AccountEvents=true`.
 `cargo xtask permissions` generates it from `template.yaml`.
 Each function has its own role with one policy.
 `${X}` is a parameter or a resource of the template, and `${Id}` is the ID of the user pool or of the distribution.
@@ -96,7 +96,10 @@ fn queue_row(page: &mut String, statement: &Value) {
     limits.extend(condition.map(|condition| format!("only if `{condition}`")));
     let principals = match &statement["Principal"] {
         Value::String(all_principals) => format!("`{all_principals}`"),
-        principal => code(&principal["AWS"]),
+        principal => {
+            let kinds = principal.as_object().into_iter().flat_map(|kinds| kinds.values());
+            kinds.map(code).collect::<Vec<_>>().join(", ")
+        }
     };
     let _ = writeln!(
         page,
