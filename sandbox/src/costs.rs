@@ -1,5 +1,6 @@
 //! The cost model: what a day or a month of users costs under each policy, and how stale pages are.
 
+pub mod account_events;
 pub mod assumptions;
 mod browser;
 pub mod command;

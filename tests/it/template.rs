@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
-use sandbox::costs::assumptions;
+use sandbox::costs::{account_events as account_costs, assumptions};
 use sandbox::mapped_workers::WorkerSettings;
 use serde_json::{Value, json};
 use shared::config::Environment;
@@ -29,6 +29,7 @@ use xtask::template::{Template, permissions};
 
 use crate::support::test_stack;
 
+mod account_events;
 mod deployment;
 mod edge;
 mod edge_model;
@@ -96,12 +97,20 @@ fn cost_model_uses_the_sizes_in_the_template() {
         let memory = template.properties(worker)["MemorySize"].as_f64();
         assert_eq!(memory, Some(assumptions::WORKER_MEGABYTES), "{worker}");
     }
+    let activity = template.properties("AccountActivityFunction");
+    // Without a MemorySize of its own, it has that of the triggers.
+    assert!(activity["MemorySize"].is_null());
+    assert_eq!(account_costs::MEGABYTES, assumptions::TRIGGER_MEGABYTES);
+    let activities = &activity["Events"]["AccountActivities"]["Properties"];
     let stats = &template.properties(user_stats)["Events"]["UserEvents"]["Properties"];
     let changes = &template.properties(invalidation)["Events"]["CacheInvalidations"]["Properties"];
     let concurrency = &changes["ScalingConfig"]["MaximumConcurrency"];
     for (value, constant) in [
         (&stats["BatchSize"], assumptions::USER_STATS_BATCH),
         (&stats["MaximumBatchingWindowInSeconds"], assumptions::USER_STATS_WINDOW_SECONDS),
+        (&activities["BatchSize"], account_costs::BATCH),
+        (&activities["MaximumBatchingWindowInSeconds"], account_costs::WINDOW_SECONDS),
+        (&template.parameters()["FailedSignInsPerUser"]["MaxValue"], account_costs::STORED_PER_HOUR),
         (&changes["BatchSize"], assumptions::INVALIDATION_BATCH),
         (&changes["MaximumBatchingWindowInSeconds"], assumptions::INVALIDATION_WINDOW_SECONDS),
         (concurrency, assumptions::INVALIDATION_CONCURRENCY),
@@ -439,8 +448,9 @@ fn no_function_can_write_or_delete_a_suspension() {
     let key = "SUSPENDED_EMAIL#0e9166fe256f8cdc412827b7c18d7aea62940e8e6e34abc49621bca671190ebe";
     assert_eq!((may(Write, key), may(Delete, key)), (BTreeSet::new(), BTreeSet::new()));
     assert_eq!(may(Read, key), ["pre-sign-up"].into());
-    assert_eq!(may(Write, "USER#a"), ["post-confirmation", "pre-token-generation", "user-stats"].into());
-    assert_eq!(may(Delete, "USER#a"), ["user-stats"].into());
+    let writers = ["account-activity", "post-confirmation", "pre-token-generation", "user-stats"];
+    assert_eq!(may(Write, "USER#a"), writers.into());
+    assert_eq!(may(Delete, "USER#a"), ["account-activity", "user-stats"].into());
     assert_eq!(may(Write, "CACHE#a"), ["cache-invalidation"].into());
     assert!(access.iter().all(|access| access.leading_keys.is_some()), "{access:?}");
 }
@@ -459,7 +469,9 @@ fn no_function_but_resource_permission_can_write_grants() {
     assert_eq!(may(Delete, key), BTreeSet::new());
     assert!(may(Read, key).is_subset(&["read-api"].into()), "{:?}", may(Read, key));
     // Nor has the worker any other right in the table.
-    for key in ["USER#a", "SUSPENSION#a", "SUSPENDED_EMAIL#a", "CACHE#a", "DOMAIN#a#0", "LEDGER#${Id}"] {
+    for key in
+        ["USER#a", "SUSPENSION#a", "SUSPENDED_EMAIL#a", "CACHE#a", "DOMAIN#a#0", "LEDGER#${Id}", "ADDRESS#a"]
+    {
         for kind in [Read, Write, Delete] {
             assert!(!may(kind, key).contains("resource-permission"), "{kind:?} {key}");
         }

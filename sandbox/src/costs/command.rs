@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::assumptions::ORIGIN_DOLLARS_PER_MILLION;
 use super::day::Model;
-use super::{day_tables, pays_tables, plot, settings_table, tables};
+use super::{account_events, day_tables, pays_tables, plot, settings_table, tables};
 use anyhow::{Context, Result};
 use clap::Args;
 
@@ -42,8 +42,12 @@ pub struct Costs {
     /// docs/when-caching-pays.md.
     #[arg(long, conflicts_with_all = ["users", "months", "settings", "origin_dollars_per_million"])]
     pays: bool,
+    /// Print what failed sign-ins cost with account events instead: the table of
+    /// docs/account-events.md.
+    #[arg(long, conflicts_with_all = ["users", "months", "settings", "pays", "active_percent", "job_percent", "origin_dollars_per_million"])]
+    account_events: bool,
     /// Write two SVG pictures into this folder: dollars over users, and staleness over dollars.
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["users", "months", "settings", "pays"])]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["users", "months", "settings", "pays", "account_events"])]
     plot: Option<PathBuf>,
 }
 
@@ -72,6 +76,8 @@ impl Costs {
             settings_table::settings(&model, origin_dollars)
         } else if self.pays {
             pays_tables::report(&model)
+        } else if self.account_events {
+            account_events::report()
         } else {
             let sizes = self.users.map_or(SIZES.to_vec(), |users| vec![users]);
             day_tables::report(&model, &sizes, origin_dollars)

@@ -21,6 +21,8 @@ pub const DYNAMODB_READ_UNIT: f64 = 0.125e-6;
 /// aws.amazon.com/dynamodb/pricing) and 0.20 for point-in-time recovery (secondary sources). The model
 /// also charges the first 25 GB, which are free.
 pub const DYNAMODB_GIGABYTE_MONTH: f64 = 0.25 + 0.20;
+/// Amazon CloudWatch Logs: one GB of collected logs. Secondary sources.
+pub const LOGS_GIGABYTE: f64 = 0.50;
 /// Amazon CloudFront: one invalidation item. The value is `DOLLARS_PER_ITEM` in
 /// workers/src/cache_invalidation.rs, which its metric uses too.
 /// aws.amazon.com/about-aws/whats-new/2026/04/cloudfront-invalidation-cache-tag

@@ -106,6 +106,11 @@ fn when_caching_pays_md_shows_the_printed_tables() {
 }
 
 #[test]
+fn account_events_md_shows_the_printed_table() {
+    assert_shown("docs/account-events.md", &["--account-events"]);
+}
+
+#[test]
 fn price_of_a_page_changes_the_dollars_of_pages_only() {
     let price = |dollars: &str| costs(&["--users", "500", "--origin-dollars-per-million", dollars]);
     let (cheap, expensive) = (price("0"), price("1000"));
