@@ -1,6 +1,7 @@
 //! Commands for queues and dead-letter queues.
 
 pub mod body_field;
+pub mod cloudtrail;
 pub mod description;
 pub mod envelope;
 pub mod filter;

@@ -6,6 +6,8 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::queue::cloudtrail::CloudTrailEvent;
+
 /// What wrapped a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Envelope {
@@ -14,7 +16,8 @@ pub enum Envelope {
 }
 
 impl Envelope {
-    /// The envelope of a body. `None` if it has none.
+    /// The envelope of a body. `None` if it has none, or if it is an event of CloudTrail: account-activity
+    /// reads these in their envelope.
     pub fn of(body: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Notification {
@@ -41,7 +44,9 @@ impl Envelope {
         if serde_json::from_str::<Notification>(body).is_ok() {
             return Some(Self::SnsNotification);
         }
-        serde_json::from_str::<BusEvent>(body).is_ok().then_some(Self::EventBridgeEvent)
+        let is_bus_event =
+            serde_json::from_str::<BusEvent>(body).is_ok() && CloudTrailEvent::of(body).is_none();
+        is_bus_event.then_some(Self::EventBridgeEvent)
     }
 
     /// Stable identifier, for JSON.
@@ -82,6 +87,12 @@ mod tests {
             (bus, Some(Envelope::EventBridgeEvent)),
             (&format!("\n {sns}"), Some(Envelope::SnsNotification)),
             (&bus.replace("detail-type", "type"), None),
+            (&bus.replace(r#""x""#, r#""AWS API Call via CloudTrail""#), Some(Envelope::EventBridgeEvent)),
+            (
+                &bus.replace(r#""x""#, r#""AWS API Call via CloudTrail""#)
+                    .replace("{}", r#"{"eventName": "DeleteUser"}"#),
+                None,
+            ),
             (&sns.replace("TopicArn", "Topic"), None),
             (r#"{"specversion": "1.0", "type": "order.placed", "source": "/shop"}"#, None),
             (r#"["Notification", "arn", "{}"]"#, None),

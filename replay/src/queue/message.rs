@@ -13,6 +13,7 @@ use shared::events::{Event, InvalidEvent, StatedAttributes};
 use shared::queues::{ERROR_MESSAGE, ERROR_TYPE, MAX_ATTRIBUTES, MAX_BATCH_BYTES, Message, is_group_id};
 
 use crate::output::number;
+use crate::queue::cloudtrail::{self, CloudTrailEvent};
 use crate::queue::description::QueueDescription;
 use crate::queue::redact;
 use crate::queue::template_queue::TemplateQueue;
@@ -125,14 +126,17 @@ impl Unsendable {
         else {
             return Ok(());
         };
-        let belongs = TemplateQueue::of_type(&event_type);
+        let belongs = match CloudTrailEvent::of(&message.body) {
+            Some(_) => TemplateQueue::AccountActivities,
+            None => TemplateQueue::of_type(&event_type),
+        };
         // A newer user-stats may know the type.
         let is_unknown = target == TemplateQueue::UserEvents
             && matches!(Event::parse(&message.body), Err(InvalidEvent::UnknownType));
         if belongs == target || is_unknown {
             return Ok(());
         }
-        let event_type = redact::code(&event_type);
+        let event_type = message.type_name();
         Err(Self(format!("{event_type} belongs on {belongs}, and the worker of {target} rejects it")))
     }
 }
@@ -205,14 +209,20 @@ impl QueuedMessage {
         self.message_attributes.get(ERROR_MESSAGE)?.string_value.as_deref()
     }
 
-    /// Type and subject that the body states, read as the workers read it.
+    /// Type and subject that the body states, read as the workers read it. For an event of CloudTrail, the
+    /// name of the call and the sub.
     pub fn stated(&self) -> StatedAttributes {
-        StatedAttributes::read(&self.body)
+        CloudTrailEvent::of(&self.body)
+            .map_or_else(|| StatedAttributes::read(&self.body), CloudTrailEvent::stated)
     }
 
-    /// The type that the body states, or `not_an_event`. Masked if it does not have the format of a type.
+    /// The type that the body states, or `not_an_event`. Masked if it does not have the format of a type or
+    /// of the name of a call.
     pub fn type_name(&self) -> String {
-        self.stated().event_type.as_deref().map_or(NOT_AN_EVENT, redact::code).to_owned()
+        match self.stated().event_type {
+            Some(name) if cloudtrail::is_call_name(&name) => name,
+            event_type => event_type.as_deref().map_or(NOT_AN_EVENT, redact::code).to_owned(),
+        }
     }
 
     /// The message to send again: with attributes, message group and trace header, without the

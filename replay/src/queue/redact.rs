@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::output::counted;
 use crate::queue::body_field::Fields;
+use crate::queue::cloudtrail;
 
 const MASK: &str = "***";
 
@@ -311,14 +312,18 @@ fn has_format(name: &str, text: &str) -> bool {
         "TopicArn" => text.starts_with("arn:aws") && text.contains(":sns:") && is_made_of(":-_."),
         "MessageId" => is_uuid(text),
         "account" => text.len() == 12 && text.chars().all(|c| c.is_ascii_digit()),
-        "region" => text.len() <= 25 && has_digit && code(text) == text,
+        "region" | "awsRegion" => text.len() <= 25 && has_digit && code(text) == text,
         "Timestamp" => text.parse::<Timestamp>().is_ok(),
+        "detail-type" if text == cloudtrail::API_CALL => true,
+        "eventName" | "errorCode" => cloudtrail::is_call_name(text),
+        "eventSource" => text.ends_with(".amazonaws.com") && code(text) == text,
+        "eventID" | "sub" => is_uuid(text),
         "detail-type" | "type" => code(text) == text,
         "outcome" => OUTCOMES.contains(&text),
         "flow" => FLOWS.contains(&text),
         "channel" => CHANNELS.contains(&text),
         "kind" => KINDS.contains(&text),
-        "time" | "changed_at" => text.parse::<Timestamp>().is_ok(),
+        "time" | "eventTime" | "changed_at" => text.parse::<Timestamp>().is_ok(),
         "datacontenttype" => {
             let (media_type, parameters) = text.split_once(';').unwrap_or((text, "charset=utf-8"));
             media_type.trim_end().eq_ignore_ascii_case("application/json")
@@ -444,6 +449,27 @@ mod tests {
         let mut masked = bus.clone();
         masked["detail"]["name"] = json!("***");
         assert_eq!(body(&bus.to_string()), masked.to_string());
+    }
+
+    #[test]
+    fn event_of_cloudtrail_shows_the_call_and_the_user_but_no_address_and_no_name() {
+        let mut event = json!({
+            "version": "0", "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718", "source": "aws.cognito-idp",
+            "detail-type": "AWS API Call via CloudTrail", "account": "123456789012", "region": "eu-central-1",
+            "detail": {
+                "eventTime": "2026-03-02T08:00:00Z", "eventSource": "cognito-idp.amazonaws.com",
+                "eventName": "InitiateAuth", "errorCode": "NotAuthorizedException", "awsRegion": "eu-central-1",
+                "eventID": "bf3703467-0000", "sourceIPAddress": "192.0.2.1", "readOnly": false,
+                "additionalEventData": {"sub": "7d8ca528-4931-4254-9273-ea5ee853f271"},
+                "requestParameters": {"username": "ana"}, "errorMessage": "Incorrect username or password.",
+            },
+        });
+        let shown: Value = serde_json::from_str(&body(&event.to_string())).unwrap();
+        for field in ["eventID", "sourceIPAddress", "errorMessage"] {
+            event["detail"][field] = json!("***");
+        }
+        event["detail"]["requestParameters"]["username"] = json!("***");
+        assert_eq!(shown, event);
     }
 
     #[test]

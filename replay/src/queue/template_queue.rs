@@ -9,11 +9,18 @@ pub enum TemplateQueue {
     CacheInvalidations,
     GroupMemberships,
     ResourcePermissions,
+    /// Its messages are events of CloudTrail, which have no type of this project.
+    AccountActivities,
 }
 
 impl TemplateQueue {
-    const ALL: [Self; 4] =
-        [Self::UserEvents, Self::CacheInvalidations, Self::GroupMemberships, Self::ResourcePermissions];
+    const ALL: [Self; 5] = [
+        Self::UserEvents,
+        Self::CacheInvalidations,
+        Self::GroupMemberships,
+        Self::ResourcePermissions,
+        Self::AccountActivities,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -21,6 +28,7 @@ impl TemplateQueue {
             Self::CacheInvalidations => "cache-invalidations",
             Self::GroupMemberships => "group-memberships",
             Self::ResourcePermissions => "resource-permissions",
+            Self::AccountActivities => "account-activities",
         }
     }
 
@@ -38,7 +46,7 @@ impl TemplateQueue {
         Self::of(queue.strip_suffix("-dead-letters").unwrap_or(queue))
     }
 
-    /// The queue on which events of a type belong.
+    /// The queue on which events of a type belong. No type of this project belongs on account-activities.
     pub fn of_type(event_type: &str) -> Self {
         match event_type {
             "user.data_changed" => Self::CacheInvalidations,
@@ -73,6 +81,7 @@ mod tests {
                 Some(TemplateQueue::GroupMemberships),
             ),
             ("shop-resource-permissions", Some(TemplateQueue::ResourcePermissions)),
+            ("shop-account-activities", Some(TemplateQueue::AccountActivities)),
             ("shop-user-events-dead-letters", None),
             ("superuser-events", None),
             ("orders", None),

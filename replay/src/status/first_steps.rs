@@ -29,15 +29,33 @@ enum Problem {
 }
 
 /// The alarms by name, without the name of the stack.
-const FIRST_STEPS: [(&str, &[Step]); 24] = [
+const FIRST_STEPS: [(&str, &[Step]); 29] = [
     ("user-events-dead-letters", &[Step::Inspect("user-events-dead-letters")]),
     ("cache-invalidations-dead-letters", &[Step::Inspect("cache-invalidations-dead-letters")]),
     ("group-memberships-dead-letters", &[Step::Inspect("group-memberships-dead-letters")]),
     ("resource-permissions-dead-letters", &[Step::Inspect("resource-permissions-dead-letters")]),
+    ("account-activities-dead-letters", &[Step::Inspect("account-activities-dead-letters")]),
     ("user-events-age", &[Step::Log(FunctionId::UserStats)]),
     ("cache-invalidations-age", &[Step::Log(FunctionId::CacheInvalidation)]),
     ("group-memberships-age", &[Step::Log(FunctionId::GroupMembership)]),
     ("resource-permissions-age", &[Step::Log(FunctionId::ResourcePermission)]),
+    ("account-activities-age", &[Step::Log(FunctionId::AccountActivity)]),
+    (
+        "account-events-undelivered",
+        &[Step::Advice(
+            "Deploy the stack again, so that the queue's policy allows the rule. Then run replay reconcile.",
+        )],
+    ),
+    (
+        "users-with-many-failures",
+        &[Step::Advice(
+            "Query lastSignInFailedAt in the table. Suspend the user only if the password is known to others.",
+        )],
+    ),
+    (
+        "addresses-with-many-users",
+        &[Step::Advice("Look for items ADDRESS# in the table. Block the address with AWS WAF (UserPoolWebAclArn).")],
+    ),
     (
         "start-failures",
         &[Step::Logs(Problem::StartFailures), Step::Advice("Deploy the previous parameter values.")],

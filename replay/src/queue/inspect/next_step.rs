@@ -24,7 +24,7 @@ enum Step {
 }
 
 /// The reasons of the page.
-const STEPS: [(&str, &str, Step); 14] = [
+const STEPS: [(&str, &str, Step); 15] = [
     (RECEIVED_TOO_OFTEN, "correct the cause that the worker's log names, then redrive", Step::Redrive),
     ("unknown_type", "deploy a worker that knows the type, then redrive", Step::Redrive),
     ("in_the_future", "correct the producer's clock, and redrive after the event's time", Step::Redrive),
@@ -37,6 +37,7 @@ const STEPS: [(&str, &str, Step); 14] = [
         "in user-events, count the file with replay statistics backfill. Otherwise delete it",
         Step::Save,
     ),
+    ("not_cloudtrail", "find out who sent it: only the rule of the stack should", Step::Save),
     ("wrong_queue", "correct the sender, then send the file to the right queue", Step::Save),
     (
         "erasure_not_allowed",

@@ -20,7 +20,8 @@ use crate::queue::redrive::{MoveTasks, RedriveOptions, Route};
 use crate::queue::template_queue::TemplateQueue;
 
 /// Reasons that a redrive cannot remove, whichever queue the message came from.
-const PERMANENT_REASONS: [&str; 5] = ["invalid_data", "not_cloudevents", "not_json", "too_large", "too_old"];
+const PERMANENT_REASONS: [&str; 6] =
+    ["invalid_data", "not_cloudevents", "not_cloudtrail", "not_json", "too_large", "too_old"];
 
 /// Reason of a message whose type the worker did not know.
 pub const UNKNOWN_TYPE: &str = "unknown_type";

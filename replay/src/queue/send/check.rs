@@ -9,6 +9,7 @@ use shared::events::{Event, InvalidEvent};
 use shared::time::Clock;
 
 use crate::error::Result;
+use crate::queue::cloudtrail::CloudTrailEvent;
 use crate::queue::description::QueueDescription;
 use crate::queue::envelope::Envelope;
 use crate::queue::message::{QueuedMessage, Unsendable};
@@ -33,7 +34,8 @@ pub struct CheckedFile {
 #[derive(Clone, Copy, Debug)]
 pub struct LineRules<'a> {
     /// Accepts any body. Otherwise each body must be an event that belongs on the queue, valid for
-    /// events/schema/event.json, and not older than 30 days. Some workers accept it for a shorter time.
+    /// events/schema/event.json, and not older than 30 days. Some workers accept it for a shorter time. For
+    /// account-activities, it must be an event of CloudTrail.
     pub any_body: bool,
     /// Accepts events of types that this version of `replay` does not know.
     pub any_type: bool,
@@ -85,9 +87,12 @@ pub fn check(path: &Path, rules: LineRules<'_>, clock: &Clock) -> Result<Checked
 }
 
 fn check_event(message: &QueuedMessage, rules: LineRules<'_>, now: Timestamp) -> Result<(), LineError> {
-    match Event::parse(&message.body) {
-        Err(InvalidEvent::UnknownType) if rules.any_type => {}
-        event => event?.check_time(now)?,
+    // An event of CloudTrail is no event of this project. It belongs on account-activities.
+    if CloudTrailEvent::of(&message.body).is_none() {
+        match Event::parse(&message.body) {
+            Err(InvalidEvent::UnknownType) if rules.any_type => {}
+            event => event?.check_time(now)?,
+        }
     }
     Ok(Unsendable::check_queue(message, rules.queue)?)
 }
