@@ -214,7 +214,8 @@ class StackClient:
         with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
             iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
         if may_send:
-            queues = [self.outputs["UserEventsQueueArn"], self.outputs["ResourcePermissionsQueueArn"]]
+            names = ("UserEvents", "ResourcePermissions", "AccountActivities")
+            queues = [self.outputs[f"{name}QueueArn"] for name in names]
             send = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queues}
             iam.put_role_policy(RoleName=name, PolicyName="send", PolicyDocument=policy(send))
         if may_read_queues:
@@ -260,7 +261,7 @@ class StackClient:
 
     def wait_for_workers(self):
         """Waits until all queues are empty. The order matters: a worker sends messages to the queues after its own."""
-        for queue in ("UserEvents", "GroupMemberships", "ResourcePermissions", "CacheInvalidations"):
+        for queue in ("UserEvents", "GroupMemberships", "ResourcePermissions", "AccountActivities", "CacheInvalidations"):
             eventually(lambda: self.message_count(f"{queue}Queue") == 0, f"an empty queue {queue}", seconds=60)
 
     def message_count(self, queue):

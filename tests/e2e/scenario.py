@@ -9,6 +9,7 @@ import re
 
 from boto3.dynamodb.conditions import Attr
 
+import account_changes
 import operator_story
 import own_changes
 import page_story
@@ -35,6 +36,7 @@ def run(report, stack, build, screenshots):
     operator_story.run(report, stack)
     page_story.run(report, stack, ana, screenshots)
     own_changes.measure(report, stack)
+    account_changes.run(report, stack)
     check_logs(report, stack)
     delete_stack(report, stack)
 
@@ -339,6 +341,7 @@ def deliver_duplicates(report, stack, ana, events):
             ("CacheInvalidations", 0),
             ("GroupMemberships", 0),
             ("ResourcePermissions", 0),
+            ("AccountActivities", 0),
         ]:
             count = stack.message_count(f"{queue}DeadLetterQueue")
             expect(count == expected, f"{count} dead letters of {queue}")

@@ -45,6 +45,7 @@ PARAMETERS = {
     "SecondGroup": "Support",
     "AdminGroups": "Support",
     "IdentityPool": "true",
+    "AccountEvents": "true",
     # By default, only security changes are invalidated if a page lives for at most 60 s.
     "InvalidationPolicy": "*=budget",
     # A change that follows another one waits for this long. The default is a minute.

@@ -6,7 +6,8 @@ With AUTH=true, MiniStack checks every call against the policies of the role tha
 in the template therefore fails the test.
 
 MiniStack 1.5.33 differs from AWS in many ways. Each patch below removes a difference that makes MiniStack reject a
-correct template or accept a wrong one. The patches for the read side are in edge.py and login.py.
+correct template or accept a wrong one. The patches for the read side are in edge.py and login.py, and
+those for CloudTrail in cloudtrail.py.
 docs/end-to-end.md lists the differences that remain.
 
 The patches replace functions of MiniStack, so requirements.txt pins its version. If a newer version removes one of
@@ -27,6 +28,7 @@ from ministack.core import iam_actions, iam_evaluator
 from ministack.services import cognito, lambda_svc, sqs
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
+import cloudtrail
 import edge
 import login
 
@@ -217,6 +219,7 @@ if __name__ == "__main__":
     patch_metric_math_alarms()
     patch_split_in_conditions()
     patch_unknown_resources()
+    cloudtrail.patch_cloudtrail()
     edge.patch_jwks()
     edge.patch_http_api_origin()
     edge.patch_cache()
