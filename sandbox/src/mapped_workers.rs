@@ -22,13 +22,14 @@ pub struct WorkerSettings {
 
 impl WorkerSettings {
     pub fn of(worker: FunctionId) -> Self {
-        // group-membership has a batching window of 5 s in the template. It is 0 here, so that a journey
-        // shows the groups of a user at the time of the step.
+        // group-membership and account-activity have a batching window of 5 s in the template. It is 0
+        // here, so that a journey shows the effect at the time of the step.
         let (timeout_seconds, batch_size, window_seconds) = match worker {
             FunctionId::UserStats => (60, 1_000, 1),
             // Delivery delay of 5 s plus batching window of 10 s, so changes within 15 s share one call.
             FunctionId::CacheInvalidation => (90, 10_000, 15),
             FunctionId::ResourcePermission => (60, 10, 0),
+            FunctionId::AccountActivity => (90, 100, 0),
             _ => (60, 100, 0),
         };
         Self { timeout_seconds, batch_size, window_seconds }

@@ -89,6 +89,8 @@ impl Alarm {
         let mut metrics = Vec::new();
         let (mut expression, mut period) = (None, None);
         for query in queries {
+            // With every optional part of the stack.
+            let query = query.pointer("/Fn::If/1").unwrap_or(query);
             match query["Expression"].as_str() {
                 Some(text) => assert_eq!(expression.replace(text), None, "{}", self.name),
                 None => {

@@ -79,7 +79,7 @@ impl StackAccount {
         let template = Template::read();
         let resources = cloudformation::resources(&template, parameters);
         let sqs = Sqs::new(Clock::system());
-        create_queues(&sqs, &template);
+        create_queues(&sqs, &template, parameters);
         let of_type = |resource_type: &'static str| {
             let of_type = resources.iter().filter(move |resource| resource.resource_type == resource_type);
             of_type.map(|resource| resource.physical_id.clone())
@@ -147,11 +147,13 @@ impl StackAccount {
 }
 
 /// Creates the queues of the template.
-fn create_queues(sqs: &Sqs, template: &Template) {
-    let values = [("AWS::StackName".to_owned(), STACK.to_owned())].into();
+fn create_queues(sqs: &Sqs, template: &Template, parameters: &[(&str, &str)]) {
+    let given = parameters.iter().chain(&[("AWS::StackName", STACK)]);
+    let values = given.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let (stack, _) = Stack::new(template, &values);
     let name = |queue: &Value| cloudformation::text(&stack, &queue["Properties"]["QueueName"]);
-    let queues: Vec<(&str, &Value)> = template.of_type("AWS::SQS::Queue").collect();
+    let queues = template.of_type("AWS::SQS::Queue").filter(|(id, _)| stack.creates(id));
+    let queues: Vec<(&str, &Value)> = queues.collect();
     for (_, queue) in &queues {
         let target = queue.pointer("/Properties/RedrivePolicy/deadLetterTargetArn/Fn::GetAtt");
         let target = target.and_then(Value::as_str).and_then(|target| target.strip_suffix(".Arn"));

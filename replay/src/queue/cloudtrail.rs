@@ -94,9 +94,13 @@ mod tests {
 
     #[test]
     fn name_of_a_call_is_shown_only_in_its_format() {
-        for (text, expected) in
-            [("DeleteUser", true), ("ana", false), ("Ana Lopez", false), ("ana@example.com", false), ("", false)]
-        {
+        for (text, expected) in [
+            ("DeleteUser", true),
+            ("ana", false),
+            ("Ana Lopez", false),
+            ("ana@example.com", false),
+            ("", false),
+        ] {
             assert_eq!(is_call_name(text), expected, "{text}");
         }
         assert!(!is_call_name(&"A".repeat(MAX_NAME_CHARS + 1)));

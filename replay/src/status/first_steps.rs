@@ -54,7 +54,9 @@ const FIRST_STEPS: [(&str, &[Step]); 29] = [
     ),
     (
         "addresses-with-many-users",
-        &[Step::Advice("Look for items ADDRESS# in the table. Block the address with AWS WAF (UserPoolWebAclArn).")],
+        &[Step::Advice(
+            "Look for items ADDRESS# in the table. Block the address with AWS WAF (UserPoolWebAclArn).",
+        )],
     ),
     (
         "start-failures",

@@ -19,14 +19,14 @@ fn client(account: &StackAccount) -> Client {
 
 #[tokio::test]
 async fn resources_of_a_stack_are_read_by_name_or_arn() {
-    let account = StackAccount::new(&[], None);
+    let account = StackAccount::new(&[("AccountEvents", "true")], None);
     let stack = Stack::read(&client(&account), STACK).await.unwrap();
     assert!(account.calls_of("ListStackResources") > 1, "there are several pages");
     let queues: BTreeSet<(&str, &str)> = stack.queues().collect();
     let user_events = Sqs::url("cognito-user-events-user-events");
-    assert!(queues.len() == 8 && queues.contains(&("UserEventsQueue", user_events.as_str())), "{queues:?}");
+    assert!(queues.len() == 10 && queues.contains(&("UserEventsQueue", user_events.as_str())), "{queues:?}");
     assert_eq!(stack.user_events_url(), Some(user_events.as_str()));
-    assert_eq!(stack.dead_letter_queues().count(), 4);
+    assert_eq!(stack.dead_letter_queues().count(), 5);
     assert_eq!(stack.table_name(), Some(TABLE));
     let functions: BTreeSet<&str> = stack.functions().map(|(_, name)| stack.short_name(name)).collect();
     let expected: BTreeSet<&str> = FunctionId::ALL.map(FunctionId::name).into();

@@ -145,7 +145,7 @@ async fn next_steps_are_commands_that_replay_accepts() {
 
 #[tokio::test]
 async fn every_alarm_of_the_template_has_a_first_step() {
-    let account = StackAccount::new(&[], None);
+    let account = StackAccount::new(&[("AccountEvents", "true")], None);
     let client = aws_sdk_cloudformation::Client::new(&sdk_config(account));
     let stack = Stack::read(&client, STACK).await.unwrap();
     let mut count = 0;
@@ -160,5 +160,5 @@ async fn every_alarm_of_the_template_has_a_first_step() {
         }
         count += 1;
     }
-    assert_eq!(count, 24);
+    assert_eq!(count, 29);
 }

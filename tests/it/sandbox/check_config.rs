@@ -17,10 +17,12 @@ fn check(name: &str, parameters: &str) -> (Option<i32>, String, String) {
 fn valid_parameters_start_every_function() {
     let rules =
         r#"[{\"attribute\": \"custom:department\", \"equals\": \"Engineering\", \"group\": \"Developer\"}]"#;
-    // An API of your own replaces read-api.
+    // An API of your own replaces read-api, and account-activity is optional.
     let all = FunctionId::ALL.len();
-    for (own_api, functions) in [("", all), ("ApiOriginDomainName=api.example.com\n", all - 1)] {
-        let file = format!("ProductName=Example Shop\n{own_api}GroupRules=\"{rules}\"\n");
+    for (more, functions) in
+        [("AccountEvents=true\n", all), ("", all - 1), ("ApiOriginDomainName=api.example.com\n", all - 2)]
+    {
+        let file = format!("ProductName=Example Shop\n{more}GroupRules=\"{rules}\"\n");
         let (code, shown, error) = check("parameters.txt", &file);
         assert_eq!((code, error.as_str()), (Some(0), ""), "{shown}");
         assert_eq!(shown, format!("All {functions} functions start with these parameters.\n"));

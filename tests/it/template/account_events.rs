@@ -8,6 +8,7 @@ use xtask::table_access::{AccessKind, table_access};
 use xtask::template::Template;
 
 use super::deployment::Deployment;
+use super::{names_in, root};
 
 const OPERATOR: &str = "arn:aws:iam::123456789012:role/operator";
 const POOL: &str = "eu-central-1_EXAMPLE01";
@@ -95,6 +96,29 @@ fn rule_selects_changes_of_users_of_the_pool_and_failed_sign_ins() {
         other[field] = json!(value);
         assert!(!matches(&pattern, &other), "{field}");
     }
+}
+
+/// The fixtures have an event for each call that the worker knows.
+#[test]
+fn rule_selects_every_event_that_the_worker_knows_and_no_other_call() {
+    let pattern: Value = serde_json::from_str(&pattern("eu-central-1", POOL)).unwrap();
+    let mut calls = BTreeSet::new();
+    for name in names_in(&root().join("events/account-activity")) {
+        let batch = tests::fixtures::json(&format!("account-activity/{name}"));
+        for record in batch["Records"].as_array().unwrap() {
+            let event: Value = serde_json::from_str(record["body"].as_str().unwrap()).unwrap();
+            assert!(matches(&pattern, &event), "{name}");
+            calls.insert(event["detail"]["eventName"].as_str().unwrap().to_owned());
+        }
+    }
+    let branches = pattern["detail"]["$or"].as_array().unwrap().iter();
+    let selected: BTreeSet<String> =
+        branches.flat_map(|branch| branch["eventName"].as_array().unwrap()).map(text).collect();
+    assert_eq!(selected, calls);
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
 }
 
 /// EventBridge refuses a longer pattern, and with it the deployment.
