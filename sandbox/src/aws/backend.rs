@@ -83,6 +83,28 @@ impl SandboxBackend {
     }
 }
 
+impl SandboxBackend {
+    /// winterbaume's UpdateItem does not return the item as it was, which ALL_OLD asks for.
+    async fn updated(&self, request: &MockRequest) -> MockResponse {
+        let dynamodb = &self.services.dynamodb;
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        if asked["ReturnValues"] != "ALL_OLD" {
+            return dynamodb.handle(request.clone()).await;
+        }
+        let mut get_item = request.clone();
+        get_item.headers.insert("x-amz-target", http::HeaderValue::from_static("DynamoDB_20120810.GetItem"));
+        get_item.body = json!({"TableName": asked["TableName"], "Key": asked["Key"]}).to_string().into();
+        let old: Value = serde_json::from_slice(&dynamodb.handle(get_item).await.body).unwrap_or_default();
+        let response = dynamodb.handle(request.clone()).await;
+        match old.get("Item") {
+            Some(item) if response.status < 300 => {
+                MockResponse::json(200, json!({"Attributes": item}).to_string())
+            }
+            _ => response,
+        }
+    }
+}
+
 impl AwsBackend for SandboxBackend {
     async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
         let (service, operation) = self.route(&request);
@@ -120,6 +142,7 @@ impl AwsBackend for SandboxBackend {
                 None if operation == "ReceiveMessage" => {
                     service.handle(without_wait_time(request.clone())).await
                 }
+                None if operation == "UpdateItem" => self.updated(&request).await,
                 None => service.handle(request.clone()).await,
             }
         };
