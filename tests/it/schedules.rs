@@ -51,7 +51,7 @@ fn config() -> Config {
     Config { rng_seed, failure_persistence: None, ..default }
 }
 
-const PLANTED_BUGS: [PlantedBug; 19] = [
+const PLANTED_BUGS: [PlantedBug; 20] = [
     PlantedBug::AttemptNotStored,
     PlantedBug::AttemptCounted,
     PlantedBug::NoConditionOnMarkers,
@@ -71,6 +71,7 @@ const PLANTED_BUGS: [PlantedBug; 19] = [
     PlantedBug::NotificationsNotRead,
     PlantedBug::NoConditionOnNotifications,
     PlantedBug::MarkerOfAnyUser,
+    PlantedBug::AddressNotRecorded,
 ];
 
 /// Bugs of the rule for own writes.

@@ -32,6 +32,7 @@ use super::schedule::{Fault, PlantedBug};
 pub const USER_EVENTS: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/user-events";
 pub const CACHE_INVALIDATIONS: &str =
     "https://sqs.eu-central-1.amazonaws.com/000000000000/cache-invalidations";
+pub const ACCOUNT_ACTIVITIES: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/account-activities";
 /// The dead-letter queue of a queue.
 pub fn dead_letters(queue: &str) -> String {
     format!("{queue}-dlq")
@@ -39,8 +40,8 @@ pub fn dead_letters(queue: &str) -> String {
 
 /// Stands for the sort keys of the events in the commit of an erasure.
 pub const ERASED: &str = "erased";
-/// Two user-stats and two cache-invalidation workers.
-pub const WORKERS: usize = 4;
+/// Two workers each of user-stats, cache-invalidation and account-activity.
+pub const WORKERS: usize = 6;
 /// Index of read-api among the callers of AWS.
 pub const READER: usize = WORKERS;
 const CALLERS: usize = WORKERS + 1;
@@ -248,6 +249,7 @@ impl FaultyAws {
                 self.state().invalidate(&String::from_utf8_lossy(&request.body), self.worker)
             }
             "TransactWriteItems" => self.transact(request, body).await,
+            "AdminGetUser" => found_user(&body),
             _ => {
                 let response = self.dynamodb.handle(request).await;
                 let erased_at = number(&body["Item"]["erasedAt"]).filter(|_| operation == "PutItem");
@@ -503,6 +505,9 @@ impl FaultyAws {
             PlantedBug::NotBookedInLedger if operation == "UpdateItem" && is_month(&body) => {
                 return Some(MockResponse::json(200, "{}".to_owned()));
             }
+            PlantedBug::AddressNotRecorded if operation == "UpdateItem" && is_window(&body) => {
+                return Some(MockResponse::json(200, "{}".to_owned()));
+            }
             PlantedBug::ClaimNotKept
                 if operation == "UpdateItem" && body["Key"]["SK"]["S"] == "PURGE_ALL" =>
             {
@@ -538,6 +543,25 @@ fn reads_notifications(body: &Value) -> bool {
 
 fn is_month(body: &Value) -> bool {
     body["Key"]["SK"]["S"].as_str().is_some_and(|sort_key| sort_key.starts_with("MONTH#"))
+}
+
+fn is_window(body: &Value) -> bool {
+    body["Key"]["SK"]["S"].as_str().is_some_and(|sort_key| sort_key.starts_with("FAILURES#"))
+}
+
+/// Cognito's answer about a user. The users with an even number have MFA.
+fn found_user(asked: &Value) -> MockResponse {
+    let sub = asked["Username"].as_str().unwrap_or_default();
+    let mfa = if has_mfa(sub) { json!(["SOFTWARE_TOKEN_MFA"]) } else { json!([]) };
+    let user = json!({
+        "Username": sub, "Enabled": true, "UserStatus": "CONFIRMED", "UserMFASettingList": mfa,
+        "UserAttributes": [{"Name": "sub", "Value": sub}],
+    });
+    MockResponse::json(200, user.to_string())
+}
+
+pub fn has_mfa(sub: &str) -> bool {
+    sub.ends_with(['0', '2'])
 }
 
 /// Whether a BatchWriteItem puts sign-in attempts.
@@ -808,9 +832,9 @@ impl State {
 
     /// True if a queue has a message about this user that a worker can still process.
     pub fn has_messages_about(&self, sub: &str) -> bool {
-        let subject = format!("\"subject\":\"{sub}\"");
-        let messages = self.queues.values().flatten();
-        messages.filter(|message| message.error_type.is_none()).any(|message| message.body.contains(&subject))
+        let mut messages = self.queues.values().flatten();
+        messages
+            .any(|message| message.error_type.is_none() && subject_of(&message.body).as_deref() == Some(sub))
     }
 
     pub fn stop_faults(&mut self) {
@@ -896,6 +920,13 @@ impl State {
         );
         MockResponse::xml(201, body)
     }
+}
+
+/// The user whom a message is about.
+pub fn subject_of(body: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let sub = body.pointer("/detail/additionalEventData/sub").or_else(|| body.get("subject"))?;
+    Some(sub.as_str()?.to_owned())
 }
 
 /// Whether the items of an invalidation cover all pages of a user.

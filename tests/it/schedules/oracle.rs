@@ -6,15 +6,17 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use shared::events::{ATTEMPT_PREFIX, Data, Event, View};
 use shared::statistics::{DomainStats, Statistics, UserStats, changed_views};
+use shared::store::AddressWindow;
 use shared::store::keys::{self, Partition};
 use shared::time::plus_seconds;
 use workers::cache_invalidation::planner::PURGE_ALL_INTERVAL_SECONDS;
 
 use super::aws::{
-    CACHE_INVALIDATIONS, ERASED, HistoryEntry, Marks, USER_EVENTS, covers_user, dead_letters, number,
+    ACCOUNT_ACTIVITIES, CACHE_INVALIDATIONS, ERASED, HistoryEntry, Marks, USER_EVENTS, covers_user,
+    dead_letters, number,
 };
 use super::play::{CACHE_LIFETIME_SECONDS, TOKEN_VALIDITY_SECONDS, World};
-use super::schedule::{Schedule, Settings, bodies};
+use super::schedule::{ADDRESS, Schedule, Settings, bodies};
 use super::{cached_pages, lists};
 
 /// Attributes of STATS that do not follow from the events.
@@ -34,6 +36,7 @@ pub async fn check(schedule: &Schedule, world: &World) -> Result<(), String> {
     let items = table(world).await;
     let history = world.aws.state().history.clone();
     check_store(&events, &items)?;
+    check_addresses(&events, &items)?;
     check_metadata(&events, &items, &history)?;
     check_dead_letters(schedule, world)?;
     // Other settings let pages expire after most changes.
@@ -61,7 +64,7 @@ fn distinct_events(schedule: &Schedule) -> Events {
         if spec.dead_letter_code().is_some() {
             continue;
         }
-        let event = Event::parse(&body).unwrap();
+        let event = spec.event(&body);
         if let Some(partition) = Partition::of(&event) {
             events.entry(partition).or_default().insert(event.key(), event);
         }
@@ -171,6 +174,7 @@ fn check_store(events: &Events, items: &Items) -> Result<(), String> {
     // An attempt that is stored while its user is erased can stay until it expires.
     let of_users = |(partition, sort): &&(String, String)| {
         !partition.starts_with("LEDGER#")
+            && !partition.starts_with("ADDRESS#")
             && sort != keys::CACHE
             && sort != keys::SUSPENSION
             && !(erased.contains(partition) && sort.starts_with(ATTEMPT_PREFIX))
@@ -180,6 +184,36 @@ fn check_store(events: &Events, items: &Items) -> Result<(), String> {
         let missing: Vec<_> = expected.difference(&found).collect();
         let more: Vec<_> = found.difference(&expected).collect();
         return Err(format!("missing items {missing:?}, unexpected items {more:?}"));
+    }
+    Ok(())
+}
+
+/// The windows of the address have all users whose sign-ins failed. Those of erased users may be missing.
+fn check_addresses(events: &Events, items: &Items) -> Result<(), String> {
+    let mut windows: BTreeMap<String, BTreeMap<&Partition, bool>> = BTreeMap::new();
+    for (partition, of_user) in events {
+        for event in of_user.values().filter(|event| matches!(event.data, Data::SignInFailed(_))) {
+            let window = AddressWindow::new(ADDRESS.to_owned(), event.time);
+            let sort = format!("FAILURES#{}", window.start().strftime("%Y-%m-%dT%H:%M"));
+            windows.entry(sort).or_default().insert(partition, is_erased(of_user));
+        }
+    }
+    for ((partition, sort), item) in
+        items.iter().filter(|((partition, _), _)| partition.starts_with("ADDRESS#"))
+    {
+        let users = windows.get(sort).map_or(0, BTreeMap::len);
+        if *partition != format!("ADDRESS#{ADDRESS}") || item["users"].as_array().map_or(0, Vec::len) > users
+        {
+            return Err(format!("{partition} {sort} is {item:?}, and sign-ins of {users} users failed"));
+        }
+    }
+    for (sort, users) in windows {
+        let item = items.get(&(format!("ADDRESS#{ADDRESS}"), sort.clone()));
+        let found = item.and_then(|item| item["users"].as_array()).map_or(0, Vec::len);
+        let expected = users.values().filter(|is_erased| !**is_erased).count();
+        if found < expected {
+            return Err(format!("{sort} has {found} users, and sign-ins of {expected} failed"));
+        }
     }
     Ok(())
 }
@@ -219,8 +253,11 @@ fn check_dead_letters(schedule: &Schedule, world: &World) -> Result<(), String> 
     if found != expected {
         return Err(format!("dead letters {found:?}, not {expected:?}"));
     }
-    match state.queue(&dead_letters(CACHE_INVALIDATIONS)).first() {
-        Some(letter) => Err(format!("a notice is a dead letter: {letter:?}")),
+    let of_workers = [CACHE_INVALIDATIONS, ACCOUNT_ACTIVITIES]
+        .into_iter()
+        .find_map(|queue| state.queue(&dead_letters(queue)).first().cloned());
+    match of_workers {
+        Some(letter) => Err(format!("a valid message is a dead letter: {letter:?}")),
         None => Ok(()),
     }
 }

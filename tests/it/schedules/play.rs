@@ -9,14 +9,18 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use sandbox::aws::account::{ACCOUNT_ID, USER_POOL_ID};
 use sandbox::aws::{TABLE, sdk_config};
 use serde_json::{Value, json};
 use shared::function_context::FunctionContext;
 use shared::telemetry::Metrics;
 use shared::time::{Clock, plus_seconds};
-use workers::{BatchError, cache_invalidation, user_stats};
+use workers::{BatchError, account_activity, cache_invalidation, user_stats};
 
-use super::aws::{CACHE_INVALIDATIONS, FaultyAws, HistoryEntry, Message, Time, USER_EVENTS, dead_letters};
+use super::aws::{
+    ACCOUNT_ACTIVITIES, CACHE_INVALIDATIONS, FaultyAws, HistoryEntry, Message, Time, USER_EVENTS,
+    dead_letters, subject_of,
+};
 use super::reader::Reader;
 use super::schedule::{Kind, MessageSpec, PlantedBug, Round, Schedule, Settings, bodies};
 
@@ -38,6 +42,7 @@ pub struct World {
     pub aws: FaultyAws,
     user_stats: [user_stats::Deps; 2],
     cache_invalidation: [cache_invalidation::Deps; 2],
+    account_activity: [account_activity::Deps; 2],
     reader: Reader,
     bug: PlantedBug,
 }
@@ -46,14 +51,16 @@ pub struct World {
 enum Worker {
     UserStats(usize),
     CacheInvalidation(usize),
+    AccountActivity(usize),
 }
 
 impl Worker {
-    /// Index among all four workers.
+    /// Index among all six workers.
     fn number(self) -> usize {
         match self {
             Self::UserStats(index) => index,
             Self::CacheInvalidation(index) => 2 + index,
+            Self::AccountActivity(index) => 4 + index,
         }
     }
 
@@ -61,13 +68,14 @@ impl Worker {
         match self {
             Self::UserStats(_) => USER_EVENTS,
             Self::CacheInvalidation(_) => CACHE_INVALIDATIONS,
+            Self::AccountActivity(_) => ACCOUNT_ACTIVITIES,
         }
     }
 
     /// maxReceiveCount in template.yaml.
     fn max_receives(self) -> u32 {
         match self {
-            Self::UserStats(_) => 5,
+            Self::UserStats(_) | Self::AccountActivity(_) => 5,
             Self::CacheInvalidation(_) => 10,
         }
     }
@@ -90,7 +98,7 @@ pub async fn play(schedule: &Schedule, bug: PlantedBug) -> Result<World, String>
     let messages: Vec<(&MessageSpec, String)> = schedule.specs.iter().zip(bodies(&schedule.specs)).collect();
     for (spec, body) in &messages {
         if spec.kind != Kind::Suspended {
-            world.aws.state().put(USER_EVENTS, body.clone(), None);
+            world.aws.state().put(spec.queue(), body.clone(), None);
         }
     }
     for (number, round) in schedule.rounds.iter().enumerate() {
@@ -136,9 +144,14 @@ impl World {
             let function = function("cache-invalidation", Worker::CacheInvalidation(index)).await;
             cache_invalidation::Deps::new(&function).unwrap()
         };
+        let account_activity = async |index| {
+            let function = function("account-activity", Worker::AccountActivity(index)).await;
+            account_activity::Deps::new(&function).unwrap()
+        };
         Self {
             user_stats: [user_stats(0).await, user_stats(1).await],
             cache_invalidation: [cache_invalidation(0).await, cache_invalidation(1).await],
+            account_activity: [account_activity(0).await, account_activity(1).await],
             reader: Reader::new(schedule, &aws, time, bug),
             aws,
             bug,
@@ -155,6 +168,11 @@ impl World {
         let first = self.receive(Worker::UserStats(0), round.sizes[0]);
         let second =
             if round.same { first.clone() } else { self.receive(Worker::UserStats(1), round.sizes[1]) };
+        let calls = async |index: usize| {
+            let worker = Worker::AccountActivity(index);
+            let messages = self.receive(worker, round.calls[index]);
+            self.deliver(worker, messages, delivery(4 + index)).await.map(drop)
+        };
         let notices = async |index: usize| {
             tokio::time::sleep(Duration::from_millis(round.notices_after[index].into())).await;
             let worker = Worker::CacheInvalidation(index);
@@ -175,14 +193,16 @@ impl World {
             }
             Ok(())
         };
-        let (a, b, c, d, e) = tokio::join!(
+        let (a, b, c, d, e, f, g) = tokio::join!(
             async { self.deliver(Worker::UserStats(0), first, delivery(0)).await.map(drop) },
             async { self.deliver(Worker::UserStats(1), second, delivery(1)).await.map(drop) },
             notices(0),
             async { if round.same_notices { Ok(()) } else { notices(1).await } },
             reads,
+            calls(0),
+            calls(1),
         );
-        a.and(b).and(c).and(d).and(e)
+        a.and(b).and(c).and(d).and(e).and(f).and(g)
     }
 
     fn receive(&self, worker: Worker, size: usize) -> Vec<Message> {
@@ -209,6 +229,9 @@ impl World {
             }
             Worker::CacheInvalidation(index) => {
                 Box::pin(cache_invalidation::handle(&self.cache_invalidation[index], event, deadline))
+            }
+            Worker::AccountActivity(index) => {
+                Box::pin(account_activity::handle(&self.account_activity[index], event, deadline))
             }
         };
         let response = CrashingWorker { handling, polls_left: delivery.crash }.await;
@@ -240,11 +263,8 @@ impl World {
             let queue = state.queue(worker.queue()).iter_mut();
             queue.filter(|message| is_done(message)).for_each(|message| message.visible_at = now);
         } else {
-            let subs = done.iter().filter_map(|message| {
-                let event: Value = serde_json::from_str(&message.body).ok()?;
-                Some(event["subject"].as_str()?.to_owned())
-            });
-            let subs: BTreeSet<String> = subs.collect();
+            let subs: BTreeSet<String> =
+                done.iter().filter_map(|message| subject_of(&message.body)).collect();
             let done = subs.iter().map(|sub| HistoryEntry::Done { sub: sub.clone(), at: now });
             state.history.extend(done);
             state.queue(worker.queue()).retain(|message| !is_done(message));
@@ -261,7 +281,7 @@ impl World {
     /// an outage.
     fn redrive_messages_without_reason(&self) {
         let mut state = self.aws.state();
-        for queue in [USER_EVENTS, CACHE_INVALIDATIONS] {
+        for queue in [USER_EVENTS, CACHE_INVALIDATIONS, ACCOUNT_ACTIVITIES] {
             state.queue(queue).iter_mut().for_each(|message| message.receives = 0);
             for message in std::mem::take(state.queue(&dead_letters(queue))) {
                 match message.error_type {
@@ -282,14 +302,15 @@ impl World {
         for _ in 0..MAX_ROUNDS {
             let next = {
                 let mut state = self.aws.state();
-                let waiting = [USER_EVENTS, CACHE_INVALIDATIONS]
+                let waiting = [USER_EVENTS, CACHE_INVALIDATIONS, ACCOUNT_ACTIVITIES]
                     .map(|queue| state.queue(queue).iter().map(|message| message.visible_at).min());
                 waiting.into_iter().flatten().min()
             };
             let Some(next) = next else { return Ok(()) };
             let time = self.aws.state().time;
             time.pass_until(next).await;
-            for worker in [Worker::UserStats(0), Worker::CacheInvalidation(1)] {
+            let workers = [Worker::UserStats(0), Worker::AccountActivity(1), Worker::CacheInvalidation(1)];
+            for worker in workers {
                 let failed = self.deliver(worker, self.receive(worker, 10), delivery).await?;
                 let waits = may_wait && matches!(worker, Worker::CacheInvalidation(_));
                 if !failed.is_empty() && !waits {
@@ -346,6 +367,9 @@ pub fn environment(settings: &Settings) -> BTreeMap<String, String> {
         ("TABLE_NAME", TABLE.to_owned()),
         ("USER_EVENTS_QUEUE_URL", USER_EVENTS.to_owned()),
         ("CACHE_INVALIDATIONS_QUEUE_URL", CACHE_INVALIDATIONS.to_owned()),
+        ("ACCOUNT_ACTIVITIES_QUEUE_URL", ACCOUNT_ACTIVITIES.to_owned()),
+        ("ACCOUNT_ID", ACCOUNT_ID.to_owned()),
+        ("USER_POOL_ID", USER_POOL_ID.to_owned()),
         ("DISTRIBUTION_ID", "E1EXAMPLE".to_owned()),
         ("SKIP_INACTIVE_USERS", skip_inactive.to_string()),
         ("INVALIDATION_TARGET", if *by_path { "path" } else { "tag" }.to_owned()),

@@ -3,7 +3,11 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::aws::WORKERS;
+use sandbox::aws::account::USER_POOL_ID;
+use shared::events::{AccountChange, ChangedBy, Data, Empty, Event, SignInFailed, Subject};
+use workers::account_activity::cloudtrail_source;
+
+use super::aws::{ACCOUNT_ACTIVITIES, USER_EVENTS, WORKERS, has_mfa};
 
 /// The fault of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +86,12 @@ pub enum PlantedBug {
     PendingAnswerStored,
     /// read-api finds stored events of other users.
     MarkerOfAnyUser,
+    /// The address of a failed sign-in is not recorded.
+    AddressNotRecorded,
 }
+
+/// The address from which all sign-ins fail.
+pub const ADDRESS: &str = "198.51.100.7";
 
 /// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +113,14 @@ pub enum Kind {
     /// A producer claims that the user is suspended.
     ForgedSuspension,
     Deleted,
+    /// CloudTrail reports a call. account-activity looks the user up for MfaChanged.
+    PasswordChanged,
+    AccountDisabled,
+    AccountEnabled,
+    SignedOut,
+    MfaChanged,
+    SignInFailed,
+    AccountDeleted,
     UnknownUser,
     NotJson,
     UnknownType,
@@ -152,8 +169,10 @@ pub struct Round {
     pub notices_after: [u16; 2],
     /// Timeout of the workers, in seconds.
     pub worker_seconds: u8,
+    /// Batch sizes of the two account-activity workers.
+    pub calls: [usize; 2],
     /// Number of polls after which each worker crashes.
-    pub crashes: [Option<u8>; 4],
+    pub crashes: [Option<u8>; WORKERS],
     /// Whether SQS redelivers the processed messages.
     pub again: bool,
     /// Seconds since the round before.
@@ -251,7 +270,11 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         2 => Just(Kind::SignUp),
         1 => Just(Kind::Suspended),
         1 => Just(Kind::ForgedSuspension),
-        1 => prop_oneof![3 => Just(Kind::Order), 1 => Just(Kind::Deleted)],
+        1 => prop_oneof![6 => Just(Kind::Order), 1 => Just(Kind::Deleted), 1 => Just(Kind::AccountDeleted)],
+        5 => prop::sample::select(vec![
+            Kind::PasswordChanged, Kind::AccountDisabled, Kind::AccountEnabled, Kind::SignedOut,
+            Kind::MfaChanged, Kind::SignInFailed, Kind::SignInFailed,
+        ]),
         1 => prop::sample::select(vec![
             Kind::UnknownUser, Kind::NotJson, Kind::UnknownType, Kind::TooOld, Kind::WrongQueue,
         ]),
@@ -294,7 +317,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         ([0..8_usize, 0..8_usize], prop::bool::weighted(0.3)),
         ([0..10_usize, 0..4_usize], prop::bool::weighted(0.2), [later(), later()]),
         prop_oneof![Just(60), 30..60_u8],
-        [crash(), crash(), crash(), crash()],
+        ([0..6_usize, 0..6_usize], [crash(), crash(), crash(), crash(), crash(), crash()]),
         prop::bool::weighted(0.2),
         prop_oneof![0..3_u16, 0..400_u16],
         prop::collection::vec(read, 0..3),
@@ -304,7 +327,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
                 (sizes, same),
                 (notices, same_notices, notices_after),
                 worker_seconds,
-                crashes,
+                (calls, crashes),
                 again,
                 seconds,
                 reads,
@@ -316,6 +339,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
                     same_notices,
                     notices_after,
                     worker_seconds,
+                    calls,
                     crashes,
                     again,
                     seconds,
@@ -335,7 +359,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         prop_oneof![Just(0), Just(60), 1..300_u32],
         prop::option::weighted(0.2, 1..6_u64),
         any::<bool>(),
-        prop_oneof![Just([0; WORKERS]), [offset(), offset(), offset(), offset()]],
+        prop_oneof![Just([0; WORKERS]), [offset(), offset(), offset(), offset(), offset(), offset()]],
         origin,
     )
         .prop_map(
@@ -416,13 +440,62 @@ impl MessageSpec {
     /// Time of the event.
     pub fn time(&self) -> jiff::Timestamp {
         let start: jiff::Timestamp = super::play::START.parse().unwrap();
-        shared::time::minus_seconds(start, self.seconds_ago.into())
+        // Failed sign-ins of more than two hours are not all stored.
+        let seconds =
+            if self.kind == Kind::SignInFailed { self.seconds_ago % 3_600 } else { self.seconds_ago };
+        shared::time::minus_seconds(start, seconds.into())
+    }
+
+    /// The queue on which the message arrives.
+    pub fn queue(&self) -> &'static str {
+        if self.call().is_some() { ACCOUNT_ACTIVITIES } else { USER_EVENTS }
+    }
+
+    /// The operation that CloudTrail reports, and the data of its event. `None` for other messages.
+    fn call(&self) -> Option<(&'static str, Data)> {
+        let by = |by| AccountChange { by };
+        Some(match self.kind {
+            Kind::PasswordChanged => ("ChangePassword", Data::PasswordChanged(by(ChangedBy::User))),
+            Kind::AccountDisabled => ("AdminDisableUser", Data::Disabled(Empty {})),
+            Kind::AccountEnabled => ("AdminEnableUser", Data::Enabled(Empty {})),
+            Kind::SignedOut => ("AdminUserGlobalSignOut", Data::SignedOut(by(ChangedBy::Administrator))),
+            Kind::MfaChanged if has_mfa(&self.sub()) => {
+                ("SetUserMFAPreference", Data::MfaEnabled(by(ChangedBy::User)))
+            }
+            Kind::MfaChanged => ("SetUserMFAPreference", Data::MfaDisabled(by(ChangedBy::User))),
+            Kind::SignInFailed => {
+                let ip_address = Some(ADDRESS.to_owned());
+                ("AdminInitiateAuth", Data::SignInFailed(SignInFailed { ip_address }))
+            }
+            Kind::AccountDeleted => ("AdminDeleteUser", Data::Deleted(Empty {})),
+            _ => return None,
+        })
+    }
+
+    /// The event that a valid message with this body is about.
+    pub fn event(&self, body: &str) -> Event {
+        let Some((_, data)) = self.call() else { return Event::parse(body).unwrap() };
+        let record: Value = serde_json::from_str(body).unwrap();
+        let time = record["detail"]["eventTime"].as_str().unwrap().parse().unwrap();
+        let id = record["detail"]["eventID"].as_str().unwrap();
+        Event::new(cloudtrail_source(USER_POOL_ID), Subject::User(self.sub()), time, data).with_id(id)
     }
 
     /// The message's body. [`bodies`] gives two specs of the same event the same body.
     pub fn body(&self) -> String {
         let Self { kind, user, number, .. } = self;
         let id = format!("{kind:?}-{number}");
+        if let Some((name, _)) = self.call() {
+            let id = format!("{user}-{id}");
+            let mut call = crate::account_activity::call(name, &id, &self.sub());
+            call["id"] = json!(id);
+            call["detail"]["eventTime"] = json!(self.time().to_string());
+            if *kind == Kind::SignInFailed {
+                call["detail"]["errorCode"] = json!("NotAuthorizedException");
+                call["detail"]["sourceIPAddress"] = json!(ADDRESS);
+            }
+            return call.to_string();
+        }
         let notification = format!("notification {}", number % 2);
         let order = json!({"order_id": id, "amount": format!("{number}.25"), "currency": "EUR"});
         let (event_type, data) = match kind {
@@ -458,7 +531,14 @@ impl MessageSpec {
             Kind::Deleted => ("user.deleted", json!({})),
             Kind::NotJson => return format!("not JSON {user} {number}"),
             Kind::UnknownType => ("thing.happened", json!({})),
-            Kind::WrongQueue => {
+            Kind::PasswordChanged
+            | Kind::AccountDisabled
+            | Kind::AccountEnabled
+            | Kind::SignedOut
+            | Kind::MfaChanged
+            | Kind::SignInFailed
+            | Kind::AccountDeleted
+            | Kind::WrongQueue => {
                 ("user.data_changed", json!({"views": ["orders"], "changed_at": "2026-03-02T08:59:00Z"}))
             }
         };
