@@ -10,11 +10,12 @@ use crate::support::{ANA, event};
 
 /// Up to 30 events of random types, times and contents.
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let one = (0..15_u8, 0..40_i64, 1..100_000_u32, prop::sample::select(vec!["EUR", "JPY", "USD"]));
+    let one = (0..26_u8, 0..40_i64, 1..100_000_u32, prop::sample::select(vec!["EUR", "JPY", "USD"]));
     prop::collection::vec(one, 0..30).prop_map(|choices| {
         let build = |(index, (kind, second, cents, currency)): (usize, (u8, i64, u32, &str))| {
             let amount = format!("{}.{:02}", cents / 100, cents % 100);
             let order = json!({"order_id": format!("{cents}"), "amount": if cents < 100 { "0.5" } else { &amount }, "currency": currency});
+            let by = if cents % 2 == 0 { "user" } else { "administrator" };
             let (event_type, data) = match kind {
                 0 | 1 => ("user.confirmed", json!({"username": "ana"})),
                 2 => ("user.password_reset", json!({})),
@@ -28,8 +29,20 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
                 11 => ("activity.recorded", json!({"description": format!("no. {cents}")})),
                 12 => ("notification.created", json!({"notification_id": format!("{cents}")})),
                 13 => ("notification.read", json!({"notification_id": format!("{cents}")})),
-                _ => ("user.suspended", json!({})),
+                14 => ("user.suspended", json!({})),
+                15 => ("user.password_changed", json!({"by": by})),
+                16 => ("user.mfa_enabled", json!({"by": by})),
+                17 => ("user.mfa_disabled", json!({"by": by})),
+                18 => ("user.disabled", json!({})),
+                19 => ("user.enabled", json!({})),
+                20 => ("user.signed_out", json!({"by": by})),
+                21 => ("user.deleted", json!({})),
+                22 => ("user.group_changed", json!({"change": "added"})),
+                23 => ("profile.updated", json!({"by": by})),
+                _ => ("user.sign_in_failed", json!({})),
             };
+            // Failed sign-ins are kept by hour.
+            let second = if event_type == "user.sign_in_failed" { second * 900 } else { second };
             let body = event(event_type, &format!("e{index}"), ANA, data);
             let mut event = Event::parse(&body.to_string()).expect("a valid event");
             event.time = Timestamp::from_second(1_772_442_000 + second).expect("a time");
