@@ -20,6 +20,7 @@ use crate::queue::recover::command::Recover;
 use crate::queue::redrive::command::Redrive;
 use crate::queue::save::command::Save;
 use crate::queue::send::command::Send;
+use crate::reconcile::command::Reconcile;
 use crate::statistics::StatisticsCommand;
 use crate::status::command::Status;
 use crate::user::UserCommand;
@@ -58,6 +59,7 @@ pub enum Command {
     #[command(subcommand)]
     User(UserCommand),
     Users(Users),
+    Reconcile(Reconcile),
     #[command(subcommand)]
     Statistics(StatisticsCommand),
     #[command(subcommand)]
@@ -79,6 +81,7 @@ impl Command {
             Self::Recover(command) => command.run().await,
             Self::User(command) => command.run().await,
             Self::Users(command) => command.run().await,
+            Self::Reconcile(command) => command.run().await,
             Self::Statistics(command) => command.run().await,
             Self::Origin(command) => command.run(),
             Self::Completions(command) => command.run(Cli::command()),
@@ -95,6 +98,7 @@ impl Command {
             Self::Send(command) => command.change.yes,
             Self::Recover(command) => command.change.yes,
             Self::User(command) => command.changes_account(),
+            Self::Reconcile(command) => command.change.yes,
             Self::Statistics(command) => command.changes_account(),
             Self::Status(_)
             | Self::ListQueues(_)

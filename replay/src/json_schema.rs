@@ -15,6 +15,7 @@ use crate::queue::recover::report::RecoverReport;
 use crate::queue::redrive::report::RedriveReport;
 use crate::queue::save::report::SaveReport;
 use crate::queue::send::report::SendReport;
+use crate::reconcile::report::ReconcileReport;
 use crate::statistics::backfill::command::BackfillReport;
 use crate::statistics::rebuild::report::RebuildReport;
 use crate::status::report::StatusReport;
@@ -55,6 +56,7 @@ pub fn json_schema() -> Vec<(&'static str, Value)> {
         ("user erase", schema_of::<EraseReport>()),
         ("user import", schema_of::<ImportReport>()),
         ("users", schema_of::<UserListReport>()),
+        ("reconcile", schema_of::<ReconcileReport>()),
         ("statistics rebuild", schema_of::<RebuildReport>()),
         ("statistics backfill", schema_of::<BackfillReport>()),
         ("origin check", schema_of::<OriginReport>()),

@@ -22,6 +22,7 @@ pub mod private_file;
 pub mod progress;
 pub mod queue;
 pub mod rate;
+pub mod reconcile;
 pub mod stack;
 pub mod statistics;
 pub mod status;

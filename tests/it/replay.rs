@@ -20,6 +20,7 @@ mod profiles;
 mod queue_conflicts;
 mod queues;
 mod rebuild;
+mod reconcile;
 mod recover;
 mod redrive;
 mod redrive_elsewhere;

@@ -62,6 +62,7 @@ const CASES: &[Case] = &[
     case("user erase", &[ANA, "--queue", "cognito-user-events-cache-invalidations"]),
     case("user import", &["--user-pool", POOL]),
     case("users", &["--user-pool", POOL]),
+    case("reconcile", &["--user-pool", POOL]),
     case("statistics rebuild", &["--user", ANA]),
     Case { calls_account: false, ..case("statistics backfill", &["OLD", "--event-retention-days", "90"]) },
     Case { calls_account: false, code: 1, ..case("origin check", &["RESPONSE"]) },

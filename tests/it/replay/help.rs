@@ -53,6 +53,7 @@ async fn help_pages_describe_all_commands() {
         "user_erase": "user" "erase";
         "user_import": "user" "import";
         "users": "users";
+        "reconcile": "reconcile";
         "statistics": "statistics";
         "statistics_rebuild": "statistics" "rebuild";
         "statistics_backfill": "statistics" "backfill";

@@ -141,3 +141,25 @@ async fn interrupted_backfill_says_how_many_events_it_applied() {
     let expected = "1 event applied, 1 applied before, 0 dropped (user erased or not in the table).\n";
     assert!(run.code == 0 && run.stdout.ends_with(expected), "{run:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_reconciliation_continues_from_its_checkpoint() {
+    let account = account_with_ana().await;
+    account.apply([order_event("2", "sub-of-zoe")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("reconcile.ndjson");
+    let queues = ["--user-events", "user-events", "--cache-invalidations", "cache-invalidations"];
+    let reconcile = ["reconcile", "--user-pool", POOL, "--checkpoint", file.to_str().unwrap()];
+    let reconcile = [&reconcile[..], &queues].concat();
+    let run = interrupted(&account, "Scan", &reconcile).await;
+    let expected = "replay: interrupted: nothing was repaired. Run the command again: it continues from the checkpoint\n";
+    assert_eq!((run.code, run.stderr.as_str()), (130, expected));
+    let run = interrupted(&account, "PutItem", &reconcile).await;
+    let expected = "replay: interrupted: a part is repaired. Run the command again to repair the rest\n";
+    assert_eq!((run.code, run.stderr.as_str()), (130, expected));
+    let run = account.replay_on_table(&[&reconcile[..], &["--yes"]].concat()).await;
+    assert!(run.code == 0 && !file.exists(), "{run:?}");
+    let calls = account.sandbox.calls.operations();
+    let reads = calls.iter().filter(|call| *call == "ListUsers").count();
+    assert_eq!(reads, 4, "the page, then one to confirm and one before each repair of Zoe: {calls:?}");
+}

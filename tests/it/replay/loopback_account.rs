@@ -69,6 +69,13 @@ impl LoopbackAccount {
         client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
     }
 
+    /// Deletes an item.
+    pub async fn delete(&self, partition: &str, sort_key: &str) {
+        let key = |value: &str| AttributeValue::S(value.to_owned());
+        let call = self.sandbox.dynamodb().delete_item().table_name(TABLE);
+        call.key("PK", key(partition)).key("SK", key(sort_key)).send().await.unwrap();
+    }
+
     /// Applies events with user-stats.
     pub async fn apply(&self, events: impl IntoIterator<Item = Value>) {
         let context = self.sandbox.function(FunctionId::UserStats, &Default::default());

@@ -381,9 +381,7 @@ async fn items_of_ana(account: &LoopbackAccount) -> BTreeMap<String, Value> {
 }
 
 async fn delete(account: &LoopbackAccount, sort_key: &str) {
-    let key = |value: &str| AttributeValue::S(value.to_owned());
-    let call = account.sandbox.dynamodb().delete_item().table_name(TABLE);
-    call.key("PK", key(PARTITION_OF_ANA)).key("SK", key(sort_key)).send().await.unwrap();
+    account.delete(PARTITION_OF_ANA, sort_key).await;
 }
 
 fn notification_event(event_type: &str, id: &str, data: Value) -> Value {

@@ -1,0 +1,117 @@
+//! The settings of the stack that a reconciliation needs: group rules, and how long events stay.
+
+use std::collections::BTreeMap;
+
+use anyhow::anyhow;
+use shared::config::Environment;
+use shared::group_rules::rule::Rule;
+use shared::group_rules::{managed_groups, read};
+use uuid::Uuid;
+
+use crate::account::Account;
+use crate::error::{CommandError, Result};
+
+/// Variable of the functions with the group rules.
+const GROUP_RULES: &str = "GROUP_RULES";
+/// EVENT_RETENTION_DAYS by default, as in user-stats.
+const EVENT_RETENTION_DAYS: u32 = 90;
+
+/// Settings of a reconciliation.
+#[derive(Debug)]
+pub struct Settings {
+    /// `None` if groups are not compared.
+    pub groups: Option<Groups>,
+    /// Days for which an event stays in the table.
+    pub event_retention_days: u32,
+}
+
+/// Rules, and the groups that they manage.
+#[derive(Debug)]
+pub struct Groups {
+    pub rules: Vec<Rule>,
+    pub managed: Vec<String>,
+    /// Changes with the rules.
+    pub hash: String,
+}
+
+impl Settings {
+    /// The rules of `--group-rules`, of the stack, or of the variable GROUP_RULES.
+    ///
+    /// Groups are not compared if the stack keeps them out of the pool (PersistGroups), or if no rules are
+    /// known.
+    pub async fn read(account: &Account, group_rules: Option<&str>) -> Result<Self> {
+        let parameters = match account.stack_name() {
+            Some(stack) => parameters(account, stack).await?,
+            None => BTreeMap::new(),
+        };
+        let parameter = |name: &str| parameters.get(name).map(String::as_str);
+        let groups = match group_rules {
+            Some(rules) => Some(("--group-rules".to_owned(), rules)),
+            None if parameter("PersistGroups") == Some("false") => None,
+            None => match (parameter("GroupRules"), account.stack_name()) {
+                (Some(rules), Some(stack)) => Some((format!("--stack {stack}: GroupRules"), rules)),
+                (None, Some(_)) => None,
+                (_, None) => account.variable(GROUP_RULES).map(|rules| (GROUP_RULES.to_owned(), rules)),
+            },
+        };
+        let groups = groups.map(|(place, rules)| Groups::parse(&place, rules)).transpose()?;
+        let days = parameter("EventRetentionDays").and_then(|days| days.parse().ok());
+        Ok(Self {
+            groups: groups.filter(|groups| !groups.managed.is_empty()),
+            event_retention_days: days.unwrap_or(EVENT_RETENTION_DAYS),
+        })
+    }
+
+    pub fn rules(&self) -> Option<&[Rule]> {
+        self.groups.as_ref().map(|groups| groups.rules.as_slice())
+    }
+
+    pub fn managed_groups(&self) -> &[String] {
+        self.groups.as_ref().map(|groups| groups.managed.as_slice()).unwrap_or_default()
+    }
+}
+
+impl Groups {
+    fn parse(place: &str, text: &str) -> Result<Self> {
+        let environment: Environment = [(GROUP_RULES, text)].into_iter().collect();
+        let rules =
+            read(&environment).map_err(|error| CommandError::invalid_input(format!("{place}: {error}")))?;
+        Ok(Self {
+            managed: managed_groups(&rules).into_iter().collect(),
+            hash: Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).to_string(),
+            rules,
+        })
+    }
+}
+
+/// The parameters of a stack by name.
+async fn parameters(account: &Account, stack: &str) -> Result<BTreeMap<String, String>> {
+    let output = account.cloudformation().describe_stacks().stack_name(stack).send().await;
+    let output = output.map_err(|error| {
+        let error =
+            crate::aws_error::aws_error(crate::aws_error::Service::CloudFormation, "DescribeStacks")(error);
+        CommandError::from(error).context(format!("--stack {stack}"))
+    })?;
+    let found = output.stacks().first().ok_or_else(|| anyhow!("CloudFormation returned no stack {stack}"))?;
+    let named = found.parameters().iter();
+    let named =
+        named.filter_map(|each| Some((each.parameter_key()?.to_owned(), each.parameter_value()?.to_owned())));
+    Ok(named.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hash_changes_with_the_rules() {
+        let rules = |group: &str| format!(r#"[{{"always": true, "group": "{group}"}}]"#);
+        let parse = |text: &str| Groups::parse("--group-rules", text);
+        let staff = parse(&rules("Staff")).unwrap();
+        assert_eq!(staff.managed, ["Staff"]);
+        assert_eq!(staff.hash, parse(&rules("Staff")).unwrap().hash);
+        assert_ne!(staff.hash, parse(&rules("Sales")).unwrap().hash);
+        let error = parse("[").unwrap_err().to_string();
+        assert!(error.starts_with("--group-rules: GROUP_RULES"), "{error}");
+    }
+}
