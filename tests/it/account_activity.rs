@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tests::fixtures;
 
 use crate::support::{ANA, TestStack, Variables, batch, empty_profile, event, order, test_stack};
+use crate::user_stats::statistics_bytes;
 
 const POOL: &str = "eu-central-1_EXAMPLE01";
 
@@ -519,6 +520,46 @@ async fn user_events_refuses_the_events_of_cloudtrail() {
     let reasons: BTreeSet<&str> = letters.iter().map(|(_, reason)| reason.as_str()).collect();
     assert_eq!((letters.len(), reasons), (types.len(), ["wrong_queue"].into()));
     assert_eq!(stack.account.items().await.unwrap(), Default::default());
+}
+
+/// DynamoDB charges a write of up to 1 KB as one unit, and twice that in a transaction.
+#[tokio::test]
+async fn account_events_add_less_than_300_bytes_to_the_statistics() {
+    let stack = stack_with_ana().await;
+    let worker = stack.account_activity(&[("ACCOUNT_DELETION", "keep")]);
+    let mut calls: Vec<Value> = (0..30)
+        .map(|n| {
+            let mut failure = failed_sign_in(&format!("f{n}"), ANA, "198.51.100.7", 0);
+            failure["detail"]["eventTime"] = json!(format!("2026-03-02T0{}:00:00Z", 8 + n % 2));
+            failure
+        })
+        .collect();
+    for name in ["AdminSetUserPassword", "AdminDisableUser", "AdminUserGlobalSignOut", "AdminDeleteUser"] {
+        calls.push(call(name, name, ANA));
+    }
+    // Neither is an entry of the latest activities, which replace each other.
+    worker.handle_twice(&batch(&[call("AdminSetUserMFAPreference", "mfa", ANA)])).await;
+    worker.handle_twice(&batch(&calls)).await;
+    let with_events = stats(&stack, ANA).await;
+    let mut without = with_events.clone();
+    let fields = without.as_object_mut().unwrap();
+    for name in [
+        "passwordChanges",
+        "lastPasswordChangedAt",
+        "isMfaEnabled",
+        "mfaChangedAt",
+        "isDisabled",
+        "disabledChangedAt",
+        "lastSignedOutAt",
+        "deletedAt",
+        "signInsFailed",
+        "lastSignInFailedAt",
+        "failuresByHour",
+    ] {
+        assert!(fields.remove(name).is_some(), "{name}: {with_events}");
+    }
+    let bytes = statistics_bytes(&with_events) - statistics_bytes(&without);
+    assert!(bytes < 300, "{bytes} bytes");
 }
 
 #[tokio::test]

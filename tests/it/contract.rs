@@ -90,6 +90,23 @@ fn every_trigger_source_has_a_fixture() {
     assert_eq!(sources.into_iter().collect::<Vec<_>>(), expected);
 }
 
+#[test]
+fn account_events_md_names_the_source_of_every_fixture() {
+    let page = include_str!("../../docs/account-events.md");
+    let rows = page.split("## Fixtures").nth(1).unwrap().lines().filter_map(|line| line.strip_prefix("| `"));
+    let listed: Vec<(&str, &str)> = rows
+        .map(|row| {
+            let (name, source) = row.split_once("` | ").unwrap();
+            (name, source.split(" | ").next().unwrap())
+        })
+        .collect();
+    assert!(listed.iter().all(|(_, source)| ["documented", "observed", "inferred"].contains(source)));
+    let fixtures = fixtures::all().into_iter();
+    let fixtures: Vec<String> =
+        fixtures.filter_map(|name| Some(name.strip_prefix("account-activity/")?.to_owned())).collect();
+    assert_eq!(listed.iter().map(|(name, _)| *name).collect::<Vec<_>>(), fixtures);
+}
+
 #[tokio::test]
 async fn workers_handle_the_bodies_of_their_fixtures() {
     let stack = test_stack().await;

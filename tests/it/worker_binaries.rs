@@ -14,6 +14,7 @@ const USER_STATS: &str = env!("CARGO_BIN_EXE_user-stats-under-test");
 const CACHE_INVALIDATION: &str = env!("CARGO_BIN_EXE_cache-invalidation-under-test");
 const GROUP_MEMBERSHIP: &str = env!("CARGO_BIN_EXE_group-membership-under-test");
 const RESOURCE_PERMISSION: &str = env!("CARGO_BIN_EXE_resource-permission-under-test");
+const ACCOUNT_ACTIVITY: &str = env!("CARGO_BIN_EXE_account-activity-under-test");
 
 async fn account() -> Arc<SandboxAccount> {
     Arc::new(SandboxAccount::start("2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap())
@@ -92,6 +93,24 @@ async fn group_membership_changes_the_user_pool() {
         assert_eq!(answer, Answer::Response(json!({"batchItemFailures": []})));
     }
     assert_eq!(account.backend().user_pools().groups().await[ben], ["Commerce"]);
+}
+
+#[tokio::test]
+async fn account_activity_applies_a_call_of_cognito() {
+    let account = account().await;
+    let mut function = start(ACCOUNT_ACTIVITY, &account).await;
+    let mut batch = fixtures::json("account-activity/admin-disable-user");
+    let body = batch["Records"][0]["body"].as_str().unwrap();
+    let mut body: Value = serde_json::from_str(body).unwrap();
+    body["detail"]["eventTime"] = json!(shared::time::Clock::system().now().to_string());
+    batch["Records"][0]["body"] = json!(body.to_string());
+    for _ in 0..2 {
+        let answer = function.invoke(&batch.to_string()).await;
+        assert_eq!(answer, Answer::Response(json!({"batchItemFailures": []})));
+    }
+    let users = account.users().await.unwrap();
+    assert_eq!(users[crate::support::ANA]["isDisabled"], true);
+    assert_eq!(users[crate::support::ANA]["version"], 1);
 }
 
 #[tokio::test]
