@@ -50,7 +50,7 @@ impl Record {
     pub fn read(body: &str) -> Result<Self, Rejection> {
         let not_cloudtrail = Rejection::NotCloudTrail;
         let envelope: Envelope =
-            serde_json::from_str(body).map_err(|_| not_cloudtrail("The message is no JSON object"))?;
+            object(body).ok_or_else(|| not_cloudtrail("The message is no JSON object"))?;
         if envelope.source.as_deref() != Some(SOURCE) {
             return Err(not_cloudtrail("source: expected aws.cognito-idp"));
         }
@@ -94,7 +94,7 @@ struct Envelope {
     source: Option<String>,
     #[serde(default, rename = "detail-type", deserialize_with = "lenient")]
     detail_type: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_object")]
     detail: Option<Detail>,
 }
 
@@ -113,9 +113,9 @@ struct Detail {
     error_message: Option<String>,
     #[serde(default, rename = "sourceIPAddress", deserialize_with = "lenient")]
     source_ip_address: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_object")]
     request_parameters: Option<RequestParameters>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_object")]
     additional_event_data: Option<AdditionalEventData>,
 }
 
@@ -134,6 +134,19 @@ struct RequestParameters {
 struct AdditionalEventData {
     #[serde(default, deserialize_with = "lenient")]
     sub: Option<String>,
+}
+
+/// serde also reads a struct from a list.
+fn object<T: DeserializeOwned>(json: &str) -> Option<T> {
+    json.trim_start().starts_with('{').then(|| serde_json::from_str(json).ok())?
+}
+
+/// A value that is no object counts as missing.
+fn lenient_object<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let value = <&RawValue>::deserialize(deserializer)?;
+    Ok(object(value.get()))
 }
 
 /// A value of another type counts as missing.
@@ -189,7 +202,7 @@ mod tests {
             ("userAgent", r#""\ud83d""#),
             ("userAgent", &deep),
             ("requestParameters", "null"),
-            ("requestParameters", "[1]"),
+            ("requestParameters", r#"["eu-central-1_EXAMPLE01"]"#),
             ("requestParameters", r#"{"clientMetadata": {"x": "\udc00"}, "userPoolId": 7}"#),
             ("requestParameters", &deep),
             ("responseElements", "1e999"),
@@ -199,7 +212,7 @@ mod tests {
             let record = Record::read(&marked.replacen("\"?\"", value, 1)).unwrap();
             assert_eq!((record.sub.as_deref(), record.user_pool_id), (Some("ana"), None), "{name}: {value}");
         }
-        for data in [json!(null), json!("ana"), json!({"sub": 7}), json!({"sub": HIDDEN})] {
+        for data in [json!(null), json!("ana"), json!(["ana"]), json!({"sub": 7}), json!({"sub": HIDDEN})] {
             let record = Record::read(&body(|body| body["detail"]["additionalEventData"] = data)).unwrap();
             assert_eq!(record.sub, None);
         }
