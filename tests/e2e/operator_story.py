@@ -69,9 +69,9 @@ def create_user(report, stack):
 
 
 def read_stack(report, stack):
-    with report.step("`replay queues` shows the eight queues of the stack:") as step:
+    with report.step("`replay queues` shows the ten queues of the stack:") as step:
         document = json.loads(stack.replay("queues", "--stack", STACK_NAME, "--json", codes=(0, 1)))
-        expect(len(document["queues"]) == 8, document)
+        expect(len(document["queues"]) == 10, document)
         step.show(", ".join(sorted({queue["name"].removeprefix(f"{STACK_NAME}-") for queue in document["queues"]})))
     with report.step("`replay status` makes every check:") as step:
         document = json.loads(stack.replay("status", "--stack", STACK_NAME, "--json", codes=(0, 1)))

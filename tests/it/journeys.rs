@@ -9,7 +9,8 @@ use tests::fixtures;
 
 use crate::support::ANA;
 
-const ALL: [&str; 7] = [
+const ALL: [&str; 8] = [
+    "account-changes",
     "burst-of-orders",
     "denied-domain",
     "inactive-users-orders",
@@ -47,6 +48,27 @@ fn journeys_are_all_tested() {
         files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
     assert_eq!(names, ALL);
+}
+
+/// No trigger reports these changes, only CloudTrail.
+#[tokio::test]
+async fn account_that_is_deleted_leaves_only_the_marker() {
+    const IDA: &str = "c8f2a1d4-7b36-4e95-a0c3-2d9e5f61b784";
+    let mut journey = read("account-changes");
+    let outcome = player::play(&journey, &defaults()).await.unwrap();
+    let names: Vec<&String> = outcome.users[IDA].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["erasedAt", "expiresAt", "version"]);
+    assert_eq!(outcome.dead_letters, []);
+    assert_eq!(
+        outcome_of(&outcome, "She deletes her account"),
+        "1 event of CloudTrail sent to account-activities"
+    );
+    // Before the deletion: one MFA change, one password, and three failed sign-ins, each delivered twice.
+    let deletion = journey.steps.iter().position(|step| step.name == "She deletes her account").unwrap();
+    journey.steps.truncate(deletion);
+    let outcome = player::play(&journey, &defaults()).await.unwrap();
+    let names = ["isMfaEnabled", "passwordChanges", "signInsFailed", "signIns"];
+    assert_eq!(picked(&outcome.users[IDA], &names), [json!(true), json!(1), json!(3), json!(1)]);
 }
 
 #[tokio::test]
@@ -235,8 +257,8 @@ async fn outcomes_of_several_journeys_are_added_up() {
     let spent: Vec<String> = outcome.users.values().map(|user| user["spent"]["EUR"].to_string()).collect();
     assert_eq!(
         spent,
-        ["null", "\"19.90\"", "\"1025.30\"", "\"49.90\"", "\"49.90\"", "\"19.98\"", "null"],
-        "Ben, Greta, Carla, Ana, Eva, Dora, Finn"
+        ["null", "\"19.90\"", "\"1025.30\"", "\"49.90\"", "\"49.90\"", "null", "\"19.98\"", "null"],
+        "Ben, Greta, Carla, Ana, Eva, Ida, Dora, Finn"
     );
 }
 

@@ -69,12 +69,59 @@ impl UserPools {
 
     /// Disables a user's account, as an administrator can.
     pub async fn disable_user(&self, user_pool_id: &str, username: &str) {
+        self.enable_user(user_pool_id, username, false).await;
+    }
+
+    /// Enables or disables a user's account, as an administrator can.
+    pub async fn enable_user(&self, user_pool_id: &str, username: &str, enabled: bool) {
         self.change_pool(user_pool_id, |pool| {
             if let Some(user) = pool.users.get_mut(username) {
-                user.enabled = false;
+                user.enabled = enabled;
             }
         })
         .await;
+    }
+
+    /// Changes attributes of a user, as the user or an administrator can. `None` deletes one.
+    pub async fn change_attributes(
+        &self,
+        user_pool_id: &str,
+        username: &str,
+        changes: &BTreeMap<String, Option<String>>,
+    ) {
+        self.change_pool(user_pool_id, |pool| {
+            let Some(user) = pool.users.get_mut(username) else { return };
+            for (name, value) in changes {
+                match value {
+                    Some(value) => drop(user.attributes.insert(name.clone(), value.clone())),
+                    None => drop(user.attributes.remove(name)),
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Turns an authenticator app on or off as the only kind of MFA of a user.
+    pub fn set_mfa(&self, user_pool_id: &str, username: &str, enabled: bool) {
+        let mut all = self.mfa.lock().unwrap_or_else(PoisonError::into_inner);
+        let active = enabled.then(|| "SOFTWARE_TOKEN_MFA".to_owned());
+        all.insert((user_pool_id.to_owned(), username.to_owned()), active.into_iter().collect());
+    }
+
+    /// The username of the user with this sub.
+    pub async fn username(&self, user_pool_id: &str, sub: &str) -> Option<String> {
+        let mut view = self.cognito.snapshot(default_account_id(), REGION).await;
+        let users = view.user_pools.remove(user_pool_id)?.users.into_values();
+        let has_sub = |user: &CognitoUserView| user.attributes.get("sub").is_some_and(|own| own == sub);
+        users.into_iter().find(has_sub).map(|user| user.username)
+    }
+
+    /// True if the pool has a user with this username and without attributes. pre-token-generation brings
+    /// them with its first event.
+    pub async fn lacks_attributes(&self, user_pool_id: &str, username: &str) -> bool {
+        let view = self.cognito.snapshot(default_account_id(), REGION).await;
+        let user = view.user_pools.get(user_pool_id).and_then(|pool| pool.users.get(username));
+        user.is_some_and(|user| user.attributes.is_empty())
     }
 
     /// The state of the account of every user of every pool, by username: true if it is enabled.

@@ -10,12 +10,15 @@ use serde_json::Value;
 use shared::config::Object;
 use shared::function_id::{FunctionId, FunctionKind};
 
+use super::account::AccountStep;
 use super::view::ViewStep;
 
 /// Start of a journey without `start`.
 pub const DEFAULT_START: &str = "2026-03-02T09:00:00Z";
 /// Variables that name the account's table, queues and distribution. The sandbox sets them.
-const ACCOUNT_VARIABLES: [&str; 11] = [
+const ACCOUNT_VARIABLES: [&str; 14] = [
+    "ACCOUNT_ACTIVITIES_QUEUE_URL",
+    "ACCOUNT_ID",
     "CACHE_INVALIDATIONS_QUEUE_URL",
     "CLIENT_IDS",
     "DEAD_LETTER_QUEUE_URL",
@@ -27,6 +30,7 @@ const ACCOUNT_VARIABLES: [&str; 11] = [
     "RESOURCE_PERMISSIONS_QUEUE_URL",
     "TABLE_NAME",
     "USER_EVENTS_QUEUE_URL",
+    "USER_POOL_ID",
 ];
 
 /// The queue to which a step sends if it names none.
@@ -92,6 +96,8 @@ pub enum Action {
         /// How often each message is sent.
         times: u32,
     },
+    /// A user or an administrator changes an account, without a trigger.
+    Account(AccountStep),
     /// A user requests a page through CloudFront.
     View(ViewStep),
     /// An operator suspends a user.
@@ -151,6 +157,8 @@ struct StepFile {
     suspend: Option<Object<SuspensionStep>>,
     #[serde(default)]
     reinstate: Option<Object<SuspensionStep>>,
+    #[serde(default)]
+    account: Option<Object<AccountStep>>,
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SignedDuration, D::Error> {
@@ -310,8 +318,11 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
     if let Some(Object(view)) = &step.view {
         view.validate().map_err(ActionError::Step)?;
     }
-    match (&step.invoke, &step.send, &step.view, &step.suspend, &step.reinstate) {
-        (Some(event), None, None, None, None) => {
+    if let Some(Object(account)) = &step.account {
+        account.validate().map_err(ActionError::Step)?;
+    }
+    match (&step.invoke, &step.send, &step.view, &step.suspend, &step.reinstate, &step.account) {
+        (Some(event), None, None, None, None, None) => {
             let path = journey.parent().unwrap_or(Path::new("")).join(event);
             let function = function_of(&path).ok_or_else(|| {
                 ActionError::Step(format!("invoke: the folder of {event} is not named after a function"))
@@ -327,7 +338,7 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
             let device = step.device.clone().unwrap_or_default();
             Ok(Action::Invoke { function, event, has_own_groups, device })
         }
-        (None, Some(messages), None, None, None) => {
+        (None, Some(messages), None, None, None, None) => {
             let name = step.to.as_deref().unwrap_or(USER_EVENTS);
             let to = FunctionId::workers().find(|worker| worker.queue() == Some(name)).ok_or_else(|| {
                 let queues: Vec<&str> = FunctionId::workers().filter_map(FunctionId::queue).collect();
@@ -335,10 +346,11 @@ fn action(journey: &Path, step: &StepFile) -> Result<Action, ActionError> {
             })?;
             Ok(Action::Send { to, messages: messages.clone(), times: step.times.unwrap_or(1) })
         }
-        (None, None, Some(Object(view)), None, None) => Ok(Action::View(view.clone())),
-        (None, None, None, Some(Object(suspension)), None) => Ok(Action::Suspend(suspension.clone())),
-        (None, None, None, None, Some(Object(suspension))) => Ok(Action::Reinstate(suspension.clone())),
-        _ => Err(wrong("expected exactly one of invoke, send, view, suspend, reinstate")),
+        (None, None, Some(Object(view)), None, None, None) => Ok(Action::View(view.clone())),
+        (None, None, None, Some(Object(suspension)), None, None) => Ok(Action::Suspend(suspension.clone())),
+        (None, None, None, None, Some(Object(suspension)), None) => Ok(Action::Reinstate(suspension.clone())),
+        (None, None, None, None, None, Some(Object(account))) => Ok(Action::Account(account.clone())),
+        _ => Err(wrong("expected exactly one of invoke, send, view, suspend, reinstate, account")),
     }
 }
 

@@ -167,6 +167,7 @@ impl Player {
                 }
                 format!("{} sent to {}", plural(messages.len() * times, "message"), queue.name)
             }
+            Action::Account(step) => step.play(&self.account).await?,
             Action::Suspend(suspension) => self.write_suspension(suspension, false).await?,
             Action::Reinstate(suspension) => self.write_suspension(suspension, true).await?,
         };
@@ -220,7 +221,8 @@ impl Player {
         if event.pointer("/request/userAttributes/sub").is_none() || username.is_empty() {
             return;
         }
-        let known = self.account.backend().user_pools().groups().await.remove(&username);
+        let pools = self.account.backend().user_pools();
+        let known = pools.groups().await.remove(&username);
         match known.filter(|_| !has_own_groups) {
             Some(groups) => {
                 if let Some(groups_to_override) =
@@ -231,9 +233,15 @@ impl Player {
             }
             None => {
                 let sent = GroupConfiguration::from_request(event.get("request").unwrap_or(&Value::Null));
-                let backend = self.account.backend();
-                backend.user_pools().put_user(&user_pool_id, &username, &sent.groups_to_override).await;
+                pools.put_user(&user_pool_id, &username, &sent.groups_to_override).await;
             }
+        }
+        // Later, the pool decides: a step may have changed the attributes.
+        if pools.lacks_attributes(&user_pool_id, &username).await {
+            let sent = event.pointer("/request/userAttributes").and_then(Value::as_object);
+            let texts = sent.into_iter().flatten();
+            let texts = texts.map(|(name, value)| (name.clone(), value.as_str().map(str::to_owned)));
+            pools.change_attributes(&user_pool_id, &username, &texts.collect()).await;
         }
     }
 
