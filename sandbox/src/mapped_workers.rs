@@ -29,7 +29,6 @@ impl WorkerSettings {
             // Delivery delay of 5 s plus batching window of 10 s, so changes within 15 s share one call.
             FunctionId::CacheInvalidation => (90, 10_000, 15),
             FunctionId::ResourcePermission => (60, 10, 0),
-            FunctionId::AccountActivity => (90, 100, 0),
             _ => (60, 100, 0),
         };
         Self { timeout_seconds, batch_size, window_seconds }

@@ -48,15 +48,21 @@ const FIRST_STEPS: [(&str, &[Step]); 29] = [
     ),
     (
         "users-with-many-failures",
-        &[Step::Advice(
-            "Query lastSignInFailedAt in the table. Suspend the user only if the password is known to others.",
-        )],
+        &[
+            Step::Log(FunctionId::AccountActivity),
+            Step::Advice(
+                "The field user names the user. Suspend only a user whose password is known to others.",
+            ),
+        ],
     ),
     (
         "addresses-with-many-users",
-        &[Step::Advice(
-            "Look for items ADDRESS# in the table. Block the address with AWS WAF (UserPoolWebAclArn).",
-        )],
+        &[
+            Step::Log(FunctionId::AccountActivity),
+            Step::Advice(
+                "Look for items ADDRESS# of this window in the table. Block the address with AWS WAF (UserPoolWebAclArn).",
+            ),
+        ],
     ),
     (
         "start-failures",
