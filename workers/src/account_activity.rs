@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::{StreamExt, stream};
@@ -46,9 +47,11 @@ use user_pool::{LookupError, UserPool};
 
 /// CloudEvents source of the notices that account-activity publishes.
 pub const SOURCE: &str = "/account-activity";
-/// Maximum number of concurrent lookups. Cognito: 120 requests that read users per second and account,
-/// which sign-ins and other services share.
-const LOOKUPS_IN_FLIGHT: usize = 4;
+/// Maximum number of concurrent lookups. Cognito: 120 requests that read users per second and account
+/// (category UserRead), which other services share. Two invocations with two lookups each stay below it.
+const LOOKUPS_IN_FLIGHT: usize = 2;
+/// Initial visibility timeout of messages whose user could not be looked up. Doubles with each receive.
+const FIRST_LOOKUP_DELAY: Duration = Duration::from_secs(30);
 /// Upper bound for the longest step: one attempt to commit. A lookup with its three calls is shorter.
 pub const STEP_SECONDS: i64 = ATTEMPT_SECONDS;
 const _: () = assert!(3 * WORKER_CALL_SECONDS < STEP_SECONDS);
@@ -181,7 +184,7 @@ async fn process(
     let lookups = look_up(deps, batch, subs_to_look_up(&calls, &accounts, deps.pipeline.deletion)).await;
     let mut plan = Plan::new(&deps.source, calls, &accounts, &lookups, deps.pipeline.deletion);
     batch.fail(plan.failed.drain(..));
-    batch.fail_with_backoff(plan.retried.drain(..), FIRST_DELAY, LONGEST_DELAY);
+    batch.fail_with_backoff(plan.throttled.drain(..), FIRST_LOOKUP_DELAY, LONGEST_DELAY);
     let unchanged = std::mem::take(&mut plan.unchanged);
     match deps.pipeline.store.find_stored(unchanged.iter().map(|message| &message.pending.event)).await {
         // The commit of a stored event may owe a notice. As a duplicate, the event gets it.
@@ -207,7 +210,7 @@ async fn process(
     let statistics: HashMap<_, _> = statistics.collect();
     let results = deps.pipeline.commit(&deps.context, batch.deadline(), partitions, &statistics).await;
     let counts = InvocationCounts { duplicates, ..InvocationCounts::default() };
-    deps.pipeline.settle(&deps.context, batch, results, Vec::new(), counts).await;
+    deps.pipeline.settle(&deps.context, batch, results, plan.out_of_time, counts).await;
     record_addresses(deps, batch, plan.addresses).await;
 }
 
@@ -238,8 +241,11 @@ async fn look_up(deps: &Deps, batch: &Batch<'_>, subs: BTreeSet<String>) -> BTre
     let deadline = batch.deadline();
     let throttled = &AtomicBool::new(false);
     let lookups = stream::iter(subs).map(async |sub: String| {
-        if throttled.load(Ordering::Relaxed) || !deadline.leaves(STEP_SECONDS) {
-            return (sub, Lookup::Retry);
+        if throttled.load(Ordering::Relaxed) {
+            return (sub, Lookup::Throttled);
+        }
+        if !deadline.leaves(STEP_SECONDS) {
+            return (sub, Lookup::OutOfTime);
         }
         let lookup = match deps.user_pool.find(&sub).await {
             Ok(Some(user)) => Lookup::Found(user),
@@ -251,7 +257,7 @@ async fn look_up(deps: &Deps, batch: &Batch<'_>, subs: BTreeSet<String>) -> BTre
                 match error {
                     LookupError::Throttled(_) => {
                         throttled.store(true, Ordering::Relaxed);
-                        Lookup::Retry
+                        Lookup::Throttled
                     }
                     LookupError::Failed(_) => Lookup::Failed,
                 }
@@ -263,17 +269,18 @@ async fn look_up(deps: &Deps, batch: &Batch<'_>, subs: BTreeSet<String>) -> BTre
 }
 
 /// Adds the users of failed sign-ins to the windows of the addresses, and counts addresses with many
-/// users. If a write fails, SQS redelivers the messages, and their events are duplicates by then.
+/// users. If a write fails, SQS redelivers the messages, and their events are duplicates by then. If the
+/// answer to a write is lost, the address may not be counted, because the users are in the window then.
 async fn record_addresses(deps: &Deps, batch: &mut Batch<'_>, failures: addresses::FailuresByAddress) {
     let metrics = &deps.context.metrics;
     let deadline = batch.deadline();
     let writes = stream::iter(failures).map(async |(window, failures): (AddressWindow, Failures)| {
         let users = deps.remembered.new_users(&window, &failures.users);
         if users.is_empty() {
-            return (failures, Ok(false));
+            return (failures, Some(Ok(false)));
         }
         if !deadline.leaves(ADDRESS_SECONDS) {
-            return (failures, Err(StoreError::timed_out("UpdateItem FAILURES")));
+            return (failures, None);
         }
         let written = deps.pipeline.store.add_failed_users(&window, &users).await;
         let has_reached = written.map(|written| {
@@ -292,18 +299,25 @@ async fn record_addresses(deps: &Deps, batch: &mut Batch<'_>, failures: addresse
             deps.remembered.remember(window, users, is_full);
             has_reached
         });
-        (failures, has_reached)
+        (failures, Some(has_reached))
     });
     let results: Vec<_> = writes.buffer_unordered(ADDRESSES_IN_FLIGHT).collect().await;
-    let mut addresses = 0;
+    let (mut addresses, mut out_of_time) = (0, 0);
     for (failures, result) in results {
         match result {
-            Ok(has_reached) => addresses += u64::from(has_reached),
-            Err(error) => {
+            Some(Ok(has_reached)) => addresses += u64::from(has_reached),
+            None => {
+                out_of_time += failures.messages.len();
+                batch.fail(failures.messages);
+            }
+            Some(Err(error)) => {
                 error.report_as_warning(metrics, "could not record the address of failed sign-ins");
                 batch.fail_with_backoff(failures.messages, FIRST_DELAY, LONGEST_DELAY);
             }
         }
+    }
+    if out_of_time > 0 {
+        batch.report_out_of_time(out_of_time, "no time left to record addresses");
     }
     metrics.count(&[(Metric::AddressesWithManyUsers, addresses)]);
 }

@@ -25,8 +25,10 @@ pub struct AcceptedCall {
 pub enum Lookup {
     Found(PoolUser),
     NotFound,
-    /// Cognito throttles, or no time is left. The messages are retried with a growing delay.
-    Retry,
+    /// Cognito throttles. The messages are retried with a growing delay.
+    Throttled,
+    /// No time is left. SQS redelivers the messages.
+    OutOfTime,
     /// The call failed. SQS redelivers the messages.
     Failed,
 }
@@ -42,8 +44,9 @@ pub struct Plan {
     pub profile_changes: BTreeMap<Partition, ProfileChanges>,
     pub addresses: FailuresByAddress,
     pub ignored: Vec<IgnoreReason>,
-    /// Messages to retry with a growing delay.
-    pub retried: Vec<usize>,
+    /// Messages that wait because Cognito throttles.
+    pub throttled: Vec<usize>,
+    pub out_of_time: Vec<usize>,
     pub failed: Vec<usize>,
 }
 
@@ -62,7 +65,7 @@ pub fn subs_to_look_up(
             Change::Known(Data::Deleted(_)) => false,
             // An attacker would decide how often users are looked up.
             change if change.is_failed_sign_in() => false,
-            Change::Known(_) => !call.activity.names_user_pool && account.is_none(),
+            Change::Known(_) => !is_known(&call.activity, account),
             Change::Attributes(_) | Change::Mfa(_) => !is_erased(account) && !deleted.contains(sub.as_str()),
         }
     };
@@ -92,70 +95,85 @@ impl Plan {
         deletion: Deletion,
     ) -> Self {
         let mut plan = Self::default();
-        let deleted: BTreeSet<String> =
-            deleted_users(&calls, deletion).into_iter().map(str::to_owned).collect();
         let mut counts = FailureCounts::default();
-        for AcceptedCall { message, activity } in calls {
+        let deleted = deleted_users(&calls, deletion);
+        for AcceptedCall { message, activity } in &calls {
             let account = accounts.get(&activity.sub);
-            let lookup = lookups.get(&activity.sub);
             // The pipeline drops the events of erased users.
-            let is_dropped = is_erased(account) || deleted.contains(&activity.sub);
-            let is_known = account.is_some() || activity.names_user_pool;
-            let data = match (&activity.change, lookup) {
-                (Change::Attributes(by), _) if is_dropped => {
-                    Data::ProfileUpdated(ProfileUpdated { changed: Vec::new(), by: Some(*by) })
-                }
-                (Change::Mfa(by), _) if is_dropped => Data::MfaDisabled(AccountChange { by: *by }),
-                (change, Some(Lookup::Retry)) if change.needs_lookup() || !is_known => {
-                    plan.retried.push(message);
-                    continue;
-                }
-                (change, Some(Lookup::Failed)) if change.needs_lookup() || !is_known => {
-                    plan.failed.push(message);
-                    continue;
-                }
-                (Change::Known(data), lookup) => {
-                    if !is_known && !matches!(lookup, Some(Lookup::Found(_))) {
-                        plan.ignored.push(IgnoreReason::UnknownUser);
-                        continue;
-                    }
-                    data.clone()
-                }
-                (Change::Attributes(by), Some(Lookup::Found(user))) => {
-                    let profile = account.and_then(|account| account.profile.as_ref());
-                    let changes =
-                        profile.map(|profile| profile.changes_from_all_attributes(&user.attributes));
-                    let changes = changes.unwrap_or_default();
-                    let changed = changes.names().into_iter().map(str::to_owned).collect();
-                    let data = Data::ProfileUpdated(ProfileUpdated { changed, by: Some(*by) });
-                    if changes.is_empty() {
-                        plan.unchanged.push(accepted(source, message, &activity, data));
-                        continue;
-                    }
-                    plan.profile_changes.insert(Partition::User(activity.sub.clone()), changes);
-                    data
-                }
-                (Change::Mfa(by), Some(Lookup::Found(user))) if user.is_mfa_enabled => {
-                    Data::MfaEnabled(AccountChange { by: *by })
-                }
-                (Change::Mfa(by), Some(Lookup::Found(_))) => Data::MfaDisabled(AccountChange { by: *by }),
-                (Change::Attributes(_) | Change::Mfa(_), _) => {
-                    plan.ignored.push(IgnoreReason::UnknownUser);
-                    continue;
-                }
+            let is_dropped = is_erased(account) || deleted.contains(activity.sub.as_str());
+            let lookup = lookups.get(&activity.sub).filter(|_| !is_dropped);
+            let needs_lookup = activity.change.needs_lookup() || !is_known(activity, account);
+            let waiting = match lookup.filter(|_| needs_lookup) {
+                Some(Lookup::Throttled) => Some(&mut plan.throttled),
+                Some(Lookup::OutOfTime) => Some(&mut plan.out_of_time),
+                Some(Lookup::Failed) => Some(&mut plan.failed),
+                Some(Lookup::Found(_) | Lookup::NotFound) | None => None,
             };
-            if activity.change.is_failed_sign_in() && !is_dropped {
+            if let Some(waiting) = waiting {
+                waiting.push(*message);
+                continue;
+            }
+            let user = match lookup {
+                Some(Lookup::Found(user)) => Some(user),
+                _ => None,
+            };
+            if activity.change.is_failed_sign_in() && !is_dropped && is_known(activity, account) {
                 if let Some(address) = activity.ip_address {
-                    plan.addresses.add(address, &activity.sub, activity.time, message);
+                    plan.addresses.add(address, &activity.sub, activity.time, *message);
                 }
-                if !counts.has_room(&activity, account) {
+                if !counts.has_room(activity, account) {
                     plan.ignored.push(IgnoreReason::Uncounted);
                     continue;
                 }
             }
-            plan.accepted.push(accepted(source, message, &activity, data));
+            match event_data(activity, account, user, is_dropped) {
+                Ok((data, None)) => plan.accepted.push(accepted(source, *message, activity, data)),
+                Ok((data, Some(changes))) if changes.is_empty() => {
+                    plan.unchanged.push(accepted(source, *message, activity, data));
+                }
+                Ok((data, Some(changes))) => {
+                    plan.profile_changes.insert(Partition::User(activity.sub.clone()), changes);
+                    plan.accepted.push(accepted(source, *message, activity, data));
+                }
+                Err(reason) => plan.ignored.push(reason),
+            }
         }
         plan
+    }
+}
+
+/// True if the user is one of the pool, without a lookup.
+fn is_known(activity: &Activity, account: Option<&StoredAccount>) -> bool {
+    account.is_some() || activity.names_user_pool
+}
+
+/// The data of the event of a call, and the changes of the profile if it is about the profile. `user` is
+/// the user in the pool, if there was a lookup and it found the user.
+fn event_data(
+    activity: &Activity,
+    account: Option<&StoredAccount>,
+    user: Option<&PoolUser>,
+    is_dropped: bool,
+) -> Result<(Data, Option<ProfileChanges>), IgnoreReason> {
+    let updated = |changed, by| Data::ProfileUpdated(ProfileUpdated { changed, by: Some(by) });
+    let is_of_pool = is_known(activity, account) || user.is_some();
+    match (&activity.change, user) {
+        (Change::Known(data), _) if is_of_pool => Ok((data.clone(), None)),
+        (Change::Attributes(by), _) if is_dropped => Ok((updated(Vec::new(), *by), None)),
+        (Change::Mfa(by), _) if is_dropped => Ok((Data::MfaDisabled(AccountChange { by: *by }), None)),
+        (Change::Attributes(by), Some(user)) => {
+            let profile = account.and_then(|account| account.profile.as_ref());
+            let changes = profile.map(|profile| profile.changes_from_all_attributes(&user.attributes));
+            let changes = changes.unwrap_or_default();
+            let changed = changes.names().into_iter().map(str::to_owned).collect();
+            Ok((updated(changed, *by), Some(changes)))
+        }
+        (Change::Mfa(by), Some(user)) => {
+            let change = AccountChange { by: *by };
+            let data = if user.is_mfa_enabled { Data::MfaEnabled(change) } else { Data::MfaDisabled(change) };
+            Ok((data, None))
+        }
+        (Change::Known(_) | Change::Attributes(_) | Change::Mfa(_), _) => Err(IgnoreReason::UnknownUser),
     }
 }
 
@@ -193,5 +211,109 @@ impl FailureCounts {
             self.seen.insert(activity.id.clone());
         }
         has_room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use shared::events::{ChangedBy, Empty, SignInFailed};
+
+    use super::*;
+
+    fn call(change: Change, names_user_pool: bool) -> AcceptedCall {
+        let activity = Activity {
+            id: "1".to_owned(),
+            time: Timestamp::UNIX_EPOCH,
+            sub: "ana".to_owned(),
+            names_user_pool,
+            change,
+            ip_address: Some([198, 51, 100, 7].into()),
+        };
+        AcceptedCall { message: 7, activity }
+    }
+
+    fn disabled() -> Change {
+        Change::Known(Data::Disabled(Empty {}))
+    }
+
+    fn deleted() -> Change {
+        Change::Known(Data::Deleted(Empty {}))
+    }
+
+    fn failed() -> Change {
+        Change::Known(Data::SignInFailed(SignInFailed::default()))
+    }
+
+    fn accounts(is_known: bool) -> HashMap<String, StoredAccount> {
+        is_known.then(|| ("ana".to_owned(), StoredAccount::default())).into_iter().collect()
+    }
+
+    #[test]
+    fn user_is_looked_up_only_if_the_answer_decides() {
+        let (attributes, mfa) = (Change::Attributes(ChangedBy::User), Change::Mfa(ChangedBy::User));
+        for (change, names_user_pool, is_in_table, expected) in [
+            (attributes.clone(), true, true, true),
+            (mfa, true, true, true),
+            (attributes, false, false, true),
+            (disabled(), false, false, true),
+            (disabled(), true, false, false),
+            (disabled(), false, true, false),
+            (deleted(), false, false, false),
+            (failed(), false, false, false),
+        ] {
+            let calls = [call(change.clone(), names_user_pool)];
+            let subs = subs_to_look_up(&calls, &accounts(is_in_table), Deletion::Erase);
+            assert_eq!(!subs.is_empty(), expected, "{change:?} {names_user_pool} {is_in_table}");
+        }
+        let both = [call(Change::Mfa(ChangedBy::User), true), call(deleted(), true)];
+        assert_eq!(subs_to_look_up(&both, &accounts(true), Deletion::Erase).len(), 0);
+        assert_eq!(subs_to_look_up(&both, &accounts(true), Deletion::Keep).len(), 1);
+    }
+
+    /// What happens to one call, given what the lookup found.
+    fn planned(change: Change, names_user_pool: bool, lookup: Option<Lookup>) -> String {
+        let lookups = lookup.map(|lookup| ("ana".to_owned(), lookup)).into_iter().collect();
+        let calls = vec![call(change, names_user_pool)];
+        let plan = Plan::new("/test", calls, &accounts(false), &lookups, Deletion::Erase);
+        let events = plan.accepted.iter().map(|message| message.pending.event.data.event_type().to_owned());
+        let unchanged = plan.unchanged.iter().map(|message| format!("unchanged {}", message.index));
+        let ignored = plan.ignored.iter().map(|reason| reason.code().to_owned());
+        let waiting =
+            [("throttled", &plan.throttled), ("out of time", &plan.out_of_time), ("failed", &plan.failed)];
+        let waiting = waiting.into_iter().filter(|(_, messages)| **messages == [7]);
+        let waiting = waiting.map(|(name, _)| name.to_owned());
+        events.chain(unchanged).chain(ignored).chain(waiting).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn call_without_an_answer_waits_and_one_about_an_unknown_user_is_ignored() {
+        let user = |is_mfa_enabled| {
+            let attributes = shared::user_attributes::confirmed("ana".to_owned(), |_| None);
+            Some(Lookup::Found(PoolUser { attributes, is_mfa_enabled }))
+        };
+        let mfa = || Change::Mfa(ChangedBy::User);
+        for (change, names_user_pool, lookup, expected) in [
+            (mfa(), true, user(true), "user.mfa_enabled"),
+            (mfa(), false, user(false), "user.mfa_disabled"),
+            (mfa(), true, Some(Lookup::NotFound), "unknown_user"),
+            (mfa(), true, Some(Lookup::Throttled), "throttled"),
+            (mfa(), true, Some(Lookup::OutOfTime), "out of time"),
+            (mfa(), true, Some(Lookup::Failed), "failed"),
+            (Change::Attributes(ChangedBy::User), true, user(false), "unchanged 7"),
+            (disabled(), true, None, "user.disabled"),
+            // Another call of the user needs the lookup.
+            (disabled(), true, Some(Lookup::Throttled), "user.disabled"),
+            (disabled(), false, user(false), "user.disabled"),
+            (disabled(), false, Some(Lookup::NotFound), "unknown_user"),
+            (disabled(), false, Some(Lookup::Failed), "failed"),
+            (deleted(), false, None, "unknown_user"),
+            (deleted(), true, None, "user.deleted"),
+            (failed(), false, None, "unknown_user"),
+            (failed(), true, None, "user.sign_in_failed"),
+        ] {
+            let found = planned(change.clone(), names_user_pool, lookup.clone());
+            assert_eq!(found, expected, "{change:?} {names_user_pool} {lookup:?}");
+        }
     }
 }
