@@ -270,7 +270,7 @@ e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25  2026-03-02  CONFIRMED, disabled  no addres
   suspended without an end, by ben: spam
 2 users, and more: pass a higher --limit
 ";
-        assert_eq!(render(&report, 100), wide);
+        assert_eq!(render(&report, 120), wide);
         let narrow = render(&report, 40);
         assert!(
             narrow.starts_with("7d8ca528-4931-4254-9273-ea5ee853f271\n  2026-03-02  CONFIRMED"),
