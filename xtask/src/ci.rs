@@ -114,6 +114,11 @@ impl Step {
             Self::Messages => {
                 let arguments =
                     ["tests/e2e/many_messages.py", "--replay", &test_binary("replay-under-test")?];
+                run(Tool::new("python", &arguments).path_first(&python()?))?;
+                // The sandbox's DynamoDB is too slow for more users.
+                let account = "target/debug/many-users";
+                let arguments = ["tests/e2e/many_users.py", "--users", "2000", "--account", account];
+                let arguments = [&arguments[..], &["--replay", "target/debug/replay-under-test"]].concat();
                 run(Tool::new("python", &arguments).path_first(&python()?))
             }
         }
