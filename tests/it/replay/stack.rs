@@ -113,6 +113,40 @@ async fn queue_of_the_stack_that_is_refused_is_not_replaced_by_another() {
     assert!(run.code == 1 && run.stderr.contains("AccessDenied"), "{run:?}");
 }
 
+/// Events of CloudTrail have no type of this project, and belong in the envelope of EventBridge.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_of_cloudtrail_is_recognized_and_belongs_on_account_activities_only() {
+    let stack = LoopbackStack::with_parameters(&[("AccountEvents", "true")]).await;
+    let (letters, queue) = ("account-activities-dead-letters", "account-activities");
+    let batch = tests::fixtures::json("account-activity/delete-user");
+    let body = batch["Records"][0]["body"].as_str().unwrap();
+    send(stack.account.sqs(), &format!("{STACK}-{letters}"), body, None);
+    let run = stack.replay(&["inspect", letters, "--sample", "1"]).await;
+    assert!(run.stdout.contains("1  DeleteUser") && run.stdout.contains(&format!("1  {ANA}")), "{run:?}");
+    let address = body.split("\"sourceIPAddress\": \"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(!run.stdout.contains("InputPath") && !run.stdout.contains(address), "{run:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (saved, orders) = (file("letters.ndjson"), file("orders.ndjson"));
+    let run = stack.replay(&["save", letters, "--out", &saved]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    let run = stack.replay(&["send", &saved, "--to", "user-events", "--yes"]).await;
+    let reason = "DeleteUser belongs on account-activities, and the worker of user-events rejects it";
+    assert!(run.code == 2 && run.stdout.contains(reason), "{run:?}");
+    std::fs::write(&orders, order("1", &shared::time::Clock::system().now().to_string())).unwrap();
+    let run = stack.replay(&["send", &orders, "--to", queue, "--yes"]).await;
+    let reason = "order.placed belongs on user-events, and the worker of account-activities rejects it";
+    assert!(run.code == 2 && run.stdout.contains(reason), "{run:?}");
+    let run = stack.replay(&["send", &saved, "--to", queue, "--yes"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    let run = stack.replay(&["redrive", "--from", letters, "--yes"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(stack.account.sqs().messages_in(&format!("{STACK}-{letters}")).len(), 0);
+    let run = stack.replay(&["status", "--json"]).await;
+    assert!(run.stdout.contains("account-activity"), "{run:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn event_of_another_queue_is_refused_by_send_and_stays_in_a_redrive() {
     let stack = LoopbackStack::start().await;
