@@ -7,7 +7,7 @@
 //! DynamoDB and SQS are those of the sandbox. Its Cognito reads all users for each page, so this file answers
 //! Cognito's calls from an index. Source of the formats: the API reference of Amazon Cognito user pools.
 
-#![allow(clippy::print_stdout, reason = "the caller reads the address and the counts")]
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "the caller reads the address and the counts")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Write};
@@ -180,7 +180,7 @@ impl Plan {
             User { name: format!("User {number}"), is_engineer: number % 10 == 9, is_enabled: true };
         let (mut is_member, mut has_profile, mut stored_name) = (user.is_engineer, true, user.name.clone());
         let mut statistics =
-            (number % 3 == 0).then(|| json!({"version": 1, "lastSeenAt": 1_772_442_000_000_i64}));
+            number.is_multiple_of(3).then(|| json!({"version": 1, "lastSeenAt": 1_772_442_000_000_i64}));
         if round < PLANTED {
             match place {
                 1 => {
@@ -192,7 +192,7 @@ impl Plan {
                     self.differ("stale_profile", &sub, &["name"]);
                 }
                 3 => {
-                    if round % 2 == 0 {
+                    if round.is_multiple_of(2) {
                         user.is_enabled = false;
                     } else {
                         statistics = Some(json!({"version": 1, "isDisabled": true}));
