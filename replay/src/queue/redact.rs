@@ -23,9 +23,11 @@ const MAX_DEPTH: usize = 16;
 const SHAPE_CHARS: usize = 60;
 
 /// The names of fields in the schema of events.
-const EVENT_NAMES: [&str; 45] = [
+const EVENT_NAMES: [&str; 49] = [
     "add",
     "amount",
+    "by",
+    "change",
     "changed",
     "changed_at",
     "channel",
@@ -41,9 +43,11 @@ const EVENT_NAMES: [&str; 45] = [
     "expires_at",
     "flow",
     "granted_by",
+    "group",
     "groups",
     "id",
     "ip",
+    "ip_address",
     "kind",
     "locale",
     "name",
@@ -92,6 +96,33 @@ const ENVELOPE_NAMES: [&str; 19] = [
     "region",
     "resources",
     "version",
+];
+
+/// Names of fields that CloudTrail writes about a call to Cognito. Source: CloudTrail user guide, *CloudTrail
+/// record contents*, and the examples of the Amazon Cognito developer guide.
+const CLOUDTRAIL_NAMES: [&str; 22] = [
+    "additionalEventData",
+    "awsRegion",
+    "errorCode",
+    "errorMessage",
+    "eventCategory",
+    "eventID",
+    "eventName",
+    "eventSource",
+    "eventTime",
+    "eventType",
+    "eventVersion",
+    "managementEvent",
+    "readOnly",
+    "recipientAccountId",
+    "requestID",
+    "requestParameters",
+    "responseElements",
+    "sourceIPAddress",
+    "sub",
+    "tlsDetails",
+    "userIdentity",
+    "userPoolId",
 ];
 
 /// Words that an id can have before and after its number.
@@ -245,7 +276,7 @@ fn mask(name: &str, json: &RawValue, depth: usize) -> Value {
 }
 
 fn is_known(name: &str) -> bool {
-    EVENT_NAMES.contains(&name) || ENVELOPE_NAMES.contains(&name)
+    [&EVENT_NAMES[..], &ENVELOPE_NAMES, &CLOUDTRAIL_NAMES].iter().any(|names| names.contains(&name))
 }
 
 /// True for a UUID or a number, also with words that name its kind: `order-1001-placed`, `n-7`.
