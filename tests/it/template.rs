@@ -360,7 +360,8 @@ fn workers_read_their_queue_and_report_each_failed_message() {
         assert_eq!(redrive["deadLetterTargetArn"]["Fn::GetAtt"], format!("{dead_letters}.Arn"));
         // Otherwise every queue of the account could use this queue as its dead-letter queue.
         assert_eq!(template.properties(queue)["RedriveAllowPolicy"], json!({"redrivePermission": "denyAll"}));
-        let receives = if worker == "cache-invalidation" { 10 } else { 5 };
+        let throttled = ["cache-invalidation", "account-activity"].contains(&worker);
+        let receives = if throttled { 10 } else { 5 };
         assert_eq!(redrive["maxReceiveCount"], receives);
         // The age of a message includes its time in the source queue.
         let retention = |queue| seconds(&template.properties(queue)["MessageRetentionPeriod"]);

@@ -129,6 +129,25 @@ fn pattern_of_the_rule_has_at_most_2048_characters() {
     assert!((500..=2048).contains(&length), "{length} characters");
 }
 
+/// EventBridge drops an event that the queue refuses, unless the target has a dead-letter queue.
+#[test]
+fn event_that_the_rule_cannot_deliver_is_a_dead_letter() {
+    let deployment = deployment(&[("OperatorArns", OPERATOR)]);
+    let rule = json!("${AccountEventsRule.Arn}");
+    let targets = &deployment.properties("AccountEventsRule").unwrap()["Targets"];
+    assert_eq!(targets[0]["DeadLetterConfig"]["Arn"], json!("${AccountActivitiesDeadLetterQueue.Arn}"));
+    let policy = deployment.properties("AccountActivitiesDeadLetterQueuePolicy").unwrap();
+    let statements = policy["PolicyDocument"]["Statement"].as_array().unwrap();
+    let statement = |sid: &str| statements.iter().find(|each| each["Sid"] == sid).unwrap();
+    let allowed = statement("AllowAccountEventsRule");
+    assert_eq!(allowed["Condition"], json!({"ArnEquals": {"aws:SourceArn": rule}}));
+    assert_eq!(allowed["Action"], json!("sqs:SendMessage"));
+    // Both must hold, so neither the rule nor the worker nor an operator is denied.
+    let denied = &statement("DenyOtherSenders")["Condition"];
+    assert_eq!(denied["ArnNotEquals"], json!({"aws:SourceArn": rule}));
+    assert!(denied["StringNotEquals"]["aws:PrincipalArn"].to_string().contains(OPERATOR), "{denied}");
+}
+
 #[test]
 fn only_the_rule_and_operators_send_to_account_activities() {
     let rule = json!("${AccountEventsRule.Arn}");
@@ -156,7 +175,8 @@ fn only_the_rule_and_operators_send_to_account_activities() {
         assert_eq!(allowed[0]["Condition"], json!({"ArnEquals": {"aws:SourceArn": rule}}));
     }
     let target = &deployment(&[]).properties("AccountEventsRule").unwrap()["Targets"];
-    assert_eq!(*target, json!([{"Id": "account-activities", "Arn": "${AccountActivitiesQueue.Arn}"}]));
+    assert_eq!(target[0]["Arn"], json!("${AccountActivitiesQueue.Arn}"));
+    assert_eq!(target.as_array().unwrap().len(), 1);
 }
 
 #[test]
