@@ -61,7 +61,7 @@ async fn account_that_is_deleted_leaves_only_the_marker() {
     assert_eq!(outcome.dead_letters, []);
     assert_eq!(
         outcome_of(&outcome, "She deletes her account"),
-        "1 event of CloudTrail sent to account-activities"
+        "1 CloudTrail event sent to account-activities"
     );
     // Before the deletion: one MFA change, one password, and three failed sign-ins, each delivered twice.
     let deletion = journey.steps.iter().position(|step| step.name == "She deletes her account").unwrap();

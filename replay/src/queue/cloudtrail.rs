@@ -3,7 +3,6 @@
 //! Source: Amazon EventBridge User Guide, *AWS service events delivered via AWS CloudTrail*.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use shared::events::StatedAttributes;
 
 /// `detail-type` of a call to the API of an AWS service.
@@ -12,7 +11,10 @@ pub const API_CALL: &str = "AWS API Call via CloudTrail";
 /// The longest name of a call that is shown.
 const MAX_NAME_CHARS: usize = 64;
 
-/// The event of a call to an AWS service.
+/// `source` of the calls to Cognito user pools.
+const COGNITO: &str = "aws.cognito-idp";
+
+/// The event of a call to Cognito user pools.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudTrailEvent {
     /// The name of the call, such as `DeleteUser`. Any text.
@@ -28,8 +30,7 @@ impl CloudTrailEvent {
         struct BusEvent {
             #[serde(rename = "detail-type")]
             kind: String,
-            #[serde(rename = "source")]
-            _source: IgnoredAny,
+            source: String,
             detail: Detail,
         }
         #[derive(Deserialize)]
@@ -50,7 +51,8 @@ impl CloudTrailEvent {
         }
         let event: BusEvent = serde_json::from_str(body).ok()?;
         let sub = event.detail.additional_event_data.and_then(|data| data.sub);
-        (event.kind == API_CALL).then_some(Self { event_name: event.detail.event_name, sub })
+        (event.kind == API_CALL && event.source == COGNITO)
+            .then_some(Self { event_name: event.detail.event_name, sub })
     }
 
     /// The name of the call in place of an event type, and the user.
@@ -84,6 +86,7 @@ mod tests {
             (deleted.replace("API Call", "Service Event"), None),
             (deleted.replace("eventName", "name"), None),
             (deleted.replace("source", "from"), None),
+            (deleted.replace("aws.cognito-idp", "aws.s3"), None),
             (format!("[{deleted}]"), None),
             (r#"{"specversion": "1.0", "type": "order.placed"}"#.to_owned(), None),
             (String::new(), None),

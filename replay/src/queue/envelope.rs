@@ -90,6 +90,7 @@ mod tests {
             (&bus.replace(r#""x""#, r#""AWS API Call via CloudTrail""#), Some(Envelope::EventBridgeEvent)),
             (
                 &bus.replace(r#""x""#, r#""AWS API Call via CloudTrail""#)
+                    .replace("shop", "aws.cognito-idp")
                     .replace("{}", r#"{"eventName": "DeleteUser"}"#),
                 None,
             ),

@@ -219,9 +219,9 @@ impl QueuedMessage {
     /// The type that the body states, or `not_an_event`. Masked if it does not have the format of a type or
     /// of the name of a call.
     pub fn type_name(&self) -> String {
-        match self.stated().event_type {
-            Some(name) if cloudtrail::is_call_name(&name) => name,
-            event_type => event_type.as_deref().map_or(NOT_AN_EVENT, redact::code).to_owned(),
+        match CloudTrailEvent::of(&self.body) {
+            Some(event) if cloudtrail::is_call_name(&event.event_name) => event.event_name,
+            _ => self.stated().event_type.as_deref().map_or(NOT_AN_EVENT, redact::code).to_owned(),
         }
     }
 

@@ -127,7 +127,7 @@ impl AccountStep {
             let body = self.event(account)?.to_string();
             sqs.send_message().queue_url(&queue.url).message_body(body).send().await?;
         }
-        Ok(format!("{} sent to {}", plural(self.times, "event of CloudTrail"), queue.name))
+        Ok(format!("{} sent to {}", plural(self.times, "CloudTrail event"), queue.name))
     }
 
     /// The event of CloudTrail in the envelope of EventBridge.
