@@ -95,8 +95,9 @@ async fn inactive_users_are_listed_with_their_last_activity() {
     // Nobody was active within the last second.
     assert_eq!(users(&["1s"]).await.0.len(), 3);
     let text = replay(&account, &["users", "--inactive-for", "2026-01-10"]).await;
-    let expected =
-        format!("  CONFIRMED  example.com  inactive for {created} days\n  username: ben\n1 user\n");
+    let expected = format!(
+        "  CONFIRMED  example.com  never seen, created {created} days ago\n  username: ben\nNever seen: no activity since the deployment of the stack, with which the statistics begin.\n1 user\n"
+    );
     assert!(text.code == 0 && (before != created || text.stdout.ends_with(&expected)), "{text:?}");
 }
 
@@ -123,6 +124,7 @@ async fn invalid_list_of_inactive_users_is_refused() {
         (&["users", "--csv"][..], "--inactive-for"),
         (&["users", "--inactive-for", "90"], "expected a duration"),
         (&["users", "--inactive-for", "90d", "--csv", "--json"], "cannot be used with"),
+        (&["users", "--inactive-for", "9999-01-01"], "--inactive-for: the time is in the future"),
     ] {
         let run = replay(&account, arguments).await;
         assert!(run.code == 2 && run.stderr.contains(expected), "{run:?}");

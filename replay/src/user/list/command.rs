@@ -7,7 +7,7 @@ use shared::time::Clock;
 
 use super::{Activity, ListedUser, UserListReport, UserQuery, csv};
 use crate::account::AccountOptions;
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 use crate::interrupt::StopSignal;
 use crate::options::TableOptions;
 use crate::output::{self, counted};
@@ -122,10 +122,15 @@ impl Users {
 
 impl ListOptions {
     async fn run(self) -> Result<()> {
-        let account = self.account.open().await?;
-        let pool = UserPool::open(&account, self.user_pool.as_deref()).await?;
         let (now, table) = (Clock::system().now(), self.table.table.as_deref());
         let since = self.inactive_for.map(|when| when.ago(now));
+        if since.is_some_and(|since| since > now) {
+            return Err(CommandError::invalid_input(
+                "--inactive-for: the time is in the future. Pass a time in the past, or a duration such as 90d",
+            ));
+        }
+        let account = self.account.open().await?;
+        let pool = UserPool::open(&account, self.user_pool.as_deref()).await?;
         let store = match since {
             Some(_) => Some(account.store(table).await?),
             None => account.optional_store(table).await?,
@@ -207,6 +212,10 @@ fn render(report: &UserListReport, width: usize) -> String {
             line(suspension.clone());
         }
     }
+    if report.users.iter().any(is_never_seen) {
+        out +=
+            "Never seen: no activity since the deployment of the stack, with which the statistics begin.\n";
+    }
     out += &counted(report.users.len(), "user");
     out += if report.has_more { ", and more: pass a higher --limit\n" } else { "\n" };
     out
@@ -216,10 +225,18 @@ fn render(report: &UserListReport, width: usize) -> String {
 fn line(user: &ListedUser, status_width: usize) -> (String, String) {
     let created = user.created_at.map_or("no date".to_owned(), |at| at.strftime("%Y-%m-%d").to_string());
     let domain = user.email_domain.as_deref().unwrap_or("no address");
-    let inactive = user.inactive_days.map(|days| format!("  inactive for {}", counted_days(days)));
+    let inactive = user.inactive_days.map(|days| match is_never_seen(user) {
+        true => format!("  never seen, created {} ago", counted_days(days)),
+        false => format!("  inactive for {}", counted_days(days)),
+    });
     let details =
         format!("{created}  {:status_width$}  {domain}{}", status(user), inactive.unwrap_or_default());
     (printable(&user.sub).to_string(), printable(&details).to_string())
+}
+
+/// True if activity was read, and the table knows none of the user.
+fn is_never_seen(user: &ListedUser) -> bool {
+    user.inactive_days.is_some() && user.last_seen_at.is_none()
 }
 
 fn counted_days(days: i64) -> String {
@@ -250,6 +267,19 @@ mod tests {
     }
 
     #[test]
+    fn user_without_statistics_is_never_seen_and_not_inactive() {
+        let never = ListedUser { inactive_days: Some(90), ..user("ben", "CONFIRMED") };
+        let report =
+            UserListReport { user_pool: "eu-central-1_X".to_owned(), users: vec![never], has_more: false };
+        let expected = "\
+ben  2026-03-02  CONFIRMED  example.com  never seen, created 90 days ago
+Never seen: no activity since the deployment of the stack, with which the statistics begin.
+1 user
+";
+        assert_eq!(render(&report, 120), expected);
+    }
+
+    #[test]
     fn users_are_lines_that_fit_the_terminal() {
         let special = ListedUser {
             username: Some("ben\u{1b}[1m".to_owned()),
@@ -258,6 +288,7 @@ mod tests {
             groups: Some(vec!["Admin".to_owned(), "Staff".to_owned()]),
             suspension: Some("suspended without an end, by ben: spam".to_owned()),
             inactive_days: Some(1_000),
+            last_seen_at: Some("2026-03-02T09:00:00Z".parse().unwrap()),
             ..user("e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25", "CONFIRMED")
         };
         let users = vec![user("7d8ca528-4931-4254-9273-ea5ee853f271", "CONFIRMED"), special];
