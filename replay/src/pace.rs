@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use shared::aws::FailedCall;
 use shared::backoff::backoff;
 use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -37,13 +38,19 @@ impl Pace {
             self.0.lock().await.tick().await;
             attempt += 1;
             match call().await {
-                Err(error) if error.is::<Throttled>() && attempt < MAX_ATTEMPTS => {
+                Err(error) if is_throttled(&error) && attempt < MAX_ATTEMPTS => {
                     tokio::time::sleep(backoff(FIRST_DELAY, LONGEST_DELAY, attempt, fastrand::f64())).await;
                 }
                 result => return result,
             }
         }
     }
+}
+
+/// True if Cognito throttled all attempts of the SDK.
+fn is_throttled(error: &anyhow::Error) -> bool {
+    let is_throttle = |call: &FailedCall| call.code() == Some("TooManyRequestsException");
+    error.is::<Throttled>() || error.chain().any(|link| link.downcast_ref().is_some_and(is_throttle))
 }
 
 #[cfg(test)]
