@@ -1,7 +1,7 @@
 //! Compares a user pool with the table, and repairs the differences.
 //!
 //! The comparison has three parts: the members of the managed groups, the users of the pool page by page,
-//! then the users of the table whom the pool does not have. Its results are records of a checkpoint, so that
+//! then the users of the table that are not in the pool. Its results are records of a checkpoint, so that
 //! an interrupted run continues. A repair reads the user again first, so that it never writes what the
 //! comparison saw some time ago.
 
@@ -23,8 +23,8 @@ use uuid::Uuid;
 pub struct Difference {
     pub kind: Kind,
     pub sub: String,
-    /// The names of the attributes or of the groups, without values.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The names of the attributes or of the groups, without values. Of an account, its state in the pool:
+    /// `disabled` or `enabled`.
     pub fields: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ pub enum Kind {
     MissingGroup,
     /// The user has groups in the pool that GROUP_RULES manages and does not give to the user.
     ExtraGroup,
-    /// The table has a profile or statistics of a user whom the pool does not have.
+    /// The table has a profile or statistics of a user that is not in the pool.
     DeletedUser,
 }
 
@@ -65,7 +65,7 @@ impl Kind {
             Self::AccountState => "accounts whose state differs",
             Self::MissingGroup => "users without a group of the rules",
             Self::ExtraGroup => "users in a group against the rules",
-            Self::DeletedUser => "users whom the pool does not have",
+            Self::DeletedUser => "users that are not in the pool",
         }
     }
 }

@@ -21,11 +21,14 @@ pub struct Log {
 
 impl Log {
     /// Reads the file if there is one, or begins it. Rejects the checkpoint of another user pool, table or
-    /// rules, and other files.
-    pub fn open(path: Option<&Path>, start: Start) -> Result<Self> {
+    /// rules, and other files. With `is_new`, a comparison that is complete starts over.
+    pub fn open(path: Option<&Path>, start: Start, is_new: bool) -> Result<Self> {
         let mut log = Self { state: State::default(), file: None };
         if let Some(path) = path {
             log.read(path, &start)?;
+        }
+        if is_new && log.state.is_compared {
+            log.clear()?;
         }
         if log.state.start.is_none() {
             log.add(Record::Start(start))?;
@@ -72,6 +75,15 @@ impl Log {
         file.set_len(complete).map_err(cannot)?;
         file.seek(SeekFrom::End(0)).map_err(cannot)?;
         self.file = Some((path.to_owned(), file));
+        Ok(())
+    }
+
+    fn clear(&mut self) -> anyhow::Result<()> {
+        if let Some((path, file)) = &mut self.file {
+            let cleared = file.set_len(0).and_then(|()| file.rewind());
+            cleared.with_context(|| format!("{}: cannot write the checkpoint", path.display()))?;
+        }
+        self.state = State::default();
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! `replay reconcile`: options and the order of the steps.
 
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -32,11 +33,11 @@ Examples:
 
 /// Compare a user pool with the table, and repair what differs.
 ///
-/// Finds users without a profile, profiles with old attributes, disabled accounts, users whom the pool no
-/// longer has, and users whose groups differ from GROUP_RULES. No attribute is shown, only its name. Reads
+/// Finds users without a profile, profiles with old attributes, disabled accounts, users that are no longer
+/// in the pool, and users whose groups differ from GROUP_RULES. No attribute is shown, only its name. Reads
 /// the whole user pool and the whole table. The exit code is 1 if differences remain. The command is a dry
-/// run unless you pass --yes. With --yes, users whom the pool does not have are erased, which you cannot
-/// undo.
+/// run unless you pass --yes. With --yes, users that are not in the pool are erased, which you cannot undo.
+/// If the stack has AccountDeletion=keep, their data stays, with the time of the deletion.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Reconcile {
@@ -50,17 +51,20 @@ pub struct Reconcile {
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE))
     )]
     rate: u32,
-    /// File with the results so far, from which an interrupted run continues. A dry run keeps it for --yes.
+    /// File with the results so far, from which an interrupted run continues. A dry run keeps it for --yes,
+    /// and starts over if the comparison in it is complete.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// File for all differences, one JSON object per line: kind, sub, and names of attributes or groups.
+    /// File for all differences that were found, one JSON object per line: kind, sub, and names of attributes
+    /// or groups. With --yes, the repaired ones are in it too.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The rules to compare groups with, as in GROUP_RULES. [default: those of the stack if it has
     /// PersistGroups, or GROUP_RULES]
     #[arg(long, value_name = "JSON")]
     group_rules: Option<String>,
-    /// Maximum number of users to erase. If the pool lacks more, nothing is repaired.
+    /// Maximum number of users to erase. If the pool lacks more, nothing is repaired. With 0, --yes needs no
+    /// queue cache-invalidations.
     #[arg(long, value_name = "N", default_value_t = 100)]
     max_erasures: usize,
     /// The queue user-events, by name, ARN or URL. Without one, cached pages show old attributes until they
@@ -88,6 +92,7 @@ struct Queues {
 
 impl Reconcile {
     pub async fn run(self) -> Result<()> {
+        let out = self.out.as_deref().map(|path| open_out(path, self.checkpoint.as_deref())).transpose()?;
         let account = self.change.open().await?;
         let pool = UserPool::open(&account, self.user_pool.as_deref()).await?;
         let store = account.store(self.table.table.as_deref()).await?;
@@ -105,8 +110,11 @@ impl Reconcile {
             user_pool_id: pool.id.clone(),
             table: store.table().to_owned(),
             group_rules: settings.groups.as_ref().map(|groups| groups.hash.clone()),
+            begun_at: Clock::system().now(),
         };
-        let mut log = Log::open(self.checkpoint.as_deref(), start)?;
+        self.check_queues(&settings, &queues)?;
+        let mut log = Log::open(self.checkpoint.as_deref(), start, !self.change.yes)?;
+        let from_checkpoint = log.state().is_compared;
         let (pace, stop) = (Pace::new(self.rate), StopSignal::on_signals());
         let finder = Finder {
             pool: &pool,
@@ -123,11 +131,11 @@ impl Reconcile {
             }
         };
         let outcome = stop.run(finder.run(&mut log), next_step).await?;
-        if let Some(file) = &self.out {
-            write_differences(file, log.state())?;
+        if let Some((path, file)) = out {
+            write_differences(path, &file, log.state())?;
         }
-        let refusal = self.refusal(outcome, log.state(), &pool, &queues);
-        let mut failures = Vec::new();
+        let refusal = self.refusal(outcome, log.state(), &pool);
+        let (mut failures, mut stopped) = (Vec::new(), None);
         if self.change.yes && refusal.is_none() {
             let clock = Clock::system();
             let repair = Repair {
@@ -140,12 +148,14 @@ impl Reconcile {
                 user_events: queues.user_events.as_ref(),
                 cache_invalidations: queues.cache_invalidations.as_ref(),
                 event_retention_days: settings.event_retention_days,
+                keeps_deleted_users: settings.keeps_deleted_users,
             };
-            let next_step = "a part is repaired. Run the command again to repair the rest";
-            failures = stop.run(repair.run(&mut log), next_step).await?;
+            let repaired = stop.run(repair.run(&mut log, &mut failures), "a part is repaired").await;
+            stopped = repaired.err();
         }
         let report = ReconcileReport {
             dry_run: !self.change.yes,
+            from_checkpoint,
             user_pool: pool.id.clone(),
             table: store.table().to_owned(),
             groups: settings.groups.map(|groups| groups.managed),
@@ -159,17 +169,30 @@ impl Reconcile {
         if let Some(refusal) = refusal {
             return Err(refusal);
         }
-        self.conclude(&report, log)
+        match (stopped, report.remaining()) {
+            (Some(error), 1..) if error.is_interruption() => Err(CommandError::interrupted(format!(
+                "{} left to repair. Run the command again",
+                counted(report.remaining(), "difference")
+            ))),
+            (Some(error), _) if !error.is_interruption() => Err(error),
+            _ => self.conclude(&report, log),
+        }
+    }
+
+    /// Checks before the comparison, which can take an hour, that users can be erased after it.
+    fn check_queues(&self, settings: &Settings, queues: &Queues) -> Result<()> {
+        let erases = self.change.yes && self.max_erasures > 0 && !settings.keeps_deleted_users;
+        if !erases || queues.cache_invalidations.is_some() {
+            return Ok(());
+        }
+        Err(CommandError::invalid_input(
+            "--yes needs the queue cache-invalidations, for users to erase. Pass --stack or --cache-invalidations, \
+             or set CACHE_INVALIDATIONS_QUEUE_URL. With --max-erasures 0, no user is erased",
+        ))
     }
 
     /// Why nothing is repaired. Without --yes, only for a pool that is probably the wrong one.
-    fn refusal(
-        &self,
-        outcome: Outcome,
-        state: &State,
-        pool: &UserPool,
-        queues: &Queues,
-    ) -> Option<CommandError> {
+    fn refusal(&self, outcome: Outcome, state: &State, pool: &UserPool) -> Option<CommandError> {
         if outcome == Outcome::UnknownPool {
             return Some(CommandError::failed(format!(
                 "nothing was repaired: the table knows none of the {} of {}, so its users would look deleted. \
@@ -179,22 +202,12 @@ impl Reconcile {
             )));
         }
         let deleted = state.count(Kind::DeletedUser);
-        if !self.change.yes || deleted == 0 {
-            return None;
-        }
-        if deleted > self.max_erasures {
-            return Some(CommandError::failed(format!(
+        (self.change.yes && deleted > self.max_erasures).then(|| {
+            CommandError::failed(format!(
                 "nothing was repaired: the pool lacks {} of the table, and --max-erasures is {}. If it is the \
                  right pool and the users were deleted, pass --max-erasures {deleted}",
                 counted(deleted, "user"),
                 number(self.max_erasures)
-            )));
-        }
-        queues.cache_invalidations.is_none().then(|| {
-            CommandError::invalid_input(format!(
-                "nothing was repaired: erasing {} needs the queue cache-invalidations. Pass --stack or \
-                 --cache-invalidations, or set CACHE_INVALIDATIONS_QUEUE_URL",
-                counted(deleted, "user")
             ))
         })
     }
@@ -222,12 +235,28 @@ impl Reconcile {
     }
 }
 
-/// Writes all differences that exist, one per line.
-fn write_differences(path: &Path, state: &State) -> Result<()> {
+/// Opens the file of `--out` before the comparison. What is in it stays until the differences are known.
+fn open_out<'a>(path: &'a Path, checkpoint: Option<&Path>) -> Result<(&'a Path, File)> {
+    let invalid = |text: String| CommandError::invalid_input(format!("--out {}: {text}", path.display()));
+    let is_same = |checkpoint: &Path| {
+        let absolute = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+        absolute(path).is_some_and(|path| absolute(checkpoint) == Some(path))
+    };
+    if checkpoint.is_some_and(is_same) {
+        return Err(invalid("the file is also that of --checkpoint. Pass another one".to_owned()));
+    }
+    let file = private_file().write(true).create(true).truncate(false).open(path);
+    Ok((path, file.map_err(|error| invalid(error.to_string()))?))
+}
+
+/// Writes all differences that were found, one per line.
+fn write_differences(path: &Path, file: &File, state: &State) -> Result<()> {
     let write = || -> std::io::Result<()> {
-        let file = private_file().write(true).create(true).truncate(true).open(path)?;
+        if file.metadata()?.is_file() {
+            file.set_len(0)?;
+        }
         let mut out = BufWriter::new(file);
-        for difference in state.differences() {
+        for difference in state.all_found() {
             serde_json::to_writer(&mut out, difference)?;
             out.write_all(b"\n")?;
         }

@@ -45,6 +45,12 @@ pub fn profile_changes(user: &UserType, stored: &StoredAccount) -> Option<Profil
     Some(stored.profile.as_ref()?.changes_from_all_attributes(&profile.confirmed))
 }
 
+/// True if the user was deleted from the pool and the data stays on purpose: AccountDeletion=keep.
+pub fn is_kept(stored: &StoredAccount) -> bool {
+    let statistics = stored.statistics.as_ref().and_then(|stored| stored.statistics::<UserStats>().ok());
+    statistics.is_some_and(|statistics| statistics.deleted_at.is_some())
+}
+
 /// Compares a user. `groups` are the managed groups that the user has in the pool, and the rules. `None` if
 /// groups are not compared.
 pub fn compare(
@@ -90,7 +96,8 @@ pub fn compare(
         }
     }
     if statistics.is_disabled.unwrap_or(false) == user.enabled() {
-        add(Kind::AccountState, Vec::new());
+        let state = if user.enabled() { "enabled" } else { "disabled" };
+        add(Kind::AccountState, vec![state.to_owned()]);
     }
     if let Some((has, rules)) = groups {
         let wanted = wanted_groups(user, rules);

@@ -10,11 +10,11 @@ use shared::group_rules::rule::Rule;
 use shared::store::{Consistency, Store};
 
 use super::checkpoint::Log;
-use super::compare::{compare, sub_of};
+use super::compare::{compare, is_kept, sub_of};
 use super::state::{Position, Record, UserPage};
 use crate::pace::Pace;
 use crate::progress::Progress;
-use crate::user::pool::{ExpiredPosition, UserPool};
+use crate::user::pool::{ExpiredPosition, USERS_PER_PAGE, UserPool};
 
 /// Segments of the table that are read concurrently.
 const SEGMENTS: i32 = 4;
@@ -50,6 +50,7 @@ impl Finder<'_> {
             return Ok(Outcome::UnknownPool);
         }
         let candidates = self.read_table(log).await?;
+        let candidates = self.without_kept(log, candidates).await?;
         self.confirm_deleted(log, candidates).await?;
         log.add(Record::Compared {})?;
         Ok(Outcome::Complete)
@@ -59,7 +60,7 @@ impl Finder<'_> {
     async fn read_members(&self, log: &mut Log) -> Result<()> {
         let (progress, mut count) = (Progress::new("group members", None), 0);
         for group in self.managed_groups {
-            let mut position = log.state().position_in(group);
+            let (mut position, mut may_restart) = (log.state().position_in(group), true);
             if position == Position::First {
                 // A group that does not exist has no members.
                 let missing = self.pace.call(|| self.pool.missing_group(from_ref(group))).await?;
@@ -72,7 +73,8 @@ impl Finder<'_> {
                 let page = self.pace.call(|| self.pool.members(group, position.token())).await;
                 let (users, next) = match page {
                     // The members that were read are still members, or the repair finds out.
-                    Err(error) if error.is::<ExpiredPosition>() && position != Position::First => {
+                    Err(error) if error.is::<ExpiredPosition>() && may_restart => {
+                        may_restart = false;
                         position = Position::First;
                         continue;
                     }
@@ -132,7 +134,7 @@ impl Finder<'_> {
         Ok(())
     }
 
-    /// The users of the table who were on no page of the pool.
+    /// The users of the table that were on no page of the pool.
     async fn read_table(&self, log: &Log) -> Result<BTreeSet<String>> {
         let state = log.state();
         let segments = stream::iter(0..SEGMENTS).map(async |segment| {
@@ -149,6 +151,25 @@ impl Finder<'_> {
         let unseen: Vec<String> =
             segments.buffer_unordered(SEGMENTS.unsigned_abs() as usize).try_concat().await?;
         Ok(unseen.into_iter().collect())
+    }
+
+    /// Removes the users whose data stays on purpose, and counts them.
+    async fn without_kept(
+        &self,
+        log: &mut Log,
+        mut candidates: BTreeSet<String>,
+    ) -> Result<BTreeSet<String>> {
+        let subs: Vec<String> = candidates.iter().cloned().collect();
+        let mut kept = 0;
+        for page in subs.chunks(USERS_PER_PAGE.unsigned_abs() as usize) {
+            let page: Vec<&str> = page.iter().map(String::as_str).collect();
+            let stored = self.store.read_accounts(&page, Consistency::Eventual).await?;
+            for (sub, _) in stored.iter().filter(|(_, stored)| is_kept(stored)) {
+                kept += usize::from(candidates.remove(sub));
+            }
+        }
+        log.add(Record::Kept { users: kept })?;
+        Ok(candidates)
     }
 
     /// Asks Cognito for each candidate: the user can be newer than the walk over the pool.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow};
 use aws_sdk_cognitoidentityprovider::types::UserType;
+use jiff::Timestamp;
 use shared::backoff::ConflictRetry;
 use shared::events::{ChangedBy, Data, Empty, Event, OPERATOR_SOURCE, ProfileUpdated, Subject};
 use shared::group_rules::rule::Rule;
@@ -14,7 +15,7 @@ use shared::time::Clock;
 use uuid::Uuid;
 
 use super::checkpoint::Log;
-use super::compare::{compare, profile_changes};
+use super::compare::{compare, is_kept, profile_changes};
 use super::state::Record;
 use super::{Difference, Kind};
 use crate::aws_error::describe;
@@ -42,28 +43,34 @@ pub struct Repair<'a> {
     pub cache_invalidations: Option<&'a Queue>,
     /// EVENT_RETENTION_DAYS.
     pub event_retention_days: u32,
+    /// True if users that are not in the pool are marked as deleted and not erased.
+    pub keeps_deleted_users: bool,
 }
 
 impl Repair<'_> {
-    /// Repairs the differences of the log, user by user. Returns the failures in words, each with the sub.
-    /// An error means that a user could not be read.
-    pub async fn run(&self, log: &mut Log) -> Result<Vec<String>> {
+    /// Repairs the differences of the log, user by user. Adds the failures in words, each with the sub. An
+    /// error means that a user could not be read.
+    pub async fn run(&self, log: &mut Log, failures: &mut Vec<String>) -> Result<()> {
         let mut by_user: BTreeMap<String, Vec<Difference>> = BTreeMap::new();
         for difference in log.state().differences() {
             by_user.entry(difference.sub.clone()).or_default().push(difference.clone());
         }
         let progress = Progress::new("users repaired", Some(by_user.len()));
-        let mut failures = Vec::new();
         for (index, (sub, differences)) in by_user.into_iter().enumerate() {
-            let user = self.pace.call(|| self.pool.find_user(&sub)).await?;
+            // The time comes before the call: a change in between is newer than what the call returns.
+            let read = || async {
+                let read_at = self.clock.now();
+                Ok((self.pool.find_user(&sub).await?, read_at))
+            };
+            let (user, read_at) = self.pace.call(read).await?;
             let fresh = match &user {
-                Some(user) => self.read_again(user, &sub, &differences).await?,
+                Some(user) => self.read_again(user, &sub, read_at, &differences).await?,
                 // Whatever differed, the user is gone. The next comparison finds what the table has.
-                None => Fresh::default(),
+                None => Fresh { read_at, ..Fresh::default() },
             };
             for difference in differences {
                 let result = match (&user, difference.kind) {
-                    (None, Kind::DeletedUser) => self.erase(&sub).await,
+                    (None, Kind::DeletedUser) => self.delete(&sub, read_at).await,
                     (Some(user), kind) if fresh.kinds.contains(&kind) => {
                         self.repair(user, kind, &fresh).await
                     }
@@ -76,11 +83,17 @@ impl Repair<'_> {
             }
             progress.set(index + 1);
         }
-        Ok(failures)
+        Ok(())
     }
 
     /// What differs now.
-    async fn read_again(&self, user: &UserType, sub: &str, found: &[Difference]) -> Result<Fresh> {
+    async fn read_again(
+        &self,
+        user: &UserType,
+        sub: &str,
+        read_at: Timestamp,
+        found: &[Difference],
+    ) -> Result<Fresh> {
         let mut stored = self.store.read_accounts(&[sub], Consistency::Strong).await?;
         let stored = stored.remove(sub).unwrap_or_default();
         let is_about_groups = |each: &Difference| matches!(each.kind, Kind::MissingGroup | Kind::ExtraGroup);
@@ -95,7 +108,7 @@ impl Repair<'_> {
         };
         let compared = compare(user, &stored, groups.as_ref().map(|(groups, rules)| (groups, *rules)));
         let kinds = compared.differences.iter().map(|difference| difference.kind).collect();
-        Ok(Fresh { stored, kinds, differences: compared.differences })
+        Ok(Fresh { read_at, stored, kinds, differences: compared.differences })
     }
 
     fn account(&self, user: &UserType) -> Result<PoolAccount> {
@@ -111,17 +124,18 @@ impl Repair<'_> {
                 self.store.write_missing_profile(&profile).await?;
             }
             Kind::StaleProfile => self.update_profile(user, sub, fresh).await?,
-            Kind::AccountState => self.record_state(user, sub).await?,
+            Kind::AccountState => self.record_state(user, sub, fresh.read_at).await?,
             Kind::MissingGroup => {
                 let account = self.account(user)?;
                 for group in &difference.fields {
-                    account.add_to_group(group).await.with_context(|| format!("add to group {group}"))?;
+                    let added = self.pace.call(|| account.add_to_group(group)).await;
+                    added.with_context(|| format!("add to group {group}"))?;
                 }
             }
             Kind::ExtraGroup => {
                 let account = self.account(user)?;
                 for group in &difference.fields {
-                    let removed = account.remove_from_group(group).await;
+                    let removed = self.pace.call(|| account.remove_from_group(group)).await;
                     removed.with_context(|| format!("remove from group {group}"))?;
                 }
             }
@@ -151,14 +165,13 @@ impl Repair<'_> {
     /// Commits `user.disabled` or `user.enabled`, as account-activity does.
     ///
     /// The id of the event follows from the account, so that two runs at the same time count once.
-    async fn record_state(&self, user: &UserType, sub: &str) -> Result<()> {
+    async fn record_state(&self, user: &UserType, sub: &str, read_at: Timestamp) -> Result<()> {
         let data = if user.enabled() { Data::Enabled(Empty {}) } else { Data::Disabled(Empty {}) };
-        let now = self.clock.now();
         let changed_at = user.user_last_modified_date().and_then(|date| date.to_millis().ok());
-        let changed_at = changed_at.unwrap_or(now.as_millisecond());
+        let changed_at = changed_at.unwrap_or(read_at.as_millisecond());
         let name = format!("{} {sub} {} {changed_at}", self.pool.id, data.event_type());
         let id = Uuid::new_v5(&STATE_EVENTS, name.as_bytes()).to_string();
-        let event = Event::new(OPERATOR_SOURCE, Subject::user(sub), now, data).with_id(id);
+        let event = Event::new(OPERATOR_SOURCE, Subject::user(sub), read_at, data).with_id(id);
         self.commit(&event).await
     }
 
@@ -194,7 +207,21 @@ impl Repair<'_> {
         }
     }
 
-    async fn erase(&self, sub: &str) -> Result<()> {
+    /// Erases the user, or commits `user.deleted` if data of deleted users stays. Does nothing if that has
+    /// happened since the comparison.
+    async fn delete(&self, sub: &str, read_at: Timestamp) -> Result<()> {
+        let stored = self.store.read_accounts(&[sub], Consistency::Strong).await?;
+        if stored.get(sub).is_some_and(is_kept) {
+            return Ok(());
+        }
+        if self.keeps_deleted_users {
+            let data = Data::Deleted(Empty {});
+            let name = format!("{} {sub} {}", self.pool.id, data.event_type());
+            let id = Uuid::new_v5(&STATE_EVENTS, name.as_bytes()).to_string();
+            return self
+                .commit(&Event::new(OPERATOR_SOURCE, Subject::user(sub), read_at, data).with_id(id))
+                .await;
+        }
         let queue =
             self.cache_invalidations.ok_or_else(|| anyhow!("the queue cache-invalidations is not known"))?;
         Ok(erase(self.store, queue, sub, self.clock).await?)
@@ -204,6 +231,7 @@ impl Repair<'_> {
 /// A user as read right before the repair.
 #[derive(Debug, Default)]
 struct Fresh {
+    read_at: Timestamp,
     stored: StoredAccount,
     kinds: BTreeSet<Kind>,
     differences: Vec<Difference>,

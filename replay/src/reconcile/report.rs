@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use shared::text::printable;
 
@@ -22,6 +23,11 @@ pub struct ReconcileReport {
     /// True if everything was compared. False if the table knows no user of the pool, which is then
     /// probably another table's.
     pub complete: bool,
+    /// When the comparison began.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("format" = "date-time")))]
+    pub begun_at: Option<Timestamp>,
+    /// True if the checkpoint had the whole comparison, so that differences since then are missing.
+    pub from_checkpoint: bool,
     /// Id of the user pool.
     pub user_pool: String,
     /// Name of the table.
@@ -35,6 +41,9 @@ pub struct ReconcileReport {
     /// Number of users who were not compared, by the reason: the status of the account, `erased`, or what is
     /// missing or unreadable.
     pub skipped: BTreeMap<String, usize>,
+    /// Number of users that are not in the pool and whose data stays on purpose (AccountDeletion=keep). They
+    /// are no difference.
+    pub kept: usize,
     /// The groups that were compared. Null if groups were not compared.
     pub groups: Option<Vec<String>>,
     /// The differences by kind, every kind once.
@@ -65,7 +74,8 @@ pub struct KindReport {
 pub struct DifferenceReport {
     /// The user's sub.
     pub sub: String,
-    /// The names of the attributes of the profile, or of the groups.
+    /// The names of the attributes of the profile, or of the groups. Of an account, its state in the pool:
+    /// `disabled` or `enabled`.
     pub fields: Vec<String>,
 }
 
@@ -90,12 +100,15 @@ impl ReconcileReport {
         Self {
             dry_run: true,
             complete: state.is_compared,
+            begun_at: state.start.as_ref().map(|start| start.begun_at),
+            from_checkpoint: false,
             user_pool: String::new(),
             table: String::new(),
             pages: state.pages,
             users: state.user_count(),
             known: state.known,
             skipped: state.skipped.clone(),
+            kept: state.kept,
             groups: None,
             differences: differences.into(),
             failures: Vec::new(),
@@ -119,6 +132,13 @@ impl ReconcileReport {
         for (reason, count) in &self.skipped {
             line(*count, &format!("skipped: {}", printable(reason)));
         }
+        if self.kept > 0 {
+            line(self.kept, "deleted from the pool, data kept on purpose (AccountDeletion=keep)");
+        }
+        if let Some(at) = self.begun_at.filter(|_| self.from_checkpoint) {
+            out +=
+                &format!("From the comparison of {at} in the checkpoint, without differences since then\n");
+        }
         out += &match &self.groups {
             Some(groups) => format!("Groups compared: {}\n", printable(&groups.join(", "))),
             None => "Groups not compared: no group rules that change the user pool\n".to_owned(),
@@ -128,6 +148,10 @@ impl ReconcileReport {
         }
         out += "Differences:\n";
         for KindReport { kind, found, remaining, users } in &self.differences {
+            if self.groups.is_none() && matches!(kind, Kind::MissingGroup | Kind::ExtraGroup) {
+                out += &format!("        -  {}: not compared\n", kind.title());
+                continue;
+            }
             let repaired = match found - remaining {
                 0 => String::new(),
                 repaired => format!(", {} repaired", number(repaired)),
@@ -146,6 +170,9 @@ impl ReconcileReport {
         }
         for failure in self.failures.iter().take(MAX_SHOWN) {
             out += &format!("failed: {}\n", printable(failure));
+        }
+        if let Some(more) = self.failures.len().checked_sub(MAX_SHOWN).filter(|more| *more > 0) {
+            out += &format!("and {}: --json\n", counted(more, "more failure"));
         }
         out
     }
@@ -177,5 +204,34 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("             and 3 more: --out FILE\n"), "{text}");
+    }
+
+    #[test]
+    fn failures_after_the_twentieth_are_counted() {
+        let mut state = State::default();
+        state.apply(Record::Compared {});
+        for (count, expected) in
+            [(20, ""), (21, "and 1 more failure: --json\n"), (23, "and 3 more failures: --json\n")]
+        {
+            let failures = (0..count).map(|number| format!("sub-{number:02}: AccessDenied")).collect();
+            let text = ReconcileReport { failures, ..ReconcileReport::of(&state) }.render();
+            assert_eq!(text.matches("failed: sub-").count(), 20, "{text}");
+            assert_eq!(text.rsplit_once("sub-19: AccessDenied\n").unwrap().1, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn groups_that_were_not_compared_have_no_count() {
+        let mut state = State::default();
+        state.apply(Record::Compared {});
+        let text = ReconcileReport::of(&state).render();
+        assert!(text.contains("        -  users without a group of the rules: not compared\n"), "{text}");
+        assert!(text.contains("        -  users in a group against the rules: not compared\n"), "{text}");
+        let groups = Some(vec!["Staff".to_owned()]);
+        let text = ReconcileReport { groups, ..ReconcileReport::of(&state) }.render();
+        assert!(
+            !text.contains("not compared") && text.contains("        0  users without a group"),
+            "{text}"
+        );
     }
 }

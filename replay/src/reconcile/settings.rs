@@ -13,6 +13,8 @@ use crate::error::{CommandError, Result};
 
 /// Variable of the functions with the group rules.
 const GROUP_RULES: &str = "GROUP_RULES";
+/// Variable of account-activity: `keep` if the data of deleted users stays.
+const ACCOUNT_DELETION: &str = "ACCOUNT_DELETION";
 /// EVENT_RETENTION_DAYS by default, as in user-stats.
 const EVENT_RETENTION_DAYS: u32 = 90;
 
@@ -23,6 +25,8 @@ pub struct Settings {
     pub groups: Option<Groups>,
     /// Days for which an event stays in the table.
     pub event_retention_days: u32,
+    /// True if the data of users who are deleted from the pool stays: AccountDeletion=keep.
+    pub keeps_deleted_users: bool,
 }
 
 /// Rules, and the groups that they manage.
@@ -55,10 +59,15 @@ impl Settings {
             },
         };
         let groups = groups.map(|(place, rules)| Groups::parse(&place, rules)).transpose()?;
+        let deletion = match account.stack_name() {
+            Some(_) => parameter("AccountDeletion"),
+            None => account.variable(ACCOUNT_DELETION),
+        };
         let days = parameter("EventRetentionDays").and_then(|days| days.parse().ok());
         Ok(Self {
             groups: groups.filter(|groups| !groups.managed.is_empty()),
             event_retention_days: days.unwrap_or(EVENT_RETENTION_DAYS),
+            keeps_deleted_users: deletion == Some("keep"),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Difference, Kind, UserId};
@@ -18,7 +19,9 @@ pub enum Record {
     Users(UserPage),
     /// Cognito no longer accepted the position in the pool: the users are read from the first page again.
     UsersAgain {},
-    /// Users whom the table has and the pool does not.
+    /// Number of users that are not in the pool, and whose data stays on purpose.
+    Kept { users: usize },
+    /// Users of the table that are not in the pool.
     Deleted { subs: Vec<String> },
     /// The comparison is complete.
     Compared {},
@@ -34,6 +37,8 @@ pub struct Start {
     pub table: String,
     /// A hash of the group rules. `None` if groups are not compared.
     pub group_rules: Option<String>,
+    /// When the comparison began.
+    pub begun_at: Timestamp,
 }
 
 /// A page of users with what was found.
@@ -83,10 +88,11 @@ pub struct State {
     seen: HashSet<UserId>,
     pub known: usize,
     pub skipped: BTreeMap<String, usize>,
+    pub kept: usize,
     /// The differences that exist.
     differences: BTreeSet<Difference>,
-    /// Number of differences that were found, by kind.
-    found: BTreeMap<Kind, usize>,
+    /// The differences that were found, those that no longer exist included.
+    found: BTreeSet<Difference>,
     pub is_compared: bool,
 }
 
@@ -113,6 +119,7 @@ impl State {
                 let Self { start, members, .. } = std::mem::take(self);
                 *self = Self { start, members, ..Self::default() };
             }
+            Record::Kept { users } => self.kept = users,
             Record::Deleted { subs } => {
                 for sub in subs {
                     self.add(Difference { kind: Kind::DeletedUser, sub, fields: Vec::new() });
@@ -124,9 +131,8 @@ impl State {
     }
 
     fn add(&mut self, difference: Difference) {
-        let kind = difference.kind;
-        if self.differences.insert(difference) {
-            *self.found.entry(kind).or_default() += 1;
+        if self.found.insert(difference.clone()) {
+            self.differences.insert(difference);
         }
     }
 
@@ -160,9 +166,13 @@ impl State {
         self.differences.iter().filter(|difference| difference.kind == kind).count()
     }
 
-    /// Number of differences of a kind that were found, those that no longer exist included.
+    /// The differences that were found, those that no longer exist included, by kind and sub.
+    pub fn all_found(&self) -> impl Iterator<Item = &Difference> {
+        self.found.iter()
+    }
+
     pub fn found(&self, kind: Kind) -> usize {
-        self.found.get(&kind).copied().unwrap_or_default()
+        self.found.iter().filter(|difference| difference.kind == kind).count()
     }
 }
 

@@ -155,8 +155,12 @@ async fn interrupted_reconciliation_continues_from_its_checkpoint() {
     let expected = "replay: interrupted: nothing was repaired. Run the command again: it continues from the checkpoint\n";
     assert_eq!((run.code, run.stderr.as_str()), (130, expected));
     let run = interrupted(&account, "PutItem", &reconcile).await;
-    let expected = "replay: interrupted: a part is repaired. Run the command again to repair the rest\n";
+    let expected = "replay: interrupted: 1 difference left to repair. Run the command again\n";
     assert_eq!((run.code, run.stderr.as_str()), (130, expected));
+    assert!(
+        run.stdout.contains("        1  users that are not in the pool\n             sub-of-zoe\n"),
+        "{run:?}"
+    );
     let run = account.replay_on_table(&[&reconcile[..], &["--yes"]].concat()).await;
     assert!(run.code == 0 && !file.exists(), "{run:?}");
     let calls = account.sandbox.calls.operations();

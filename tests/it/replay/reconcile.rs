@@ -3,15 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use jiff::Timestamp;
+use sandbox::aws::backend::SandboxBackend;
 use sandbox::aws::user_pools::NewUser;
-use sandbox::aws::{Fault, TABLE};
+use sandbox::aws::{Answer, AwsBackend, Fault, TABLE};
 use serde_json::{Value, json};
+use shared::time::Clock;
+use winterbaume_core::{MockRequest, MockResponse};
 
 use super::json::document;
 use super::loopback_account::{LoopbackAccount, order_event};
 use super::loopback_stack::LoopbackStack;
-use super::support::CommandRun;
+use super::support::{self, CommandRun};
 use crate::support::empty_profile;
 
 const POOL: &str = "eu-central-1_EXAMPLE12";
@@ -94,6 +100,10 @@ async fn plant_differences(account: &LoopbackAccount) {
         let erase = ["user", "erase", erased, "--queue", "cache-invalidations", "--yes"];
         assert_eq!(account.replay_on_table(&erase).await.code, 0);
     }
+    // A user whose data stays on purpose.
+    account.store().write_profile(&empty_profile("ghost-6", account.sandbox.time.now())).await.unwrap();
+    let kept = json!({"version": 1, "deletedAt": 1_772_442_000_000_i64});
+    account.set_attributes("USER#ghost-6", "STATS", kept).await;
     account.set_attributes("USER#ghost-5", "PROFILE", json!({"isBanned": true})).await;
     let gina = BTreeMap::from([("sub", "sub-of-gina")]);
     pools.put_users(POOL, &[NewUser { username: "gina", status: "UNCONFIRMED", attributes: gina }]).await;
@@ -110,8 +120,8 @@ fn planted() -> BTreeSet<(String, String, Vec<String>)> {
         difference("missing_profile", "user-011", &[]),
         difference("stale_profile", "user-012", &["name"]),
         difference("stale_profile", "user-125", &["isEmailVerified", "preferredUsername"]),
-        difference("account_state", "user-013", &[]),
-        difference("account_state", "user-015", &[]),
+        difference("account_state", "user-013", &["disabled"]),
+        difference("account_state", "user-015", &["enabled"]),
         difference("missing_group", "user-002", &["Developer"]),
         difference("extra_group", "user-016", &["Developer"]),
         difference("deleted_user", "ghost-1", &[]),
@@ -126,8 +136,7 @@ fn written(path: &Path) -> BTreeSet<(String, String, Vec<String>)> {
     let text = std::fs::read_to_string(path).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let found = lines.iter().map(|line| {
-        let mut fields: Vec<String> =
-            serde_json::from_value(line.get("fields").cloned().unwrap_or(json!([]))).unwrap();
+        let mut fields: Vec<String> = serde_json::from_value(line["fields"].clone()).unwrap();
         fields.sort();
         let text = |name: &str| line[name].as_str().unwrap().to_owned();
         (text("kind"), text("sub"), fields)
@@ -179,7 +188,7 @@ fn calls(account: &LoopbackAccount, operation: &str) -> usize {
 async fn equal_pool_and_table_have_no_differences() {
     let account = equal_account().await;
     let before = account.sandbox.items().await.unwrap();
-    let run = reconcile(&account, &["--yes"]).await;
+    let run = reconcile(&account, &[&QUEUES[..], &["--yes"]].concat()).await;
     assert!(run.code == 0 && run.stdout.ends_with("No differences.\n"), "{run:?}");
     assert_eq!(account.sandbox.items().await.unwrap(), before);
     assert_eq!(calls(&account, "ListUsers"), 3, "no other call for a user");
@@ -210,6 +219,7 @@ async fn planted_differences_and_only_these_are_found_and_repaired() {
         (&json!(true), &json!(131), &json!(true))
     );
     assert_eq!(report["skipped"], json!({"UNCONFIRMED": 1, "erased": 1}));
+    assert_eq!(report["kept"], 1);
 
     let run = reconcile(&account, &[&QUEUES[..], &["--yes", "--json"]].concat()).await;
     assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
@@ -271,7 +281,7 @@ async fn planted_differences_and_only_these_are_found_and_repaired() {
     assert_eq!(updated, [("user-012", event.0, event.1), ("user-125", event.0, event.1)]);
     assert_eq!(calls(&account, "SendMessage"), 2 + 3, "two updates, and a notice for each erased user");
 
-    let run = reconcile(&account, &["--yes"]).await;
+    let run = reconcile(&account, &["--yes", "--max-erasures", "0"]).await;
     assert!(run.code == 0 && run.stdout.ends_with("No differences.\n"), "{run:?}");
 }
 
@@ -303,7 +313,7 @@ async fn interrupted_comparison_continues_from_its_checkpoint() {
     }
     let lines: Vec<&str> = complete.lines().collect();
     // After each line, with a half-written one behind it, as after a crash.
-    for kept in 1..=lines.len() {
+    for kept in 1..lines.len() {
         let mut text: String = lines[..kept].iter().map(|line| format!("{line}\n")).collect();
         if let Some(next) = lines.get(kept) {
             text += &next[..next.len() / 2];
@@ -316,17 +326,19 @@ async fn interrupted_comparison_continues_from_its_checkpoint() {
         let looked_up = calls(&account, "ListUsers") - (3 - pages);
         assert!(looked_up <= 3, "{kept}: only deleted users are looked up, but there were {looked_up} calls");
     }
-    // A complete comparison is not repeated, and --yes repairs what it found.
-    let run = with_checkpoint(&account, &checkpoint, &out, &[]).await;
-    assert!(run.code == 1 && account.sandbox.calls.operations().is_empty(), "{run:?}");
+    // --yes repairs what the complete comparison found.
     account.sandbox.faults.inject("AdminAddUserToGroup", Fault::Error("InternalErrorException"), 9);
     let partly = with_checkpoint(&account, &checkpoint, &out, &[&QUEUES[..], &["--yes"]].concat()).await;
     assert_eq!(partly.stderr, "replay: 1 difference remains. Run the command again\n");
+    let begun_at = serde_json::from_str::<Value>(lines[0]).unwrap()["start"]["begunAt"].clone();
+    assert!(begun_at.as_str().unwrap().parse::<Timestamp>().is_ok(), "{begun_at}");
+    assert!(partly.stdout.contains("From the comparison of 20"), "{partly:?}");
     assert!(partly.stdout.contains("failed: user-002: add to group Developer: Cognito Admin"), "{partly:?}");
     account.sandbox.faults.clear();
     let run = with_checkpoint(&account, &checkpoint, &out, &[&QUEUES[..], &["--yes"]].concat()).await;
     assert!(run.code == 0 && run.stdout.ends_with("Done: 10 differences repaired.\n"), "{run:?}");
     assert_eq!((calls(&account, "ListUsers"), calls(&account, "Scan")), (1, 0), "only user-002 is left");
+    assert_eq!(written(&out), planted(), "--out has all that the comparison found");
     assert!(!checkpoint.exists(), "a checkpoint that is no longer needed names users");
 }
 
@@ -377,10 +389,11 @@ async fn too_many_erasures_are_refused_before_any_repair() {
     let expected = "replay: nothing was repaired: the pool lacks 3 users of the table, and --max-erasures is 2. If it \
                     is the right pool and the users were deleted, pass --max-erasures 3\n";
     assert_eq!((run.code, run.stderr.as_str()), (1, expected));
+    account.sandbox.calls.clear_operations();
     let run = reconcile(&account, &["--yes"]).await;
-    let expected =
-        "nothing was repaired: erasing 3 users needs the queue cache-invalidations. Pass --stack or";
+    let expected = "--yes needs the queue cache-invalidations, for users to erase. Pass --stack or";
     assert!(run.code == 2 && run.stderr.contains(expected), "{run:?}");
+    assert_eq!(account.sandbox.calls.operations(), [] as [&str; 0], "checked before the comparison");
     assert_eq!(account.sandbox.items().await.unwrap(), before);
     let run = reconcile(&account, &[&QUEUES[..], &["--yes", "--max-erasures", "3"]].concat()).await;
     assert_eq!(run.code, 0, "{run:?}");
@@ -476,7 +489,9 @@ async fn invalid_checkpoint_or_rules_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("reconcile.ndjson");
     let start = |pool: &str, table: &str, rules: Value| {
-        json!({"start": {"userPoolId": pool, "table": table, "groupRules": rules}}).to_string() + "\n"
+        let begun_at = "2026-03-02T09:00:00Z";
+        let start = json!({"userPoolId": pool, "table": table, "groupRules": rules, "begunAt": begun_at});
+        json!({"start": start}).to_string() + "\n"
     };
     for (text, expected) in [
         ("lost".to_owned(), "not a checkpoint of replay reconcile"),
@@ -487,14 +502,162 @@ async fn invalid_checkpoint_or_rules_are_refused() {
         (start(POOL, TABLE, Value::Null), "for other group rules"),
     ] {
         std::fs::write(&file, &text).unwrap();
-        let run = reconcile(&account, &["--checkpoint", file.to_str().unwrap(), "--yes"]).await;
+        let further = ["--checkpoint", file.to_str().unwrap(), "--yes"];
+        let run = reconcile(&account, &[&QUEUES[..], &further].concat()).await;
         assert!(run.code == 2 && run.stderr.contains(expected), "{expected}: {run:?}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "the file is not touched");
     }
     let command = ["reconcile", "--user-pool", POOL, "--group-rules", "[{}]"];
     let run = account.replay_on_table(&command).await;
     assert!(run.code == 2 && run.stderr.contains("--group-rules: GROUP_RULES"), "{run:?}");
-    let folder = folder.path().to_str().unwrap();
-    let run = reconcile(&account, &["--out", folder]).await;
-    assert!(run.code == 1 && run.stderr.contains("cannot write the differences"), "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unusable_file_for_differences_is_refused_before_the_comparison() {
+    let account = equal_account().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("old"), "as before").unwrap();
+    let (old, missing, new) = (path("old"), path("missing/out.ndjson"), path("new.ndjson"));
+    for (arguments, expected) in [
+        (&["--out", folder.path().to_str().unwrap()][..], "--out "),
+        (&["--out", &missing], "--out "),
+        (&["--out", &new, "--checkpoint", &new], "the file is also that of --checkpoint"),
+        (&["--out", &old, "--checkpoint", &old], "the file is also that of --checkpoint"),
+    ] {
+        let run = reconcile(&account, arguments).await;
+        assert!(run.code == 2 && run.stderr.contains(expected), "{run:?}");
+    }
+    assert_eq!(std::fs::read_to_string(&old).unwrap(), "as before");
+    assert_eq!(account.sandbox.calls.operations(), [] as [&str; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_of_deleted_users_stays_if_the_stack_keeps_it() {
+    let stack = LoopbackStack::with_parameters(&[("AccountDeletion", "keep")]).await;
+    let pools = stack.sandbox.backend().user_pools();
+    let (ana, ben) = (engineer("user-001"), engineer("user-002"));
+    pools.put_users(POOL, &[ana.user(), ben.user()]).await;
+    assert_eq!(stack.replay(&["user", "import", "--yes"]).await.code, 0);
+    pools.delete_user(POOL, "user-002").await;
+    let key = |sort_key: &str| ("USER#user-002".to_owned(), sort_key.to_owned());
+    let profile = stack.sandbox.items().await.unwrap()[&key("PROFILE")].clone();
+    let refused = stack.replay(&["reconcile", "--max-erasures", "0", "--yes"]).await;
+    assert!(refused.code == 1 && refused.stderr.contains("pass --max-erasures 1"), "{refused:?}");
+    let run = stack.replay(&["reconcile", "--yes"]).await;
+    assert!(run.code == 0 && run.stdout.ends_with("Done: 1 difference repaired.\n"), "{run:?}");
+    let items = stack.sandbox.items().await.unwrap();
+    assert_eq!(items[&key("PROFILE")], profile);
+    assert!(items[&key("STATS")]["deletedAt"].is_i64(), "{items:?}");
+    let report = document("reconcile", &stack.replay(&["reconcile", "--json"]).await);
+    assert_eq!((&report["kept"], &report["differences"][5]["found"]), (&json!(1), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_of_deleted_users_stays_with_the_variable() {
+    let account = equal_account().await;
+    account.sandbox.backend().user_pools().delete_user(POOL, &sub(12)).await;
+    let command = ["reconcile", "--user-pool", POOL, "--table", TABLE, "--rate", "100", "--yes"];
+    let run = account.replay_with(&[("ACCOUNT_DELETION", "keep")], &command).await;
+    assert!(run.code == 0 && run.stdout.ends_with("Done: 1 difference repaired.\n"), "{run:?}");
+    let partition = format!("USER#{}", sub(12));
+    assert!(account.item(&partition, "PROFILE").await.is_object());
+    assert!(account.item(&partition, "STATS").await["deletedAt"].is_i64());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dry_run_with_a_complete_checkpoint_compares_again() {
+    let account = equal_account().await;
+    let disable =
+        async |number| account.sandbox.backend().user_pools().disable_user(POOL, &sub(number)).await;
+    disable(1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let [checkpoint, out] = ["reconcile.ndjson", "out.ndjson"].map(|name| folder.path().join(name));
+    assert_eq!(with_checkpoint(&account, &checkpoint, &out, &[]).await.code, 1);
+    disable(2).await;
+    let run = with_checkpoint(&account, &checkpoint, &out, &[]).await;
+    assert_eq!(written(&out).len(), 2, "{run:?}");
+    assert!(!run.stdout.contains("From the comparison"), "{run:?}");
+    // --yes repairs what the last comparison found, and says from when that is.
+    disable(3).await;
+    let start = std::fs::read_to_string(&checkpoint).unwrap();
+    let start: Value = serde_json::from_str(start.lines().next().unwrap()).unwrap();
+    let run = with_checkpoint(&account, &checkpoint, &out, &[&QUEUES[..], &["--yes"]].concat()).await;
+    let begun_at = start["start"]["begunAt"].as_str().unwrap();
+    let expected =
+        format!("From the comparison of {begun_at} in the checkpoint, without differences since then\n");
+    assert!(run.code == 0 && run.stdout.contains(&expected), "{run:?}");
+    assert_eq!(with_checkpoint(&account, &checkpoint, &out, &[]).await.code, 1);
+    assert_eq!(written(&out), [("account_state".to_owned(), sub(3), vec!["disabled".to_owned()])].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttled_repair_waits_and_goes_on() {
+    let account = equal_account().await;
+    plant_differences(&account).await;
+    for operation in ["GetGroup", "AdminListGroupsForUser", "AdminAddUserToGroup", "AdminRemoveUserFromGroup"]
+    {
+        account.sandbox.faults.inject(operation, Fault::Error("TooManyRequestsException"), 4);
+    }
+    let run = reconcile(&account, &[&QUEUES[..], &["--yes"]].concat()).await;
+    assert!(run.code == 0 && run.stdout.ends_with("Done: 10 differences repaired.\n"), "{run:?}");
+}
+
+/// Accepts no position in a group.
+#[derive(Clone, Debug)]
+struct Expiring(SandboxBackend);
+
+impl AwsBackend for Expiring {
+    async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
+        let target = request.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+        if !target.is_some_and(|target| target.ends_with(".ListUsersInGroup")) {
+            return self.0.answer(request).await;
+        }
+        let (status, answer) = match String::from_utf8_lossy(&request.body).contains("NextToken") {
+            true => (400, json!({"__type": "InvalidParameterException", "message": "Invalid token"})),
+            false => (200, json!({"Users": [], "NextToken": "after-nobody"})),
+        };
+        Ok(Answer { response: MockResponse::json(status, answer.to_string()), is_cut_off: false })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn position_in_a_group_that_expires_twice_ends_the_comparison() {
+    let account = equal_account().await;
+    let backend = Expiring(account.sandbox.backend().clone());
+    let endpoint = format!("http://{}", tests::lambda::serve_aws(backend).await);
+    let command = ["reconcile", "--user-pool", POOL, "--table", TABLE, "--group-rules", RULES];
+    let run = support::run(support::command(&endpoint, &command)).await;
+    let expected = "replay: Cognito no longer accepts the position in the user pool. Run the command again\n";
+    assert_eq!((run.code, run.stderr.as_str()), (1, expected));
+}
+
+/// Notes the time of the last call that looks up a user.
+#[derive(Clone, Debug)]
+struct Noting {
+    backend: SandboxBackend,
+    looked_up_at: Arc<Mutex<Option<Timestamp>>>,
+}
+
+impl AwsBackend for Noting {
+    async fn answer(&self, request: MockRequest) -> Result<Answer, ConnectorError> {
+        if String::from_utf8_lossy(&request.body).contains("sub = ") {
+            *self.looked_up_at.lock().unwrap() = Some(Clock::system().now());
+        }
+        self.backend.answer(request).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_state_is_not_newer_than_the_call_that_read_it() {
+    let account = equal_account().await;
+    account.sandbox.backend().user_pools().disable_user(POOL, &sub(1)).await;
+    let noting = Noting { backend: account.sandbox.backend().clone(), looked_up_at: Arc::default() };
+    let endpoint = format!("http://{}", tests::lambda::serve_aws(noting.clone()).await);
+    let command = ["reconcile", "--user-pool", POOL, "--table", TABLE, "--yes", "--max-erasures", "0"];
+    let run = support::run(support::command(&endpoint, &command)).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    let recorded = account.item(&format!("USER#{}", sub(1)), "STATS").await["disabledChangedAt"].as_i64();
+    let looked_up_at = noting.looked_up_at.lock().unwrap().unwrap();
+    assert!(recorded.unwrap() <= looked_up_at.as_millisecond(), "{recorded:?} {looked_up_at}");
 }
