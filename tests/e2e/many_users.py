@@ -51,6 +51,10 @@ def run(test, interruptions):
     test.replay(*RECONCILE, "--out", "found.ndjson", code=1)
     expect(differences(test.folder / "found.ndjson") == planted, "the differences are not the planted ones")
 
+    # Another user pool must not look like one whose users were deleted.
+    output = test.replay("reconcile", "--user-pool", f"{REGION}_OTHER12", *QUEUES, "--yes", code=1)
+    expect("does not exist in this account and region" in output, f"the wrong pool is not named:\n{output}")
+
     resumed = (*RECONCILE, "--out", "resumed.ndjson", "--checkpoint", "checkpoint.ndjson")
     for number in range(interruptions):
         # Each run gets further than the last one.

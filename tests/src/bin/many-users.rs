@@ -28,6 +28,7 @@ use winterbaume_core::{MockRequest, MockResponse};
 const PLANTED: usize = 20;
 /// Cognito: a page has at most 60 users.
 const USERS_PER_PAGE: usize = 60;
+const USER_POOL_ID: &str = "eu-central-1_EXAMPLE12";
 const GROUP: &str = "Developer";
 
 #[derive(Clone, Debug)]
@@ -65,8 +66,10 @@ impl AwsBackend for Account {
             return self.sandbox.answer(request).await;
         }
         let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let (status, answer) = match lock(&self.pool).answer(&operation, &asked) {
+        let is_pool = asked["UserPoolId"] == USER_POOL_ID;
+        let (status, answer) = match lock(&self.pool).answer(&operation, &asked).filter(|_| is_pool) {
             Some(answer) => (200, answer),
+            None if !is_pool => (400, json!({"__type": "ResourceNotFoundException", "message": "no pool"})),
             None => (400, json!({"__type": "InvalidParameterException", "message": "unknown"})),
         };
         Ok(Answer { response: MockResponse::json(status, answer.to_string()), is_cut_off: false })
@@ -197,7 +200,8 @@ impl Plan {
                     } else {
                         statistics = Some(json!({"version": 1, "isDisabled": true}));
                     }
-                    self.differ("account_state", &sub, &[]);
+                    let state = if user.is_enabled { "enabled" } else { "disabled" };
+                    self.differ("account_state", &sub, &[state]);
                 }
                 4 => {
                     (user.is_engineer, is_member) = (true, false);
@@ -225,11 +229,7 @@ impl Plan {
     }
 
     fn differ(&mut self, kind: &str, sub: &str, fields: &[&str]) {
-        let mut difference = json!({"kind": kind, "sub": sub});
-        if !fields.is_empty() {
-            difference["fields"] = json!(fields);
-        }
-        self.differences.push(difference);
+        self.differences.push(json!({"kind": kind, "sub": sub, "fields": fields}));
     }
 }
 
