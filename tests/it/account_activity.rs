@@ -13,6 +13,7 @@ use crate::support::{ANA, TestStack, Variables, batch, empty_profile, event, ord
 use crate::user_stats::statistics_bytes;
 
 const POOL: &str = "eu-central-1_EXAMPLE01";
+const BEN: &str = "e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25";
 
 /// EventBridge's event about a call at nine o'clock that names the user pool.
 pub fn call(name: &str, id: &str, sub: &str) -> Value {
@@ -287,7 +288,7 @@ async fn mfa_has_the_state_that_the_user_pool_knows() {
 #[tokio::test]
 async fn call_of_another_account_region_or_pool_or_without_a_known_user_is_ignored() {
     let stack = test_stack().await;
-    put_user(&stack, "ben", "CONFIRMED", &[("sub", "e58b1d74-92c6-4f0a-8a3d-6f41c7b09e25")]).await;
+    put_user(&stack, "ben", "CONFIRMED", &[("sub", BEN)]).await;
     let worker = stack.account_activity(&[]);
     let with = |pointer: &str, value: Value| {
         let mut call = call("AdminDisableUser", pointer, ANA);
@@ -325,6 +326,41 @@ async fn user_whom_only_the_pool_knows_is_found_and_a_failed_sign_in_looks_nobod
     worker.handle_twice(&batch(&[token_call("ChangePassword", "2", ANA)])).await;
     assert_eq!(stats(&stack, ANA).await["passwordChanges"], 1);
     assert_eq!(lookups(&stack), 1, "then the table knows the user");
+}
+
+/// The user may be of another pool. Only an event about the deletion of a known user makes the others
+/// needless.
+#[tokio::test]
+async fn deletion_of_an_unknown_user_makes_no_other_call_of_the_user_count() {
+    for name in ["UpdateUserAttributes", "SetUserMFAPreference", "ChangePassword", "GlobalSignOut"] {
+        let stack = test_stack().await;
+        put_user(&stack, "ben", "CONFIRMED", &[("sub", BEN)]).await;
+        let worker = stack.account_activity(&[]);
+        let (other, deletion) = (token_call(name, "1", ANA), token_call("DeleteUser", "2", ANA));
+        for bodies in [[other.clone(), deletion.clone()], [deletion, other]] {
+            worker.handle_twice(&batch(&bodies)).await;
+        }
+        assert_eq!(stack.account.items().await.unwrap(), Default::default(), "{name}");
+        assert_eq!(ignored(&stack, "unknown_user"), 8, "{name}");
+        assert_eq!(stack.notices().await, [] as [Value; 0], "{name}");
+    }
+}
+
+/// Otherwise more than 20 events would be stored, and no address.
+#[tokio::test]
+async fn failed_sign_in_of_a_user_unknown_to_the_table_counts_neither_with_a_lookup_nor_waits_for_one() {
+    let stack = test_stack().await;
+    put_ana(&stack, &[]).await;
+    let worker = stack.account_activity(&[]);
+    let failures = (0..30).map(|n| failed_sign_in(&format!("f{n}"), ANA, "198.51.100.7", 0));
+    let bodies: Vec<Value> = [token_call("ChangePassword", "1", ANA)].into_iter().chain(failures).collect();
+    stack.account.faults.inject("AdminGetUser", Fault::Error("TooManyRequestsException"), 9);
+    assert_eq!(worker.handle(&batch(&bodies)).await, ["m0"]);
+    stack.account.faults.clear();
+    assert_eq!(ignored(&stack, "unknown_user"), 30);
+    assert_eq!(worker.handle(&batch(&bodies)).await, [] as [&str; 0]);
+    assert_eq!(ignored(&stack, "unknown_user"), 60);
+    assert_eq!(stored_types(&stack, ANA).await, ["user.password_changed"]);
 }
 
 /// AdminGetUser does not know the sub of a user of an identity provider. And a username may be the sub of

@@ -56,7 +56,7 @@ pub fn subs_to_look_up(
     accounts: &HashMap<String, StoredAccount>,
     deletion: Deletion,
 ) -> BTreeSet<String> {
-    let deleted = deleted_users(calls, deletion);
+    let deleted = deleted_users(calls, accounts, deletion);
     let needs_lookup = |call: &&AcceptedCall| {
         let Activity { sub, change, .. } = &call.activity;
         let account = accounts.get(sub);
@@ -72,10 +72,16 @@ pub fn subs_to_look_up(
     calls.iter().filter(needs_lookup).map(|call| call.activity.sub.clone()).collect()
 }
 
-/// The users whom this batch erases.
-fn deleted_users(calls: &[AcceptedCall], deletion: Deletion) -> BTreeSet<&str> {
+/// The users of the pool that this batch erases. A deletion of another user is ignored.
+fn deleted_users<'a>(
+    calls: &'a [AcceptedCall],
+    accounts: &HashMap<String, StoredAccount>,
+    deletion: Deletion,
+) -> BTreeSet<&'a str> {
     let is_erasure = |call: &&AcceptedCall| {
-        deletion == Deletion::Erase && matches!(call.activity.change, Change::Known(Data::Deleted(_)))
+        deletion == Deletion::Erase
+            && matches!(call.activity.change, Change::Known(Data::Deleted(_)))
+            && is_known(&call.activity, accounts.get(&call.activity.sub))
     };
     calls.iter().filter(is_erasure).map(|call| call.activity.sub.as_str()).collect()
 }
@@ -96,11 +102,16 @@ impl Plan {
     ) -> Self {
         let mut plan = Self::default();
         let mut counts = FailureCounts::default();
-        let deleted = deleted_users(&calls, deletion);
+        let deleted = deleted_users(&calls, accounts, deletion);
         for AcceptedCall { message, activity } in &calls {
             let account = accounts.get(&activity.sub);
             // The pipeline drops the events of erased users.
             let is_dropped = is_erased(account) || deleted.contains(activity.sub.as_str());
+            if activity.change.is_failed_sign_in() && !is_known(activity, account) {
+                // A lookup that another call made changes nothing: the user is not in the table.
+                plan.ignored.push(IgnoreReason::UnknownUser);
+                continue;
+            }
             let lookup = lookups.get(&activity.sub).filter(|_| !is_dropped);
             let needs_lookup = activity.change.needs_lookup() || !is_known(activity, account);
             let waiting = match lookup.filter(|_| needs_lookup) {
@@ -117,7 +128,7 @@ impl Plan {
                 Some(Lookup::Found(user)) => Some(user),
                 _ => None,
             };
-            if activity.change.is_failed_sign_in() && !is_dropped && is_known(activity, account) {
+            if activity.change.is_failed_sign_in() && !is_dropped {
                 if let Some(address) = activity.ip_address {
                     plan.addresses.add(address, &activity.sub, activity.time, *message);
                 }
@@ -269,6 +280,9 @@ mod tests {
         let both = [call(Change::Mfa(ChangedBy::User), true), call(deleted(), true)];
         assert_eq!(subs_to_look_up(&both, &accounts(true), Deletion::Erase).len(), 0);
         assert_eq!(subs_to_look_up(&both, &accounts(true), Deletion::Keep).len(), 1);
+        // The deletion is ignored, because the user may be of another pool.
+        let both = [call(Change::Mfa(ChangedBy::User), false), call(deleted(), false)];
+        assert_eq!(subs_to_look_up(&both, &accounts(false), Deletion::Erase).len(), 1);
     }
 
     /// What happens to one call, given what the lookup found.
@@ -310,6 +324,9 @@ mod tests {
             (deleted(), false, None, "unknown_user"),
             (deleted(), true, None, "user.deleted"),
             (failed(), false, None, "unknown_user"),
+            // Another call of the user needs the lookup.
+            (failed(), false, user(true), "unknown_user"),
+            (failed(), false, Some(Lookup::Throttled), "unknown_user"),
             (failed(), true, None, "user.sign_in_failed"),
         ] {
             let found = planned(change.clone(), names_user_pool, lookup.clone());
