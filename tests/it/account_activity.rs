@@ -363,6 +363,25 @@ async fn failed_sign_in_of_a_user_unknown_to_the_table_counts_neither_with_a_loo
     assert_eq!(stored_types(&stack, ANA).await, ["user.password_changed"]);
 }
 
+/// ListUsers returns pages, and one without a match may come before the one with the user.
+#[tokio::test]
+async fn lookup_follows_the_pages_of_the_user_pool_up_to_a_limit() {
+    for (empty_pages, is_found) in [(1, true), (4, true), (5, false)] {
+        let stack = test_stack().await;
+        put_user(&stack, "ana", "EXTERNAL_PROVIDER", &[("sub", ANA)]).await;
+        stack.account.faults.inject("ListUsers", Fault::EmptyPage, empty_pages);
+        let failed =
+            stack.account_activity(&[]).handle(&batch(&[token_call("ChangePassword", "1", ANA)])).await;
+        // An unfinished search is no proof that the pool has no such user.
+        assert_eq!(failed.is_empty(), is_found, "{empty_pages} empty pages: {failed:?}");
+        assert_eq!(ignored(&stack, "unknown_user"), 0);
+        assert_eq!(stored_types(&stack, ANA).await.len(), usize::from(is_found));
+        let calls = stack.account.calls.operations();
+        let pages = calls.iter().filter(|operation| *operation == "ListUsers").count();
+        assert_eq!(pages, (empty_pages + 1).min(5));
+    }
+}
+
 /// AdminGetUser does not know the sub of a user of an identity provider. And a username may be the sub of
 /// another user.
 #[tokio::test]

@@ -43,7 +43,7 @@ use addresses::{Failures, RememberedWindows};
 use plan::{AcceptedCall, Lookup, Plan, subs_to_look_up};
 use record::Record;
 use translate::{Activity, IgnoreReason, Scope, translate};
-use user_pool::{LookupError, UserPool};
+use user_pool::{LOOKUP_SECONDS, LookupError, UserPool};
 
 /// CloudEvents source of the notices that account-activity publishes.
 pub const SOURCE: &str = "/account-activity";
@@ -52,9 +52,9 @@ pub const SOURCE: &str = "/account-activity";
 const LOOKUPS_IN_FLIGHT: usize = 2;
 /// Initial visibility timeout of messages whose user could not be looked up. Doubles with each receive.
 const FIRST_LOOKUP_DELAY: Duration = Duration::from_secs(30);
-/// Upper bound for the longest step: one attempt to commit. A lookup with its three calls is shorter.
+/// Upper bound for the longest step: one attempt to commit. A lookup is shorter.
 pub const STEP_SECONDS: i64 = ATTEMPT_SECONDS;
-const _: () = assert!(3 * WORKER_CALL_SECONDS < STEP_SECONDS);
+const _: () = assert!(LOOKUP_SECONDS < STEP_SECONDS);
 /// Maximum number of concurrent writes of address windows.
 const ADDRESSES_IN_FLIGHT: usize = 8;
 /// Time before the deadline after which no address window is written: one call, and the visibility

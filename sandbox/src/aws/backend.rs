@@ -15,7 +15,7 @@ use super::call_log::CallLog;
 use super::dynamodb_server::DynamoDbServer;
 use super::faults::{Fault, Faults};
 use super::sdk_client::{Answer, AwsBackend, cancelled_transaction, error_response, error_response_with};
-use super::user_pools::UserPools;
+use super::user_pools::{self, UserPools};
 
 /// Answers for one account. Clones answer for the same account.
 #[derive(Clone)]
@@ -131,7 +131,14 @@ impl AwsBackend for SandboxBackend {
                 let response = all_keys_unprocessed(&request);
                 return Ok(Answer { response, is_cut_off: false });
             }
-            Some(Fault::Served | Fault::ReplyLost | Fault::CutOff | Fault::Unprocessed) | None => {}
+            Some(Fault::EmptyPage) if operation == "ListUsers" => {
+                let response = MockResponse::json(200, user_pools::empty_page().to_string());
+                return Ok(Answer { response, is_cut_off: false });
+            }
+            Some(
+                Fault::Served | Fault::ReplyLost | Fault::CutOff | Fault::Unprocessed | Fault::EmptyPage,
+            )
+            | None => {}
         }
         let response = if let Some(server) = self.services.server_for(&request) {
             server.answer(&request).await.map_err(|error| ConnectorError::io(error.into()))?

@@ -25,6 +25,9 @@ pub enum Fault {
     /// DynamoDB reads no item of a BatchGetItem, and returns all keys as unprocessed. Other
     /// operations do not meet this fault.
     Unprocessed,
+    /// Cognito ends a page of ListUsers before the first user: the page has a token and no user. Other
+    /// operations do not meet this fault.
+    EmptyPage,
 }
 
 /// Faults that are waiting for a request. Clones share them.

@@ -293,6 +293,11 @@ fn page_of(asked: &Value, all: &Value) -> Option<Value> {
     Some(page)
 }
 
+/// A page without users, with the token of a page that begins with the first user.
+pub(super) fn empty_page() -> Value {
+    json!({"Users": [], "PaginationToken": "after-"})
+}
+
 /// The attribute and the value of a filter such as `sub = "7d8c"`. A backslash escapes a quotation
 /// mark or a backslash.
 fn parse_filter(filter: &str) -> Option<(&str, String)> {

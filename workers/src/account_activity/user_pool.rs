@@ -1,12 +1,19 @@
 //! Looks a user up in the user pool by sub, and classifies Cognito's errors.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cognitoidentityprovider::types::AttributeType;
+use shared::aws::WORKER_CALL_SECONDS;
 use shared::events::Confirmed;
 use shared::user_attributes;
+
+/// Longest time of a lookup, in seconds: four calls that each take as long as a call may.
+pub const LOOKUP_SECONDS: i64 = 4 * WORKER_CALL_SECONDS;
+/// Maximum number of pages of ListUsers in a lookup.
+const MAX_PAGES: usize = 5;
 
 /// The user pool whose users the function's role may read.
 #[derive(Clone, Debug)]
@@ -63,7 +70,8 @@ impl UserPool {
         Self { client, id }
     }
 
-    /// The user with this sub. `None` if the pool has none. At most three calls.
+    /// The user with this sub. `None` if the pool has none. At most [`LOOKUP_SECONDS`], and seven calls:
+    /// AdminGetUser twice, and [`MAX_PAGES`] pages of ListUsers.
     ///
     /// AdminGetUser accepts the sub of a local user as the username, but not that of a user of an identity
     /// provider. And it may find another user whose username somebody chose to be this sub. ListUsers finds
@@ -73,6 +81,14 @@ impl UserPool {
         if sub.is_empty() || !sub.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return Ok(None);
         }
+        let longest = Duration::from_secs(LOOKUP_SECONDS.unsigned_abs());
+        match tokio::time::timeout(longest, self.search(sub)).await {
+            Ok(found) => found,
+            Err(elapsed) => Err(LookupError::Failed(elapsed.into())),
+        }
+    }
+
+    async fn search(&self, sub: &str) -> Result<Option<PoolUser>, LookupError> {
         if let Some(user) = self.get(sub, sub).await? {
             return Ok(Some(user));
         }
@@ -101,12 +117,22 @@ impl UserPool {
         Ok(Some(PoolUser { attributes, is_mfa_enabled }))
     }
 
-    /// The username of the user with this sub.
+    /// The username of the user with this sub. A page may end before the user, and have no user at all.
     async fn username(&self, sub: &str) -> Result<Option<String>, LookupError> {
-        let call =
-            self.client.list_users().user_pool_id(&self.id).filter(format!("sub = \"{sub}\"")).limit(1);
-        let users = call.send().await.map_err(LookupError::from_sdk)?.users.unwrap_or_default();
-        Ok(users.into_iter().next().and_then(|user| user.username))
+        let call = self.client.list_users().user_pool_id(&self.id).filter(format!("sub = \"{sub}\""));
+        let mut token = None;
+        for _ in 0..MAX_PAGES {
+            let page =
+                call.clone().set_pagination_token(token).send().await.map_err(LookupError::from_sdk)?;
+            let users = page.users.unwrap_or_default();
+            let user =
+                users.into_iter().find(|user| attribute(user.attributes(), "sub").as_deref() == Some(sub));
+            token = page.pagination_token.filter(|token| !token.is_empty());
+            if user.is_some() || token.is_none() {
+                return Ok(user.and_then(|user| user.username));
+            }
+        }
+        Err(LookupError::Failed(format!("ListUsers has more than {MAX_PAGES} pages for one sub").into()))
     }
 }
 
