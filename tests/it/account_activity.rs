@@ -382,6 +382,31 @@ async fn lookup_follows_the_pages_of_the_user_pool_up_to_a_limit() {
     }
 }
 
+#[tokio::test]
+async fn profile_that_is_up_to_date_waits_if_the_table_throttles() {
+    let stack = stack_with_ana().await;
+    let worker = stack.account_activity(&[]);
+    worker.handle_twice(&batch(&[token_call("UpdateUserAttributes", "1", ANA)])).await;
+    let batch = batch(&[token_call("VerifyUserAttribute", "2", ANA)]);
+    // The first read is that of the accounts.
+    stack.account.faults.inject("BatchGetItem", Fault::Served, 1);
+    stack.account.faults.inject("BatchGetItem", Fault::Error("ThrottlingException"), 99);
+    assert_eq!(worker.handle(&batch).await, ["m0"]);
+    assert!(stack.account.calls.visibility_timeouts().contains_key("r0"));
+    stack.account.faults.clear();
+    assert_eq!(worker.handle(&batch).await, [] as [&str; 0]);
+    assert_eq!(ignored(&stack, "unchanged"), 1);
+}
+
+#[tokio::test]
+async fn message_that_is_out_of_time_for_its_commit_and_its_address_counts_once() {
+    let stack = stack_with_ana().await;
+    let soon = shared::time::plus_seconds(stack.account.time.now(), 4);
+    let batch = batch(&[failed_sign_in("1", ANA, "198.51.100.7", 0)]);
+    assert_eq!(stack.account_activity(&[]).handle_until(&batch, soon).await, ["m0"]);
+    assert_eq!(stack.account.count("MessagesOutOfTime"), 1);
+}
+
 /// AdminGetUser does not know the sub of a user of an identity provider. And a username may be the sub of
 /// another user.
 #[tokio::test]

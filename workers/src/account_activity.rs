@@ -31,7 +31,9 @@ use crate::batch::{Batch, BatchContext, BatchError};
 use crate::rejection::Rejection;
 use crate::user_stats::accept::{EventsByPartition, group_by_partition};
 use crate::user_stats::counts::InvocationCounts;
-use crate::user_stats::pipeline::{Deletion, FIRST_DELAY, LONGEST_DELAY, Pipeline, PipelineConfig};
+use crate::user_stats::pipeline::{
+    Deletion, FIRST_DELAY, LONGEST_DELAY, Pipeline, PipelineConfig, fail_read,
+};
 
 pub mod addresses;
 pub mod plan;
@@ -194,8 +196,8 @@ async fn process(
             }
         }
         Err(error) => {
-            error.report(&deps.context.metrics, "could not read stored events");
-            batch.fail(unchanged.iter().map(|message| message.index));
+            let messages = unchanged.iter().map(|message| message.index);
+            fail_read(&deps.context, batch, &error, "could not read stored events", messages);
         }
     }
     ignored.extend(plan.ignored);
@@ -307,7 +309,8 @@ async fn record_addresses(deps: &Deps, batch: &mut Batch<'_>, failures: addresse
         match result {
             Some(Ok(has_reached)) => addresses += u64::from(has_reached),
             None => {
-                out_of_time += failures.messages.len();
+                // The messages whose events were not committed are counted already.
+                out_of_time += failures.messages.iter().filter(|index| !batch.has_failed(**index)).count();
                 batch.fail(failures.messages);
             }
             Some(Err(error)) => {

@@ -169,6 +169,11 @@ impl<'a> Batch<'a> {
         self.failed.extend(indexes);
     }
 
+    /// True if the message is reported as failed so far.
+    pub fn has_failed(&self, index: usize) -> bool {
+        self.failed.contains(&index)
+    }
+
     /// Logs and counts `messages` that fail because too little time is left for a step. `what` is the
     /// log message. The caller reports the messages as failed.
     pub fn report_out_of_time(&self, messages: usize, what: &str) {

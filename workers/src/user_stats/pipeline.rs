@@ -67,11 +67,11 @@ impl PipelineConfig {
 pub enum Deletion {
     /// Erases the user.
     Erase,
-    /// Is stored, and STATS gets the time.
+    /// Keeps the data, and records the time in STATS.
     Keep,
 }
 
-/// What differs between the workers.
+/// Commits accepted events and publishes their notices, with the settings of one worker.
 pub struct Pipeline {
     /// CloudEvents source of the notices.
     pub source: &'static str,
@@ -130,17 +130,11 @@ impl Pipeline {
         messages: impl IntoIterator<Item = usize>,
         mut counts: InvocationCounts,
     ) {
-        let BatchContext { clock, metrics, .. } = context;
         if error.is_throttled() {
-            error.count(metrics);
-            tracing::warn!(error_type = "throttled", cause = chain(error), "could not read statistics");
             counts.users_throttled += users;
-            batch.fail_with_backoff(messages, FIRST_DELAY, LONGEST_DELAY);
-        } else {
-            error.report(metrics, "could not read statistics");
-            batch.fail(messages);
         }
-        counts.report(metrics, clock.now());
+        fail_read(context, batch, error, "could not read statistics", messages);
+        counts.report(&context.metrics, context.clock.now());
     }
 
     /// Commits the events of each partition, or erases its user. `statistics` are those that were read,
@@ -342,6 +336,25 @@ impl Pipeline {
         erasure::erase(&self.store, &group.partition, metadata, clock, committer.deadline).await?;
         counts.users_erased += 1;
         Ok(())
+    }
+}
+
+/// Fails `messages`, because a read failed. `what` is the log message. A throttled read is a warning, and
+/// its messages wait.
+pub fn fail_read(
+    context: &BatchContext,
+    batch: &mut Batch<'_>,
+    error: &StoreError,
+    what: &str,
+    messages: impl IntoIterator<Item = usize>,
+) {
+    if error.is_throttled() {
+        error.count(&context.metrics);
+        tracing::warn!(error_type = "throttled", cause = chain(error), "{what}");
+        batch.fail_with_backoff(messages, FIRST_DELAY, LONGEST_DELAY);
+    } else {
+        error.report(&context.metrics, what);
+        batch.fail(messages);
     }
 }
 
