@@ -90,7 +90,7 @@ pub struct UserStats {
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub deleted_at: Option<Timestamp>,
     /// Sign-ins that failed because of a wrong password, at most [`MAX_FAILED_SIGN_INS_PER_HOUR`] in an
-    /// hour.
+    /// hour, or twice as many if two invocations run at the same time.
     #[serde(skip_serializing_if = "is_zero")]
     pub sign_ins_failed: u64,
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]

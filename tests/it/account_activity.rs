@@ -8,6 +8,7 @@ use sandbox::aws::Fault;
 use sandbox::aws::user_pools::NewUser;
 use serde_json::{Value, json};
 use tests::fixtures;
+use workers::account_activity::translate::IgnoreReason;
 
 use crate::support::{ANA, TestStack, Variables, batch, empty_profile, event, order, test_stack};
 use crate::user_stats::statistics_bytes;
@@ -316,6 +317,18 @@ async fn call_of_another_account_region_or_pool_or_without_a_known_user_is_ignor
     assert_eq!(stack.dead_letters(&stack.account.account_activities).await, []);
 }
 
+#[test]
+fn page_explains_every_reason_to_ignore_an_event_and_no_other() {
+    let page = include_str!("../../docs/account-events.md");
+    let section = page.split("## Ignored events").nth(1).unwrap().split("## ").next().unwrap();
+    let codes: BTreeSet<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(code, _)| code)
+        .collect();
+    assert_eq!(codes, IgnoreReason::ALL.map(IgnoreReason::code).into());
+}
+
 #[tokio::test]
 async fn user_whom_only_the_pool_knows_is_found_and_a_failed_sign_in_looks_nobody_up() {
     let stack = test_stack().await;
@@ -617,7 +630,7 @@ async fn account_events_add_less_than_300_bytes_to_the_statistics() {
     for name in ["AdminSetUserPassword", "AdminDisableUser", "AdminUserGlobalSignOut", "AdminDeleteUser"] {
         calls.push(call(name, name, ANA));
     }
-    // Neither is an entry of the latest activities, which replace each other.
+    // Both sizes include the latest activities, whose entries replace each other.
     worker.handle_twice(&batch(&[call("AdminSetUserMFAPreference", "mfa", ANA)])).await;
     worker.handle_twice(&batch(&calls)).await;
     let with_events = stats(&stack, ANA).await;

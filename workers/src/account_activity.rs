@@ -68,10 +68,9 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     /// ACCOUNT_DELETION: whether a deleted account is erased from the table, or kept.
     pub deletion: Deletion,
-    /// FAILED_SIGN_INS_PER_USER: failed sign-ins of one user in an hour that count as many.
+    /// FAILED_SIGN_INS_PER_USER: threshold of UsersWithManyFailures.
     pub failed_sign_ins_per_user: u32,
-    /// FAILED_USERS_PER_ADDRESS: users whose sign-ins failed from one address in ten minutes that count
-    /// as many.
+    /// FAILED_USERS_PER_ADDRESS: threshold of AddressesWithManyUsers.
     pub failed_users_per_address: u32,
 }
 

@@ -127,7 +127,7 @@ pub enum Data {
     #[serde(rename = "user.group_changed")]
     GroupChanged(GroupChanged),
     /// Somebody tried to sign in as a user with a wrong password. At most 20 of them are stored for a
-    /// user and an hour.
+    /// user and an hour, or 40 if two invocations run at the same time.
     #[serde(rename = "user.sign_in_failed")]
     SignInFailed(SignInFailed),
 }

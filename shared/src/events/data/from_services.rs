@@ -182,7 +182,7 @@ pub enum UrgentReason {
     Suspended,
     /// An operator reinstated the user.
     Reinstated,
-    /// The user was erased.
+    /// The user was erased, or the account was deleted in the user pool.
     Erased,
     /// The user lost permissions for a resource of another user.
     PermissionRevoked,
