@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::anyhow;
 use shared::config::Environment;
 use shared::group_rules::rule::Rule;
-use shared::group_rules::{managed_groups, read};
+use shared::group_rules::{managed_groups, read_trusted};
 use uuid::Uuid;
 
 use crate::account::Account;
@@ -13,6 +13,9 @@ use crate::error::{CommandError, Result};
 
 /// Variable of the functions with the group rules.
 const GROUP_RULES: &str = "GROUP_RULES";
+/// Variables of pre-token-generation: what group rules may use and give.
+const TRUSTED_ATTRIBUTES: &str = "TRUSTED_ATTRIBUTES";
+const ADMIN_GROUPS: &str = "ADMIN_GROUPS";
 /// Variable of account-activity: `keep` if the data of deleted users stays.
 const ACCOUNT_DELETION: &str = "ACCOUNT_DELETION";
 /// EVENT_RETENTION_DAYS by default, as in user-stats.
@@ -58,7 +61,16 @@ impl Settings {
                 (_, None) => account.variable(GROUP_RULES).map(|rules| (GROUP_RULES.to_owned(), rules)),
             },
         };
-        let groups = groups.map(|(place, rules)| Groups::parse(&place, rules)).transpose()?;
+        // The values with which pre-token-generation checks the rules: of the stack, otherwise of the variables.
+        let trust = |parameter_name, variable| match account.stack_name() {
+            Some(_) => parameter(parameter_name),
+            None => account.variable(variable),
+        };
+        let trust = [
+            (TRUSTED_ATTRIBUTES, trust("TrustedAttributes", TRUSTED_ATTRIBUTES).unwrap_or_default()),
+            (ADMIN_GROUPS, trust("AdminGroups", ADMIN_GROUPS).unwrap_or_default()),
+        ];
+        let groups = groups.map(|(place, rules)| Groups::parse(&place, rules, trust)).transpose()?;
         let deletion = match account.stack_name() {
             Some(_) => parameter("AccountDeletion"),
             None => account.variable(ACCOUNT_DELETION),
@@ -81,10 +93,12 @@ impl Settings {
 }
 
 impl Groups {
-    fn parse(place: &str, text: &str) -> Result<Self> {
-        let environment: Environment = [(GROUP_RULES, text)].into_iter().collect();
-        let rules =
-            read(&environment).map_err(|error| CommandError::invalid_input(format!("{place}: {error}")))?;
+    /// Checks the rules as pre-token-generation does, so that no repair gives a group that it would refuse to
+    /// give. `trust` has TRUSTED_ATTRIBUTES and ADMIN_GROUPS.
+    fn parse(place: &str, text: &str, trust: [(&str, &str); 2]) -> Result<Self> {
+        let environment: Environment = [(GROUP_RULES, text)].into_iter().chain(trust).collect();
+        let rules = read_trusted(&environment)
+            .map_err(|error| CommandError::invalid_input(format!("{place}: {error}")))?;
         Ok(Self {
             managed: managed_groups(&rules).into_iter().collect(),
             hash: Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).to_string(),
@@ -113,9 +127,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rules_that_no_token_would_follow_are_refused() {
+        let rule = |privileged: bool, group: &str| {
+            format!(
+                r#"[{{"attribute": "custom:department", "equals": "Board", "group": "{group}",
+                    "privileged": {privileged}, "role_arn": null}}]"#
+            )
+        };
+        for (rules, trusted, admins, is_accepted) in [
+            (rule(true, "Board"), "custom:department", "", true),
+            (rule(true, "Board"), "", "", false),
+            (rule(false, "Board"), "", "", true),
+            (rule(false, "Admin"), "", "Admin", false),
+            (rule(true, "Admin"), "custom:department", "Admin", true),
+        ] {
+            let trust = [(TRUSTED_ATTRIBUTES, trusted), (ADMIN_GROUPS, admins)];
+            let parsed = Groups::parse("--group-rules", &rules, trust);
+            assert_eq!(parsed.is_ok(), is_accepted, "{rules} {trusted} {admins}");
+        }
+    }
+
+    #[test]
     fn hash_changes_with_the_rules() {
         let rules = |group: &str| format!(r#"[{{"always": true, "group": "{group}"}}]"#);
-        let parse = |text: &str| Groups::parse("--group-rules", text);
+        let parse =
+            |text: &str| Groups::parse("--group-rules", text, [(TRUSTED_ATTRIBUTES, ""), (ADMIN_GROUPS, "")]);
         let staff = parse(&rules("Staff")).unwrap();
         assert_eq!(staff.managed, ["Staff"]);
         assert_eq!(staff.hash, parse(&rules("Staff")).unwrap().hash);
