@@ -27,7 +27,7 @@ use winterbaume_core::{MockRequest, MockResponse, MockService};
 use winterbaume_dynamodb::DynamoDbService;
 
 use super::reader::CachedPage;
-use super::schedule::{Fault, PlantedBug};
+use super::schedule::{FOREIGN_SUB, Fault, PlantedBug};
 
 pub const USER_EVENTS: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/user-events";
 pub const CACHE_INVALIDATIONS: &str =
@@ -250,6 +250,8 @@ impl FaultyAws {
             }
             "TransactWriteItems" => self.transact(request, body).await,
             "AdminGetUser" => found_user(&body),
+            // AdminGetUser finds all users of the pool.
+            "ListUsers" => MockResponse::json(200, json!({"Users": []}).to_string()),
             _ => {
                 let response = self.dynamodb.handle(request).await;
                 let erased_at = number(&body["Item"]["erasedAt"]).filter(|_| operation == "PutItem");
@@ -552,6 +554,9 @@ fn is_window(body: &Value) -> bool {
 /// Cognito's answer about a user. The users with an even number have MFA.
 fn found_user(asked: &Value) -> MockResponse {
     let sub = asked["Username"].as_str().unwrap_or_default();
+    if sub == FOREIGN_SUB {
+        return error_response("UserNotFoundException", false);
+    }
     let mfa = if has_mfa(sub) { json!(["SOFTWARE_TOKEN_MFA"]) } else { json!([]) };
     let user = json!({
         "Username": sub, "Enabled": true, "UserStatus": "CONFIRMED", "UserMFASettingList": mfa,

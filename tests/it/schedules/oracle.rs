@@ -61,7 +61,7 @@ pub type Events = BTreeMap<Partition, BTreeMap<String, Event>>;
 fn distinct_events(schedule: &Schedule) -> Events {
     let mut events = Events::new();
     for (spec, body) in schedule.specs.iter().zip(bodies(&schedule.specs)) {
-        if spec.dead_letter_code().is_some() {
+        if spec.dead_letter_code().is_some() || spec.is_foreign() {
             continue;
         }
         let event = spec.event(&body);

@@ -93,6 +93,9 @@ pub enum PlantedBug {
 /// The address from which all sign-ins fail.
 pub const ADDRESS: &str = "198.51.100.7";
 
+/// The user of another pool.
+pub const FOREIGN_SUB: &str = "foreign";
+
 /// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -121,6 +124,9 @@ pub enum Kind {
     MfaChanged,
     SignInFailed,
     AccountDeleted,
+    /// Calls about a user of another pool of the account, which the records do not name.
+    ForeignDeleted,
+    ForeignMfaChanged,
     UnknownUser,
     NotJson,
     UnknownType,
@@ -399,13 +405,19 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
         prop::collection::vec(prop_oneof![3 => Just(None), 1 => fault.prop_map(Some)], 0..40),
         prop::collection::vec(round, 1..6),
     )
-        .prop_map(|(seed, settings, specs, faults, rounds)| Schedule {
-            seed,
-            settings,
-            specs,
-            faults,
-            rounds,
+        .prop_map(|(seed, settings, mut specs, faults, rounds)| {
+            // Not drawn, so that it changes neither the other schedules nor how they shrink.
+            if seed % 8 == 7 {
+                specs.extend(calls_about_a_foreign_user());
+            }
+            Schedule { seed, settings, specs, faults, rounds }
         })
+}
+
+/// A deletion of a user of another pool, and another call that needs a lookup.
+fn calls_about_a_foreign_user() -> impl Iterator<Item = MessageSpec> {
+    let kinds = [Kind::ForeignMfaChanged, Kind::ForeignDeleted].into_iter();
+    kinds.map(|kind| MessageSpec { kind, user: 0, number: 0, seconds_ago: 60, client_aware: false })
 }
 
 /// Schedules of one user who reads the dashboard while changes are committed. For planted bugs of the rule
@@ -434,7 +446,12 @@ pub fn schedules_of_one_user() -> impl Strategy<Value = Schedule> {
 
 impl MessageSpec {
     pub fn sub(&self) -> String {
-        format!("user-{}", self.user)
+        if self.is_foreign() { FOREIGN_SUB.to_owned() } else { format!("user-{}", self.user) }
+    }
+
+    /// True if the call is about a user of another pool. The worker ignores it.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.kind, Kind::ForeignDeleted | Kind::ForeignMfaChanged)
     }
 
     /// Time of the event.
@@ -468,6 +485,8 @@ impl MessageSpec {
                 ("AdminInitiateAuth", Data::SignInFailed(SignInFailed { ip_address }))
             }
             Kind::AccountDeleted => ("AdminDeleteUser", Data::Deleted(Empty {})),
+            Kind::ForeignDeleted => ("DeleteUser", Data::Deleted(Empty {})),
+            Kind::ForeignMfaChanged => ("SetUserMFAPreference", Data::MfaDisabled(by(ChangedBy::User))),
             _ => return None,
         })
     }
@@ -490,6 +509,10 @@ impl MessageSpec {
             let mut call = crate::account_activity::call(name, &id, &self.sub());
             call["id"] = json!(id);
             call["detail"]["eventTime"] = json!(self.time().to_string());
+            if self.is_foreign() {
+                call["detail"]["requestParameters"] =
+                    json!({"accessToken": "HIDDEN_DUE_TO_SECURITY_REASONS"});
+            }
             if *kind == Kind::SignInFailed {
                 call["detail"]["errorCode"] = json!("NotAuthorizedException");
                 call["detail"]["sourceIPAddress"] = json!(ADDRESS);
@@ -538,6 +561,8 @@ impl MessageSpec {
             | Kind::MfaChanged
             | Kind::SignInFailed
             | Kind::AccountDeleted
+            | Kind::ForeignDeleted
+            | Kind::ForeignMfaChanged
             | Kind::WrongQueue => {
                 ("user.data_changed", json!({"views": ["orders"], "changed_at": "2026-03-02T08:59:00Z"}))
             }
