@@ -42,6 +42,7 @@ impl Stack {
             return Err(CommandError::invalid_input(format!("--stack {name}: {}", stack.without_queues())));
         }
         if stack.user_pool_id().is_none() {
+            // Without the permission, the pool is not known. Few commands need it.
             let parameters = read_parameters(cloudformation, name).await.unwrap_or_default();
             stack.existing_user_pool_id =
                 parameters.get("ExistingUserPoolId").filter(|id| !id.is_empty()).cloned();
@@ -163,15 +164,20 @@ fn entry(resource: StackResourceSummary) -> Option<(String, StackResource)> {
     Some((resource.logical_resource_id?, StackResource { physical_id, resource_type }))
 }
 
-/// The parameters of a stack by name, default values included. `None` without the permission to read them,
-/// because no command depends on them.
-pub async fn read_parameters(cloudformation: &Client, name: &str) -> Option<BTreeMap<String, String>> {
-    let output = cloudformation.describe_stacks().stack_name(name).send().await.ok()?;
-    let parameters = output.stacks().first()?.parameters().iter();
-    let named = parameters.filter_map(|parameter| {
+/// The parameters of a stack by name, default values included.
+pub async fn read_parameters(cloudformation: &Client, name: &str) -> Result<BTreeMap<String, String>> {
+    let output = cloudformation.describe_stacks().stack_name(name).send().await;
+    let output = output.map_err(|error| {
+        let error = aws_error(Service::CloudFormation, "DescribeStacks")(error);
+        CommandError::from(error).context(format!("--stack {name}"))
+    })?;
+    let found = output.stacks().first();
+    let found =
+        found.ok_or_else(|| CommandError::failed(format!("CloudFormation returned no stack {name}")))?;
+    let named = found.parameters().iter().filter_map(|parameter| {
         Some((parameter.parameter_key()?.to_owned(), parameter.parameter_value()?.to_owned()))
     });
-    Some(named.collect())
+    Ok(named.collect())
 }
 
 /// CloudFormation reports a stack that does not exist as a general error.

@@ -45,7 +45,7 @@ pub async fn read_figures(
         suspensions,
         read_parameters(&cloudformation, &stack.name),
     );
-    let budget = parameters.and_then(|parameters| parameters.get("MonthlyItemBudget")?.parse().ok());
+    let budget = parameters.ok().and_then(|parameters| parameters.get("MonthlyItemBudget")?.parse().ok());
     let mut figures = Figures {
         alarms: names.len(),
         since: since.to_string(),

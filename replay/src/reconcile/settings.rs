@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::anyhow;
 use shared::config::Environment;
 use shared::group_rules::rule::Rule;
 use shared::group_rules::{managed_groups, read_trusted};
@@ -10,6 +9,7 @@ use uuid::Uuid;
 
 use crate::account::Account;
 use crate::error::{CommandError, Result};
+use crate::stack::read_parameters;
 
 /// Variable of the functions with the group rules.
 const GROUP_RULES: &str = "GROUP_RULES";
@@ -48,7 +48,7 @@ impl Settings {
     /// known.
     pub async fn read(account: &Account, group_rules: Option<&str>) -> Result<Self> {
         let parameters = match account.stack_name() {
-            Some(stack) => parameters(account, stack).await?,
+            Some(stack) => read_parameters(&account.cloudformation(), stack).await?,
             None => BTreeMap::new(),
         };
         let parameter = |name: &str| parameters.get(name).map(String::as_str);
@@ -105,21 +105,6 @@ impl Groups {
             rules,
         })
     }
-}
-
-/// The parameters of a stack by name.
-async fn parameters(account: &Account, stack: &str) -> Result<BTreeMap<String, String>> {
-    let output = account.cloudformation().describe_stacks().stack_name(stack).send().await;
-    let output = output.map_err(|error| {
-        let error =
-            crate::aws_error::aws_error(crate::aws_error::Service::CloudFormation, "DescribeStacks")(error);
-        CommandError::from(error).context(format!("--stack {stack}"))
-    })?;
-    let found = output.stacks().first().ok_or_else(|| anyhow!("CloudFormation returned no stack {stack}"))?;
-    let named = found.parameters().iter();
-    let named =
-        named.filter_map(|each| Some((each.parameter_key()?.to_owned(), each.parameter_value()?.to_owned())));
-    Ok(named.collect())
 }
 
 #[cfg(test)]

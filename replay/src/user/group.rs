@@ -30,7 +30,7 @@ impl ManagedGroups {
 
     async fn of_stack(account: &Account, name: &str) -> Result<Self> {
         // Without the permission, the rules are not known.
-        let parameters = read_parameters(&account.cloudformation(), name).await;
+        let parameters = read_parameters(&account.cloudformation(), name).await.ok();
         let rules = parameters.as_ref().and_then(|parameters| parameters.get(PARAMETER));
         rules.map_or(Ok(Self(None)), |rules| Self::parse(&format!("--stack {name}: {PARAMETER}"), rules))
     }

@@ -207,23 +207,13 @@ impl Pipeline {
             batch.fail(out_of_time);
         }
         // One line of each kind, however many users it is about.
-        if users_in_conflict > 0 {
-            let (users, cause) = (users_in_conflict, join(&conflicts));
-            tracing::warn!(
-                error_type = "conflict",
-                users,
-                cause,
-                "could not commit the events of some users"
-            );
-        }
-        if users_throttled > 0 {
-            let (users, cause) = (users_throttled, join(&throttles));
-            tracing::warn!(
-                error_type = "throttled",
-                users,
-                cause,
-                "could not commit the events of some users"
-            );
+        for (error_type, users, causes) in
+            [("conflict", users_in_conflict, &conflicts), ("throttled", users_throttled, &throttles)]
+        {
+            if users > 0 {
+                let cause = join(causes);
+                tracing::warn!(error_type, users, cause, "could not commit the events of some users");
+            }
         }
         counts.users_in_conflict += users_in_conflict;
         counts.users_throttled += users_throttled;
