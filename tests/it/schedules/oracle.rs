@@ -101,12 +101,33 @@ fn is_erased(events: &BTreeMap<String, Event>) -> bool {
     events.values().any(|event| matches!(event.data, Data::Deleted(_)))
 }
 
+fn is_mfa(event: &Event) -> bool {
+    matches!(event.data, Data::MfaEnabled(_) | Data::MfaDisabled(_))
+}
+
+/// The events without those that changed nothing: a call that sets the MFA state again stores no event. Which
+/// of several calls is the first one depends on the schedule, so one of them must be stored.
+fn without_repeated_mfa(
+    key: &str,
+    events: &BTreeMap<String, Event>,
+    items: &Items,
+) -> Result<BTreeMap<String, Event>, String> {
+    let is_stored = |sort_key: &String| items.contains_key(&(key.to_owned(), sort_key.clone()));
+    let mut mfa = events.iter().filter(|(_, event)| is_mfa(event)).peekable();
+    if mfa.peek().is_some() && !is_erased(events) && !mfa.any(|(sort_key, _)| is_stored(sort_key)) {
+        return Err(format!("{key} has no event about MFA"));
+    }
+    let effective = events.iter().filter(|(sort_key, event)| !is_mfa(event) || is_stored(sort_key));
+    Ok(effective.map(|(sort_key, event)| (sort_key.clone(), event.clone())).collect())
+}
+
 /// The table has the statistics, stored events, lists and profiles of the events, and no other items.
 fn check_store(events: &Events, items: &Items) -> Result<(), String> {
     let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
     let mut erased: BTreeSet<String> = BTreeSet::new();
     for (partition, events) in events {
         let key = partition.key();
+        let events = &without_repeated_mfa(&key, events, items)?;
         let stats = items.get(&(key.clone(), keys::STATS.to_owned()));
         let is_counted = |event: &&Event| !event.is_allowed_attempt();
         if !events.values().any(|event| is_counted(&event)) {

@@ -482,7 +482,7 @@ impl MessageSpec {
             Kind::MfaChanged => ("SetUserMFAPreference", Data::MfaDisabled(by(ChangedBy::User))),
             Kind::SignInFailed => {
                 let ip_address = Some(ADDRESS.to_owned());
-                ("AdminInitiateAuth", Data::SignInFailed(SignInFailed { ip_address }))
+                ("InitiateAuth", Data::SignInFailed(SignInFailed { ip_address }))
             }
             Kind::AccountDeleted => ("AdminDeleteUser", Data::Deleted(Empty {})),
             Kind::ForeignDeleted => ("DeleteUser", Data::Deleted(Empty {})),

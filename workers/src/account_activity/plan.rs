@@ -138,11 +138,11 @@ impl Plan {
                 }
             }
             match event_data(activity, account, user, is_dropped) {
-                Ok((data, None)) => plan.accepted.push(accepted(source, *message, activity, data)),
-                Ok((data, Some(changes))) if changes.is_empty() => {
+                Ok((data, Effect::Event)) => plan.accepted.push(accepted(source, *message, activity, data)),
+                Ok((data, Effect::Nothing)) => {
                     plan.unchanged.push(accepted(source, *message, activity, data));
                 }
-                Ok((data, Some(changes))) => {
+                Ok((data, Effect::Profile(changes))) => {
                     plan.profile_changes.insert(Partition::User(activity.sub.clone()), changes);
                     plan.accepted.push(accepted(source, *message, activity, data));
                 }
@@ -158,34 +158,54 @@ fn is_known(activity: &Activity, account: Option<&StoredAccount>) -> bool {
     account.is_some() || activity.names_user_pool
 }
 
-/// The data of the event of a call, and the changes of the profile if it is about the profile. `user` is
-/// the user in the pool, if there was a lookup and it found the user.
+/// What the table gets from a call.
+enum Effect {
+    /// The event.
+    Event,
+    /// The event, and a changed profile.
+    Profile(ProfileChanges),
+    /// Nothing: the table already has what the call has set. A user may repeat such calls at will.
+    Nothing,
+}
+
+/// The data of the event of a call, and its effect. `user` is the user in the pool, if there was a lookup
+/// and it found the user.
 fn event_data(
     activity: &Activity,
     account: Option<&StoredAccount>,
     user: Option<&PoolUser>,
     is_dropped: bool,
-) -> Result<(Data, Option<ProfileChanges>), IgnoreReason> {
+) -> Result<(Data, Effect), IgnoreReason> {
     let updated = |changed, by| Data::ProfileUpdated(ProfileUpdated { changed, by: Some(by) });
     let is_of_pool = is_known(activity, account) || user.is_some();
     match (&activity.change, user) {
-        (Change::Known(data), _) if is_of_pool => Ok((data.clone(), None)),
-        (Change::Attributes(by), _) if is_dropped => Ok((updated(Vec::new(), *by), None)),
-        (Change::Mfa(by), _) if is_dropped => Ok((Data::MfaDisabled(AccountChange { by: *by }), None)),
+        (Change::Known(data), _) if is_of_pool => Ok((data.clone(), Effect::Event)),
+        (Change::Attributes(by), _) if is_dropped => Ok((updated(Vec::new(), *by), Effect::Event)),
+        (Change::Mfa(by), _) if is_dropped => {
+            Ok((Data::MfaDisabled(AccountChange { by: *by }), Effect::Event))
+        }
         (Change::Attributes(by), Some(user)) => {
             let profile = account.and_then(|account| account.profile.as_ref());
             let changes = profile.map(|profile| profile.changes_from_all_attributes(&user.attributes));
             let changes = changes.unwrap_or_default();
             let changed = changes.names().into_iter().map(str::to_owned).collect();
-            Ok((updated(changed, *by), Some(changes)))
+            let effect = if changes.is_empty() { Effect::Nothing } else { Effect::Profile(changes) };
+            Ok((updated(changed, *by), effect))
         }
         (Change::Mfa(by), Some(user)) => {
             let change = AccountChange { by: *by };
             let data = if user.is_mfa_enabled { Data::MfaEnabled(change) } else { Data::MfaDisabled(change) };
-            Ok((data, None))
+            let has_changed = mfa_state(account) != Some(user.is_mfa_enabled);
+            Ok((data, if has_changed { Effect::Event } else { Effect::Nothing }))
         }
         (Change::Known(_) | Change::Attributes(_) | Change::Mfa(_), _) => Err(IgnoreReason::UnknownUser),
     }
+}
+
+/// What STATS says about MFA. `None` if no event said it yet, or if the item is unreadable: its user fails
+/// when the event is committed.
+fn mfa_state(account: Option<&StoredAccount>) -> Option<bool> {
+    account?.statistics.as_ref()?.statistics::<UserStats>().ok()?.is_mfa_enabled
 }
 
 /// The event of a call, with the id of the call.

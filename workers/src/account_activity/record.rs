@@ -15,9 +15,10 @@ use crate::rejection::Rejection;
 
 /// Source of Cognito's events on EventBridge's bus.
 const SOURCE: &str = "aws.cognito-idp";
-/// The end of the detail types of CloudTrail: `AWS API Call via CloudTrail` and
-/// `AWS Service Event via CloudTrail`.
-const VIA_CLOUDTRAIL: &str = " via CloudTrail";
+/// Detail type of a recorded API call.
+const DETAIL_TYPE: &str = "AWS API Call via CloudTrail";
+/// CloudTrail's `eventSource` of calls to user pools.
+const EVENT_SOURCE: &str = "cognito-idp.amazonaws.com";
 /// What CloudTrail writes instead of a value that may be personal.
 const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
 const MAX_ID_CHARS: usize = 128;
@@ -54,10 +55,13 @@ impl Record {
         if envelope.source.as_deref() != Some(SOURCE) {
             return Err(not_cloudtrail("source: expected aws.cognito-idp"));
         }
-        if !envelope.detail_type.is_some_and(|detail_type| detail_type.ends_with(VIA_CLOUDTRAIL)) {
+        if envelope.detail_type.as_deref() != Some(DETAIL_TYPE) {
             return Err(not_cloudtrail("detail-type: expected AWS API Call via CloudTrail"));
         }
         let detail = envelope.detail.ok_or_else(|| not_cloudtrail("detail: expected an object"))?;
+        if detail.event_source.as_deref() != Some(EVENT_SOURCE) {
+            return Err(not_cloudtrail("detail.eventSource: expected cognito-idp.amazonaws.com"));
+        }
         let id = detail.event_id.filter(|id| (1..=MAX_ID_CHARS).contains(&id.chars().count()));
         let id = id.ok_or_else(|| not_cloudtrail("detail.eventID: expected 1 to 128 characters"))?;
         let time = detail.event_time.and_then(|time| time.parse::<Timestamp>().ok());
@@ -73,7 +77,7 @@ impl Record {
             user_pool_id: visible(request.user_pool_id),
             auth_flow: visible(request.auth_flow),
             group: visible(request.group_name),
-            error_code: detail.error_code.filter(|code| !code.is_empty()),
+            error_code: detail.error_code,
             error_message: visible(detail.error_message),
             ip_address: detail.source_ip_address.and_then(|address| address.parse().ok()),
         })
@@ -106,8 +110,10 @@ struct Detail {
     #[serde(default, deserialize_with = "lenient")]
     event_time: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
-    event_name: Option<String>,
+    event_source: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
+    event_name: Option<String>,
+    #[serde(default, deserialize_with = "code")]
     error_code: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     error_message: Option<String>,
@@ -155,6 +161,13 @@ fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> R
     Ok(serde_json::from_str(value.get()).ok())
 }
 
+/// The error code of a failed call. A call with any value here has failed, because what it reports must
+/// not erase a user by mistake. A value that is no text stays as JSON.
+fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let json = <&RawValue>::deserialize(deserializer)?.get();
+    Ok((json != "null").then(|| serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -167,6 +180,7 @@ mod tests {
             "source": "aws.cognito-idp", "detail-type": "AWS API Call via CloudTrail",
             "detail": {
                 "eventID": "1", "eventTime": "2026-03-02T09:00:00Z", "eventName": "DeleteUser",
+                "eventSource": "cognito-idp.amazonaws.com",
                 "sourceIPAddress": "198.51.100.7", "requestParameters": {"accessToken": HIDDEN},
                 "additionalEventData": {"sub": "ana"},
             },
@@ -182,7 +196,10 @@ mod tests {
             ("[]".to_owned(), "The message"),
             (body(|body| body["source"] = json!("aws.s3")), "source"),
             (body(|body| body["detail-type"] = json!("Scheduled Event")), "detail-type"),
+            (body(|body| body["detail-type"] = json!("AWS Service Event via CloudTrail")), "detail-type"),
             (body(|body| body["detail-type"] = json!(1)), "detail-type"),
+            (body(|body| body["detail"]["eventSource"] = json!("s3.amazonaws.com")), "detail.eventSource"),
+            (body(|body| body["detail"]["eventSource"] = json!(null)), "detail.eventSource"),
             (body(|body| body["detail"] = json!("x")), "detail"),
             (body(|body| body["detail"]["eventID"] = json!("")), "detail.eventID"),
             (body(|body| body["detail"]["eventID"] = json!("x".repeat(129))), "detail.eventID"),
@@ -215,6 +232,20 @@ mod tests {
         for data in [json!(null), json!("ana"), json!(["ana"]), json!({"sub": 7}), json!({"sub": HIDDEN})] {
             let record = Record::read(&body(|body| body["detail"]["additionalEventData"] = data)).unwrap();
             assert_eq!(record.sub, None);
+        }
+    }
+
+    #[test]
+    fn call_with_any_error_code_has_failed() {
+        for (value, expected) in [
+            (json!(null), None),
+            (json!("NotAuthorizedException"), Some("NotAuthorizedException")),
+            (json!(""), Some("")),
+            (json!(7), Some("7")),
+            (json!({"code": "x"}), Some(r#"{"code":"x"}"#)),
+        ] {
+            let record = Record::read(&body(|body| body["detail"]["errorCode"] = value)).unwrap();
+            assert_eq!(record.error_code.as_deref(), expected);
         }
     }
 }

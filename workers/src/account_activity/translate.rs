@@ -128,7 +128,8 @@ pub fn translate(record: Record, scope: &Scope) -> Result<Activity, IgnoreReason
     let change = change(&record)?;
     let sub = record.sub.as_deref().and_then(|sub| sub.parse().ok());
     let Some(Subject::User(sub)) = sub else { return Err(IgnoreReason::NoSub) };
-    let Record { id, time, ip_address, .. } = record;
+    let ip_address = address_of_user(&record);
+    let Record { id, time, .. } = record;
     Ok(Activity { id, time, sub, names_user_pool, change, ip_address })
 }
 
@@ -176,8 +177,14 @@ fn failed_sign_in(record: &Record) -> Result<Change, IgnoreReason> {
     if code != "NotAuthorizedException" || is_refresh || is_other_reason {
         return Err(IgnoreReason::NotAPassword);
     }
-    let ip_address = record.ip_address.map(|address| address.to_string());
+    let ip_address = address_of_user(record).map(|address| address.to_string());
     Ok(Change::Known(Data::SignInFailed(SignInFailed { ip_address })))
+}
+
+/// The IP address that the user signs in from. A backend makes the `Admin*` calls, from its own address:
+/// if it counted, all users of the backend would share one address.
+fn address_of_user(record: &Record) -> Option<IpAddr> {
+    record.ip_address.filter(|_| !record.name.starts_with("Admin"))
 }
 
 #[cfg(test)]
@@ -309,6 +316,23 @@ mod tests {
             panic!("no event")
         };
         assert_eq!(data, Data::SignInFailed(SignInFailed { ip_address: Some("198.51.100.7".to_owned()) }));
+    }
+
+    #[test]
+    fn address_is_the_users_unless_a_backend_makes_the_call() {
+        let user: Option<IpAddr> = Some([198, 51, 100, 7].into());
+        for (name, expected) in [
+            ("InitiateAuth", user),
+            ("RespondToAuthChallenge", user),
+            ("AdminInitiateAuth", None),
+            ("AdminRespondToAuthChallenge", None),
+        ] {
+            let activity = translate(failed(name), &scope()).unwrap();
+            assert_eq!(activity.ip_address, expected, "{name}");
+            let text = expected.map(|address| address.to_string());
+            let data = Data::SignInFailed(SignInFailed { ip_address: text });
+            assert_eq!(activity.change, Change::Known(data), "{name}");
+        }
     }
 
     #[test]
