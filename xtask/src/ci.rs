@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::command::{Cargo, Tool, run};
-use crate::repository_root;
+use crate::dist::build::Paths;
 use crate::web::Web;
+use crate::{repository_root, tools};
 
 /// Version of cargo-deny that the step `deny` installs.
 const CARGO_DENY_VERSION: &str = "0.20.2";
@@ -103,7 +104,11 @@ impl Step {
             Self::Python => python().map(|_| ()),
             Self::Dynamodb => dynamodb(),
             Self::Template => run(Tool::new("tests/template/check", &[]).path_first(&python()?)),
-            Self::Build => run(Tool::new("tests/template/build", &[]).path_first(&python()?)),
+            Self::Build => {
+                // The release's flags, so that the step `dist` can pack these binaries.
+                let (name, flags) = Paths::of_this_machine()?.rust_flags()?;
+                run(Tool::new("tests/template/build", &[]).env(name, &flags).path_first(&python()?))
+            }
             Self::E2e => {
                 let browser = browser()?;
                 let build = format!("target/sam/{}", sam_architecture());
@@ -237,11 +242,6 @@ fn browser() -> Result<&'static str> {
         apt_get(&["chromium"])?;
     }
     installed().context("Chromium is missing. Run: sudo apt-get install chromium")
-}
-
-/// Where the steps keep what they install, outside of the sources and kept between runs.
-fn tools() -> PathBuf {
-    repository_root().join("target/tools")
 }
 
 /// This machine's processor by SAM's name.

@@ -1,4 +1,4 @@
-//! Running other programs at the root of the repository.
+//! Running other programs.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::repository_root;
 
-/// A program with its arguments and environment.
+/// A program with its arguments and environment. It runs at the root of the repository.
 pub struct Tool(Command);
 
 impl Tool {
@@ -26,6 +26,12 @@ impl Tool {
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.0.env(name, value);
+        self
+    }
+
+    /// Runs in this folder instead of the root of the repository.
+    pub fn folder(mut self, folder: &Path) -> Self {
+        self.0.current_dir(folder);
         self
     }
 

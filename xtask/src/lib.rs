@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 pub mod ci;
 pub mod command;
+pub mod dist;
 pub mod permissions;
 pub mod schema;
 pub mod table_access;
@@ -16,10 +17,18 @@ pub mod template;
 pub mod web;
 pub mod weight;
 
+/// The version of all packages of the workspace.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The root of this repository, where the workspace's manifest is.
 pub fn repository_root() -> PathBuf {
     let xtask = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().unwrap_or(xtask).to_owned()
+}
+
+/// Where tasks keep what they install, outside of the sources and kept between runs.
+pub fn tools() -> PathBuf {
+    repository_root().join("target/tools")
 }
 
 #[expect(clippy::disallowed_methods, reason = "tasks pass the environment on to other programs")]

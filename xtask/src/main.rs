@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Parser;
 use xtask::ci::Step;
+use xtask::dist::Dist;
 use xtask::web::Web;
 use xtask::weight::Weight;
 
@@ -19,6 +20,7 @@ enum Task {
     Schema,
     /// Write docs/permissions.md, each role's permissions, from template.yaml.
     Permissions,
+    Dist(Dist),
     Web(Web),
     Weight(Weight),
 }
@@ -28,6 +30,7 @@ fn main() -> Result<()> {
         Task::Ci { steps } => xtask::ci::ci(&steps),
         Task::Schema => xtask::schema::write(),
         Task::Permissions => xtask::permissions::write(),
+        Task::Dist(dist) => dist.run(),
         Task::Web(web) => web.run(),
         Task::Weight(weight) => weight.run(),
     }
