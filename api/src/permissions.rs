@@ -1,4 +1,4 @@
-//! What a caller may do with a resource. Pure.
+//! The permissions of a caller on a resource. Pure.
 
 use jiff::Timestamp;
 use shared::events::Resource;

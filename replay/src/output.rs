@@ -42,7 +42,7 @@ pub fn result(text: &str) -> Result<()> {
     match stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(CommandError::failed(format!(
-            "the result could not be written: {error}. What the command did stays done"
+            "the result could not be written: {error}. The changes of the command stay"
         ))),
         Ok(()) => Ok(()),
     }

@@ -99,7 +99,7 @@ fn split_address(address: &str) -> Result<(&str, Domain), InvalidDomain> {
     Ok((local_part, Domain::parse(domain)?))
 }
 
-/// Whether the last label is a number. The URL standard reads such a host as an IPv4 address, and
+/// True if the last label is a number. The URL standard reads such a host as an IPv4 address, and
 /// there is no such top-level domain.
 fn is_number(label: &str) -> bool {
     let hex = label.strip_prefix("0x");

@@ -1,4 +1,4 @@
-//! What a user may do with a resource of another user, and which of two events about it wins. Pure:
+//! The permissions of a user on a resource of another user, and which of two events about it wins. Pure:
 //! no I/O, no clock.
 //!
 //! SQS keeps no order. So each event replaces everything that earlier events said about the same user

@@ -24,7 +24,7 @@ pub const MAX_RECENT: usize = 10;
 /// charges writes by the kilobyte.
 pub const MAX_DETAIL_BYTES: usize = 20;
 
-/// What a user has done. Times are milliseconds since 1970, in JSON and in the table.
+/// The activity of a user. Times are milliseconds since 1970, in JSON and in the table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UserStats {
@@ -77,7 +77,7 @@ pub struct UserStats {
     pub is_mfa_enabled: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none", with = "millis::option")]
     pub mfa_changed_at: Option<Timestamp>,
-    /// Whether the account is disabled in the user pool. `None` if it never was, since account events are
+    /// True if the account is disabled in the user pool. `None` if it never was, since account events are
     /// on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_disabled: Option<bool>,
@@ -297,8 +297,8 @@ impl UserStats {
         self.last_seen_at = latest(self.last_seen_at, at);
     }
 
-    /// Only the signed-in user can do it with an access token. What an administrator does is no activity
-    /// of the user.
+    /// Only the signed-in user can do it with an access token. A change by an administrator is not an
+    /// activity of the user.
     fn mark_seen_by(&mut self, by: ChangedBy, at: Timestamp) {
         if by == ChangedBy::User {
             self.mark_seen(at);

@@ -330,7 +330,7 @@ async fn messages_are_redelivered_while_dynamodb_is_down_and_no_notice_is_sent()
     }
 }
 
-/// The SDK repeats the write and finds its own grant. What that replaced is not known any more.
+/// The SDK repeats the write and finds its own grant. The replaced item is not known any more.
 #[tokio::test(start_paused = true)]
 async fn lost_reply_of_a_write_is_not_a_failure_and_the_notice_is_urgent() {
     let stack = test_stack().await;

@@ -46,7 +46,7 @@ pub async fn load(config: SdkConfig) -> Result<SdkConfig, CredentialsError> {
         .build())
 }
 
-/// Where a profile has its credentials from.
+/// The source of a profile's credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Sso,

@@ -110,7 +110,7 @@ fn split(value: &str) -> Vec<&str> {
 fn directive(part: &str) -> (String, Option<Argument>) {
     let Some((name, value)) = part.split_once('=') else { return (part.to_ascii_lowercase(), None) };
     let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-    // A space around the equals sign stays in the value, which is no number then. RFC 9111 has none.
+    // A space around the equals sign stays in the value, which is not a number then. RFC 9111 has none.
     let has_space = name.ends_with(char::is_whitespace);
     let text = if has_space { format!(" {value}") } else { quoted.unwrap_or(value).to_owned() };
     (name.trim().to_ascii_lowercase(), Some(Argument { text, is_quoted: quoted.is_some() }))

@@ -57,7 +57,7 @@ impl Envelope {
         }
     }
 
-    /// What the body is, and where its event is.
+    /// The kind of a body, and the place of its event.
     pub fn description(self) -> &'static str {
         match self {
             Self::SnsNotification => "a notification of SNS, with the event in the field Message",

@@ -199,7 +199,7 @@ fn is_object(text: &str) -> bool {
     text.trim_start().starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
-/// The kind of a text that is no JSON.
+/// The kind of a text that is not JSON.
 fn text_kind(text: &str, error: &serde_json::Error) -> &'static str {
     let start = text.trim_start();
     let is_base64 = |text: &str| text.len() >= 16 && aws_smithy_types::base64::decode(text).is_ok();

@@ -36,7 +36,7 @@ pub struct ReconcileReport {
     pub pages: usize,
     /// Number of users of the user pool.
     pub users: usize,
-    /// Number of these users of whom the table has a profile, statistics or an erasure marker.
+    /// Number of these users for which the table has a profile, statistics or an erasure marker.
     pub known: usize,
     /// Number of users who were not compared, by the reason: the status of the account, `erased`, or what is
     /// missing or unreadable.

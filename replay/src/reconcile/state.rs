@@ -46,7 +46,7 @@ pub struct Start {
 #[serde(rename_all = "camelCase")]
 pub struct UserPage {
     pub subs: Vec<String>,
-    /// Number of users of whom the table has something.
+    /// Number of users that the table knows.
     pub known: usize,
     /// Number of users that were not compared, by reason.
     pub skipped: BTreeMap<String, usize>,

@@ -37,7 +37,7 @@ pub const UNREADABLE_STATISTICS: &str = "statistics";
 pub struct RebuildMode {
     /// Whether to write the rebuilt statistics and lists. Otherwise differences are only found.
     pub write: bool,
-    /// Whether a figure may fall, and whether entries may be removed.
+    /// True if a figure may fall, and if entries may be removed.
     pub lower: bool,
     /// True to rebuild only the lists and the states of notifications, and not the figures.
     pub lists_only: bool,

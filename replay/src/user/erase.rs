@@ -21,7 +21,7 @@ pub struct StoredUserData {
     pub suspension: SuspensionStatus,
     /// `false` for an erased user: then STATS is only the erasure marker.
     pub has_statistics: bool,
-    /// Whether the user was erased before, and the erasure marker has not expired.
+    /// True if the user was erased before, and the erasure marker has not expired.
     pub is_erased: bool,
     /// Number of stored events.
     pub events: usize,

@@ -67,7 +67,7 @@ async fn in_thread(
     read: impl FnOnce() -> std::io::Result<String> + Send + 'static,
 ) -> std::io::Result<String> {
     let (sender, answer) = oneshot::channel();
-    // If nobody waits any more, the answer is of no use.
+    // If the receiver is gone, the answer is dropped.
     std::thread::spawn(move || drop(sender.send(read())));
     answer.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }

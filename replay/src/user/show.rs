@@ -34,11 +34,11 @@ pub struct UserSummary {
     pub events_by_day: BTreeMap<Date, usize>,
     /// Number of stored sign-in attempts that were allowed. They have a retention of their own.
     pub attempts: usize,
-    /// What the user may do with resources of other users.
+    /// Permissions of the user on resources of other users.
     pub grants: Vec<GrantSummary>,
 }
 
-/// What a user may do with one resource.
+/// The permissions of a user on one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantSummary {
     pub resource: String,

@@ -10,7 +10,7 @@ use super::assumptions::{
 pub(super) const DAYS_PER_MONTH: u64 = 30;
 pub(super) const DAY_SECONDS: i64 = 24 * 3600;
 const DAY: i64 = DAY_SECONDS * 1_000;
-/// The job starts at 02:00, while hardly anybody is active. In the workload of a job by day, it starts at
+/// The job starts at 02:00, while few users are active. In the workload of a job by day, it starts at
 /// 12:00.
 const NIGHT_SECOND: i64 = 2 * 3600;
 const NOON_SECOND: i64 = 12 * 3600;

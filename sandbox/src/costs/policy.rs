@@ -44,7 +44,7 @@ pub struct Settings {
     pub invalidation: Invalidation,
 }
 
-/// Which changes are invalidated.
+/// The changes that are invalidated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invalidation {
     /// Each change has its own call, at once.

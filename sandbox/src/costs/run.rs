@@ -87,7 +87,7 @@ impl Simulation {
     }
 }
 
-/// Events that stand for all of their kind.
+/// A sample of the events of each kind.
 struct Events {
     of_user: Event,
     of_service: Event,

@@ -1,4 +1,4 @@
-//! What the defaults were chosen from: the model with one setting changed at a time.
+//! The reasons for the defaults: the model with one setting changed at a time.
 
 use std::fmt::Write;
 

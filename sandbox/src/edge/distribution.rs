@@ -18,7 +18,7 @@ pub const PAGE_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'se
      require-trusted-types-for 'script'";
 const HSTS: &str = "max-age=31536000";
 
-/// Where the edge gets answers.
+/// The origin of the edge's answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The HTTP API.

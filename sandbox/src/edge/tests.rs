@@ -398,7 +398,7 @@ fn invalidating_one_path_evicts_every_user() {
     // `private` is stored with MinTTL 60, and with MinTTL 0 the tutorial caches nothing.
     let mut without_min_ttl = World::with("private");
     assert_eq!(twice(&mut without_min_ttl), ["Miss", "Miss"]);
-    // Each change of any user empties the cache for all: after every change, nobody has a hit.
+    // Each change of any user empties the cache for all: after every change, no user has a hit.
     let mut world = World::new(
         {
             let mut distribution = Distribution::of_template(1_800, None);

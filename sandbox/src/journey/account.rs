@@ -31,7 +31,7 @@ pub struct AccountStep {
     /// For SetUserMFAPreference: true if an authenticator app is on.
     #[serde(default)]
     pub mfa: Option<bool>,
-    /// How many times the call is made.
+    /// Number of times that the call is made.
     #[serde(default = "once")]
     pub times: usize,
 }

@@ -23,7 +23,7 @@ pub struct Outcome {
     pub skipped: BTreeMap<String, u64>,
     /// The groups of each user who got a token, by username.
     pub groups: BTreeMap<String, Vec<String>>,
-    /// What each user may do with resources of other users at the end, by sub and resource.
+    /// Permissions of each user on resources of other users at the end, by sub and resource.
     pub permissions: BTreeMap<String, BTreeMap<String, Vec<String>>>,
     pub dead_letters: Vec<DeadLetter>,
 }

@@ -42,7 +42,7 @@ pub struct AwaitedEvent {
     id: String,
 }
 
-/// What a view must find. A missing field expects nothing.
+/// Expectations of a view. A missing field expects nothing.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {

@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 /// Entries that a new viewer sees, and that a viewer may lag behind.
 const MAX_ENTRIES: usize = 200;
 
-/// What an entry is about. The page chooses color and icon by it.
+/// The topic of an entry. It decides color and icon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {

@@ -282,7 +282,7 @@ impl World {
     }
 }
 
-/// What the events of all triggers have in common.
+/// The fields that the events of all triggers have in common.
 fn event(source: &str, account: &Account) -> Value {
     json!({
         "version": "1",

@@ -37,7 +37,7 @@ pub(super) const USER_POOL_ID: &str = "eu-central-1_EXAMPLE01";
 const MAX_MAILS: usize = 50;
 /// CloudEvents source of the shop.
 const SOURCE: &str = "/sandbox";
-/// In the template, a user's pages are invalidated at most once a minute. Here, nobody wants to wait.
+/// In the template, a user's pages are invalidated at most once a minute. Here, a person watches, and each change shows at once.
 const INVALIDATION_INTERVAL_SECONDS: &str = "0";
 
 /// How the server runs.

@@ -172,7 +172,7 @@ impl Spent {
         *sum = sum.minus(amount.money());
     }
 
-    /// Whether no order was ever added.
+    /// True if no order was ever added.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -26,7 +26,7 @@ pub struct Resource {
     owner: String,
 }
 
-/// What a user may do with a resource, such as `read`: 1 to 32 lower-case letters and underscores.
+/// A permission on a resource, such as `read`: 1 to 32 lower-case letters and underscores.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Permission(String);
@@ -56,7 +56,7 @@ impl Resource {
         &self.kind
     }
 
-    /// The sub of the user to whom the resource belongs.
+    /// Sub of the user who owns the resource.
     pub fn owner(&self) -> &str {
         &self.owner
     }

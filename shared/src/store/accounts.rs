@@ -9,7 +9,7 @@ use super::profile_changes::FollowedAttributes;
 use super::stats::StoredStatistics;
 use super::table::Store;
 
-/// What the table has of a user.
+/// The items of a user that account-activity needs.
 #[derive(Clone, Debug, Default)]
 pub struct StoredAccount {
     pub statistics: Option<StoredStatistics>,

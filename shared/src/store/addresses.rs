@@ -1,4 +1,4 @@
-//! FAILURES: the users as whom sign-ins from an IP address failed, in windows of ten minutes.
+//! FAILURES: the users whose sign-ins from an IP address failed, in windows of ten minutes.
 //!
 //! A window holds no sub, but hashes, and at most twice [`MAX_USERS`] of them. It expires after a day.
 

@@ -115,7 +115,7 @@ impl Store {
     pub async fn read_list_items(&self, partition: &Partition) -> Result<ListItems, StoreError> {
         let (mut items, mut start) = (ListItems::new(), None);
         loop {
-            // No other sort key of the partition lies between the two prefixes.
+            // No other sort key of the partition is between the two prefixes.
             let call = self.client.query().table_name(&self.table).consistent_read(true);
             let output = call
                 .key_condition_expression(format!("{PK} = :partition AND {SK} BETWEEN :first AND :last"))

@@ -48,8 +48,8 @@ impl FollowedAttributes {
         self.0.get(PREFERRED_USERNAME)?.as_s().ok().map(String::as_str)
     }
 
-    /// The changes that make the profile equal to the user in the pool, of whom `user` may not have all
-    /// attributes.
+    /// The changes that make the profile equal to the user in the pool. `user` may not have all attributes
+    /// of that user.
     ///
     /// An email address counts only if it is verified. An attribute that the user does not have
     /// changes nothing: the profile keeps the last value.
@@ -67,8 +67,8 @@ impl FollowedAttributes {
         ProfileChanges(changed.map(|(name, value)| self.change(name, Some(value))).collect())
     }
 
-    /// The changes that make the profile equal to the user in the pool, of whom `user` has all
-    /// attributes.
+    /// The changes that make the profile equal to the user in the pool. `user` has all attributes of that
+    /// user.
     ///
     /// Removes what the user no longer has. An email address counts only if it is verified, but a stored
     /// address loses the flag if the pool no longer has it as verified.

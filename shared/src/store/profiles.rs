@@ -23,7 +23,7 @@ pub struct Profile {
     pub created_at: Timestamp,
 }
 
-/// What the table knows about a user who gets no imported profile.
+/// Why a user gets no imported profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnownUser {
     HasProfile,

@@ -42,7 +42,7 @@ pub struct UserData {
     pub statistics: Option<StoredStatistics>,
     /// `None` if there is no profile.
     pub profile: Option<UserProfile>,
-    /// What the caller may do with the resource. An unreadable item grants nothing.
+    /// The permissions of the caller on the resource. An unreadable item grants nothing.
     pub grant: Option<Grant>,
     /// The notifications that exist, in the order of their ids.
     pub notifications: Vec<NotificationState>,

@@ -101,7 +101,7 @@ async fn another_user_s_path_looks_like_a_path_that_does_not_exist() {
         for (view, query) in [("dashboard", ""), ("orders", ""), ("orders", "?limit=0"), ("profile", "?x=y")]
         {
             let path = format!("/api/users/{sub}/{view}{query}");
-            // Without the setting, nobody is an administrator.
+            // Without the setting, no user is an administrator.
             for (call, variables) in [
                 (get(BEN, &path), ADMIN_GROUPS),
                 (get(BEN, &path).claim("cognito:groups", "[Supporters support]"), ADMIN_GROUPS),

@@ -23,7 +23,7 @@ const POOL: &str = "eu-central-1_EXAMPLE12";
 const QUEUE: &str = "cognito-user-events-user-events";
 const DEAD_LETTERS: &str = "cognito-user-events-user-events-dead-letters";
 
-/// A command line without options of the account. FILE stands for a file of events.
+/// A command line without options of the account. FILE is replaced by the path of a file of events.
 struct Case {
     command: &'static str,
     arguments: &'static [&'static str],

@@ -16,7 +16,7 @@ const POOL: &str = "eu-central-1_EXAMPLE12";
 /// Creation date of all users in the user pool.
 const CREATED_AT: &str = "2026-01-01T00:00:00Z";
 
-/// A pool with Ana, who was active in March, Ben, whom the table does not know, and Carla, whose account is
+/// A pool with Ana, who was active in March, Ben, who is not in the table, and Carla, whose account is
 /// disabled and who was active in January. `others` more users were active in March.
 async fn account_with_users(others: usize) -> LoopbackAccount {
     let account = LoopbackAccount::start().await;

@@ -1,4 +1,4 @@
-//! Queues that somebody else changes while `replay` works, and files that cannot be written.
+//! Queues that another process changes while `replay` works, and files that cannot be written.
 
 use std::path::Path;
 use std::time::Duration;

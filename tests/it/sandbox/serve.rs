@@ -1,4 +1,4 @@
-//! `sandbox serve` over HTTP on loopback. The time stands still unless a test moves it.
+//! `sandbox serve` over HTTP on loopback. The clock changes only if a test moves it.
 
 use std::sync::Arc;
 

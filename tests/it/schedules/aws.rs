@@ -145,7 +145,7 @@ pub struct State {
     /// Each notification before the last commit that changed it, by partition and sort key. `None`: the
     /// item did not exist.
     notifications_before: BTreeMap<(String, String), Option<Value>>,
-    /// Whether each worker has committed in its current batch.
+    /// True for each worker that has committed in its current batch.
     pub has_committed: [bool; CALLERS],
     /// True for each worker that has counted a change that waits for the interval, in its current batch.
     pub has_waiting: [bool; CALLERS],
@@ -158,7 +158,7 @@ pub struct State {
     pub late: usize,
     /// Length of the history at the first read of the current request of read-api.
     pub reader_saw: Option<usize>,
-    /// What the cache has kept of read-api's answers.
+    /// The answers of read-api that the cache has kept.
     pub pages: Vec<CachedPage>,
     seed: u64,
     next_id: u64,
@@ -927,7 +927,7 @@ impl State {
     }
 }
 
-/// The user whom a message is about.
+/// The user that a message is about.
 pub fn subject_of(body: &str) -> Option<String> {
     let body: Value = serde_json::from_str(body).ok()?;
     let sub = body.pointer("/detail/additionalEventData/sub").or_else(|| body.get("subject"))?;

@@ -68,7 +68,7 @@ fn hash(address: &str, sub: &str) -> String {
     digest.iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The users whom a warm function knows to be in a window.
+/// The users that a warm function knows to be in a window.
 #[derive(Debug, Default)]
 pub struct RememberedWindows(Mutex<HashMap<AddressWindow, Remembered>>);
 

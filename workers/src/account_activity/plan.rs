@@ -1,4 +1,4 @@
-//! Which events of a batch are committed, from the calls, the table and the user pool. Pure.
+//! The events of a batch that are committed, from the calls, the table and the user pool. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -158,7 +158,7 @@ fn is_known(activity: &Activity, account: Option<&StoredAccount>) -> bool {
     account.is_some() || activity.names_user_pool
 }
 
-/// What the table gets from a call.
+/// The effect of a call on the table.
 enum Effect {
     /// The event.
     Event,

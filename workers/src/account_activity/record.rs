@@ -34,7 +34,7 @@ pub struct Record {
     pub time: Timestamp,
     /// The operation, such as `DeleteUser`.
     pub name: String,
-    /// The user whom the call is about.
+    /// The user that the call is about.
     pub sub: Option<String>,
     /// The user pool that the call names. Calls with an access token name none.
     pub user_pool_id: Option<String>,
@@ -51,7 +51,7 @@ impl Record {
     pub fn read(body: &str) -> Result<Self, Rejection> {
         let not_cloudtrail = Rejection::NotCloudTrail;
         let envelope: Envelope =
-            object(body).ok_or_else(|| not_cloudtrail("The message is no JSON object"))?;
+            object(body).ok_or_else(|| not_cloudtrail("The message is not a JSON object"))?;
         if envelope.source.as_deref() != Some(SOURCE) {
             return Err(not_cloudtrail("source: expected aws.cognito-idp"));
         }
@@ -162,7 +162,7 @@ fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> R
 }
 
 /// The error code of a failed call. A call with any value here has failed, because what it reports must
-/// not erase a user by mistake. A value that is no text stays as JSON.
+/// not erase a user by mistake. Values other than text stay as JSON.
 fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let json = <&RawValue>::deserialize(deserializer)?.get();
     Ok((json != "null").then(|| serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())))

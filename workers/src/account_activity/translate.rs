@@ -113,7 +113,7 @@ impl IgnoreReason {
     }
 }
 
-/// What a call means for the user pool.
+/// The activity that a call reports.
 pub fn translate(record: Record, scope: &Scope) -> Result<Activity, IgnoreReason> {
     if record.account.as_ref() != Some(&scope.account_id) {
         return Err(IgnoreReason::OtherAccount);

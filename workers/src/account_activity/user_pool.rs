@@ -74,7 +74,7 @@ impl UserPool {
     /// AdminGetUser twice, and [`MAX_PAGES`] pages of ListUsers.
     ///
     /// AdminGetUser accepts the sub of a local user as the username, but not that of a user of an identity
-    /// provider. And it may find another user whose username somebody chose to be this sub. ListUsers finds
+    /// provider. And it may find another user whose username is this sub, because usernames can be chosen. ListUsers finds
     /// the username in both cases.
     pub async fn find(&self, sub: &str) -> Result<Option<PoolUser>, LookupError> {
         // Every sub is a UUID. Nothing else gets into a filter.

@@ -1,4 +1,4 @@
-//! Which of the events of a batch are written, and which notices follow. Pure.
+//! The events of a batch that are written, and the notices that follow. Pure.
 
 use std::collections::BTreeMap;
 

@@ -417,7 +417,7 @@ mod tests {
             ("after the window", &adaptive, &[&order], 16, Some(16), active, Decision::Needed),
             ("no token", &adaptive, &[&order], 600, None, None, Decision::Needed),
             ("inactive", &adaptive, &[&order], 600, None, inactive, skipped(SkipReason::Inactive)),
-            ("nobody is inactive", &no_inactive, &[&order], 600, None, inactive, Decision::Needed),
+            ("no user is inactive", &no_inactive, &[&order], 600, None, inactive, Decision::Needed),
             ("origin without after", &fixed, &[&aware], 600, None, active, Decision::Needed),
             ("fixed lifetime", &fixed, &[&order], 1, None, active, Decision::Needed),
             ("always", &always, &[&aware], 1, Some(1), active, Decision::Needed),

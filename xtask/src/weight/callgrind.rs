@@ -17,7 +17,7 @@ const MANY: u64 = 120;
 /// Upper limit of a run. A function that does not end is killed.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Whether instructions can be counted: valgrind is installed, and the build is for this processor.
+/// True if instructions can be counted: valgrind is installed, and the build is for this processor.
 #[expect(clippy::print_stdout, reason = "the log says why the column is empty")]
 pub fn can_count(architecture: &str) -> bool {
     let version =

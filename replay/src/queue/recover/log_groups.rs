@@ -90,7 +90,7 @@ impl<'a> LogGroupReader<'a> {
     }
 }
 
-/// Where a log event is: the log group, its stream and its time.
+/// The place of a log event: the log group, its stream and its time.
 fn place(group: &str, event: &FilteredLogEvent) -> String {
     let time = event.timestamp().and_then(|millis| Timestamp::from_millisecond(millis).ok());
     let time = time.map(|time| format!(" at {time:.3}")).unwrap_or_default();

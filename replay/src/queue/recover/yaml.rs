@@ -45,8 +45,8 @@ pub fn scalar_at(scalars: &[Scalar], at: usize) -> Option<&Scalar> {
     scalars[..after].last().filter(|scalar| at < scalar.end)
 }
 
-/// Where a string begins in a line that has only dashes and a key before it, how far the block with
-/// the string is indented, and the quotes.
+/// The start of a string in a line that has only dashes and a key before it, the indentation of the
+/// string's block, and the quotes.
 fn opening(line: &str) -> Option<(usize, usize, Quotes)> {
     let mut rest = line.trim_start_matches(' ');
     let mut indentation = line.len() - rest.len();

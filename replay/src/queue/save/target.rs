@@ -160,7 +160,7 @@ impl SaveTarget {
     }
 }
 
-/// True if the path names the open file. Only Unix can tell.
+/// True if the path names the open file. Only Unix has inode numbers.
 #[cfg(unix)]
 fn is_same_file(open: &Metadata, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;

@@ -87,7 +87,7 @@ pub fn check(path: &Path, rules: LineRules<'_>, clock: &Clock) -> Result<Checked
 }
 
 fn check_event(message: &QueuedMessage, rules: LineRules<'_>, now: Timestamp) -> Result<(), LineError> {
-    // An event of CloudTrail is no event of this project. It belongs on account-activities.
+    // An event of CloudTrail is not an event of this project. It belongs on account-activities.
     if CloudTrailEvent::of(&message.body).is_none() {
         match Event::parse(&message.body) {
             Err(InvalidEvent::UnknownType) if rules.any_type => {}

@@ -65,7 +65,7 @@ fn canonical(json: &RawValue, depth: usize) -> String {
             let values: Vec<String> = values.into_iter().map(|value| canonical(value, depth + 1)).collect();
             format!("[{}]", values.join(","))
         }
-        // Half of a surrogate pair is no text.
+        // Half of a surrogate pair is not text.
         Some(b'"') => {
             serde_json::from_str::<String>(text).map_or_else(|_| text.to_owned(), |text| json_text(&text))
         }

@@ -51,7 +51,7 @@ fn figures(attributes: &Value, name: &str) -> BTreeMap<String, Value> {
     }
 }
 
-/// Whether a figure is a time, in milliseconds.
+/// True if a figure is a time, in milliseconds.
 pub fn is_time(name: &str) -> bool {
     name.ends_with("At") && !name.contains('.')
 }

@@ -167,7 +167,7 @@ fn render_interruption(report: &CreateReport) -> String {
     }
 }
 
-/// What the operator must still do.
+/// The next step of the operator.
 fn render_next_steps(report: &CreateReport) -> String {
     let CreateReport { user_pool, sub, .. } = report;
     let mut out = String::new();

@@ -35,7 +35,7 @@ pub struct ImportCheckpoint {
     /// Cognito's token for the next page. `None` before the first page and after the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination_token: Option<String>,
-    /// Whether the import is complete.
+    /// True if the import is complete.
     pub done: bool,
     pub counts: ImportCounts,
 }

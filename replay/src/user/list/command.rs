@@ -46,7 +46,7 @@ const DEFAULT_LIMIT: usize = 100;
 
 /// List the users of a user pool: sub, creation date, status and the domain of the email address.
 ///
-/// No email address is shown. A username is shown only if it is no address. With a table,
+/// No email address is shown. A username is shown only if it is not an address. With a table,
 /// suspended users are marked. With --inactive-for, only users are listed who were not active
 /// for that time. The command changes nothing.
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use shared::statistics::DomainStats;
 use crate::user::pool_account::PoolAccount;
 use crate::user::show::{GrantSummary, UserSummary};
 
-/// What the table has about a user, or about an email domain.
+/// The data of a user or of an email domain in the table.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -19,7 +19,7 @@ pub enum ShowReport {
     Domain(DomainReport),
 }
 
-/// What the table has about a user: `replay user show SUB`.
+/// The data of a user in the table: `replay user show SUB`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -44,7 +44,7 @@ pub struct UserReport {
     pub events_by_day: BTreeMap<String, usize>,
     /// Number of stored sign-in attempts that were allowed.
     pub sign_in_attempts: usize,
-    /// What the user may do with resources of other users: a text for each resource.
+    /// Permissions of the user on resources of other users: a text for each resource.
     pub permissions: BTreeMap<String, String>,
 }
 

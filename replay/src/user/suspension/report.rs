@@ -17,7 +17,7 @@ pub struct SuspensionReport {
     pub before: String,
     /// The suspension that the decision asks for, in words.
     pub after: String,
-    /// What else can keep the user out, for a reinstatement without --enable.
+    /// Another obstacle to a sign-in, for a reinstatement without --enable.
     pub note: Option<String>,
     /// True if the decision was written.
     pub written: bool,

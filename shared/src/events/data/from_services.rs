@@ -95,7 +95,7 @@ pub struct Notification {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct PermissionGranted {
-    /// What the permissions are for: a kind, a slash, and the sub of the owner. For example
+    /// The resource of the permissions: a kind, a slash, and the sub of the owner. For example
     /// `orders/7d8ca528-4931-4254-9273-ea5ee853f271` for all orders of a user.
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("pattern" = Resource::pattern())))]
     pub resource: Resource,
