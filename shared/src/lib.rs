@@ -14,6 +14,8 @@ pub mod function_context;
 pub mod function_id;
 pub mod grant;
 pub mod group_rules;
+pub mod invoke_permission;
+pub mod lambda_config;
 pub mod metric;
 pub mod queues;
 pub mod statistics;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "schema")]
+#[cfg(any(feature = "schema", test))]
 use super::subject::MAX_USER_CHARS;
 use super::subject::Subject;
 
