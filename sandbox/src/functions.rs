@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
+use scheduled::user_pool_watch;
 use shared::config::ConfigError;
 use shared::function_id::FunctionId;
 use triggers::{TriggerError, TriggerEvent};
@@ -39,7 +40,8 @@ pub async fn invoke_trigger(
         | FunctionId::GroupMembership
         | FunctionId::ResourcePermission
         | FunctionId::AccountActivity
-        | FunctionId::ReadApi => bail!("{function} is not a trigger"),
+        | FunctionId::ReadApi
+        | FunctionId::UserPoolWatch => bail!("{function} is not a trigger"),
     })
 }
 
@@ -51,6 +53,15 @@ pub async fn invoke_http_api(
 ) -> Result<api::Response, ConfigError> {
     let context = account.function(FunctionId::ReadApi, variables);
     Ok(api::handle(&api::Deps::new(&context)?, request).await)
+}
+
+/// Invokes user-pool-watch. `variables` are its own environment variables.
+pub async fn invoke_user_pool_watch(
+    account: &SandboxAccount,
+    variables: &BTreeMap<String, String>,
+) -> Result<Result<user_pool_watch::Report, scheduled::Failure>, ConfigError> {
+    let context = account.function(FunctionId::UserPoolWatch, variables);
+    Ok(user_pool_watch::handle(&user_pool_watch::Deps::new(&context)?).await)
 }
 
 /// Builds the dependencies of a function, as its start in Lambda does. `variables` are its own
@@ -73,6 +84,7 @@ pub fn check_start(
         FunctionId::ResourcePermission => resource_permission::Deps::new(&context).map(drop),
         FunctionId::AccountActivity => account_activity::Deps::new(&context).map(drop),
         FunctionId::ReadApi => api::Deps::new(&context).map(drop),
+        FunctionId::UserPoolWatch => user_pool_watch::Deps::new(&context).map(drop),
     }
 }
 
@@ -108,7 +120,8 @@ impl Worker {
             | FunctionId::PreAuthentication
             | FunctionId::PreTokenGeneration
             | FunctionId::CustomMessage
-            | FunctionId::ReadApi => bail!("{function} is not a worker"),
+            | FunctionId::ReadApi
+            | FunctionId::UserPoolWatch => bail!("{function} is not a worker"),
         };
         worker.context(function.name())
     }

@@ -72,6 +72,11 @@ pub fn for_http_api(environment: &Environment) -> Result<SdkConfig, ConfigError>
     in_lambda(environment).map(http_api_settings)
 }
 
+/// Configuration for a function that runs on a schedule.
+pub fn for_schedule(environment: &Environment) -> Result<SdkConfig, ConfigError> {
+    in_lambda(environment).map(schedule_settings)
+}
+
 /// Reads the variables that Lambda sets, and the SDK's variables for FIPS, IPv6 and custom
 /// endpoints: AWS_ENDPOINT_URL, and AWS_ENDPOINT_URL_SQS and the like for one service.
 ///
@@ -165,6 +170,23 @@ pub fn worker_settings(config: SdkConfig) -> SdkConfig {
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(50))
         .with_max_backoff(Duration::from_secs(2));
+    with_limits(config, timeouts.build(), retries)
+}
+
+/// Upper bound for one call of a scheduled function to AWS.
+pub const SCHEDULE_CALL_SECONDS: u64 = 40;
+
+/// Timeouts and retries for a function that runs on a schedule. Nobody waits for it, and a failure
+/// rings an alarm, so it waits longer than a worker until AWS answers again.
+pub fn schedule_settings(config: SdkConfig) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .operation_attempt_timeout(Duration::from_secs(5))
+        .operation_timeout(Duration::from_secs(SCHEDULE_CALL_SECONDS));
+    let retries = RetryConfig::standard()
+        .with_max_attempts(6)
+        .with_initial_backoff(Duration::from_secs(1))
+        .with_max_backoff(Duration::from_secs(10));
     with_limits(config, timeouts.build(), retries)
 }
 

@@ -19,6 +19,7 @@ pub enum FunctionId {
     ResourcePermission,
     AccountActivity,
     ReadApi,
+    UserPoolWatch,
 }
 
 /// What invokes a function.
@@ -30,6 +31,8 @@ pub enum FunctionKind {
     Worker,
     /// API Gateway invokes it with a request and waits for the response.
     HttpApi,
+    /// EventBridge invokes it on a schedule. Nobody waits for the answer.
+    Scheduled,
 }
 
 /// Everything about a function that the repository needs in more than one place.
@@ -43,7 +46,7 @@ struct Definition {
 }
 
 impl FunctionId {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::PreSignUp,
         Self::PostConfirmation,
         Self::PreAuthentication,
@@ -55,6 +58,7 @@ impl FunctionId {
         Self::ResourcePermission,
         Self::AccountActivity,
         Self::ReadApi,
+        Self::UserPoolWatch,
     ];
 
     const fn definition(self) -> Definition {
@@ -212,6 +216,13 @@ impl FunctionId {
                     "TOKEN_VALIDITY_MINUTES",
                 ],
             },
+            Self::UserPoolWatch => Definition {
+                kind: FunctionKind::Scheduled,
+                name: "user-pool-watch",
+                resource_name: "UserPoolWatchFunction",
+                queue: None,
+                variables: &[],
+            },
         }
     }
 
@@ -296,8 +307,9 @@ mod tests {
 
     #[test]
     fn function_is_of_one_kind() {
-        let apis = FunctionId::ALL.into_iter().filter(|function| function.kind() == FunctionKind::HttpApi);
-        assert_eq!(apis.collect::<Vec<_>>(), [FunctionId::ReadApi]);
+        let of_kind = |kind| FunctionId::ALL.into_iter().filter(move |function| function.kind() == kind);
+        assert_eq!(of_kind(FunctionKind::HttpApi).collect::<Vec<_>>(), [FunctionId::ReadApi]);
+        assert_eq!(of_kind(FunctionKind::Scheduled).collect::<Vec<_>>(), [FunctionId::UserPoolWatch]);
         for function in FunctionId::ALL {
             assert_eq!(function.kind() == FunctionKind::Worker, function.queue().is_some(), "{function}");
         }

@@ -101,6 +101,9 @@ metrics! {
     PermissionEventsSkipped,
     PermissionsGranted,
     PermissionsRevoked,
+
+    // user-pool-watch
+    TriggerDifferences,
 }
 
 impl fmt::Display for Metric {

@@ -13,6 +13,7 @@ import account_changes
 import operator_story
 import own_changes
 import page_story
+import watch_story
 from assertions import eventually, expect, expect_client_error
 from client import UNLISTED_ROLE, StackClient, order_service_event, token_claims
 from stack import ACCOUNT, PARAMETERS, PARTNER_ACCOUNT
@@ -37,6 +38,7 @@ def run(report, stack, build, screenshots):
     page_story.run(report, stack, ana, screenshots)
     own_changes.measure(report, stack)
     account_changes.run(report, stack)
+    watch_story.run(report, stack)
     check_logs(report, stack)
     delete_stack(report, stack)
 

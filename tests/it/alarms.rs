@@ -336,6 +336,19 @@ fn one_real_error_a_minute_rings_within_ten_minutes_even_among_denials() {
     }
 }
 
+/// Lambda repeats the failed invocation of a schedule twice.
+#[test]
+fn failed_watch_rings_other_errors() {
+    let failures: Vec<Invocation> = [0, MINUTE, 3 * MINUTE]
+        .map(|at| invocation("UserPoolWatchFunction", at, Outcome::Failed, 40_000.0))
+        .into_iter()
+        .collect();
+    assert!(alarm("OtherErrorsAlarm").rings_after(&failures).is_some_and(|minutes| minutes <= 5));
+    let rings = |alarm: &Alarm| alarm.rings_after(&failures).is_some();
+    let ringing: Vec<String> = alarms().into_iter().filter(rings).map(|alarm| alarm.name).collect();
+    assert_eq!(ringing, ["OtherErrorsAlarm"]);
+}
+
 #[test]
 fn failed_start_rings_within_two_minutes() {
     for second in 0..60 {

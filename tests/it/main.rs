@@ -39,6 +39,7 @@ mod tidy;
 mod trigger_binaries;
 mod triggers;
 mod trust;
+mod user_pool_watch;
 mod user_stats;
 mod web;
 mod weight;

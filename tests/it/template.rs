@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 use sandbox::costs::{account_events as account_costs, assumptions};
 use sandbox::mapped_workers::WorkerSettings;
+use scheduled::user_pool_watch;
 use serde_json::{Value, json};
 use shared::config::Environment;
 use shared::events::{Data, DataChanged, Event, Subject, View};
@@ -36,6 +37,7 @@ mod edge_model;
 mod queues;
 mod read_api;
 mod user_pool;
+mod watch;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -67,6 +69,7 @@ fn every_binary_is_a_function_with_the_same_name() {
     let mut binaries = names_in(&root().join("triggers/src/bin"));
     binaries.append(&mut names_in(&root().join("workers/src/bin")));
     binaries.append(&mut names_in(&root().join("api/src/bin")));
+    binaries.append(&mut names_in(&root().join("scheduled/src/bin")));
     let expected: BTreeSet<String> = functions.keys().map(|binary| (*binary).to_owned()).collect();
     assert_eq!(binaries, expected);
     let listed: BTreeSet<String> = FunctionId::ALL.map(|function| function.name().to_owned()).into();
@@ -199,6 +202,7 @@ async fn variables_read_by(binary: &str) -> BTreeSet<String> {
         FunctionId::ResourcePermission => drop(resource_permission::Deps::new(&context).unwrap()),
         FunctionId::AccountActivity => drop(account_activity::Deps::new(&context).unwrap()),
         FunctionId::ReadApi => drop(api::Deps::new(&context).unwrap()),
+        FunctionId::UserPoolWatch => drop(user_pool_watch::Deps::new(&context).unwrap()),
     }
     context.environment.names_read()
 }

@@ -10,8 +10,8 @@ use shared::events::{Data, Event, InvalidEvent};
 use shared::metric::Metric;
 
 /// Packages with a code map in ARCHITECTURE.md.
-const PACKAGES: [&str; 8] =
-    ["shared", "triggers", "workers", "api", "replay", "sandbox", "template", "xtask"];
+const PACKAGES: [&str; 9] =
+    ["shared", "triggers", "workers", "api", "scheduled", "replay", "sandbox", "template", "xtask"];
 /// Lines of a file without its unit tests.
 const MAX_LINES: usize = 450;
 
@@ -101,7 +101,7 @@ fn event_schema_names_every_event_type() {
 
 #[test]
 fn lambda_binaries_do_not_link_the_sandbox() {
-    for package in ["shared", "triggers", "workers", "api"] {
+    for package in ["shared", "triggers", "workers", "api", "scheduled"] {
         let manifest = std::fs::read_to_string(root().join(package).join("Cargo.toml")).unwrap();
         let dependencies = manifest.split("[dev-dependencies]").next().unwrap();
         for refused in ["winterbaume", "sandbox", "replay"] {
@@ -113,7 +113,9 @@ fn lambda_binaries_do_not_link_the_sandbox() {
 #[test]
 fn replay_depends_on_shared_and_no_other_package() {
     let manifest = std::fs::read_to_string(root().join("replay/Cargo.toml")).unwrap();
-    for package in ["triggers", "workers", "sandbox", "xtask", "tests", "lambda_runtime", "winterbaume"] {
+    for package in
+        ["triggers", "workers", "scheduled", "sandbox", "xtask", "tests", "lambda_runtime", "winterbaume"]
+    {
         let line = format!("\n{package}");
         assert!(!manifest.contains(&line), "replay depends on {package}");
     }

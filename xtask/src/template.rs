@@ -57,6 +57,7 @@ const PERMISSIONS_HEAD: &str = "\
 
 This page lists what each function may do, and who may send to the queues and receive from them.
 read-api exists only in a stack with the read API (`CreateReadApi`), and account-activity only with `AccountEvents=true`.
+user-pool-watch exists only with `AttachTriggers=true` and `Monitoring=true`.
 `cargo xtask permissions` generates it from `template.yaml`.
 Each function has its own role with one policy.
 `${X}` is a parameter or a resource of the template, and `${Id}` is the ID of the user pool or of the distribution.

@@ -32,7 +32,7 @@ const TOLERANCES: [(&str, f64); 4] =
     [("raw", 0.03), ("zipped", 0.03), ("instructions", 0.03), ("start", 0.05)];
 
 /// The event that each function is invoked with, as a case in `events/<function>/`.
-const EVENTS: [(&str, &str); 11] = [
+const EVENTS: [(&str, &str); 12] = [
     ("pre-sign-up", "sign-up"),
     ("post-confirmation", "confirm-sign-up"),
     ("pre-authentication", "authentication"),
@@ -44,6 +44,7 @@ const EVENTS: [(&str, &str); 11] = [
     ("resource-permission", "orders-shared-with-two-users"),
     ("account-activity", "admin-disable-user"),
     ("read-api", "dashboard"),
+    ("user-pool-watch", "schedule"),
 ];
 
 /// Compare the size and the instructions of the binaries with tests/weight/figures.json.

@@ -29,7 +29,7 @@ enum Problem {
 }
 
 /// The alarms by name, without the name of the stack.
-const FIRST_STEPS: [(&str, &[Step]); 29] = [
+const FIRST_STEPS: [(&str, &[Step]); 30] = [
     ("user-events-dead-letters", &[Step::Inspect("user-events-dead-letters")]),
     ("cache-invalidations-dead-letters", &[Step::Inspect("cache-invalidations-dead-letters")]),
     ("group-memberships-dead-letters", &[Step::Inspect("group-memberships-dead-letters")]),
@@ -61,6 +61,15 @@ const FIRST_STEPS: [(&str, &[Step]); 29] = [
             Step::Log(FunctionId::AccountActivity),
             Step::Advice(
                 "Look for items ADDRESS# of this window in the table. Block the address with AWS WAF (UserPoolWebAclArn).",
+            ),
+        ],
+    ),
+    (
+        "trigger-differences",
+        &[
+            Step::Log(FunctionId::UserPoolWatch),
+            Step::Advice(
+                "Attach the triggers again. For the pool of the stack, deploy with AttachTriggers=false, then with true.",
             ),
         ],
     ),

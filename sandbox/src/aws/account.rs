@@ -7,10 +7,11 @@ use anyhow::{Context, Result};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_types::SdkConfig;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::config::Environment;
 use shared::function_context::FunctionContext;
 use shared::function_id::{FunctionId, FunctionKind};
+use shared::lambda_config;
 use shared::store::Item;
 use shared::store::keys::{PK, SK, STATS};
 use shared::telemetry::Metrics;
@@ -20,7 +21,7 @@ use super::call_log::CallLog;
 use super::dynamodb_server::DynamoDbServer;
 use super::faults::Faults;
 use super::manual_time::ManualTime;
-use super::sdk_client::sdk_config;
+use super::sdk_client::{REGION, sdk_config};
 use super::setup::{QueuePair, TABLE, create_distribution, create_queues, create_table};
 
 /// The account's number.
@@ -33,6 +34,19 @@ pub const CLIENT_ID: &str = "1example23456789";
 pub const ISSUER_URL: &str = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_EXAMPLE01";
 /// The address of managed login.
 pub const LOGIN_URL: &str = "https://login.example.com";
+
+/// Which functions the user pool calls if the triggers are attached, as Cognito writes it.
+pub fn attached_triggers() -> Value {
+    let arn = |trigger: FunctionId| {
+        format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:cognito-user-events-{trigger}")
+    };
+    let mut config: Value = FunctionId::triggers()
+        .map(|trigger| (lambda_config::field(trigger).to_owned(), Value::from(arn(trigger))))
+        .collect();
+    config[lambda_config::VERSIONED_FIELD] =
+        json!({"LambdaArn": arn(FunctionId::PreTokenGeneration), "LambdaVersion": "V2_0"});
+    config
+}
 
 /// An AWS account in memory.
 pub struct SandboxAccount {
@@ -109,6 +123,7 @@ impl SandboxAccount {
             ("CLIENT_IDS", CLIENT_ID.to_owned()),
             ("ISSUER_URL", ISSUER_URL.to_owned()),
             ("LOGIN_URL", LOGIN_URL.to_owned()),
+            ("LAMBDA_CONFIG", attached_triggers().to_string()),
         ]);
         if let Some(queues) = self.queue_of(function) {
             environment.insert("DEAD_LETTER_QUEUE_URL", queues.dead_letter_url.clone());
@@ -120,6 +135,7 @@ impl SandboxAccount {
             FunctionKind::Worker => worker_config(&self.backend),
             FunctionKind::Trigger => shared::aws::trigger_settings(sdk_config(self.backend.clone())),
             FunctionKind::HttpApi => shared::aws::http_api_settings(sdk_config(self.backend.clone())),
+            FunctionKind::Scheduled => shared::aws::schedule_settings(sdk_config(self.backend.clone())),
         };
         let clock = self.time.clock();
         let lines = self.metrics.clone();

@@ -22,6 +22,8 @@ pub struct UserPools {
     cognito: CognitoIdentityProviderService,
     /// The active kinds of MFA, by user pool and username. winterbaume has none.
     mfa: Mutex<BTreeMap<(String, String), Vec<String>>>,
+    /// `LambdaConfig` by user pool. winterbaume keeps none.
+    lambda_configs: Mutex<BTreeMap<String, Value>>,
 }
 
 /// A user to create.
@@ -101,6 +103,13 @@ impl UserPools {
         .await;
     }
 
+    /// Sets which functions a pool calls, as UpdateUserPool can. Creates the pool if it is missing.
+    pub async fn set_lambda_config(&self, user_pool_id: &str, config: Value) {
+        self.change_pool(user_pool_id, |_| ()).await;
+        let mut all = self.lambda_configs.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(user_pool_id.to_owned(), config);
+    }
+
     /// Turns an authenticator app on or off as the only kind of MFA of a user.
     pub fn set_mfa(&self, user_pool_id: &str, username: &str, enabled: bool) {
         let mut all = self.mfa.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,6 +171,7 @@ impl UserPools {
             "ListUsers" => Some(self.page_of_users(request).await),
             "AdminGetUser" => Some(self.user(request).await),
             "AdminSetUserMFAPreference" => Some(self.mfa_preference(request).await),
+            "DescribeUserPool" => Some(self.pool(request).await),
             _ => None,
         }
     }
@@ -215,6 +225,19 @@ impl UserPools {
         let mut user: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         user["UserMFASettingList"] = mfa.into();
         MockResponse::json(200, user.to_string())
+    }
+
+    /// winterbaume keeps no LambdaConfig. AWS shows an empty one for a pool without triggers.
+    async fn pool(&self, request: &MockRequest) -> MockResponse {
+        let response = self.cognito.handle(request.clone()).await;
+        if response.status >= 300 {
+            return response;
+        }
+        let mut answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let configs = self.lambda_configs.lock().unwrap_or_else(PoisonError::into_inner);
+        let config = answer["UserPool"]["Id"].as_str().and_then(|id| configs.get(id)).cloned();
+        answer["UserPool"]["LambdaConfig"] = config.unwrap_or_else(|| json!({}));
+        MockResponse::json(200, answer.to_string())
     }
 
     /// winterbaume ignores the preference.

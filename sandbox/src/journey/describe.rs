@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 use aws_lambda_events::sqs::SqsBatchResponse;
+use scheduled::Failure;
+use scheduled::user_pool_watch::Report;
 use serde_json::{Value, json};
+use shared::text::plural;
 use triggers::{TriggerError, TriggerEvent};
 
 /// A trigger's answer in a few words, and its response.
@@ -74,6 +77,19 @@ pub fn describe_response(response: api::Response) -> Result<(String, Option<Valu
         response.insert("body".to_owned(), body);
     }
     Ok((text, Some(response)))
+}
+
+/// The result of user-pool-watch in a few words, and its answer.
+pub fn describe_watch(result: Result<Report, Failure>) -> Result<(String, Option<Value>)> {
+    let report = match result {
+        Ok(report) => report,
+        Err(failure) => return Ok((format!("failed: {failure}"), None)),
+    };
+    let text = match report.differences.len() {
+        0 => "the user pool calls all five functions".to_owned(),
+        count => format!("the user pool differs in {}", plural(count, "trigger")),
+    };
+    Ok((text, Some(serde_json::to_value(report)?)))
 }
 
 /// A worker's answer in a few words.

@@ -16,7 +16,7 @@ use super::view::ViewStep;
 /// Start of a journey without `start`.
 pub const DEFAULT_START: &str = "2026-03-02T09:00:00Z";
 /// Variables that name the account's table, queues and distribution. The sandbox sets them.
-const ACCOUNT_VARIABLES: [&str; 14] = [
+const ACCOUNT_VARIABLES: [&str; 15] = [
     "ACCOUNT_ACTIVITIES_QUEUE_URL",
     "ACCOUNT_ID",
     "CACHE_INVALIDATIONS_QUEUE_URL",
@@ -25,6 +25,7 @@ const ACCOUNT_VARIABLES: [&str; 14] = [
     "DISTRIBUTION_ID",
     "GROUP_MEMBERSHIPS_QUEUE_URL",
     "ISSUER_URL",
+    "LAMBDA_CONFIG",
     "LOGIN_URL",
     "ORIGIN_SECRETS",
     "RESOURCE_PERMISSIONS_QUEUE_URL",
@@ -367,6 +368,7 @@ fn read_event(path: &Path, function: FunctionId) -> Result<Value, InvalidJourney
         FunctionKind::Trigger => (event["triggerSource"].is_string(), "the text triggerSource"),
         FunctionKind::Worker => (event["Records"].is_array(), "the list Records"),
         FunctionKind::HttpApi => (event["rawPath"].is_string(), "the text rawPath"),
+        FunctionKind::Scheduled => (event["source"] == "aws.events", "the source aws.events"),
     };
     if is_event {
         return Ok(event);

@@ -20,13 +20,13 @@ use shared::time::plus;
 use triggers::TriggerEvent;
 use triggers::pre_token_generation::groups::GroupConfiguration;
 
-use super::describe::{describe_answer, describe_batch, describe_response};
+use super::describe::{describe_answer, describe_batch, describe_response, describe_watch};
 use super::format::{Action, Journey, Step, SuspensionStep, Variables, variables_of};
 use super::outcome::{DeadLetter, Invalidation, Outcome, StepOutcome};
 use super::view::{ViewOutcome, ViewStep};
-use crate::aws::account::{CLIENT_ID, ISSUER_URL};
+use crate::aws::account::{CLIENT_ID, ISSUER_URL, USER_POOL_ID, attached_triggers};
 use crate::aws::{QueuePair, SandboxAccount};
-use crate::functions::{invoke_http_api, invoke_trigger};
+use crate::functions::{invoke_http_api, invoke_trigger, invoke_user_pool_watch};
 use crate::http_api::HttpApi;
 use crate::mapped_workers::MappedWorkers;
 use crate::operator;
@@ -140,6 +140,13 @@ impl Player {
                 let own = variables_of(&self.variables, *function);
                 let (outcome, response) =
                     describe_response(invoke_http_api(&self.account, &own, request).await?)?;
+                return Ok(Done { outcome, response, view: None });
+            }
+            Action::Invoke { function, .. } if function.kind() == FunctionKind::Scheduled => {
+                let pools = self.account.backend().user_pools();
+                pools.set_lambda_config(USER_POOL_ID, attached_triggers()).await;
+                let own = variables_of(&self.variables, *function);
+                let (outcome, response) = describe_watch(invoke_user_pool_watch(&self.account, &own).await?)?;
                 return Ok(Done { outcome, response, view: None });
             }
             Action::Invoke { function, event, has_own_groups, device } => {

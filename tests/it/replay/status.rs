@@ -160,5 +160,5 @@ async fn every_alarm_of_the_template_has_a_first_step() {
         }
         count += 1;
     }
-    assert_eq!(count, 29);
+    assert_eq!(count, 30);
 }

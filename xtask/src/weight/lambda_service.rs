@@ -42,6 +42,14 @@ struct Request {
 const GROUP_RULES: &str = r#"[{"attribute": "custom:department", "equals": "Engineering", "group": "Developer"},
     {"attribute": "custom:department", "one_of": ["Sales", "Marketing"], "group": "Commerce"}]"#;
 
+/// The functions of the stack, and of the user pool.
+const LAMBDA_CONFIG: &str = r#"{"PreSignUp": "arn:aws:lambda:eu-central-1:123456789012:function:pre-sign-up",
+    "PostConfirmation": "arn:aws:lambda:eu-central-1:123456789012:function:post-confirmation",
+    "PreAuthentication": "arn:aws:lambda:eu-central-1:123456789012:function:pre-authentication",
+    "CustomMessage": "arn:aws:lambda:eu-central-1:123456789012:function:custom-message",
+    "PreTokenGenerationConfig": {"LambdaVersion": "V2_0",
+        "LambdaArn": "arn:aws:lambda:eu-central-1:123456789012:function:pre-token-generation"}}"#;
+
 impl LambdaService {
     pub fn start(event: String, invocations: u64) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
@@ -79,6 +87,7 @@ impl LambdaService {
             ),
             ("LOGIN_URL", "https://login.example.com".to_owned()),
             ("GROUP_RULES", GROUP_RULES.to_owned()),
+            ("LAMBDA_CONFIG", LAMBDA_CONFIG.to_owned()),
             ("DISTRIBUTION_ID", "E2EXAMPLE1ABCD".to_owned()),
             ("USER_EVENTS_QUEUE_URL", queue("user-events")),
             ("CACHE_INVALIDATIONS_QUEUE_URL", queue("cache-invalidations")),
@@ -212,6 +221,10 @@ fn aws_response(operation: &str, body: &[u8]) -> (u16, String) {
         "" => return (201, INVALIDATION.to_owned()),
         "BatchGetItem" => profiles(&serde_json::from_slice(body).unwrap_or_default()),
         "BatchWriteItem" => json!({"UnprocessedItems": {}}),
+        "DescribeUserPool" => {
+            let config: Value = serde_json::from_str(LAMBDA_CONFIG).unwrap_or_default();
+            json!({"UserPool": {"LambdaConfig": config}})
+        }
         "SendMessage" => json!({"MessageId": "m", "MD5OfMessageBody": ""}),
         "SendMessageBatch" => {
             let request: Value = serde_json::from_slice(body).unwrap_or_default();

@@ -1,0 +1,70 @@
+//! user-pool-watch: when it exists, what it compares, and its alarm.
+
+use serde_json::json;
+
+use super::deployment::Deployment;
+
+const EXISTING: (&str, &str) = ("ExistingUserPoolId", "eu-central-1_EXAMPLE12");
+const RESOURCES: [&str; 4] =
+    ["UserPoolWatchFunction", "UserPoolWatchRole", "UserPoolWatchLogGroup", "TriggerDifferencesAlarm"];
+
+#[test]
+fn watch_exists_while_the_pool_should_call_the_triggers_and_somebody_is_notified() {
+    for (values, expected) in [
+        (vec![], true),
+        (vec![EXISTING], true),
+        (vec![("AttachTriggers", "false")], false),
+        (vec![EXISTING, ("AttachTriggers", "false")], false),
+        (vec![("Monitoring", "false")], false),
+    ] {
+        let resources = Deployment::with(&values).resources();
+        for resource in RESOURCES {
+            assert_eq!(resources.contains(resource), expected, "{resource}: {values:?}");
+        }
+    }
+}
+
+#[test]
+fn watch_compares_the_pool_with_the_output_of_the_stack() {
+    for (values, pool) in [(vec![], "${UserPool}"), (vec![EXISTING], EXISTING.1)] {
+        for version in ["V1_0", "V2_0", "V3_0"] {
+            let values = [values.as_slice(), &[("PreTokenGenerationVersion", version)]].concat();
+            let deployment = Deployment::with(&values);
+            let function = deployment.properties("UserPoolWatchFunction").unwrap();
+            let variables = &function["Environment"]["Variables"];
+            assert_eq!(variables["USER_POOL_ID"], pool);
+            assert_eq!(variables["LAMBDA_CONFIG"], deployment.output("LambdaConfig").unwrap());
+            let config = variables["LAMBDA_CONFIG"].as_str().unwrap();
+            let config = shared::lambda_config::LambdaConfig::of_stack(config).unwrap();
+            let function = config.get(shared::function_id::FunctionId::PreTokenGeneration).unwrap();
+            assert_eq!(function.event_version.as_deref(), Some(version));
+        }
+    }
+}
+
+/// CloudWatch must get a measurement before it looks again, and the function must end before its next
+/// start.
+#[test]
+fn watch_runs_every_quarter_of_an_hour_and_the_alarm_keeps_its_state_in_between() {
+    let deployment = Deployment::with(&[]);
+    let function = deployment.properties("UserPoolWatchFunction").unwrap();
+    let events: Vec<_> = function["Events"].as_object().unwrap().values().collect();
+    assert_eq!((events.len(), &events[0]["Type"]), (1, &json!("Schedule")));
+    assert_eq!(events[0]["Properties"]["Schedule"], "rate(15 minutes)");
+    let timeout = function["Timeout"].as_u64().unwrap();
+    assert!(timeout > shared::aws::SCHEDULE_CALL_SECONDS && timeout < 15 * 60);
+    let alarm = deployment.properties("TriggerDifferencesAlarm").unwrap();
+    assert_eq!((&alarm["TreatMissingData"], &alarm["Statistic"]), (&json!("ignore"), &json!("Maximum")));
+    assert!(alarm["Period"].as_u64().unwrap() < 15 * 60, "a difference that has ended would ring on");
+}
+
+#[test]
+fn alarm_says_how_to_attach_the_triggers_and_with_an_existing_pool_how_to_turn_it_off() {
+    let description = |values: &[(&str, &str)]| {
+        let alarm = Deployment::with(values).properties("TriggerDifferencesAlarm").unwrap();
+        alarm["AlarmDescription"].as_str().unwrap().to_owned()
+    };
+    let existing = description(&[EXISTING]);
+    assert!(existing.contains("replay attach") && existing.contains("AttachTriggers"), "{existing}");
+    assert!(description(&[]).contains("AttachTriggers false, then true"));
+}
