@@ -23,8 +23,10 @@ UNLISTED_ROLE = "unlisted-service"
 class StackClient:
     """The deployed stack, seen through AWS's APIs."""
 
-    def __init__(self, ministack, root, replay_binary):
+    def __init__(self, ministack, root, replay_binary, page=None):
         self.ministack, self.root, self.replay_binary = ministack, root, replay_binary
+        # The folder whose files are uploaded to the page's bucket.
+        self.page = page or root / "web"
         # No retries: the error of a failing trigger is a result.
         self.cognito = ministack.client("cognito-idp", retries={"total_max_attempts": 1})
         # A user's browser has no AWS credentials.

@@ -2,6 +2,7 @@
 
     python tests/e2e/e2e.py                  # runs sam build, sam deploy and the scenario
     python tests/e2e/e2e.py --build DIR      # uses the result of an earlier sam build
+    python tests/e2e/e2e.py --dist DIR       # deploys a release: a folder that cargo xtask dist made
     python tests/e2e/e2e.py --replay FILE    # uses this binary `replay`
     python tests/e2e/e2e.py --screenshots docs/images    # writes the pictures of the docs
 
@@ -34,8 +35,9 @@ def main():
         ministack, stack = MiniStack(Path(folder)), None
         try:
             report.section("Build and deployment")
-            build = options.build or build_stack(report, options.root)
-            stack = deploy(report, ministack, build, options.root, options.replay)
+            build = options.dist or options.build or build_stack(report, options.root)
+            page = options.dist and options.dist / "page"
+            stack = deploy(report, ministack, build, options.root, options.replay, page)
             scenario.run(report, stack, build, options.screenshots)
         except Exception:
             traceback.print_exc()
@@ -55,7 +57,11 @@ def parse_options():
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=absolute_path, default=ROOT, help="the repository")
-    parser.add_argument("--build", type=absolute_path, help="result of an earlier `sam build`; skips the build")
+    builds = parser.add_mutually_exclusive_group()
+    builds.add_argument("--build", type=absolute_path, help="result of an earlier `sam build`; skips the build")
+    builds.add_argument(
+        "--dist", type=absolute_path, help="folder that `cargo xtask dist` made: deploys its template, zip files and page"
+    )
     parser.add_argument(
         "--replay",
         type=absolute_path,
@@ -74,13 +80,13 @@ def build_stack(report, root):
         return sam_build(root)
 
 
-def deploy(report, ministack, build, root, replay):
+def deploy(report, ministack, build, root, replay, page):
     with report.step("MiniStack listens on") as step:
         ministack.start()
         step.show(ministack.endpoint)
     with report.step("sam deploy creates the stack:") as step:
         ministack.deploy(build, PARAMETERS)
-        stack = StackClient(ministack, root, replay)
+        stack = StackClient(ministack, root, replay, page)
         step.show(f"{len(stack.resources)} resources")
     return stack
 

@@ -44,7 +44,7 @@ def serve_page(report, stack):
     report.section("Page and security headers")
     viewer = Viewer(stack)
     with report.step("the page is uploaded, and served from the private bucket through the distribution:") as step:
-        count = upload_page(stack, stack.root / "web")
+        count = upload_page(stack, stack.page)
         page = viewer.request("/")
         expect(page.status == 200 and b"<!doctype html>" in page.body.lower(), page)
         step.show(f"{count} files")

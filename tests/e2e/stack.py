@@ -66,6 +66,12 @@ def sam_build(root):
     return root / ".aws-sam" / "build"
 
 
+def template_in(folder):
+    """The template in a folder of `sam build`, or in a folder of `cargo xtask dist`, which has one per processor."""
+    of_release = folder / f"template-{PARAMETERS['Architecture']}.yaml"
+    return of_release if of_release.exists() else folder / "template.yaml"
+
+
 class MiniStack:
     """MiniStack on a free port of the loopback interface. It writes all its files to one folder."""
 
@@ -217,16 +223,18 @@ class MiniStack:
     # Deployment
 
     def deploy(self, build, parameters, must_fail=False):
-        """Runs `sam deploy` on the result of `sam build`, and returns its output."""
+        """Runs `sam deploy` on the result of `sam build` or `cargo xtask dist`, and returns its output."""
 
         def quote(value):
             # Some values are JSON.
             return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
+        settings = ["--stack-name", STACK_NAME, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"]
+        if (build / "samconfig.toml").exists():
+            settings = []  # A release has them in this file.
         return self.sam(
             "deploy",
-            *["--template-file", str(build / "template.yaml"), "--stack-name", STACK_NAME, "--resolve-s3"],
-            *["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"],
+            *["--template-file", str(template_in(build)), *settings, "--no-confirm-changeset", "--no-progressbar"],
             *["--parameter-overrides", *(f"{name}={quote(value)}" for name, value in parameters.items())],
             cwd=build,
             must_fail=must_fail,

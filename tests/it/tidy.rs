@@ -167,6 +167,42 @@ fn source_files_are_short() {
 }
 
 #[test]
+fn workflows_pin_every_action_and_the_compiler_and_state_their_permissions() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let version =
+        manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
+    let mut pins = std::collections::BTreeMap::new();
+    let mut count = 0;
+    for entry in std::fs::read_dir(root().join(".github/workflows")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let file = path.display();
+        count += 1;
+        assert!(
+            text.contains(&format!("\n  RUSTUP_TOOLCHAIN: {version}.0\n")),
+            "{file}: the version of Cargo.toml"
+        );
+        assert!(text.contains("\npermissions:\n  contents: read\n\n"), "{file}: permissions of all jobs");
+        assert_eq!(text.matches("runs-on: ").count(), text.matches("timeout-minutes: ").count(), "{file}");
+        let checkouts = text.matches("actions/checkout@").count();
+        assert_eq!(text.matches("persist-credentials: false").count(), checkouts, "{file}");
+        for line in text.lines() {
+            let Some(action) = line.trim_start_matches([' ', '-']).strip_prefix("uses: ") else { continue };
+            let (name, pin) = action.split_once('@').unwrap_or_else(|| panic!("{file}: {line}"));
+            let (commit, tag) = pin.split_once(" # v").unwrap_or_else(|| panic!("{file}: {line}"));
+            assert!(
+                commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                "{file}: {line}"
+            );
+            assert!(tag.split('.').count() == 3, "{file}: {line}");
+            let before = pins.insert(name.to_owned(), pin.to_owned());
+            assert!(before.is_none_or(|before| before == pin), "{file}: {name} has another pin elsewhere");
+        }
+    }
+    assert!(count >= 3 && pins.len() >= 7, "{count} workflows, {} actions", pins.len());
+}
+
+#[test]
 fn lines_of_the_template_fit_a_screen() {
     for file in ["template.yaml", "samconfig.toml", ".checkov.yaml"] {
         let text = std::fs::read_to_string(root().join(file)).unwrap();

@@ -10,11 +10,16 @@ use clap::ValueEnum;
 
 use crate::command::{Cargo, Tool, run};
 use crate::dist::build::Paths;
+use crate::dist::folder::BOM;
+use crate::dist::{Dist, verify};
 use crate::web::Web;
-use crate::{repository_root, tools};
+use crate::{VERSION, repository_root, tools};
 
 /// Version of cargo-deny that the step `deny` installs.
 const CARGO_DENY_VERSION: &str = "0.20.2";
+
+/// Where the step `dist` packs a release, as `cargo xtask dist` does by default.
+const DIST: &str = "target/dist";
 
 /// Where the tests look for a browser.
 const BROWSERS: [&str; 2] = ["/usr/bin/chromium", "/usr/bin/google-chrome"];
@@ -60,7 +65,9 @@ pub enum Step {
     Template,
     /// sam build builds the functions. Their weight is within the committed figures.
     Build,
-    /// The template is deployed to a stand-in for AWS, and users sign up, sign in and see their pages
+    /// The functions are packed as a release, twice with the same bytes. The bill of materials is valid.
+    Dist,
+    /// The packed release is deployed to a stand-in for AWS, and users sign up, sign in and see their pages
     /// in Chromium.
     E2e,
     /// replay moves many messages between queues and loses none.
@@ -109,11 +116,12 @@ impl Step {
                 let (name, flags) = Paths::of_this_machine()?.rust_flags()?;
                 run(Tool::new("tests/template/build", &[]).env(name, &flags).path_first(&python()?))
             }
+            Self::Dist => dist(),
             Self::E2e => {
                 let browser = browser()?;
-                let build = format!("target/sam/{}", sam_architecture());
+                let release = release_folder().to_string_lossy().into_owned();
                 let arguments =
-                    ["tests/e2e/e2e.py", "--build", &build, "--replay", &test_binary("replay-under-test")?];
+                    ["tests/e2e/e2e.py", "--dist", &release, "--replay", &test_binary("replay-under-test")?];
                 run(Tool::new("python", &arguments).env("CHROMIUM", browser).path_first(&python()?))
             }
             Self::Messages => {
@@ -136,6 +144,31 @@ fn dynamodb() -> Result<()> {
     arguments.extend(["--test", "it", "--"]);
     arguments.extend(ON_DYNAMODB);
     run(Tool::new("python", &arguments).env("INSTA_UPDATE", "no").path_first(&python()?))
+}
+
+/// Packs the binaries of the step `build` two times.
+fn dist() -> Result<()> {
+    let again = "target/dist-again";
+    for output in [DIST, again] {
+        let folder = repository_root().join(output);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).with_context(|| format!("removing {output}"))?;
+        }
+        Dist::of_build(output.into()).run()?;
+    }
+    let again = repository_root().join(again);
+    let differences = verify::differences(&repository_root().join(DIST), &again)?;
+    std::fs::remove_dir_all(&again).context("removing target/dist-again")?;
+    if !differences.is_empty() {
+        bail!("two times the same binaries gave different files:\n{}", differences.join("\n"));
+    }
+    let bom = release_folder().join(BOM).to_string_lossy().into_owned();
+    run(Tool::new("python", &["tests/dist/check_bom.py", &bom]).path_first(&python()?))
+}
+
+/// Where the step `dist` packs the release.
+fn release_folder() -> PathBuf {
+    repository_root().join(DIST).join(format!("cognito-user-events-{VERSION}"))
 }
 
 /// Builds the binaries of the tests, and returns the path of one of them.
@@ -242,14 +275,6 @@ fn browser() -> Result<&'static str> {
         apt_get(&["chromium"])?;
     }
     installed().context("Chromium is missing. Run: sudo apt-get install chromium")
-}
-
-/// This machine's processor by SAM's name.
-fn sam_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        other => other,
-    }
 }
 
 fn files_in(folder: &str) -> Result<Vec<PathBuf>> {

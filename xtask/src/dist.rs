@@ -10,9 +10,12 @@ use clap::{Args, ValueEnum};
 use crate::{VERSION, repository_root};
 
 pub mod archive;
+pub mod bom;
 pub mod build;
 pub mod folder;
+pub mod licenses;
 pub mod packaged;
+pub mod packages;
 pub mod verify;
 
 use build::{Architecture, Paths};
@@ -60,6 +63,7 @@ impl Dist {
             let architectures = self.architectures()?;
             let folder = fresh(&output, &format!("cognito-user-events-{VERSION}"))?;
             folder::write_common(&folder, &architectures)?;
+            folder::write_bom(&folder)?;
             for architecture in architectures {
                 if !self.no_build {
                     build::functions(&paths, architecture)?;
@@ -70,6 +74,8 @@ impl Dist {
             }
             archive::write_sums(&folder)?;
             archive::tar_gz(&folder, &[])?;
+            let bom = output.join(format!("cognito-user-events-{VERSION}.cdx.json"));
+            std::fs::copy(folder.join(folder::BOM), &bom).with_context(|| bom.display().to_string())?;
         }
         if self.only != Some(Part::Functions) {
             let binary = build::replay(&paths, self.no_build)?;
@@ -135,7 +141,7 @@ fn fresh(output: &Path, name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The checksums of the archives, which are the files of a release on the web.
+/// The checksums of the files next to the folder, which a release has on the web.
 fn write_asset_sums(output: &Path) -> Result<()> {
     let mut sums = String::new();
     let mut archives: Vec<PathBuf> = archive::files(output)?;

@@ -51,9 +51,19 @@ pub fn sysroot() -> Result<PathBuf> {
 
 /// The target of this machine's own compiler.
 pub fn host() -> Result<String> {
+    compiler("host: ")
+}
+
+/// The version of the compiler.
+pub fn rust_version() -> Result<String> {
+    compiler("release: ")
+}
+
+/// A line of `rustc --version --verbose`.
+fn compiler(line: &str) -> Result<String> {
     let output = String::from_utf8(Tool::new("rustc", &["--version", "--verbose"]).output()?)?;
-    let host = output.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc --version --verbose has no line `host:`")?.to_owned())
+    let value = output.lines().find_map(|text| text.strip_prefix(line));
+    Ok(value.with_context(|| format!("rustc --version --verbose has no line `{line}`"))?.to_owned())
 }
 
 /// Folders of this machine that the compiler would write into a binary, and what it writes instead.

@@ -6,13 +6,16 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::build::Architecture;
-use super::{archive, packaged};
+use super::{archive, bom, build, licenses, packaged, packages};
 use crate::command::Tool;
 use crate::template::Template;
 use crate::{VERSION, repository_root};
 
 /// The page, as `aws s3 sync` uploads it.
 const PAGE: &str = "web";
+
+pub const BOM: &str = "bom.cdx.json";
+const LICENSES: &str = "THIRD-PARTY-LICENSES";
 
 /// The shells for which `replay completions` writes a file, with the name that each expects.
 const COMPLETIONS: [(&str, &str); 3] = [("bash", "replay.bash"), ("zsh", "_replay"), ("fish", "replay.fish")];
@@ -35,6 +38,14 @@ pub fn write_common(folder: &Path, architectures: &[Architecture]) -> Result<()>
     write(&folder.join("LICENSE"), &read(&root.join("LICENSE"))?)
 }
 
+/// Writes the bill of materials and the licenses of what the binaries contain.
+pub fn write_bom(folder: &Path) -> Result<()> {
+    let packages = packages::packages()?;
+    let bom = bom::bom(&packages, &packages::npm_packages()?, &build::rust_version()?);
+    write(&folder.join(BOM), bom.as_bytes())?;
+    write(&folder.join(LICENSES), licenses::licenses(&packages, &build::sysroot()?)?.as_bytes())
+}
+
 /// Writes a zip file for each function of `template.yaml`.
 pub fn write_functions(
     folder: &Path,
@@ -55,6 +66,8 @@ pub fn write_replay(folder: &Path, binary: &[u8]) -> Result<()> {
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
     let program = program.to_string_lossy().into_owned();
     write(&folder.join("LICENSE"), &read(&repository_root().join("LICENSE"))?)?;
+    let licenses = licenses::licenses(&packages::packages()?, &build::sysroot()?)?;
+    write(&folder.join(LICENSES), licenses.as_bytes())?;
     let pages = folder.join("man/man1").to_string_lossy().into_owned();
     Tool::new(&program, &["man", "--out", &pages]).output()?;
     for (shell, name) in COMPLETIONS {
@@ -135,6 +148,8 @@ If the stack has no page of its own, leave out the third command.
 | `samconfig.toml` | defaults of the SAM CLI, and later your answers |
 | `page/` | the page |
 | `LICENSE` | the license of this project |
+| `THIRD-PARTY-LICENSES` | the licenses of the packages in the functions |
+| `bom.cdx.json` | these packages, in the format of CycloneDX |
 | `SHA256SUMS` | the checksums of these files |
 "
     )
