@@ -15,6 +15,7 @@ pub enum Service {
     CloudWatchLogs,
     Cognito,
     DynamoDb,
+    Lambda,
     Sqs,
     Sts,
 }
@@ -27,6 +28,7 @@ impl fmt::Display for Service {
             Self::CloudWatchLogs => "CloudWatch Logs",
             Self::Cognito => "Cognito",
             Self::DynamoDb => "DynamoDB",
+            Self::Lambda => "Lambda",
             Self::Sqs => "SQS",
             Self::Sts => "STS",
         })
@@ -77,7 +79,7 @@ const THROTTLED: &[&str] = &[
 const CHECK_CLOCK: &str = "check this machine's clock: AWS refuses a call whose time is off by minutes";
 const NO_PERMISSION: &str = "your role lacks the permission: docs/replay.md lists what each command needs";
 
-use Service::{CloudFormation, CloudWatch, CloudWatchLogs, Cognito, DynamoDb, Sqs, Sts};
+use Service::{CloudFormation, CloudWatch, CloudWatchLogs, Cognito, DynamoDb, Lambda, Sqs, Sts};
 
 /// All advice. The first row that matches counts.
 pub const ROWS: &[AdviceRow] = &[
@@ -241,6 +243,13 @@ pub const ROWS: &[AdviceRow] = &[
     row(
         Cognito,
         ACCESS_DENIED,
+        Some("iam:passrole"),
+        "your role may not pass the role in SmsConfiguration to Cognito: allow iam:PassRole on it, because an \
+         update passes all settings of the user pool",
+    ),
+    row(
+        Cognito,
+        ACCESS_DENIED,
         None,
         "your role lacks the permission on the user pool: docs/replay.md lists what each command needs",
     ),
@@ -262,6 +271,36 @@ pub const ROWS: &[AdviceRow] = &[
         None,
         "the password policy of the user pool refuses the password: choose another one",
     ),
+    row(
+        Cognito,
+        &["ConcurrentModificationException"],
+        None,
+        "something else changes the user pool at the same time: run the command again",
+    ),
+    row(
+        Cognito,
+        &["UserImportInProgressException"],
+        None,
+        "an import of users runs in the user pool: run the command again when it has ended",
+    ),
+    row(
+        Cognito,
+        &["InvalidSmsRoleAccessPolicyException", "InvalidSmsRoleTrustRelationshipException"],
+        None,
+        "Cognito cannot use the role in SmsConfiguration of the user pool: correct the role, or set another one",
+    ),
+    row(
+        Cognito,
+        &["InvalidEmailRoleAccessPolicyException"],
+        None,
+        "Cognito cannot send with the identity in EmailConfiguration of the user pool: correct its policy",
+    ),
+    row(
+        Cognito,
+        &["FeatureUnavailableInTierException", "TierChangeNotAllowedException"],
+        None,
+        "the feature plan of the user pool does not allow its settings: choose another plan, or change them",
+    ),
     row(Cognito, &["UserLambdaValidationException"], None, "a trigger of the user pool denied it"),
     row(
         Cognito,
@@ -274,6 +313,12 @@ pub const ROWS: &[AdviceRow] = &[
         &["CodeDeliveryFailureException"],
         None,
         "Cognito could not send the message: check the email settings of the user pool",
+    ),
+    row(
+        Lambda,
+        &["ResourceNotFoundException"],
+        None,
+        "there is no such function in this account and region: check --stack, --profile and --region",
     ),
     row(
         CloudFormation,
@@ -356,7 +401,8 @@ fn without_suffix(code: &str) -> &str {
 mod tests {
     use super::*;
 
-    const SERVICES: [Service; 7] = [CloudFormation, CloudWatch, CloudWatchLogs, Cognito, DynamoDb, Sqs, Sts];
+    const SERVICES: [Service; 8] =
+        [CloudFormation, CloudWatch, CloudWatchLogs, Cognito, DynamoDb, Lambda, Sqs, Sts];
 
     #[test]
     fn every_row_gives_its_advice_for_each_code() {
