@@ -70,6 +70,8 @@ fn check_variables(environment: &Environment) -> Result<()> {
 pub struct Account {
     config: SdkConfig,
     environment: Environment,
+    /// The certificate authorities of AWS_CA_BUNDLE or ca_bundle, in PEM.
+    roots: Option<String>,
     /// The option --stack.
     stack_option: Option<String>,
     stack: OnceCell<Stack>,
@@ -98,13 +100,12 @@ impl AccountOptions {
             }
         }
         let name = sdk_profile.unwrap_or("default");
-        let http_client = ca_bundle::http_client(&environment, profiles.get(name));
-        let sdk = Sdk {
-            region: self.region(&profiles, name, &environment)?,
-            http_client: http_client.map_err(|error| {
-                CommandError::invalid_input(format!("{}. Correct or unset it", describe(error.as_ref())))
-            })?,
-        };
+        let region = self.region(&profiles, name, &environment)?;
+        let roots = ca_bundle::roots(&environment, profiles.get(name)).map_err(|error| {
+            CommandError::invalid_input(format!("{}. Correct or unset it", describe(error.as_ref())))
+        })?;
+        let http_client = roots.as_ref().map(|roots| shared::aws::trust::client_trusting(roots.as_bytes()));
+        let sdk = Sdk { region, http_client };
         let mut loader = sdk.loader(&profiles, sdk_profile);
         // As in the AWS CLI, --profile overrides keys in the environment.
         if self.profile.is_some() {
@@ -133,7 +134,8 @@ impl AccountOptions {
             };
             CommandError::failed(failed.explain(&error))
         })?;
-        Ok(Account { config, environment, stack_option: self.stack.clone(), stack: OnceCell::new() })
+        let (stack_option, stack) = (self.stack.clone(), OnceCell::new());
+        Ok(Account { config, environment, roots, stack_option, stack })
     }
 
     /// --region, AWS_REGION, AWS_DEFAULT_REGION or the region of the profile.
@@ -192,6 +194,11 @@ const AWS_DOMAINS: [&str; 4] =
 impl Account {
     pub fn region(&self) -> &str {
         self.config.region().map(Region::as_ref).unwrap_or_default()
+    }
+
+    /// The only certificate authorities to trust, in PEM. `None` for those of the system.
+    pub fn roots(&self) -> Option<&str> {
+        self.roots.as_deref()
     }
 
     /// An environment variable. `None` if it is empty.

@@ -9,6 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::text::printable;
 
 use crate::completions::Completions;
+use crate::doctor::command::Doctor;
 use crate::empty_values;
 use crate::error::{CommandError, Result};
 use crate::man::Man;
@@ -47,6 +48,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Status(Status),
+    Doctor(Doctor),
     #[command(name = "queues")]
     ListQueues(ListQueues),
     Inspect(Inspect),
@@ -72,6 +74,7 @@ impl Command {
     async fn run(self) -> Result<()> {
         match self {
             Self::Status(command) => command.run().await,
+            Self::Doctor(command) => command.run().await,
             Self::ListQueues(command) => command.run().await,
             Self::Inspect(command) => command.run().await,
             Self::Redrive(command) => command.run().await,
@@ -92,6 +95,7 @@ impl Command {
     /// Whether the command changes the account, so that an early end is an error.
     fn changes_account(&self) -> bool {
         match self {
+            Self::Doctor(command) => command.change.yes,
             Self::Redrive(command) => command.change.yes,
             Self::MoveTask(command) => command.changes_account(),
             Self::Save(command) => command.change.yes,

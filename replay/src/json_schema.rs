@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use crate::doctor::report::DoctorReport;
 use crate::origin::check::report::OriginReport;
 use crate::queue::inspect::report::InspectReport;
 use crate::queue::list::report::QueuesReport;
@@ -35,6 +36,7 @@ const DESCRIPTION: &str = "description";
 pub fn json_schema() -> Vec<(&'static str, Value)> {
     vec![
         ("status", schema_of::<StatusReport>()),
+        ("doctor", schema_of::<DoctorReport>()),
         ("queues", schema_of::<QueuesReport>()),
         ("inspect", schema_of::<InspectReport>()),
         ("redrive", schema_of::<RedriveReport>()),

@@ -8,6 +8,7 @@ pub mod aws_error;
 pub mod cli;
 pub mod cloudwatch;
 pub mod completions;
+pub mod doctor;
 pub mod empty_values;
 pub mod error;
 pub mod interrupt;

@@ -10,6 +10,7 @@ import re
 from boto3.dynamodb.conditions import Attr
 
 import account_changes
+import doctor_story
 import operator_story
 import own_changes
 import page_story
@@ -39,6 +40,7 @@ def run(report, stack, build, screenshots):
     own_changes.measure(report, stack)
     account_changes.run(report, stack)
     watch_story.run(report, stack)
+    doctor_story.run(report, stack)
     check_logs(report, stack)
     delete_stack(report, stack)
 

@@ -2,6 +2,7 @@
 
 mod account;
 mod backfill;
+mod doctor;
 mod exit_codes;
 mod files;
 mod help;

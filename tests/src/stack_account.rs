@@ -8,7 +8,10 @@
 pub mod cbor;
 mod cloudformation;
 mod cloudwatch;
+mod deployed;
+mod functions;
 mod logs;
+mod user_pool;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,9 +26,12 @@ use winterbaume_core::{MockRequest, MockResponse};
 use xtask::template::{Stack, Template};
 
 pub use cloudwatch::{AlarmState, Metric};
+pub use functions::{Function, policy};
 pub use logs::LogEvent;
+pub use user_pool::UserPool;
 
 use crate::sqs::Sqs;
+use deployed::Deployed;
 
 /// Name of the stack.
 pub const STACK: &str = "cognito-user-events";
@@ -41,6 +47,11 @@ struct Inner {
     resources: Vec<Resource>,
     /// All parameters. Those that were not given have their default values.
     parameters: Vec<(String, String)>,
+    outputs: Mutex<BTreeMap<String, String>>,
+    /// Such as `CREATE_COMPLETE`.
+    status: Mutex<String>,
+    functions: Mutex<BTreeMap<String, Function>>,
+    user_pool: Mutex<UserPool>,
     alarms: Mutex<BTreeMap<String, AlarmState>>,
     metrics: Mutex<Vec<Metric>>,
     log_groups: Mutex<BTreeMap<String, Vec<LogEvent>>>,
@@ -86,9 +97,18 @@ impl StackAccount {
         };
         let alarms = of_type("AWS::CloudWatch::Alarm").map(|name| (name, AlarmState::default())).collect();
         let log_groups = of_type("AWS::Logs::LogGroup").map(|name| (name, Vec::new())).collect();
+        let given =
+            parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let deployed = Deployed { stack: Stack::new(&template, &given).0, resources: &resources };
+        let outputs = deployed.outputs(&template).into_iter().collect();
+        let user_pool = UserPool::deployed(&deployed, &template);
         Self(Arc::new(Inner {
             sqs,
             sandbox,
+            outputs: Mutex::new(outputs),
+            status: Mutex::new("CREATE_COMPLETE".to_owned()),
+            functions: Mutex::new(functions::functions(&resources, cloudformation::USER_POOL)),
+            user_pool: Mutex::new(user_pool),
             alarms: Mutex::new(alarms),
             log_groups: Mutex::new(log_groups),
             resources,
@@ -109,6 +129,16 @@ impl StackAccount {
         let state = AlarmState { state: state.to_owned(), since };
         let previous = lock(&self.0.alarms).insert(format!("{STACK}-{alarm}"), state);
         assert!(previous.is_some(), "the template has no alarm {alarm}");
+    }
+
+    /// Sets the status of the stack, such as `UPDATE_ROLLBACK_COMPLETE`.
+    pub fn set_status(&self, status: &str) {
+        status.clone_into(&mut lock(&self.0.status));
+    }
+
+    /// Sets an output of the stack.
+    pub fn set_output(&self, name: &str, value: &str) {
+        lock(&self.0.outputs).insert(name.to_owned(), value.to_owned());
     }
 
     /// Adds a data point.
@@ -134,6 +164,17 @@ impl StackAccount {
     /// How often an operation was called.
     pub fn calls_of(&self, operation: &str) -> usize {
         lock(&self.0.calls).iter().filter(|called| *called == operation).count()
+    }
+
+    /// The operations that were called, in their order.
+    pub fn calls(&self) -> Vec<String> {
+        lock(&self.0.calls).clone()
+    }
+
+    /// The physical ID of a resource.
+    pub fn physical_id(&self, logical_id: &str) -> String {
+        let resource = self.0.resources.iter().find(|resource| resource.logical_id == logical_id);
+        resource.expect("the stack has the resource").physical_id.clone()
     }
 
     /// Records a call, and refuses it if the test says so.
@@ -175,6 +216,14 @@ impl AwsBackend for StackAccount {
         let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
         let target = header("x-amz-target").unwrap_or_default();
         let complete = |response: MockResponse| Ok(Answer { response, is_cut_off: false });
+        if let Some(operation) = target.strip_prefix("AWSCognitoIdentityProviderService.")
+            && let Some(response) = self.user_pool_settings(operation, &request.body)
+        {
+            return complete(response);
+        }
+        if let Some(response) = self.lambda(&request) {
+            return complete(response);
+        }
         if let Some(operation) = target.strip_prefix("AmazonSQS.") {
             if let Err(refusal) = self.begin(operation) {
                 return complete(logs::error(&refusal));

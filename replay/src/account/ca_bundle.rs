@@ -3,23 +3,21 @@
 
 use anyhow::{Context, Result, bail};
 use aws_config::profile::Profile;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use shared::config::Environment;
 
-/// The HTTP client for all calls, STS and sign-in included. `None` without a bundle. Errors name the
-/// variable or setting, and the file.
-pub fn http_client(environment: &Environment, profile: Option<&Profile>) -> Result<Option<SharedHttpClient>> {
+/// The certificate authorities for all calls, STS and sign-in included, in PEM. `None` without a bundle.
+/// Errors name the variable or setting, and the file.
+pub fn roots(environment: &Environment, profile: Option<&Profile>) -> Result<Option<String>> {
     let variable = environment.optional("AWS_CA_BUNDLE").map(|path| ("AWS_CA_BUNDLE", path));
     let setting = || Some(("ca_bundle in the AWS configuration", profile?.get("ca_bundle")?.trim()));
     let Some((place, path)) = variable.or_else(setting).filter(|(_, path)| !path.is_empty()) else {
         return Ok(None);
     };
     let roots = std::fs::read(path).map_err(anyhow::Error::from).and_then(|pem| readable_certificates(&pem));
-    let roots = roots.with_context(|| format!("{place}: {path}"))?;
-    Ok(Some(shared::aws::trust::client_trusting(roots.as_bytes())))
+    roots.map(Some).with_context(|| format!("{place}: {path}"))
 }
 
 /// The certificates that the TLS library can read, in PEM. A bundle of a company can contain older ones

@@ -29,6 +29,7 @@ async fn help_pages_describe_all_commands() {
     assert_help_pages! {
         "replay": ;
         "status": "status";
+        "doctor": "doctor";
         "queues": "queues";
         "inspect": "inspect";
         "redrive": "redrive";

@@ -7,11 +7,11 @@ use serde_json::Value;
 use winterbaume_core::MockResponse;
 use xtask::template::{Stack, Template};
 
-use super::{Refusal, Resource, STACK, StackAccount, refusal};
+use super::{Refusal, Resource, STACK, StackAccount, lock, refusal};
 use crate::sqs::Sqs;
 
 /// Id of the stack's user pool.
-const USER_POOL: &str = "eu-central-1_EXAMPLE12";
+pub(super) const USER_POOL: &str = "eu-central-1_EXAMPLE12";
 /// Resources in a page. CloudFormation has 100. With fewer, tests read several pages.
 const PAGE: usize = 40;
 
@@ -99,24 +99,24 @@ impl StackAccount {
         }
     }
 
-    /// The stack with its parameters.
+    /// The stack with its parameters and outputs.
     fn describe_stacks(&self) -> String {
-        let parameters: String = self
-            .0
-            .parameters
-            .iter()
-            .map(|(key, value)| {
-                let value = value.replace('&', "&amp;").replace('<', "&lt;");
-                format!(
-                    "<member><ParameterKey>{key}</ParameterKey><ParameterValue>{value}</ParameterValue></member>"
-                )
-            })
-            .collect();
+        let escaped = |value: &str| value.replace('&', "&amp;").replace('<', "&lt;");
+        let members = |kind: &str, pairs: &mut dyn Iterator<Item = (&String, &String)>| -> String {
+            let member = |(key, value): (&String, &String)| {
+                let value = escaped(value);
+                format!("<member><{kind}Key>{key}</{kind}Key><{kind}Value>{value}</{kind}Value></member>")
+            };
+            pairs.map(member).collect()
+        };
+        let parameters = members("Parameter", &mut self.0.parameters.iter().map(|(key, value)| (key, value)));
+        let outputs = members("Output", &mut lock(&self.0.outputs).iter());
+        let status = lock(&self.0.status).clone();
         format!(
             "<DescribeStacksResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\">\
              <DescribeStacksResult><Stacks><member><StackName>{STACK}</StackName>\
-             <CreationTime>2026-03-01T12:00:00Z</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus>\
-             <Parameters>{parameters}</Parameters></member></Stacks></DescribeStacksResult>\
+             <CreationTime>2026-03-01T12:00:00Z</CreationTime><StackStatus>{status}</StackStatus>\
+             <Parameters>{parameters}</Parameters><Outputs>{outputs}</Outputs></member></Stacks></DescribeStacksResult>\
              </DescribeStacksResponse>"
         )
     }
