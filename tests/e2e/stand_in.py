@@ -22,6 +22,8 @@ import sys
 import threading
 import time
 
+import botocore.loaders
+import botocore.model
 import hypercorn.config
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
@@ -116,6 +118,41 @@ def patch_password_policy():
         return original({**pool, "Policies": {"PasswordPolicy": policy}}, password)
 
     cognito._password_policy_errors = errors
+
+
+def patch_types_of_answers():
+    """MiniStack keeps numbers and truth values of the template as text, which the AWS SDK for Rust does not accept."""
+    patch_types("cognito-idp", cognito, _describe_user_pool="DescribeUserPool")
+    patch_types("cognito-idp", cognito, _describe_user_pool_client="DescribeUserPoolClient")
+    patch_types("lambda", lambda_svc, _list_esms="ListEventSourceMappings")
+
+
+def patch_types(service, module, **functions):
+    """Gives the answers of these functions the types that the service's model has for the operation."""
+    loader = botocore.loaders.Loader()
+    model = botocore.model.ServiceModel(loader.load_service_model(service, "service-2"))
+    for name, operation in functions.items():
+        original, shape = getattr(module, name), model.operation_model(operation).output_shape
+
+        def answer(*arguments, original=original, shape=shape):
+            status, headers, body = original(*arguments)
+            if status == 200:
+                body = json.dumps(typed(shape, json.loads(body))).encode()
+            return status, headers, body
+
+        setattr(module, name, answer)
+
+
+def typed(shape, value):
+    """A value of an answer with the types of its shape."""
+    if shape.type_name == "structure" and isinstance(value, dict):
+        members = shape.members
+        return {name: typed(members[name], item) if name in members else item for name, item in value.items()}
+    if shape.type_name == "list" and isinstance(value, list):
+        return [typed(shape.member, item) for item in value]
+    if shape.type_name in ("integer", "long", "boolean") and isinstance(value, str):
+        return json.loads(value)
+    return value
 
 
 def patch_batching_window():
@@ -215,6 +252,7 @@ if __name__ == "__main__":
     patch_leading_keys()
     patch_event_source_mapping_numbers()
     patch_password_policy()
+    patch_types_of_answers()
     patch_batching_window()
     patch_metric_math_alarms()
     patch_split_in_conditions()

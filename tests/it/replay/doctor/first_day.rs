@@ -180,7 +180,7 @@ fn cases() -> Vec<(&'static str, Case, &'static str, &'static [&'static str])> {
             "page-cached",
             Case {
                 variables: vec![
-                    (FunctionId::ReadApi, "MIN_CACHE_LIFETIME_SECONDS", "0"),
+                    (FunctionId::ReadApi, "MIN_CACHE_LIFETIME_SECONDS", "5"),
                     (FunctionId::ReadApi, "MAX_CACHE_LIFETIME_SECONDS", "0"),
                 ],
                 ..case()
