@@ -100,7 +100,7 @@ def find_faults(report, stack, url):
     with report.step("an app client that shows which users exist is found:") as step:
         client = stack.app_client_settings("UserPoolClientId")
         accepted = cognito.meta.service_model.operation_model("UpdateUserPoolClient").input_shape.members
-        settings = {key: value for key, value in client.items() if key in accepted}
+        settings = {key: value for key, value in client.items() if key in accepted and value != ""}
         cognito.update_user_pool_client(**{**settings, "PreventUserExistenceErrors": "LEGACY"})
         checks = doctor(stack, url, "--read-only")
         expect(list(states(checks)) == ["user-existence"], states(checks))

@@ -14,6 +14,7 @@ The patches replace functions of MiniStack, so requirements.txt pins its version
 these functions, the start fails with an AttributeError.
 """
 
+import ast
 import json
 import os
 import re
@@ -118,6 +119,25 @@ def patch_password_policy():
         return original({**pool, "Policies": {"PasswordPolicy": policy}}, password)
 
     cognito._password_policy_errors = errors
+
+
+def patch_denied_sign_ins():
+    """If pre-token-generation denies, Cognito answers UserLambdaValidationException with the sentence. MiniStack reports an
+    internal error."""
+    prefix = "PreTokenGeneration error: "
+    for name in ("_initiate_auth", "_respond_to_auth_challenge"):
+
+        def answer(data, original=getattr(cognito, name)):
+            try:
+                return original(data)
+            except RuntimeError as error:
+                if not str(error).startswith(prefix):
+                    raise
+                sentence = ast.literal_eval(str(error).removeprefix(prefix))["errorMessage"]
+                message = f"PreTokenGeneration failed with error {sentence}."
+                return cognito.error_response_json("UserLambdaValidationException", message, 400)
+
+        setattr(cognito, name, answer)
 
 
 def patch_types_of_answers():
@@ -252,6 +272,7 @@ if __name__ == "__main__":
     patch_leading_keys()
     patch_event_source_mapping_numbers()
     patch_password_policy()
+    patch_denied_sign_ins()
     patch_types_of_answers()
     patch_batching_window()
     patch_metric_math_alarms()
