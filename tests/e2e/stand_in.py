@@ -28,7 +28,7 @@ import botocore.model
 import hypercorn.config
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import cognito, lambda_svc, sqs
+from ministack.services import cloudformation, cognito, lambda_svc, sqs
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
 import cloudtrail
@@ -238,6 +238,21 @@ def patch_unknown_resources():
         }
 
 
+def patch_deletion_of_nested_stacks():
+    """AWS keeps the resources of a nested stack that have DeletionPolicy Retain. MiniStack deletes them."""
+    handlers_of_stack = provisioners._RESOURCE_HANDLERS["AWS::CloudFormation::Stack"]
+    original = handlers_of_stack["delete"]
+
+    def delete(physical_id, properties):
+        nested = cloudformation._stacks[provisioners._nested_stack_lookup_name(physical_id)]
+        for logical_id, resource in nested["_template"]["Resources"].items():
+            if resource.get("DeletionPolicy") == "Retain":
+                nested["_resources"].pop(logical_id, None)
+        original(physical_id, properties)
+
+    handlers_of_stack["delete"] = delete
+
+
 def log_iam_denials():
     """Logs each call that IAM denies, for the check at the end of the scenario. Not a difference from AWS."""
     original = iam_evaluator.enforce
@@ -278,6 +293,7 @@ if __name__ == "__main__":
     patch_metric_math_alarms()
     patch_split_in_conditions()
     patch_unknown_resources()
+    patch_deletion_of_nested_stacks()
     cloudtrail.patch_cloudtrail()
     edge.patch_jwks()
     edge.patch_http_api_origin()

@@ -70,6 +70,8 @@ pub enum Step {
     /// The packed release is deployed to a stand-in for AWS, and users sign up, sign in and see their pages
     /// in Chromium.
     E2e,
+    /// The CDK construct has the template's parameters, and deploys a release to the stand-in for AWS.
+    Cdk,
     /// replay moves many messages between queues and loses none.
     Messages,
 }
@@ -124,6 +126,7 @@ impl Step {
                     ["tests/e2e/e2e.py", "--dist", &release, "--replay", &test_binary("replay-under-test")?];
                 run(Tool::new("python", &arguments).env("CHROMIUM", browser).path_first(&python()?))
             }
+            Self::Cdk => crate::cdk::check(&python()?),
             Self::Messages => {
                 let arguments =
                     ["tests/e2e/many_messages.py", "--replay", &test_binary("replay-under-test")?];

@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 
+pub mod cdk;
 pub mod ci;
 pub mod command;
 pub mod dist;

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Parser;
+use xtask::cdk::Cdk;
 use xtask::ci::Step;
 use xtask::dist::Dist;
 use xtask::web::Web;
@@ -21,6 +22,7 @@ enum Task {
     /// Write docs/permissions.md, each role's permissions, from template.yaml.
     Permissions,
     Dist(Dist),
+    Cdk(Cdk),
     Web(Web),
     Weight(Weight),
 }
@@ -31,6 +33,7 @@ fn main() -> Result<()> {
         Task::Schema => xtask::schema::write(),
         Task::Permissions => xtask::permissions::write(),
         Task::Dist(dist) => dist.run(),
+        Task::Cdk(cdk) => cdk.run(),
         Task::Web(web) => web.run(),
         Task::Weight(weight) => weight.run(),
     }

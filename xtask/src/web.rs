@@ -48,12 +48,17 @@ impl Web {
     }
 }
 
-/// Installs the packages of `tests/web/package.json`. npm refuses a package with another hash
-/// than the lockfile has.
+/// Installs the packages of `tests/web/package.json`.
 pub fn install_packages() -> Result<()> {
+    npm_ci(TESTS)
+}
+
+/// Installs the packages of the `package.json` in this folder. npm refuses a package with another hash
+/// than the lockfile has.
+pub fn npm_ci(folder: &str) -> Result<()> {
     if Tool::new("npm", &["--version"]).output().is_err() {
         bail!("npm is missing: install Node.js 20 or later, which contains it");
     }
-    let arguments = ["ci", "--prefix", TESTS, "--loglevel=error"];
+    let arguments = ["ci", "--prefix", folder, "--loglevel=error"];
     run(Tool::new("npm", &arguments).without_output())
 }
