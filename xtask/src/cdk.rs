@@ -1,15 +1,14 @@
 //! `cargo xtask cdk`: the CDK construct in `deploy/cdk`.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use crate::command::{Tool, run};
-use crate::repository_root;
 use crate::web::npm_ci;
 
 /// The folder of `package.json`.
 const PACKAGE: &str = "deploy/cdk";
-/// The folder of a release that `cargo xtask dist` makes.
-const RELEASE: &str = concat!("target/dist/cognito-user-events-", env!("CARGO_PKG_VERSION"));
 
 /// Write the types of the CDK construct's properties, deploy/cdk/lib/parameters.ts, from template.yaml.
 #[derive(Debug, clap::Args)]
@@ -31,14 +30,16 @@ impl Cdk {
     }
 }
 
-/// Runs the construct's tests. `python` has the tools of tests/requirements.txt.
-pub fn check(python: &std::path::Path) -> Result<()> {
-    if !repository_root().join(RELEASE).exists() {
-        bail!("{RELEASE} is missing. Run: cargo xtask ci build dist");
+/// Runs the construct's tests with the folder of a release. `python` has the tools of
+/// tests/requirements.txt.
+pub fn check(python: &Path, release: &Path) -> Result<()> {
+    if !release.exists() {
+        bail!("{} is missing. Run: cargo xtask ci build dist", release.display());
     }
     Cdk { check: true }.run()?;
     run(Tool::new("node", &["--test", "--test-reporter=spec", &file("test/")]))?;
-    run(Tool::new("python", &["tests/e2e/cdk.py", "--release", RELEASE]).path_first(python))
+    let release = release.to_string_lossy();
+    run(Tool::new("python", &["tests/e2e/cdk.py", "--release", &release]).path_first(python))
 }
 
 fn build() -> Result<()> {

@@ -126,7 +126,7 @@ impl Step {
                     ["tests/e2e/e2e.py", "--dist", &release, "--replay", &test_binary("replay-under-test")?];
                 run(Tool::new("python", &arguments).env("CHROMIUM", browser).path_first(&python()?))
             }
-            Self::Cdk => crate::cdk::check(&python()?),
+            Self::Cdk => crate::cdk::check(&python()?, &release_folder()),
             Self::Messages => {
                 let arguments =
                     ["tests/e2e/many_messages.py", "--replay", &test_binary("replay-under-test")?];
