@@ -11,7 +11,9 @@ call, also those of the functions, against the policies of the template.
 """
 
 import argparse
+import base64
 import contextlib
+import hashlib
 import signal
 import sys
 import tempfile
@@ -19,6 +21,7 @@ import traceback
 from pathlib import Path
 
 import scenario
+from assertions import expect
 from client import StackClient
 from report import Report
 from stack import PARAMETERS, MiniStack, sam_build
@@ -38,6 +41,8 @@ def main():
             build = options.dist or options.build or build_stack(report, options.root)
             page = options.dist and options.dist / "page"
             stack = deploy(report, ministack, build, options.root, options.replay, page)
+            if options.dist:
+                check_code(report, stack, options.dist)
             scenario.run(report, stack, build, options.screenshots)
         except Exception:
             traceback.print_exc()
@@ -89,6 +94,16 @@ def deploy(report, ministack, build, root, replay, page):
         stack = StackClient(ministack, root, replay, page)
         step.show(f"{len(stack.resources)} resources")
     return stack
+
+
+def check_code(report, stack, dist):
+    with report.step("Lambda has the zip files of the release, byte for byte:") as step:
+        zips = (dist / "functions" / PARAMETERS["Architecture"]).glob("*.zip")
+        released = {base64.b64encode(hashlib.sha256(path.read_bytes()).digest()).decode() for path in zips}
+        for name in stack.function_names():
+            code = stack.functions.get_function_configuration(FunctionName=stack.resources[name])
+            expect(code["CodeSha256"] in released, f"{name} is not in {dist}")
+        step.show(f"{len(stack.function_names())} functions")
 
 
 def print_logs(ministack, stack):

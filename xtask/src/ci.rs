@@ -10,7 +10,6 @@ use clap::ValueEnum;
 
 use crate::command::{Cargo, Tool, run};
 use crate::dist::build::Paths;
-use crate::dist::folder::BOM;
 use crate::dist::{Dist, verify};
 use crate::web::Web;
 use crate::{VERSION, repository_root, tools};
@@ -65,7 +64,7 @@ pub enum Step {
     Template,
     /// sam build builds the functions. Their weight is within the committed figures.
     Build,
-    /// The functions are packed as a release, twice with the same bytes. The bill of materials is valid.
+    /// The functions are packed as a release, twice with the same bytes. Its files are valid.
     Dist,
     /// The packed release is deployed to a stand-in for AWS, and users sign up, sign in and see their pages
     /// in Chromium.
@@ -165,8 +164,8 @@ fn dist() -> Result<()> {
     if !differences.is_empty() {
         bail!("two times the same binaries gave different files:\n{}", differences.join("\n"));
     }
-    let bom = release_folder().join(BOM).to_string_lossy().into_owned();
-    run(Tool::new("python", &["tests/dist/check_bom.py", &bom]).path_first(&python()?))
+    let release = release_folder().to_string_lossy().into_owned();
+    run(Tool::new("python", &["tests/dist/check_release.py", &release]).path_first(&python()?))
 }
 
 /// Where the step `dist` packs the release.

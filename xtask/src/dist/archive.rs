@@ -1,30 +1,64 @@
 //! Archives and checksums. The same files give the same bytes: names are sorted, and times, owners and modes are fixed.
 
 use std::fs::File;
-use std::io::{Cursor, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use flate2::{Compression, GzBuilder};
+use flate2::write::DeflateEncoder;
+use flate2::{Compression, Crc, GzBuilder};
 use sha2::{Digest, Sha256};
-use zip::write::{SimpleFileOptions, ZipWriter};
 
 /// The file with the checksums, in the format of `sha256sum`.
 pub const SUMS: &str = "SHA256SUMS";
 
+/// The name of the only file in the zip file of a function.
+const BOOTSTRAP: &[u8] = b"bootstrap";
+
 /// A zip file as Lambda takes it for `provided.al2023`: the executable `bootstrap` and nothing else.
 ///
-/// Its time is 1980-01-01, the first one that the format has.
+/// The format is described in <https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>, sections 4.3.7, 4.3.12
+/// and 4.3.16. The time is 1980-01-01, the first one that the format has. A crate that writes zip files would turn on
+/// features of `syn` and `zeroize` for all packages of the workspace.
 pub fn function(binary: &[u8]) -> Result<Vec<u8>> {
-    let options = SimpleFileOptions::default()
-        .compression_method(zip::CompressionMethod::Deflated)
-        .compression_level(Some(9))
-        .last_modified_time(zip::DateTime::default())
-        .unix_permissions(0o755);
-    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    archive.start_file("bootstrap", options)?;
-    archive.write_all(binary)?;
-    Ok(archive.finish()?.into_inner())
+    const VERSION: u16 = 20; // deflate
+    const MADE_ON_UNIX: u16 = 3 << 8 | VERSION;
+    const NO_FLAGS: u16 = 0;
+    const DEFLATE: u16 = 8;
+    const TIME: u16 = 0;
+    const DATE: u16 = 1 << 5 | 1;
+    const EXECUTABLE_FILE: u32 = 0o100_755 << 16;
+
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(binary)?;
+    let data = encoder.finish()?;
+    let mut checksum = Crc::new();
+    checksum.update(binary);
+    let (size, compressed) = (u32::try_from(binary.len())?, u32::try_from(data.len())?);
+
+    // These fields are the same in both headers of the file.
+    let mut fields = Vec::new();
+    for number in [VERSION, NO_FLAGS, DEFLATE, TIME, DATE] {
+        fields.extend(number.to_le_bytes());
+    }
+    for number in [checksum.sum(), compressed, size] {
+        fields.extend(number.to_le_bytes());
+    }
+    fields.extend((BOOTSTRAP.len() as u16).to_le_bytes());
+    fields.extend(0_u16.to_le_bytes()); // No extra field.
+
+    let local_header = [b"PK\x03\x04", &fields[..], BOOTSTRAP].concat();
+    let mut directory = [b"PK\x01\x02", &MADE_ON_UNIX.to_le_bytes()[..], &fields].concat();
+    directory.extend([0; 6]); // No comment, disk 0, internal attributes.
+    directory.extend(EXECUTABLE_FILE.to_le_bytes());
+    directory.extend(0_u32.to_le_bytes()); // The local header is at the start.
+    directory.extend(BOOTSTRAP);
+
+    let mut end = b"PK\x05\x06\0\0\0\0\x01\0\x01\0".to_vec(); // Disk 0 has one entry of one.
+    end.extend((directory.len() as u32).to_le_bytes());
+    end.extend(u32::try_from(local_header.len() + data.len())?.to_le_bytes());
+    end.extend(0_u16.to_le_bytes()); // No comment.
+    Ok([local_header, data, directory, end].concat())
 }
 
 /// Writes `<folder>.tar.gz` with all files of a folder, next to the folder. Names begin with the folder's name.
@@ -89,25 +123,33 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
+    use crate::command::Tool;
+
+    /// The files of a zip file as Python reads them: name, Unix mode, time and content.
+    fn read_by_python(archive: &Path) -> String {
+        let program = "import sys, zipfile\n\
+                       archive = zipfile.ZipFile(sys.argv[1])\n\
+                       for file in archive.infolist():\n    \
+                           print(file.filename, oct(file.external_attr >> 16), file.date_time, archive.read(file))";
+        let path = archive.to_string_lossy().into_owned();
+        String::from_utf8(Tool::new("python3", &["-c", program, &path]).output().unwrap()).unwrap()
+    }
 
     #[test]
     fn zip_of_a_function_has_one_executable_file_without_the_current_time() {
-        let bytes = function(b"a binary").unwrap();
-        assert_eq!(bytes, function(b"a binary").unwrap());
-        let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
-        assert_eq!(archive.len(), 1);
-        let mut file = archive.by_index(0).unwrap();
-        assert_eq!(
-            (&*file.name().unwrap(), file.unix_mode().map(|mode| mode & 0o777)),
-            ("bootstrap", Some(0o755))
-        );
-        assert_eq!(file.last_modified(), Some(zip::DateTime::default()));
-        let mut text = String::new();
-        file.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "a binary");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("function.zip");
+        for binary in [&b"a binary, a binary"[..], b""] {
+            let bytes = function(binary).unwrap();
+            assert_eq!(bytes, function(binary).unwrap());
+            std::fs::write(&path, bytes).unwrap();
+            let content = String::from_utf8_lossy(binary);
+            assert_eq!(
+                read_by_python(&path),
+                format!("bootstrap 0o100755 (1980, 1, 1, 0, 0, 0) b'{content}'\n")
+            );
+        }
     }
 
     #[test]

@@ -5,8 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::archive;
+use super::bom;
+use super::build;
 use super::build::Architecture;
-use super::{archive, bom, build, licenses, packaged, packages};
+use super::licenses;
+use super::packaged;
+use super::packages;
 use crate::command::Tool;
 use crate::template::Template;
 use crate::{VERSION, repository_root};
@@ -191,10 +196,11 @@ mod tests {
             assert_eq!(functions.len(), Template::read().functions().len());
             for (name, function) in functions {
                 let path = folder.path().join(function["Properties"]["CodeUri"].as_str().unwrap());
-                let mut zip = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
-                let binary = std::io::read_to_string(zip.by_name("bootstrap").unwrap()).unwrap();
-                let name = name.trim_end_matches("Function").to_lowercase();
-                assert_eq!(binary.replace('-', ""), format!("{name} {architecture}"));
+                let binary = read(&path).unwrap();
+                let resource = name.trim_end_matches("Function").to_lowercase();
+                let names = Template::read().functions().into_keys().map(str::to_owned).collect::<Vec<_>>();
+                let own = names.iter().find(|name| name.replace('-', "") == resource).unwrap();
+                assert_eq!(binary, archive::function(format!("{own} {architecture}").as_bytes()).unwrap());
             }
         }
     }

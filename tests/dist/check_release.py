@@ -1,19 +1,41 @@
-"""Checks a bill of materials against the JSON schema of CycloneDX, with the library of the CycloneDX project.
+"""Checks the files of a release with programs that did not write them.
 
-    python tests/dist/check_bom.py FILE
+    python tests/dist/check_release.py DIR
 
-The schema does not say that references lead somewhere, and which packages are linked. So this file checks that too.
+- The checksums, with sha256sum.
+- The zip files of the functions, with Python's own reader: one executable file, whose content has its checksum.
+- The bill of materials, with the JSON schema and the library of the CycloneDX project. The schema does not require
+  that references lead to a component. This file does.
 """
 
 import json
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 
-def main(path):
+def main(folder):
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
+    functions = sorted(folder.glob("functions/*/*.zip"))
+    for path in functions:
+        check_function(path)
+    print(f"{len(functions)} functions, {sum(path.stat().st_size for path in functions) / 1e6:.1f} MB")
+    check_bom(folder / "bom.cdx.json")
+
+
+def check_function(path):
+    with zipfile.ZipFile(path) as archive:
+        (file,) = archive.infolist()
+        mode = file.external_attr >> 16
+        if (file.filename, mode, archive.testzip()) != ("bootstrap", 0o100755, None):
+            sys.exit(f"{path}: {file.filename}, mode {mode:o}, first damaged file: {archive.testzip()}")
+
+
+def check_bom(path):
     text = path.read_text()
     bom = json.loads(text)
     problem = JsonStrictValidator(SchemaVersion.from_version(bom["specVersion"])).validate_str(text)
