@@ -172,7 +172,7 @@ fn workflows_pin_every_action_and_the_compiler_and_state_their_permissions() {
     let version =
         manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
     let mut pins = std::collections::BTreeMap::new();
-    let mut count = 0;
+    let (mut count, mut writes) = (0, Vec::new());
     for entry in std::fs::read_dir(root().join(".github/workflows")).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
@@ -186,6 +186,10 @@ fn workflows_pin_every_action_and_the_compiler_and_state_their_permissions() {
         assert_eq!(text.matches("runs-on: ").count(), text.matches("timeout-minutes: ").count(), "{file}");
         let checkouts = text.matches("actions/checkout@").count();
         assert_eq!(text.matches("persist-credentials: false").count(), checkouts, "{file}");
+        for job in text.split("    name: ").filter(|job| job.contains(": write")) {
+            writes.push(job.lines().next().unwrap_or_default().to_owned());
+            assert!(!job.contains("cargo"), "{file}: a job that may write compiles nothing");
+        }
         for line in text.lines() {
             let Some(action) = line.trim_start_matches([' ', '-']).strip_prefix("uses: ") else { continue };
             let (name, pin) = action.split_once('@').unwrap_or_else(|| panic!("{file}: {line}"));
@@ -199,6 +203,7 @@ fn workflows_pin_every_action_and_the_compiler_and_state_their_permissions() {
             assert!(before.is_none_or(|before| before == pin), "{file}: {name} has another pin elsewhere");
         }
     }
+    assert_eq!(writes, ["release"]);
     assert!(count >= 3 && pins.len() >= 7, "{count} workflows, {} actions", pins.len());
 }
 
