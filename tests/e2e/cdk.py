@@ -74,10 +74,8 @@ class App:
 def run(*command, **options):
     """Runs a program, and returns what it prints to standard output. Fails with all its output."""
     result = subprocess.run(command, capture_output=True, text=True, **options)
-    expect(
-        result.returncode == 0,
-        lambda: f"{' '.join(map(str, command))}: exit code {result.returncode}\n{result.stdout[-4000:]}{result.stderr[-8000:]}",
-    )
+    output = f"{result.stdout[-4000:]}{result.stderr[-8000:]}"
+    expect(result.returncode == 0, f"{' '.join(map(str, command))}: exit code {result.returncode}\n{output}")
     return result.stdout
 
 
@@ -123,7 +121,9 @@ def synthesize(report, app):
         step.show(app.create().name)
     with report.step("cdk synth"):
         app.cdk("synth", "--quiet")
-    with report.step("the nested template is what AWS's transform makes of the release's template, function by function"):
+    with report.step(
+        "the nested template is what AWS's transform makes of the release's template, function by function"
+    ):
         [nested] = (app.folder / "cdk.out").glob("Shop*.nested.template.json")
         actual = json.loads(nested.read_text())
         wanted = expanded(app.release / f"template-{ARCHITECTURE}.yaml")

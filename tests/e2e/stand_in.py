@@ -29,7 +29,7 @@ import hypercorn.config
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import cloudformation, cognito, lambda_svc, sqs
-from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
+from ministack.services.cloudformation import changesets, engine, handlers, helpers, provisioners, stacks
 
 import cloudtrail
 import edge
@@ -253,6 +253,17 @@ def patch_deletion_of_nested_stacks():
     handlers_of_stack["delete"] = delete
 
 
+def patch_template_urls():
+    """CloudFormation reads a template by both forms of S3's addresses. MiniStack only knows the bucket in the path."""
+    original = helpers._resolve_document
+
+    def resolve(params, body_key, url_key, label):
+        urls = [re.sub(r"^https://([^./]+)\.(s3[^/]*)/", r"https://\2/\1/", url) for url in params.get(url_key, [])]
+        return original({**params, url_key: urls} if urls else params, body_key, url_key, label)
+
+    helpers._resolve_document = resolve
+
+
 def log_iam_denials():
     """Logs each call that IAM denies, for the check at the end of the scenario. Not a difference from AWS."""
     original = iam_evaluator.enforce
@@ -294,6 +305,7 @@ if __name__ == "__main__":
     patch_split_in_conditions()
     patch_unknown_resources()
     patch_deletion_of_nested_stacks()
+    patch_template_urls()
     cloudtrail.patch_cloudtrail()
     edge.patch_jwks()
     edge.patch_http_api_origin()

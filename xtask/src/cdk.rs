@@ -10,10 +10,10 @@ use crate::web::npm_ci;
 /// The folder of `package.json`.
 const PACKAGE: &str = "deploy/cdk";
 
-/// Write the types of the CDK construct's properties, deploy/cdk/lib/parameters.ts, from template.yaml.
+/// Write what deploy/cdk and deploy/terraform have of template.yaml: the parameters and the outputs.
 #[derive(Debug, clap::Args)]
 pub struct Cdk {
-    /// Change nothing, and fail if the file is not what template.yaml says.
+    /// Change nothing, and fail if a file is not what template.yaml says.
     #[arg(long)]
     pub check: bool,
 }

@@ -71,6 +71,8 @@ pub enum Step {
     E2e,
     /// The CDK construct has the template's parameters, and deploys a release to the stand-in for AWS.
     Cdk,
+    /// Terraform accepts the module, and deploys a release with it to the stand-in for AWS.
+    Terraform,
     /// replay moves many messages between queues and loses none.
     Messages,
 }
@@ -126,6 +128,7 @@ impl Step {
                 run(Tool::new("python", &arguments).env("CHROMIUM", browser).path_first(&python()?))
             }
             Self::Cdk => crate::cdk::check(&python()?, &release_folder()),
+            Self::Terraform => crate::terraform::check(&python()?, &tools(), &release_folder()),
             Self::Messages => {
                 let arguments =
                     ["tests/e2e/many_messages.py", "--replay", &test_binary("replay-under-test")?];

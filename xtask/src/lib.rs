@@ -15,6 +15,7 @@ pub mod permissions;
 pub mod schema;
 pub mod table_access;
 pub mod template;
+pub mod terraform;
 pub mod web;
 pub mod weight;
 

@@ -52,7 +52,8 @@ export interface Parameters {
   readonly preTokenGenerationVersion?: "V1_0" | "V2_0" | "V3_0";
   /**
    * Makes the new pool call the triggers. Set it to false before you delete the stack: the pool is
-   * kept, and if it calls deleted functions, no user can sign in.
+   * kept, and if it calls deleted functions, no user can sign in. With an existing pool, it only
+   * turns user-pool-watch on or off, whose alarm rings while the pool does not call the triggers.
    *
    * @default true
    */

@@ -1,8 +1,9 @@
 // Reads the template of a release, and turns it into one without a transform.
 //
-// A nested stack cannot rely on transforms: a change set that includes nested stacks needs another
-// capability for them. The template uses SAM only for functions and their SQS queues, so the
-// expansion is short. A test compares it with the result of AWS's own transform.
+// The CDK deploys with change sets, and CloudFormation limits change sets that have both nested stacks
+// and transforms (CAPABILITY_AUTO_EXPAND in its API reference). The template uses SAM only for
+// functions, their queues and schedules, so the expansion is short. A test compares it with the result
+// of AWS's own transform.
 
 import { isAlias, isMap, isScalar, isSeq, parseDocument, type Node } from "yaml";
 
@@ -119,7 +120,7 @@ export function expand(sam: Template): Expanded {
         },
       };
       for (const [name, event] of Object.entries((Events ?? {}) as JsonObject)) {
-        resources[`${id}${name}`] = eventSource(`${id}.${name}`, id, resource, event as JsonObject);
+        Object.assign(resources, eventSource(id, name, resource, event as JsonObject));
       }
     } else if (resource.Type.startsWith("AWS::Serverless::")) {
       throw new Error(`${id} has a type that this package cannot expand: ${resource.Type}`);
@@ -145,18 +146,51 @@ const SAME_PROPERTIES = new Set([
   "Timeout",
 ]);
 
-function eventSource(name: string, functionId: string, owner: Resource, event: JsonObject): Resource {
-  if (event["Type"] !== "SQS") {
-    throw new Error(
-      `${name} is an event of a type that this package cannot expand: ${JSON.stringify(event["Type"])}`,
-    );
+/** The resources that connect a function with the source of its events. */
+function eventSource(
+  functionId: string,
+  name: string,
+  owner: Resource,
+  event: JsonObject,
+): Template["Resources"] {
+  const id = `${functionId}${name}`;
+  const condition = owner.Condition && { Condition: owner.Condition };
+  const properties = event["Properties"] as JsonObject;
+  switch (event["Type"]) {
+    case "SQS": {
+      const { Queue: queue, ...others } = properties;
+      const mapping = { ...others, EventSourceArn: queue ?? null, FunctionName: { Ref: functionId } };
+      return { [id]: { Type: "AWS::Lambda::EventSourceMapping", ...condition, Properties: mapping } };
+    }
+    case "Schedule": {
+      const { Schedule: schedule, Description: description, ...others } = properties;
+      if (Object.keys(others).length > 0) {
+        throw new Error(
+          `${functionId}.${name} has properties that this package cannot expand: ${Object.keys(others).join(", ")}`,
+        );
+      }
+      const target = { Arn: { "Fn::GetAtt": [functionId, "Arn"] }, Id: `${id}LambdaTarget` };
+      const rule = { ScheduleExpression: schedule ?? null, Targets: [target] };
+      const permission = {
+        Action: "lambda:InvokeFunction",
+        FunctionName: { Ref: functionId },
+        Principal: "events.amazonaws.com",
+        SourceArn: { "Fn::GetAtt": [id, "Arn"] },
+      };
+      return {
+        [id]: {
+          Type: "AWS::Events::Rule",
+          ...condition,
+          Properties: description === undefined ? rule : { Description: description, ...rule },
+        },
+        [`${id}Permission`]: { Type: "AWS::Lambda::Permission", ...condition, Properties: permission },
+      };
+    }
+    default:
+      throw new Error(
+        `${functionId}.${name} is an event of a type that this package cannot expand: ${JSON.stringify(event["Type"])}`,
+      );
   }
-  const { Queue: queue, ...properties } = event["Properties"] as JsonObject;
-  return {
-    Type: "AWS::Lambda::EventSourceMapping",
-    ...(owner.Condition && { Condition: owner.Condition }),
-    Properties: { ...properties, EventSourceArn: queue ?? null, FunctionName: { Ref: functionId } },
-  };
 }
 
 /** Values of the function win over those of Globals. Maps are merged, as SAM does. */

@@ -283,8 +283,8 @@ for (const [what, change, message] of [
   ],
   [
     "type of event",
-    (sam) => (sam.Resources.UserStatsFunction.Properties.Events.Daily = { Type: "Schedule" }),
-    'UserStatsFunction.Daily is an event of a type that this package cannot expand: "Schedule"',
+    (sam) => (sam.Resources.UserStatsFunction.Properties.Events.Requests = { Type: "Api", Properties: {} }),
+    'UserStatsFunction.Requests is an event of a type that this package cannot expand: "Api"',
   ],
   [
     "type of resource",
