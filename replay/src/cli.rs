@@ -26,6 +26,8 @@ use crate::statistics::StatisticsCommand;
 use crate::status::command::Status;
 use crate::user::UserCommand;
 use crate::user::list::command::Users;
+use crate::user_pool::attach::command::Attach;
+use crate::user_pool::detach::command::Detach;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -49,6 +51,8 @@ pub struct Cli {
 pub enum Command {
     Status(Status),
     Doctor(Doctor),
+    Attach(Attach),
+    Detach(Detach),
     #[command(name = "queues")]
     ListQueues(ListQueues),
     Inspect(Inspect),
@@ -75,6 +79,8 @@ impl Command {
         match self {
             Self::Status(command) => command.run().await,
             Self::Doctor(command) => command.run().await,
+            Self::Attach(command) => command.run().await,
+            Self::Detach(command) => command.run().await,
             Self::ListQueues(command) => command.run().await,
             Self::Inspect(command) => command.run().await,
             Self::Redrive(command) => command.run().await,
@@ -96,6 +102,8 @@ impl Command {
     fn changes_account(&self) -> bool {
         match self {
             Self::Doctor(command) => command.change.yes,
+            Self::Attach(command) => command.change.yes,
+            Self::Detach(command) => command.change.yes,
             Self::Redrive(command) => command.change.yes,
             Self::MoveTask(command) => command.changes_account(),
             Self::Save(command) => command.change.yes,

@@ -28,6 +28,7 @@ use crate::user::list::UserListReport;
 use crate::user::password::command::PasswordReport;
 use crate::user::show::report::ShowReport;
 use crate::user::suspension::report::SuspensionReport;
+use crate::user_pool::report::PoolChangeReport;
 
 /// Keyword of JSON Schema for a reference text.
 const DESCRIPTION: &str = "description";
@@ -37,6 +38,8 @@ pub fn json_schema() -> Vec<(&'static str, Value)> {
     vec![
         ("status", schema_of::<StatusReport>()),
         ("doctor", schema_of::<DoctorReport>()),
+        ("attach", schema_of::<PoolChangeReport>()),
+        ("detach", schema_of::<PoolChangeReport>()),
         ("queues", schema_of::<QueuesReport>()),
         ("inspect", schema_of::<InspectReport>()),
         ("redrive", schema_of::<RedriveReport>()),

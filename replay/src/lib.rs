@@ -29,3 +29,4 @@ pub mod statistics;
 pub mod status;
 pub mod time_option;
 pub mod user;
+pub mod user_pool;

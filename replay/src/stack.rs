@@ -108,8 +108,12 @@ impl Stack {
 
     /// The user pool of the stack, or the one that it was given.
     pub fn user_pool_id(&self) -> Option<&str> {
-        let own = self.of_type("AWS::Cognito::UserPool").next().map(|(_, id)| id);
-        own.or(self.existing_user_pool_id.as_deref())
+        self.own_user_pool_id().or(self.existing_user_pool_id.as_deref())
+    }
+
+    /// The user pool that the stack created.
+    pub fn own_user_pool_id(&self) -> Option<&str> {
+        self.of_type("AWS::Cognito::UserPool").next().map(|(_, id)| id)
     }
 
     pub fn table_name(&self) -> Option<&str> {
@@ -164,8 +168,28 @@ fn entry(resource: StackResourceSummary) -> Option<(String, StackResource)> {
     Some((resource.logical_resource_id?, StackResource { physical_id, resource_type }))
 }
 
+/// The parameters and outputs of a stack by name.
+#[derive(Clone, Debug, Default)]
+pub struct StackDetails {
+    /// Default values included.
+    pub parameters: BTreeMap<String, String>,
+    pub outputs: BTreeMap<String, String>,
+}
+
+impl StackDetails {
+    /// The value of a parameter. `None` if it is empty.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
 /// The parameters of a stack by name, default values included.
 pub async fn read_parameters(cloudformation: &Client, name: &str) -> Result<BTreeMap<String, String>> {
+    Ok(read_details(cloudformation, name).await?.parameters)
+}
+
+/// The parameters and outputs of the stack with this name or ARN.
+pub async fn read_details(cloudformation: &Client, name: &str) -> Result<StackDetails> {
     let output = cloudformation.describe_stacks().stack_name(name).send().await;
     let output = output.map_err(|error| {
         let error = aws_error(Service::CloudFormation, "DescribeStacks")(error);
@@ -174,10 +198,14 @@ pub async fn read_parameters(cloudformation: &Client, name: &str) -> Result<BTre
     let found = output.stacks().first();
     let found =
         found.ok_or_else(|| CommandError::failed(format!("CloudFormation returned no stack {name}")))?;
-    let named = found.parameters().iter().filter_map(|parameter| {
+    let parameters = found.parameters().iter().filter_map(|parameter| {
         Some((parameter.parameter_key()?.to_owned(), parameter.parameter_value()?.to_owned()))
     });
-    Ok(named.collect())
+    let outputs = found
+        .outputs()
+        .iter()
+        .filter_map(|output| Some((output.output_key()?.to_owned(), output.output_value()?.to_owned())));
+    Ok(StackDetails { parameters: parameters.collect(), outputs: outputs.collect() })
 }
 
 /// CloudFormation reports a stack that does not exist as a general error.

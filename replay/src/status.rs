@@ -1,4 +1,4 @@
-//! The state of a whole stack: alarms, dead letters, unsent events, statistics, denials, the invalidation
+//! The state of a whole stack: alarms, the user pool, dead letters, unsent events, statistics, denials, the invalidation
 //! budget and the functions. If a call fails, its figures are unknown, and the others are still read.
 
 pub mod checks;
@@ -6,6 +6,7 @@ pub mod command;
 pub mod first_steps;
 pub mod metrics;
 pub mod report;
+pub mod user_pool;
 
 use anyhow::{Context, Result};
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
@@ -15,7 +16,7 @@ use crate::account::Account;
 use crate::aws_error::{Service, aws_error, describe};
 use crate::cloudwatch::ringing_alarms;
 use crate::queue::list::{Queues, next_step, read_queues};
-use crate::stack::{Stack, read_parameters};
+use crate::stack::{Stack, read_details};
 use crate::status::report::{AlarmFigures, Figures};
 
 /// Reads the figures of a stack, counts since `since`. The suspensions are counted only if `count_suspensions` is true,
@@ -38,14 +39,22 @@ pub async fn read_figures(
             false => None,
         }
     };
-    let (queues, alarms, metrics, suspensions, parameters) = futures_util::join!(
+    let details = async {
+        let details = read_details(&cloudformation, &stack.name).await.map_err(|error| error.to_string());
+        let user_pool = match &details {
+            Ok(details) => user_pool::read(account, stack, details).await,
+            Err(error) => Err(anyhow::Error::msg(error.clone())),
+        };
+        (details.unwrap_or_default(), user_pool)
+    };
+    let (queues, alarms, metrics, suspensions, (details, user_pool)) = futures_util::join!(
         read_queues(&sqs, &cloudwatch, &urls, now),
         ringing_alarms(&cloudwatch, &names),
         metrics::read(&cloudwatch, stack, since, now),
         suspensions,
-        read_parameters(&cloudformation, &stack.name),
+        details,
     );
-    let budget = parameters.ok().and_then(|parameters| parameters.get("MonthlyItemBudget")?.parse().ok());
+    let budget = details.parameter("MonthlyItemBudget").and_then(|budget| budget.parse().ok());
     let mut figures = Figures {
         alarms: names.len(),
         since: since.to_string(),
@@ -71,6 +80,10 @@ pub async fn read_figures(
     match metrics {
         Ok(metrics) => figures.metrics = Some(metrics),
         Err(error) => figures.metrics_error = Some(describe(error.as_ref())),
+    }
+    match user_pool {
+        Ok(user_pool) => figures.user_pool = Some(user_pool),
+        Err(error) => figures.user_pool_error = Some(describe(error.as_ref())),
     }
     match suspensions {
         None => {}

@@ -1,6 +1,7 @@
 //! The command line `replay`.
 
 mod account;
+mod attach;
 mod backfill;
 mod doctor;
 mod exit_codes;
@@ -27,6 +28,7 @@ mod redrive;
 mod redrive_elsewhere;
 mod redrive_stack;
 mod selection;
+mod settings;
 mod stack;
 mod status;
 mod support;

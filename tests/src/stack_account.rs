@@ -26,9 +26,10 @@ use winterbaume_core::{MockRequest, MockResponse};
 use xtask::template::{Stack, Template};
 
 pub use cloudwatch::{AlarmState, Metric};
+pub use deployed::function_arn;
 pub use functions::{Function, policy};
 pub use logs::LogEvent;
-pub use user_pool::UserPool;
+pub use user_pool::{Incident, UserPool};
 
 use crate::sqs::Sqs;
 use deployed::Deployed;
@@ -52,6 +53,9 @@ struct Inner {
     status: Mutex<String>,
     functions: Mutex<BTreeMap<String, Function>>,
     user_pool: Mutex<UserPool>,
+    incidents: Mutex<user_pool::Incidents>,
+    /// The stack that manages the existing user pool, and the status of the pool in it.
+    managing_stack: Mutex<Option<(String, String)>>,
     alarms: Mutex<BTreeMap<String, AlarmState>>,
     metrics: Mutex<Vec<Metric>>,
     log_groups: Mutex<BTreeMap<String, Vec<LogEvent>>>,
@@ -70,9 +74,10 @@ struct Resource {
 }
 
 /// Why an operation failed: AWS's code and sentence.
-struct Refusal {
-    code: String,
-    message: String,
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub code: String,
+    pub message: String,
 }
 
 fn refusal(code: &str, message: impl Into<String>) -> Refusal {
@@ -109,6 +114,8 @@ impl StackAccount {
             status: Mutex::new("CREATE_COMPLETE".to_owned()),
             functions: Mutex::new(functions::functions(&resources, cloudformation::USER_POOL)),
             user_pool: Mutex::new(user_pool),
+            incidents: Mutex::default(),
+            managing_stack: Mutex::default(),
             alarms: Mutex::new(alarms),
             log_groups: Mutex::new(log_groups),
             resources,
@@ -149,6 +156,11 @@ impl StackAccount {
     /// Adds an event to a log group, which is created if it does not exist.
     pub fn log(&self, group: &str, event: LogEvent) {
         lock(&self.0.log_groups).entry(group.to_owned()).or_default().push(event);
+    }
+
+    /// Lets another stack manage the existing user pool, which has this status in it.
+    pub fn manage_user_pool(&self, stack: &str, status: &str) {
+        *lock(&self.0.managing_stack) = Some((stack.to_owned(), status.to_owned()));
     }
 
     /// Takes the permission `logs:Unmask` away.
@@ -217,9 +229,9 @@ impl AwsBackend for StackAccount {
         let target = header("x-amz-target").unwrap_or_default();
         let complete = |response: MockResponse| Ok(Answer { response, is_cut_off: false });
         if let Some(operation) = target.strip_prefix("AWSCognitoIdentityProviderService.")
-            && let Some(response) = self.user_pool_settings(operation, &request.body)
+            && let Some((response, is_cut_off)) = self.user_pool_settings(operation, &request.body)
         {
-            return complete(response);
+            return Ok(Answer { response, is_cut_off });
         }
         if let Some(response) = self.lambda(&request) {
             return complete(response);

@@ -10,6 +10,7 @@ use crate::status::first_steps::first_steps;
 use crate::status::report::{
     AlarmFigures, Check, CheckName, CheckState, Figures, FunctionFigures, MetricFigures,
 };
+use crate::status::user_pool;
 
 /// The alarm invalidation-budget rings above this part of the month's items.
 const BUDGET_PERCENT: f64 = 80.0;
@@ -24,7 +25,8 @@ pub fn period(since: Timestamp, now: Timestamp) -> String {
 
 /// The checks, those that need a look first. `period` is the period of the counts in words.
 pub fn checks(figures: &Figures, period: &str, stack: &Stack) -> Vec<Check> {
-    let mut others = dead_letters(figures, stack);
+    let mut others = vec![user_pool::check(figures, stack)];
+    others.extend(dead_letters(figures, stack));
     others.extend(of_metrics(figures, period, stack));
     others.extend(suspensions(figures));
     let mut checks = alarms(figures, &others, stack);

@@ -24,7 +24,7 @@ const INDENT: usize = 6;
 
 /// Show what needs a look in a stack, and what to type next.
 ///
-/// Checks the alarms, the dead letters, unsent events, the age of the statistics, errors of the functions,
+/// Checks the alarms, the triggers of the user pool, the dead letters, unsent events, the age of the statistics, errors of the functions,
 /// denials and the invalidation budget. Counts are those of the last hour, or since `--since`. The exit code
 /// is 0 if nothing needs a look. A check that your role cannot make is unknown, and the others still run.
 #[derive(Debug, Args)]
@@ -107,6 +107,7 @@ fn line(check: &Check, width: usize) -> String {
 fn title(check: CheckName) -> &'static str {
     match check {
         CheckName::Alarms => "alarms",
+        CheckName::UserPool => "user pool",
         CheckName::DeadLetters => "dead letters",
         CheckName::UnsentEvents => "unsent events",
         CheckName::Statistics => "statistics",

@@ -38,6 +38,7 @@ pub struct Check {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum CheckName {
     Alarms,
+    UserPool,
     DeadLetters,
     UnsentEvents,
     Statistics,
@@ -68,6 +69,10 @@ pub struct Figures {
     pub ringing: Vec<AlarmFigures>,
     /// Why the alarms could not be read.
     pub alarms_error: Option<String>,
+    /// What the user pool calls. Null if it could not be read.
+    pub user_pool: Option<UserPoolFigures>,
+    /// Why the user pool could not be read.
+    pub user_pool_error: Option<String>,
     /// The queues of the stack.
     pub queues: Vec<QueueReport>,
     /// Why the ages of the oldest messages could not be read.
@@ -100,6 +105,23 @@ pub struct AlarmFigures {
     pub since: Option<String>,
     /// Time since then, in seconds.
     pub seconds: Option<i64>,
+}
+
+/// What the user pool calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UserPoolFigures {
+    /// Id of the user pool.
+    pub id: String,
+    /// True if the stack created the user pool. False for an existing one.
+    pub managed_by_stack: bool,
+    /// Number of triggers of the stack.
+    pub triggers: usize,
+    /// Number of triggers for which the user pool calls the function of the stack.
+    pub attached: usize,
+    /// What the user pool calls for the other triggers, in words.
+    pub differences: Vec<String>,
 }
 
 /// Figures from metrics. Counts are those of the period.

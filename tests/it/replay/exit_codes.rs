@@ -40,6 +40,9 @@ const fn case(command: &'static str, arguments: &'static [&'static str]) -> Case
 const CASES: &[Case] = &[
     // The dead letter needs a look.
     Case { code: 1, ..case("status", &[]) },
+    // The stack has a user pool of its own.
+    Case { code: 1, ..case("attach", &[]) },
+    Case { code: 1, ..case("detach", &[]) },
     case("queues", &[]),
     case("inspect", &[DEAD_LETTERS]),
     case("redrive", &["--from", DEAD_LETTERS]),
@@ -81,6 +84,10 @@ const BAD_FILES: &[&[&str]] = &[
     &["user", "import", "--user-pool", POOL, "--checkpoint", "FOLDER"],
     &["statistics", "backfill", "BAD", "--event-retention-days", "90"],
     &["statistics", "backfill", "FOLDER", "--event-retention-days", "90"],
+    &["attach", "--restore", "BAD"],
+    &["attach", "--restore", "FOLDER"],
+    &["detach", "--restore", "BAD"],
+    &["detach", "--restore", "FOLDER"],
     &["origin", "check", "BAD"],
     &["origin", "check", "FOLDER"],
     &["man", "--out", "FILE/pages"],
@@ -198,7 +205,7 @@ async fn closed_pipe_is_no_error_unless_the_command_finds_one() {
         let run = files.run(&endpoint, &words, Some(writer.into())).await;
         let is_right = match case.command {
             // It fails before it prints something.
-            "move-task follow" | "move-task cancel" => run.code == 1,
+            "move-task follow" | "move-task cancel" | "attach" | "detach" => run.code == 1,
             "save" => (run.code, run.stderr.as_str()) == (0, "0 messages saved\n"),
             _ => run.code == 0 && run.stderr.is_empty(),
         };

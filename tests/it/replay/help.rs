@@ -30,6 +30,8 @@ async fn help_pages_describe_all_commands() {
         "replay": ;
         "status": "status";
         "doctor": "doctor";
+        "attach": "attach";
+        "detach": "detach";
         "queues": "queues";
         "inspect": "inspect";
         "redrive": "redrive";

@@ -1,4 +1,5 @@
-//! CloudFormation: the operations ListStackResources and DescribeStacks, in the Query protocol.
+//! CloudFormation: the operations ListStackResources, DescribeStacks and DescribeStackResources, in the Query
+//! protocol.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -87,6 +88,9 @@ impl StackAccount {
     fn call_cloudformation(&self, input: &HashMap<String, String>) -> Result<String, Refusal> {
         let text = |name: &str| input.get(name).map(String::as_str).unwrap_or_default();
         self.begin(text("Action"))?;
+        if text("Action") == "DescribeStackResources" {
+            return self.describe_stack_resources(text("PhysicalResourceId"));
+        }
         let name = text("StackName");
         let is_arn = name.starts_with("arn:") && name.contains(&format!(":stack/{STACK}/"));
         if name != STACK && !is_arn {
@@ -119,6 +123,22 @@ impl StackAccount {
              <Parameters>{parameters}</Parameters><Outputs>{outputs}</Outputs></member></Stacks></DescribeStacksResult>\
              </DescribeStacksResponse>"
         )
+    }
+
+    /// The stack of another template that manages a resource.
+    fn describe_stack_resources(&self, physical_id: &str) -> Result<String, Refusal> {
+        let managing = lock(&self.0.managing_stack);
+        let (stack, status) = managing
+            .as_ref()
+            .ok_or_else(|| refusal("ValidationError", format!("Stack for {physical_id} does not exist")))?;
+        Ok(format!(
+            "<DescribeStackResourcesResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\">\
+             <DescribeStackResourcesResult><StackResources><member><StackName>{stack}</StackName>\
+             <LogicalResourceId>Pool</LogicalResourceId><PhysicalResourceId>{physical_id}</PhysicalResourceId>\
+             <ResourceType>AWS::Cognito::UserPool</ResourceType><Timestamp>2026-03-01T12:00:00Z</Timestamp>\
+             <ResourceStatus>{status}</ResourceStatus></member></StackResources></DescribeStackResourcesResult>\
+             </DescribeStackResourcesResponse>"
+        ))
     }
 
     fn list_stack_resources(&self, token: &str) -> String {

@@ -11,7 +11,7 @@ pub(super) const ACCOUNT: &str = "123456789012";
 const DISTRIBUTION_DOMAIN: &str = "d111111abcdef8.cloudfront.net";
 
 /// The ARN of a function.
-pub(super) fn function_arn(name: &str) -> String {
+pub fn function_arn(name: &str) -> String {
     format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}")
 }
 

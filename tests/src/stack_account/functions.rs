@@ -1,8 +1,9 @@
-//! Lambda: the operations GetFunctionConfiguration, GetPolicy and ListEventSourceMappings, in the
+//! Lambda: the operations GetFunctionConfiguration, GetPolicy, ListTags and ListEventSourceMappings, in the
 //! protocol restJson1.
 
 use std::collections::BTreeMap;
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use winterbaume_core::{MockRequest, MockResponse};
 
@@ -22,6 +23,20 @@ pub struct Function {
     pub policy: Option<String>,
     /// The states of its event source mappings.
     pub event_sources: Vec<String>,
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Function {
+    /// A function of others that the user pool may invoke.
+    pub fn of_others(name: &str, user_pool: &str) -> Self {
+        let arn = function_arn(name);
+        Self {
+            configuration: json!({"FunctionName": name, "FunctionArn": arn, "State": "Active"}),
+            policy: Some(policy(&arn, user_pool)),
+            event_sources: Vec::new(),
+            tags: BTreeMap::new(),
+        }
+    }
 }
 
 /// The functions of a stack. Each trigger may be invoked by the user pool, and each worker has an event
@@ -40,6 +55,9 @@ pub(super) fn functions(resources: &[Resource], user_pool: &str) -> BTreeMap<Str
             }),
             policy: is_trigger.then(|| policy(&arn, user_pool)),
             event_sources: is_worker.then(|| "Enabled".to_owned()).into_iter().collect(),
+            tags: [("stack-name", super::STACK), ("logical-id", &resource.logical_id)]
+                .map(|(key, value)| (format!("aws:cloudformation:{key}"), value.to_owned()))
+                .into(),
         };
         (name, function)
     };
@@ -65,12 +83,27 @@ impl StackAccount {
         change(lock(&self.0.functions).get_mut(&name).expect("the stack has the function"));
     }
 
+    /// Creates a function, or replaces one.
+    pub fn put_function(&self, name: &str, function: Function) {
+        lock(&self.0.functions).insert(name.to_owned(), function);
+    }
+
+    pub fn delete_function(&self, name: &str) {
+        assert!(lock(&self.0.functions).remove(name).is_some(), "there is no function {name}");
+    }
+
     /// The answer of Lambda. `None` if the request is not for Lambda.
     pub(super) fn lambda(&self, request: &MockRequest) -> Option<MockResponse> {
         // The URI can have the address of the server in front.
+        let tags_of = request.uri.split_once("/2017-03-31/tags/").map(|(_, arn)| arn);
+        if let Some(arn) = tags_of {
+            return Some(answer(
+                self.function("ListTags", arn, |function| Some(json!({"Tags": function.tags}))),
+            ));
+        }
         let path = request.uri.find("/2015-03-31/").map(|start| &request.uri[start..])?;
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let answer = match path.strip_prefix(FUNCTIONS).and_then(|rest| rest.split_once('/')) {
+        Some(answer(match path.strip_prefix(FUNCTIONS).and_then(|rest| rest.split_once('/')) {
             Some((name, "configuration")) => self
                 .function("GetFunctionConfiguration", name, |function| Some(function.configuration.clone())),
             Some((name, "policy")) => self.function("GetPolicy", name, |function| {
@@ -87,17 +120,7 @@ impl StackAccount {
                 })
             }
             _ => Err(refusal("UnknownOperationException", path)),
-        };
-        Some(match answer {
-            Ok(answer) => MockResponse::json(200, answer.to_string()),
-            Err(Refusal { code, message }) => {
-                let status = if code == "ResourceNotFoundException" { 404 } else { 400 };
-                let mut response = MockResponse::json(status, json!({"Message": message}).to_string());
-                let code = http::HeaderValue::from_str(&code).expect("a code is a header");
-                response.headers.insert("x-amzn-errortype", code);
-                response
-            }
-        })
+        }))
     }
 
     fn function(
@@ -107,9 +130,24 @@ impl StackAccount {
         answer: impl FnOnce(&Function) -> Option<Value>,
     ) -> Result<Value, Refusal> {
         self.begin(operation)?;
+        // A path has a name, or an ARN.
+        let name = percent_decode_str(name).decode_utf8_lossy();
         let functions = lock(&self.0.functions);
-        let found = functions.get(name).and_then(answer);
+        let found = functions.get(name.rsplit(':').next().unwrap_or_default()).and_then(answer);
         found
             .ok_or_else(|| refusal("ResourceNotFoundException", "The resource you requested does not exist."))
+    }
+}
+
+fn answer(result: Result<Value, Refusal>) -> MockResponse {
+    match result {
+        Ok(answer) => MockResponse::json(200, answer.to_string()),
+        Err(Refusal { code, message }) => {
+            let status = if code == "ResourceNotFoundException" { 404 } else { 400 };
+            let mut response = MockResponse::json(status, json!({"Message": message}).to_string());
+            let code = http::HeaderValue::from_str(&code).expect("a code is a header");
+            response.headers.insert("x-amzn-errortype", code);
+            response
+        }
     }
 }

@@ -1,0 +1,143 @@
+//! The file with the settings of a user pool from before a change.
+
+use std::io::Write;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::settings::PoolSettings;
+use crate::error::{CommandError, Result};
+use crate::private_file::private_file;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backup {
+    /// How to restore the settings, for whoever finds the file.
+    pub about: String,
+    pub user_pool_id: String,
+    pub stack: String,
+    pub taken_at: Timestamp,
+    /// `UserPool` of DescribeUserPool.
+    pub user_pool: Value,
+    /// The answer of GetUserPoolMfaConfig.
+    pub mfa_config: Value,
+}
+
+impl Backup {
+    pub fn new(settings: &PoolSettings, stack: &str, path: &Path, now: Timestamp) -> Self {
+        let about = format!(
+            "Settings of a user pool before `replay` changed its triggers. To restore them: replay detach --stack \
+             {stack} --restore {}. Without --yes, the command shows what it would change.",
+            path.display()
+        );
+        Self {
+            about,
+            user_pool_id: settings.text("Id").to_owned(),
+            stack: stack.to_owned(),
+            taken_at: now,
+            user_pool: settings.pool.clone(),
+            mfa_config: settings.mfa_config.clone(),
+        }
+    }
+
+    /// Writes a new file that only its owner can read. An existing file is not overwritten.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let about = |error: std::io::Error| {
+            let problem = match error.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    "the file exists already. Choose another name".to_owned()
+                }
+                _ => error.to_string(),
+            };
+            CommandError::failed(format!("nothing was changed: --backup {}: {problem}", path.display()))
+        };
+        let mut file = private_file().write(true).create_new(true).open(path).map_err(about)?;
+        let text = serde_json::to_string_pretty(self)?;
+        file.write_all(format!("{text}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(about)
+    }
+
+    /// Reads the file. Returns an error about the option `--restore`.
+    pub fn read(path: &Path) -> Result<Self> {
+        let about =
+            |problem: String| CommandError::invalid_input(format!("--restore {}: {problem}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
+        let backup: Self = serde_json::from_str(&text)
+            .map_err(|error| about(format!("not a file of `replay attach` or `replay detach`: {error}")))?;
+        let id = backup.user_pool["Id"].as_str().unwrap_or_default();
+        if id != backup.user_pool_id || !backup.mfa_config.is_object() {
+            return Err(about("the file is incomplete".to_owned()));
+        }
+        Ok(backup)
+    }
+
+    pub fn settings(&self) -> PoolSettings {
+        PoolSettings { pool: self.user_pool.clone(), mfa_config: self.mfa_config.clone() }
+    }
+}
+
+/// The name of a backup file, with milliseconds: `user-pool-eu-central-1_EXAMPLE12-20260302T090000123Z.json`.
+pub fn default_name(user_pool_id: &str, now: Timestamp) -> String {
+    let time: String = format!("{now:.3}").chars().filter(|c| !"-:.".contains(*c)).collect();
+    format!("user-pool-{user_pool_id}-{time}.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: &str = "2026-03-02T09:00:00.123456Z";
+
+    #[test]
+    fn name_has_the_pool_and_the_time() {
+        let expected = "user-pool-eu-central-1_EXAMPLE12-20260302T090000123Z.json";
+        assert_eq!(default_name("eu-central-1_EXAMPLE12", NOW.parse().unwrap()), expected);
+    }
+
+    #[test]
+    fn backup_is_private_read_back_and_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("backup.json");
+        let settings = PoolSettings {
+            pool: json!({"Id": "x", "Name": "n", "CreationDate": 1_772_442_000.123}),
+            mfa_config: json!({"MfaConfiguration": "OFF"}),
+        };
+        let backup = Backup::new(&settings, "shop", &path, NOW.parse().unwrap());
+        backup.write(&path).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let read = Backup::read(&path).unwrap();
+        assert_eq!(read.settings(), settings);
+        assert!(
+            read.about.contains("replay detach --stack shop --restore") && read.about.contains("backup.json")
+        );
+        let error = backup.write(&path).unwrap_err().to_string();
+        assert!(error.ends_with("the file exists already. Choose another name"), "{error}");
+        assert_eq!(Backup::read(&path).unwrap().settings(), settings);
+    }
+
+    #[test]
+    fn other_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("backup.json");
+        assert!(Backup::read(&path).unwrap_err().to_string().contains("--restore"));
+        for (text, expected) in [
+            ("{}", "not a file of `replay attach`"),
+            ("[", "not a file of `replay attach`"),
+            (
+                r#"{"about":"","userPoolId":"x","stack":"","takenAt":"2026-03-02T09:00:00Z","userPool":{},"mfaConfig":{}}"#,
+                "incomplete",
+            ),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Backup::read(&path).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The update of a user pool: reads it again before and after, compares every setting, and puts the old
+//! settings back if the update changed others than it should.
+//!
+//! UpdateUserPool has no condition, so a change by someone else is noticed only by reading. The time
+//! between the last read and the update is one call.
+
+use std::path::Path;
+
+use super::api::{CallFailure, PoolApi};
+use super::display::list;
+use super::settings::{LAMBDA_CONFIG, PoolSettings};
+use crate::error::{CommandError, Result};
+
+/// A change of the settings of a user pool.
+#[derive(Debug)]
+pub struct Change<'a> {
+    pub api: &'a PoolApi,
+    /// The settings that the operator saw.
+    pub before: &'a PoolSettings,
+    /// The settings that the pool should have.
+    pub target: &'a PoolSettings,
+    /// The file with `before`.
+    pub backup: &'a Path,
+    /// True if `before` has lost settings, so that it is not put back.
+    pub restores: bool,
+}
+
+impl Change<'_> {
+    /// Makes the change. Returns the number of settings that were compared afterwards.
+    pub async fn make(&self) -> Result<usize> {
+        self.check_unchanged().await?;
+        let written = write(self.api, self.before, self.target).await;
+        let after = match self.api.read().await {
+            Ok(after) => after,
+            Err(error) => return Err(self.unread(written.err(), error)),
+        };
+        let missing = self.target.differences(&after);
+        // A timeout can hide an update that Cognito made.
+        if missing.is_empty() {
+            return Ok(self.target.count());
+        }
+        let changed = self.before.differences(&after);
+        match written {
+            Err(failure) if changed.is_empty() => {
+                Err(CommandError::from(failure.error).context("nothing was changed"))
+            }
+            // Cognito made no change, so these are of someone else.
+            Err(failure) if failure.is_refusal => {
+                let others =
+                    format!("nothing was changed, but someone else changed {} meanwhile", list(&changed));
+                Err(CommandError::from(failure.error).context(others))
+            }
+            Ok(()) if changed.is_empty() => Err(CommandError::failed(
+                "Cognito accepted the update, but the user pool is as before. Run the command again",
+            )),
+            _ if self.restores => Err(CommandError::failed(format!(
+                "the settings are restored except for {}. Run the command again, or set them in the console",
+                list(&missing)
+            ))),
+            _ => Err(self.put_back(&after).await),
+        }
+    }
+
+    /// Refuses if the pool has changed since the operator saw it.
+    async fn check_unchanged(&self) -> Result<()> {
+        let now = self
+            .api
+            .read()
+            .await
+            .map_err(|error| CommandError::from(error).context("nothing was changed"))?;
+        let changed = self.before.differences(&now);
+        let modified = |settings: &PoolSettings| settings.pool["LastModifiedDate"].clone();
+        if changed.is_empty() && modified(self.before) == modified(&now) {
+            return Ok(());
+        }
+        let what = if changed.is_empty() { "it".to_owned() } else { list(&changed) };
+        Err(CommandError::failed(format!(
+            "nothing was changed: someone else changes the user pool ({what}). Run the command again"
+        )))
+    }
+
+    /// The error if the pool cannot be read after the update.
+    fn unread(&self, failure: Option<CallFailure>, error: anyhow::Error) -> CommandError {
+        let failure = failure.map(|failure| format!(" ({})", CommandError::from(failure.error)));
+        CommandError::from(error).context(format!(
+            "the update was sent{}, but the user pool cannot be read. Run the command again: it shows the settings \
+             as they are now. The settings from before are in {}",
+            failure.unwrap_or_default(),
+            self.backup.display()
+        ))
+    }
+
+    /// Puts the settings from before the update back. Returns the error that says what happened.
+    async fn put_back(&self, after: &PoolSettings) -> CommandError {
+        let unwanted: Vec<_> = self.target.differences(after);
+        let unwanted = list(&unwanted);
+        let backup = self.backup.display();
+        let written = write(self.api, after, self.before).await;
+        let remaining = match self.api.read().await {
+            Ok(now) => self.before.differences(&now),
+            Err(error) => {
+                return CommandError::from(error).context(format!(
+                    "the update also changed {unwanted}. The old settings were sent, but the user pool cannot be \
+                     read. They are in {backup}: run `replay detach --restore {backup}`"
+                ));
+            }
+        };
+        if remaining.is_empty() {
+            return CommandError::failed(format!(
+                "the update also changed {unwanted}. The old settings are back: {} settings are as before, and \
+                 {LAMBDA_CONFIG} too",
+                self.before.count()
+            ));
+        }
+        let text = format!(
+            "the update also changed {unwanted}, and the old settings could not be put back: {} differ from before. \
+             Run `replay detach --restore {backup}`, or set them in the console",
+            list(&remaining)
+        );
+        match written {
+            Ok(()) => CommandError::failed(text),
+            Err(failure) => CommandError::from(failure.error).context(text),
+        }
+    }
+}
+
+/// Sets the settings of `target`. MFA comes first: UpdateUserPool refuses to switch on MFA that needs more
+/// settings than the request can have.
+async fn write(api: &PoolApi, now: &PoolSettings, target: &PoolSettings) -> Result<(), CallFailure> {
+    if !target.has_mfa_of(now) {
+        api.set_mfa_config(target).await?;
+    }
+    api.update(target).await
+}
