@@ -188,6 +188,12 @@ class StackClient:
 
         The operator has the permissions that docs/replay.md lists.
         """
+        result = self.run_replay(*arguments, input=input)
+        expect(result.returncode in codes, f"replay ended with exit code {result.returncode}:\n{result.stderr}")
+        return result.stdout
+
+    def run_replay(self, *arguments, input=None, cwd=None):
+        """The same, with any exit code, in a folder. Returns the completed process."""
         operator = self.assume_role("operator", ACCOUNT, may_send=True, may_suspend=True)
         environment = {
             "AWS_ACCESS_KEY_ID": operator["AccessKeyId"],
@@ -201,11 +207,9 @@ class StackClient:
             "SUSPENDED_EMAIL_KEY": PARAMETERS["SuspendedEmailKey"],
             "USER": "support",
         }
-        result = subprocess.run(
-            [self.replay_binary, *arguments], env=environment, capture_output=True, text=True, input=input
+        return subprocess.run(
+            [self.replay_binary, *arguments], env=environment, capture_output=True, text=True, input=input, cwd=cwd
         )
-        expect(result.returncode in codes, f"replay ended with exit code {result.returncode}:\n{result.stderr}")
-        return result.stdout
 
     # Queues
 

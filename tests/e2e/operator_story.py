@@ -26,7 +26,7 @@ def permit(stack):
     everywhere += ["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"]
     queues = ["GetQueueUrl", "GetQueueAttributes", "ListDeadLetterSourceQueues", "ListMessageMoveTasks"]
     pool = ["ListUsers", "GetGroup", "AdminCreateUser", "AdminSetUserPassword", "AdminAddUserToGroup"]
-    pool += ["AdminListGroupsForUser", "AdminRemoveUserFromGroup", "AdminDeleteUser"]
+    pool += ["AdminListGroupsForUser", "AdminRemoveUserFromGroup", "AdminDeleteUser", "DescribeUserPool"]
     statements = [
         {"Effect": "Allow", "Action": everywhere, "Resource": "*"},
         {"Effect": "Allow", "Action": [f"sqs:{call}" for call in queues], "Resource": "*"},

@@ -10,6 +10,7 @@ import re
 from boto3.dynamodb.conditions import Attr
 
 import account_changes
+import attach_story
 import doctor_story
 import operator_story
 import own_changes
@@ -36,6 +37,7 @@ def run(report, stack, build, screenshots):
     dead_letter_invalid_messages(report, stack, ana)
     deliver_duplicates(report, stack, ana, events)
     operator_story.run(report, stack)
+    attach_story.run(report, stack, build)
     page_story.run(report, stack, ana, screenshots)
     own_changes.measure(report, stack)
     account_changes.run(report, stack)

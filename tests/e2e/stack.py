@@ -222,15 +222,15 @@ class MiniStack:
 
     # Deployment
 
-    def deploy(self, build, parameters, must_fail=False):
+    def deploy(self, build, parameters, must_fail=False, stack_name=STACK_NAME):
         """Runs `sam deploy` on the result of `sam build` or `cargo xtask dist`, and returns its output."""
 
         def quote(value):
             # Some values are JSON.
             return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
-        settings = ["--stack-name", STACK_NAME, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"]
-        if (build / "samconfig.toml").exists():
+        settings = ["--stack-name", stack_name, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"]
+        if stack_name == STACK_NAME and (build / "samconfig.toml").exists():
             settings = []  # A release has them in this file.
         return self.sam(
             "deploy",

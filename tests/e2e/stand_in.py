@@ -175,6 +175,53 @@ def typed(shape, value):
     return value
 
 
+def patch_user_pool_settings():
+    """AWS sets what UpdateUserPool does not get to its default value. MiniStack keeps it, ignores new members, and shows
+    settings of GetUserPoolMfaConfig in DescribeUserPool."""
+    model = botocore.loaders.Loader().load_service_model("cognito-idp", "service-2")["shapes"]
+    shown = set(model["UserPoolType"]["members"])
+    # The name and the feature plan stay without a value.
+    resettable = set(model["UpdateUserPoolRequest"]["members"]) - {"UserPoolId", "PoolName", "UserPoolTier"}
+    original_update, original_output = cognito._update_user_pool, cognito._pool_out
+
+    def update(data):
+        response = original_update(data)
+        pool, error = cognito._resolve_pool(data.get("UserPoolId"))
+        if error or response[0] >= 400:
+            return response
+        new = json.loads(cognito._create_user_pool({"PoolName": "defaults"})[2])["UserPool"]
+        del cognito._user_pools[new["Id"]]
+        for member in resettable:
+            if member in data:
+                pool[member] = data[member]
+            elif member in new:
+                pool[member] = new[member]
+            else:
+                pool.pop(member, None)
+        pool["Name"] = data.get("PoolName", pool["Name"])
+        return response
+
+    def output(pool):
+        return {name: value for name, value in original_output(pool).items() if name in shown}
+
+    cognito._update_user_pool, cognito._pool_out = update, output
+
+
+def patch_stack_of_resource():
+    """CloudFormation finds the stack that manages a resource by PhysicalResourceId. MiniStack wants the stack's name."""
+    original = handlers._describe_stack_resources
+
+    def describe(params):
+        physical_id = handlers._p(params, "PhysicalResourceId")
+        for name, stack in cloudformation._stacks.items() if physical_id else ():
+            resources = stack.get("_resources", {}).values()
+            if any(resource.get("PhysicalResourceId") == physical_id for resource in resources):
+                return original({**params, "StackName": name})
+        return original(params)
+
+    handlers._ACTION_HANDLERS["DescribeStackResources"] = describe
+
+
 def patch_batching_window():
     """MiniStack ignores MaximumBatchingWindowInSeconds."""
     original = sqs._receive_messages_for_esm
@@ -300,6 +347,8 @@ if __name__ == "__main__":
     patch_password_policy()
     patch_denied_sign_ins()
     patch_types_of_answers()
+    patch_user_pool_settings()
+    patch_stack_of_resource()
     patch_batching_window()
     patch_metric_math_alarms()
     patch_split_in_conditions()
