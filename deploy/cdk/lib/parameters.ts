@@ -772,7 +772,7 @@ export interface Outputs {
    */
   readonly ThirdGroupRoleArn: string;
   /**
-   * The triggers, as --lambda-config of update-user-pool. See docs/existing-user-pool.md
+   * The triggers, which `replay attach` attaches. See docs/existing-user-pool.md
    */
   readonly LambdaConfig: string;
   /**

@@ -40,6 +40,7 @@ const fn case(command: &'static str, arguments: &'static [&'static str]) -> Case
 const CASES: &[Case] = &[
     // The dead letter needs a look.
     Case { code: 1, ..case("status", &[]) },
+    case("doctor", &[]),
     // The stack has a user pool of its own.
     Case { code: 1, ..case("attach", &[]) },
     Case { code: 1, ..case("detach", &[]) },
