@@ -1,8 +1,10 @@
 """A part of the scenario: someone detaches triggers from the user pool, and user-pool-watch reports it."""
 
+import contextlib
 import json
 
 from assertions import eventually, expect
+from stack import ACCOUNT, REGION
 
 WATCH = "UserPoolWatchFunction"
 
@@ -23,8 +25,12 @@ def run(report, stack):
         eventually(lambda: stack.metric_sum(WATCH, "TriggerDifferences") == 2, "two differences")
         for trigger, code in found:
             expect(stack.log_lines(WATCH, f'"error_type":"{code}"'), f"no log line for {trigger}")
-    with report.step("after the triggers are attached again, it reports no difference"):
+    with report.step("it also reports a trigger that Cognito may no longer invoke"):
         set_triggers(stack, expected)
+        with without_permission(stack, "CustomMessageFunction"):
+            found = [(difference["trigger"], difference["code"]) for difference in watch(stack)]
+        expect(found == [("custom-message", "not_permitted")], found)
+    with report.step("after all is as before, it reports no difference"):
         expect(watch(stack) == [], watch(stack))
 
 
@@ -33,6 +39,25 @@ def watch(stack):
     answer = stack.invoke(WATCH, {})
     expect(answer.get("user_pool_id") == stack.user_pool, answer)
     return answer["differences"]
+
+
+@contextlib.contextmanager
+def without_permission(stack, function):
+    """Removes the permission of Cognito to invoke a function, and adds it again at the end."""
+    name = stack.resources[function]
+    [statement] = json.loads(stack.functions.get_policy(FunctionName=name)["Policy"])["Statement"]
+    permission = {"FunctionName": name, "StatementId": statement["Sid"]}
+    stack.functions.remove_permission(**permission)
+    try:
+        yield
+    finally:
+        stack.functions.add_permission(
+            **permission,
+            Action="lambda:InvokeFunction",
+            Principal="cognito-idp.amazonaws.com",
+            SourceAccount=ACCOUNT,
+            SourceArn=f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{stack.user_pool}",
+        )
 
 
 def set_triggers(stack, config):

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use sandbox::aws::account::{USER_POOL_ID, attached_triggers};
 use sandbox::aws::{Fault, SandboxAccount};
 use sandbox::functions::invoke_user_pool_watch;
+use sandbox::journey::format::read as read_journey;
+use sandbox::journey::player;
 use scheduled::Failure;
 use scheduled::user_pool_watch::{Deps, Report};
 use serde_json::{Value, json};
@@ -48,7 +50,9 @@ async fn attached_pool_has_no_difference_and_is_measured() {
     let report = watch(&stack).await.unwrap();
     assert_eq!(report, Report { user_pool_id: USER_POOL_ID.to_owned(), differences: Vec::new() });
     assert_eq!(stack.account.measurements("TriggerDifferences"), [0.0], "zero ends the alarm");
-    assert_eq!(stack.account.calls.operations(), ["DescribeUserPool"], "it changes nothing");
+    let calls = stack.account.calls.operations();
+    assert_eq!(calls[0], "DescribeUserPool");
+    assert_eq!(calls[1..], ["GetPolicy"; 5], "it changes nothing");
 }
 
 #[tokio::test]
@@ -95,6 +99,20 @@ async fn update_that_resets_the_pool_is_five_differences_until_the_triggers_are_
     assert_eq!(stack.account.measurements("TriggerDifferences"), [5.0, 0.0]);
 }
 
+#[tokio::test]
+async fn trigger_that_the_pool_may_not_invoke_is_a_difference() {
+    let stack = stack_with(json!({"CustomMessage": OTHER})).await;
+    for trigger in [FunctionId::PreTokenGeneration, FunctionId::CustomMessage] {
+        stack.account.backend().invoke_permissions().remove(trigger);
+    }
+    let report = watch(&stack).await.unwrap();
+    let codes: Vec<_> = report.differences.iter().map(|each| (each.trigger, each.code)).collect();
+    let expected = [("pre-token-generation", "not_permitted"), ("custom-message", "another_function")];
+    assert_eq!(codes, expected, "one difference for each trigger");
+    assert_eq!(report.differences[0].pool, "may not invoke the function");
+    assert_eq!(stack.account.measurements("TriggerDifferences"), [2.0]);
+}
+
 /// Otherwise the alarm would end while nobody knows what the pool calls.
 #[tokio::test(start_paused = true)]
 async fn failed_read_is_an_error_with_a_code_and_no_measurement() {
@@ -112,6 +130,12 @@ async fn failed_read_is_an_error_with_a_code_and_no_measurement() {
         assert_eq!((failure.code, failure.message), (code, "the user pool cannot be read"), "{fault:?}");
         assert_eq!(stack.account.measurements("TriggerDifferences"), [] as [f64; 0], "{fault:?}");
     }
+    let stack = stack_with(json!({})).await;
+    stack.account.faults.inject("GetPolicy", Fault::Error("AccessDeniedException"), 1);
+    let failure = watch(&stack).await.unwrap_err();
+    let expected = ("failed", "the permissions of the triggers cannot be read");
+    assert_eq!((failure.code, failure.message), expected);
+    assert_eq!(stack.account.measurements("TriggerDifferences"), [] as [f64; 0]);
     let deleted = test_stack().await;
     assert_eq!(watch(&deleted).await.unwrap_err().code, "failed", "the pool does not exist");
 }
@@ -139,6 +163,13 @@ async fn invalid_lambda_config_stops_the_start_with_its_name() {
         let context = stack.account.function(FunctionId::UserPoolWatch, &variables);
         assert_eq!(Deps::new(&context).err().unwrap().to_string(), expected);
     }
+}
+
+#[tokio::test]
+async fn sandbox_plays_the_schedule_with_an_attached_pool() {
+    let path = fixtures::folder().join("user-pool-watch/schedule.json");
+    let outcome = player::play(&read_journey(&path).unwrap(), &BTreeMap::new()).await.unwrap();
+    assert_eq!(outcome.steps[0].outcome, "answered: the user pool calls all five functions");
 }
 
 #[tokio::test]

@@ -7,11 +7,10 @@ use anyhow::{Context, Result};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_types::SdkConfig;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::config::Environment;
 use shared::function_context::FunctionContext;
 use shared::function_id::{FunctionId, FunctionKind};
-use shared::lambda_config;
 use shared::store::Item;
 use shared::store::keys::{PK, SK, STATS};
 use shared::telemetry::Metrics;
@@ -21,32 +20,17 @@ use super::call_log::CallLog;
 use super::dynamodb_server::DynamoDbServer;
 use super::faults::Faults;
 use super::manual_time::ManualTime;
-use super::sdk_client::{REGION, sdk_config};
+use super::sdk_client::sdk_config;
 use super::setup::{QueuePair, TABLE, create_distribution, create_queues, create_table};
 
-/// The account's number.
-pub const ACCOUNT_ID: &str = "123456789012";
-/// The user pool in `events/`.
-pub const USER_POOL_ID: &str = "eu-central-1_EXAMPLE01";
+pub use super::names::{ACCOUNT_ID, USER_POOL_ID, attached_triggers};
+
 /// The app client of the user pool in `events/`.
 pub const CLIENT_ID: &str = "1example23456789";
 /// The issuer of the user pool's tokens.
 pub const ISSUER_URL: &str = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_EXAMPLE01";
 /// The address of managed login.
 pub const LOGIN_URL: &str = "https://login.example.com";
-
-/// Which functions the user pool calls if the triggers are attached, as Cognito writes it.
-pub fn attached_triggers() -> Value {
-    let arn = |trigger: FunctionId| {
-        format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:cognito-user-events-{trigger}")
-    };
-    let mut config: Value = FunctionId::triggers()
-        .map(|trigger| (lambda_config::field(trigger).to_owned(), Value::from(arn(trigger))))
-        .collect();
-    config[lambda_config::VERSIONED_FIELD] =
-        json!({"LambdaArn": arn(FunctionId::PreTokenGeneration), "LambdaVersion": "V2_0"});
-    config
-}
 
 /// An AWS account in memory.
 pub struct SandboxAccount {

@@ -1,5 +1,5 @@
 //! The account's services: winterbaume's DynamoDB or a server's, and winterbaume's SQS, CloudFront
-//! and Cognito, with faults and a call log.
+//! and Cognito, and the policies of the triggers, with faults and a call log.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,8 +14,12 @@ use winterbaume_sqs::SqsService;
 use super::call_log::CallLog;
 use super::dynamodb_server::DynamoDbServer;
 use super::faults::{Fault, Faults};
+use super::invoke_permissions::InvokePermissions;
 use super::sdk_client::{Answer, AwsBackend, cancelled_transaction, error_response, error_response_with};
 use super::user_pools::{self, UserPools};
+
+/// The only operation of Lambda.
+const GET_POLICY: &str = "GetPolicy";
 
 /// Answers for one account. Clones answer for the same account.
 #[derive(Clone)]
@@ -32,6 +36,7 @@ struct Services {
     sqs: SqsService,
     cloudfront: CloudFrontService,
     user_pools: UserPools,
+    invoke_permissions: InvokePermissions,
     /// One request at a time, because winterbaume's transactions are not atomic across threads.
     turn: tokio::sync::Mutex<()>,
 }
@@ -58,6 +63,7 @@ impl SandboxBackend {
             sqs: SqsService::new(),
             cloudfront: CloudFrontService::new(),
             user_pools: UserPools::default(),
+            invoke_permissions: InvokePermissions::default(),
             turn: tokio::sync::Mutex::new(()),
         };
         Self { services: Arc::new(services), faults, calls }
@@ -65,6 +71,10 @@ impl SandboxBackend {
 
     pub fn user_pools(&self) -> &UserPools {
         &self.services.user_pools
+    }
+
+    pub fn invoke_permissions(&self) -> &InvokePermissions {
+        &self.services.invoke_permissions
     }
 
     /// The service that a request is for, and the operation.
@@ -78,6 +88,8 @@ impl SandboxBackend {
                 (self.services.user_pools.service(), operation)
             }
             Some((_, operation)) => (&self.services.sqs, operation),
+            // Answered without a service.
+            None if InvokePermissions::is_for_policy(request) => (&self.services.cloudfront, GET_POLICY),
             None => (&self.services.cloudfront, cloudfront_operation(request)),
         }
     }
@@ -112,11 +124,11 @@ impl AwsBackend for SandboxBackend {
         let fault = self.faults.next(operation);
         match fault {
             Some(Fault::Error(code)) => {
-                let is_xml = !request.headers.contains_key("x-amz-target");
+                let is_xml = operation != GET_POLICY && !request.headers.contains_key("x-amz-target");
                 return Ok(Answer { response: error_response(code, is_xml), is_cut_off: false });
             }
             Some(Fault::ErrorWith(code, message)) => {
-                let is_xml = !request.headers.contains_key("x-amz-target");
+                let is_xml = operation != GET_POLICY && !request.headers.contains_key("x-amz-target");
                 return Ok(Answer {
                     response: error_response_with(code, message, is_xml),
                     is_cut_off: false,
@@ -150,6 +162,7 @@ impl AwsBackend for SandboxBackend {
                     service.handle(without_wait_time(request.clone())).await
                 }
                 None if operation == "UpdateItem" => self.updated(&request).await,
+                None if operation == GET_POLICY => self.services.invoke_permissions.policy(&request),
                 None => service.handle(request.clone()).await,
             }
         };

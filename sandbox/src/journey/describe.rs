@@ -86,8 +86,8 @@ pub fn describe_watch(result: Result<Report, Failure>) -> Result<(String, Option
         Err(failure) => return Ok((format!("failed: {failure}"), None)),
     };
     let text = match report.differences.len() {
-        0 => "the user pool calls all five functions".to_owned(),
-        count => format!("the user pool differs in {}", plural(count, "trigger")),
+        0 => "answered: the user pool calls all five functions".to_owned(),
+        count => format!("answered: the user pool differs in {}", plural(count, "trigger")),
     };
     Ok((text, Some(serde_json::to_value(report)?)))
 }

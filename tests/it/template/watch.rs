@@ -5,8 +5,14 @@ use serde_json::json;
 use super::deployment::Deployment;
 
 const EXISTING: (&str, &str) = ("ExistingUserPoolId", "eu-central-1_EXAMPLE12");
-const RESOURCES: [&str; 4] =
-    ["UserPoolWatchFunction", "UserPoolWatchRole", "UserPoolWatchLogGroup", "TriggerDifferencesAlarm"];
+const RESOURCES: [&str; 6] = [
+    "UserPoolWatchFunction",
+    "UserPoolWatchRole",
+    "UserPoolWatchLogGroup",
+    "UserPoolWatchRule",
+    "UserPoolWatchPermission",
+    "TriggerDifferencesAlarm",
+];
 
 #[test]
 fn watch_exists_while_the_pool_should_call_the_triggers_and_somebody_is_notified() {
@@ -47,12 +53,19 @@ fn watch_compares_the_pool_with_the_output_of_the_stack() {
 #[test]
 fn watch_runs_every_quarter_of_an_hour_and_the_alarm_keeps_its_state_in_between() {
     let deployment = Deployment::with(&[]);
-    let function = deployment.properties("UserPoolWatchFunction").unwrap();
-    let events: Vec<_> = function["Events"].as_object().unwrap().values().collect();
-    assert_eq!((events.len(), &events[0]["Type"]), (1, &json!("Schedule")));
-    assert_eq!(events[0]["Properties"]["Schedule"], "rate(15 minutes)");
-    let timeout = function["Timeout"].as_u64().unwrap();
-    assert!(timeout > shared::aws::SCHEDULE_CALL_SECONDS && timeout < 15 * 60);
+    let rule = deployment.properties("UserPoolWatchRule").unwrap();
+    assert_eq!(
+        (&rule["ScheduleExpression"], &rule["State"]),
+        (&json!("rate(15 minutes)"), &json!("ENABLED"))
+    );
+    assert_eq!(rule["Targets"], json!([{"Id": "user-pool-watch", "Arn": "${UserPoolWatchFunction.Arn}"}]));
+    let permission = deployment.properties("UserPoolWatchPermission").unwrap();
+    assert_eq!(permission["FunctionName"], "${UserPoolWatchFunction}");
+    assert_eq!(permission["Principal"], "events.amazonaws.com");
+    assert_eq!(permission["SourceArn"], "${UserPoolWatchRule.Arn}", "no other rule may invoke it");
+    let timeout = deployment.properties("UserPoolWatchFunction").unwrap()["Timeout"].as_u64().unwrap();
+    // DescribeUserPool, then all GetPolicy at once.
+    assert!(timeout > 2 * shared::aws::SCHEDULE_CALL_SECONDS && timeout < 15 * 60);
     let alarm = deployment.properties("TriggerDifferencesAlarm").unwrap();
     assert_eq!((&alarm["TreatMissingData"], &alarm["Statistic"]), (&json!("ignore"), &json!("Maximum")));
     assert!(alarm["Period"].as_u64().unwrap() < 15 * 60, "a difference that has ended would ring on");

@@ -50,6 +50,13 @@ const LAMBDA_CONFIG: &str = r#"{"PreSignUp": "arn:aws:lambda:eu-central-1:123456
     "PreTokenGenerationConfig": {"LambdaVersion": "V2_0",
         "LambdaArn": "arn:aws:lambda:eu-central-1:123456789012:function:pre-token-generation"}}"#;
 
+const USER_POOL_ARN: &str = "arn:aws:cognito-idp:eu-central-1:123456789012:userpool/eu-central-1_EXAMPLE01";
+/// The policy of every function.
+const POLICY: &str = r#"{"Version": "2012-10-17", "Id": "default", "Statement": [{"Sid": "permission", "Effect": "Allow",
+    "Principal": {"Service": "cognito-idp.amazonaws.com"}, "Action": "lambda:InvokeFunction",
+    "Condition": {"StringEquals": {"AWS:SourceAccount": "123456789012"}, "ArnLike": {"AWS:SourceArn":
+        "arn:aws:cognito-idp:eu-central-1:123456789012:userpool/eu-central-1_EXAMPLE01"}}}]}"#;
+
 impl LambdaService {
     pub fn start(event: String, invocations: u64) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
@@ -161,6 +168,9 @@ type Response = (u16, Vec<(&'static str, String)>, String);
 /// The response to a request. `None` closes the connection.
 fn answer(request: &Request, progress: &Mutex<Progress>, event: &str) -> Option<Response> {
     let mut progress = lock(progress);
+    if request.method == "GET" && request.path.ends_with("/policy") {
+        return Some((200, Vec::new(), json!({"Policy": POLICY}).to_string()));
+    }
     if request.method == "GET" {
         progress.remaining = progress.remaining.checked_sub(1)?;
         return Some((200, invocation_headers(), event.to_owned()));
@@ -223,7 +233,7 @@ fn aws_response(operation: &str, body: &[u8]) -> (u16, String) {
         "BatchWriteItem" => json!({"UnprocessedItems": {}}),
         "DescribeUserPool" => {
             let config: Value = serde_json::from_str(LAMBDA_CONFIG).unwrap_or_default();
-            json!({"UserPool": {"LambdaConfig": config}})
+            json!({"UserPool": {"LambdaConfig": config, "Arn": USER_POOL_ARN}})
         }
         "SendMessage" => json!({"MessageId": "m", "MD5OfMessageBody": ""}),
         "SendMessageBatch" => {
