@@ -24,7 +24,7 @@ def run(report, stack):
     with report.step("its log names them, and the metric of the alarm counts them"):
         eventually(lambda: stack.metric_sum(WATCH, "TriggerDifferences") == 2, "two differences")
         for trigger, code in found:
-            expect(stack.log_lines(WATCH, f'"error_type":"{code}"'), f"no log line for {trigger}")
+            expect(stack.log_lines(WATCH, f'error_type="{code}" trigger="{trigger}"'), f"no log line for {trigger}")
     with report.step("it also reports a trigger that Cognito may no longer invoke"):
         set_triggers(stack, expected)
         with without_permission(stack, "CustomMessageFunction"):
@@ -64,7 +64,8 @@ def set_triggers(stack, config):
     """Changes the triggers of the pool, and no other setting."""
     pool = stack.cognito.describe_user_pool(UserPoolId=stack.user_pool)["UserPool"]
     accepted = stack.cognito.meta.service_model.operation_model("UpdateUserPool").input_shape.members
-    settings = {name: value for name, value in pool.items() if name in accepted}
+    # MiniStack shows a text that is not set as empty, which UpdateUserPool does not accept.
+    settings = {name: value for name, value in pool.items() if name in accepted and value != ""}
     # The password policy has replaced this setting.
     settings.get("AdminCreateUserConfig", {}).pop("UnusedAccountValidityDays", None)
     stack.cognito.update_user_pool(**settings | {"UserPoolId": stack.user_pool, "LambdaConfig": config})
