@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::primitives::DateTime;
-use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat};
+use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricAlarm, MetricDataQuery, MetricStat, StateValue};
 use jiff::Timestamp;
 
 use crate::aws_error::{Service, aws_error};
@@ -123,21 +123,35 @@ pub struct RingingAlarm {
 
 /// Those of the alarms that ring, in the order of their names.
 pub async fn ringing_alarms(cloudwatch: &Client, names: &[&str]) -> Result<Vec<RingingAlarm>> {
-    let mut ringing = Vec::new();
+    let ringing = describe_alarms(cloudwatch, names, Some(StateValue::Alarm)).await?;
+    let mut ringing: Vec<RingingAlarm> = ringing
+        .iter()
+        .map(|alarm| RingingAlarm {
+            name: alarm.alarm_name().unwrap_or_default().to_owned(),
+            since: time_of(alarm.state_transitioned_timestamp().or(alarm.state_updated_timestamp())),
+        })
+        .collect();
+    ringing.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(ringing)
+}
+
+/// The alarms with these names, as far as they exist. Only those in a state, if there is one.
+pub async fn describe_alarms(
+    cloudwatch: &Client,
+    names: &[&str],
+    state: Option<StateValue>,
+) -> Result<Vec<MetricAlarm>> {
+    let mut alarms = Vec::new();
     for names in names.chunks(MAX_ALARMS) {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let call = cloudwatch.describe_alarms().set_alarm_names(Some(names)).state_value("ALARM".into());
+        let call = cloudwatch.describe_alarms().set_alarm_names(Some(names)).set_state_value(state.clone());
         let mut pages = call.into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(aws_error(Service::CloudWatch, "DescribeAlarms"))?;
-            ringing.extend(page.metric_alarms().iter().map(|alarm| RingingAlarm {
-                name: alarm.alarm_name().unwrap_or_default().to_owned(),
-                since: time_of(alarm.state_transitioned_timestamp().or(alarm.state_updated_timestamp())),
-            }));
+            alarms.extend(page.metric_alarms.unwrap_or_default());
         }
     }
-    ringing.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(ringing)
+    Ok(alarms)
 }
 
 fn time_of(time: Option<&DateTime>) -> Option<Timestamp> {

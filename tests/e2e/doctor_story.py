@@ -114,6 +114,12 @@ def find_faults(report, stack, url):
         expect(list(states(checks)) == ["alarms"], states(checks))
         step.show(checks["alarms"]["text"])
         cloudwatch.set_alarm_state(StateValue="OK", **alarm)
+    with report.step("an alarm whose actions are disabled is found:") as step:
+        cloudwatch.disable_alarm_actions(AlarmNames=[alarm["AlarmName"]])
+        checks = doctor(stack, url, "--read-only")
+        expect(list(states(checks)) == ["alarms"], states(checks))
+        step.show(checks["alarms"]["text"])
+        cloudwatch.enable_alarm_actions(AlarmNames=[alarm["AlarmName"]])
 
 
 def play_first_day(report, stack, url):

@@ -133,9 +133,22 @@ impl StackAccount {
 
     /// Sets the state of an alarm, by its name without the stack, such as `throttles`.
     pub fn set_alarm(&self, alarm: &str, state: &str, since: Timestamp) {
-        let state = AlarmState { state: state.to_owned(), since };
+        let state = AlarmState { state: state.to_owned(), since, has_actions: true };
         let previous = lock(&self.0.alarms).insert(format!("{STACK}-{alarm}"), state);
         assert!(previous.is_some(), "the template has no alarm {alarm}");
+    }
+
+    /// Switches the actions of an alarm off, by its name without the stack.
+    pub fn disable_alarm_actions(&self, alarm: &str) {
+        let mut alarms = lock(&self.0.alarms);
+        let alarm = alarms.get_mut(&format!("{STACK}-{alarm}")).expect("the template has the alarm");
+        alarm.has_actions = false;
+    }
+
+    /// Deletes an alarm outside of the stack, by its name without the stack.
+    pub fn delete_alarm(&self, alarm: &str) {
+        let deleted = lock(&self.0.alarms).remove(&format!("{STACK}-{alarm}"));
+        assert!(deleted.is_some(), "the template has no alarm {alarm}");
     }
 
     /// Sets the status of the stack, such as `UPDATE_ROLLBACK_COMPLETE`.

@@ -192,8 +192,9 @@ impl CheckId {
             ),
             Self::Alarms => reads(
                 "alarms",
-                "no alarm of the stack rings",
-                "Run `replay status`, which names the next step for each alarm",
+                "no alarm of the stack rings, and each of them exists and may notify",
+                "Run `replay status`, which names the next step for each alarm that rings. Enable the actions of \
+                 the others, or deploy again",
             ),
             Self::DeadLetters => CheckInfo {
                 costs: "CloudWatch metrics",
@@ -307,7 +308,7 @@ impl CheckId {
                 ..reads(
                     "invalidation",
                     "a change evicts the user's page from CloudFront, in the measured time",
-                    "Read the log of cache-invalidation, and check MonthlyItemBudget",
+                    "Read the log of cache-invalidation, and look for its dead letters with `replay queues`",
                 )
             },
             Self::Reinstatement => CheckInfo {

@@ -123,6 +123,9 @@ impl<'a> FirstDay<'a> {
         if setting.settings.is_admin_only {
             return Outcome::skipped("only administrators create users in this user pool");
         }
+        if let Some(outcome) = self.needs_more() {
+            return outcome;
+        }
         let Some(address) = address::denied(setting.deployment, setting.run) else {
             return Outcome::skipped("the sign-up rules deny no address that can be tried");
         };
@@ -134,13 +137,16 @@ impl<'a> FirstDay<'a> {
             Ok(app) => app,
             Err(error) => return Outcome::unknown(describe(error.as_ref())),
         };
-        match app.sign_up(&username, &address, &password).await {
+        let signed_up = app.sign_up(&username, &address, &password).await;
+        // Its name is random, so nobody has it.
+        self.trail.addresses.push(address);
+        match signed_up {
             Err(Refused::ByTrigger(sentence)) if sentence.contains(SIGN_UP_DENIED) => {
                 Outcome::ok(format!("denied: {SIGN_UP_DENIED}"))
             }
             Err(refused) => Outcome::failed(refused.text()),
             Ok((sub, _)) => {
-                self.trail.subs.push(sub);
+                self.created(&username, &sub);
                 Outcome::failed("the sign-up was accepted")
             }
         }
@@ -157,11 +163,27 @@ impl<'a> FirstDay<'a> {
         Ok((username, random_password(length)?))
     }
 
+    /// Notes an account to remove.
+    fn created(&mut self, username: &str, sub: &str) {
+        let pool = self.setting.pool;
+        // Otherwise Cognito generates the username, which equals the sub.
+        let username = if self.setting.settings.signs_in_with_email { sub } else { username };
+        self.trail.accounts.push(PoolAccount::created(pool.client(), &pool.id, username, sub));
+    }
+
+    /// A user pool that needs more of a user than an address.
+    fn needs_more(&self) -> Option<Outcome> {
+        let names = &self.setting.settings.required_attributes;
+        (!names.is_empty()).then(|| {
+            let names = names.join(", ");
+            Outcome::skipped(format!("the user pool requires more than an email address: {names}"))
+        })
+    }
+
     async fn sign_up(&mut self) -> Outcome {
         let setting = self.setting;
-        if !setting.settings.required_attributes.is_empty() {
-            let names = setting.settings.required_attributes.join(", ");
-            return Outcome::skipped(format!("the user pool requires more than an email address: {names}"));
+        if let Some(outcome) = self.needs_more() {
+            return outcome;
         }
         let default = || address::allowed(setting.deployment, setting.run);
         let Some(address) = setting.email.map(str::to_owned).or_else(default) else {
@@ -183,7 +205,7 @@ impl<'a> FirstDay<'a> {
                 .with_fix("Pass --email with an address that no user has"));
         }
         let (username, password) = self.new_names(address, "user")?;
-        self.trail.address = Some(address.to_owned());
+        self.trail.addresses.push(address.to_owned());
         if setting.settings.is_admin_only {
             let new = NewAccount {
                 username: &username,
@@ -194,7 +216,7 @@ impl<'a> FirstDay<'a> {
             };
             let user = setting.pool.create(&new).await?;
             let account = PoolAccount::of(setting.pool.client(), &setting.pool.id, user)?;
-            self.trail.subs.push(account.sub.clone());
+            self.trail.accounts.push(account.clone());
             account.set_password(&password, false).await?;
             self.person = Some(Person { sub: account.sub, username, email: address.to_owned(), password });
             return Ok(Outcome::ok("created by an administrator, because nobody can sign up"));
@@ -205,7 +227,7 @@ impl<'a> FirstDay<'a> {
             true => Ok(()),
             false => app.confirm(&username).await,
         };
-        self.trail.subs.push(sub.clone());
+        self.created(&username, &sub);
         confirmed?;
         self.confirmed_at = Some(Instant::now());
         self.person = Some(Person { sub, username, email: address.to_owned(), password });

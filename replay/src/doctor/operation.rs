@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::types::StateValue;
 use jiff::Timestamp;
 use shared::function_id::FunctionId;
 use shared::metric::Metric;
@@ -10,7 +11,7 @@ use shared::time::minus_seconds;
 
 use super::deployment::Deployment;
 use super::report::Outcome;
-use crate::cloudwatch::{MetricData, MetricQuery, RingingAlarm};
+use crate::cloudwatch::{MetricData, MetricQuery, describe_alarms};
 use crate::output::{counted, number};
 use crate::queue::list::report::QueueReport;
 use crate::stack::Stack;
@@ -52,14 +53,44 @@ pub fn function_starts(starts: &[(String, u64)]) -> Outcome {
     Outcome::of_problems(&problems, "no failed start in 24 hours")
 }
 
-/// `alarms`. `count` is the number of alarms of the stack.
-pub fn alarms(stack: &Stack, count: usize, ringing: &[RingingAlarm]) -> Outcome {
-    if count == 0 {
+/// An alarm, reduced to what the check needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlarmState {
+    pub name: String,
+    pub rings: bool,
+    /// False if somebody switched its notifications off.
+    pub has_actions: bool,
+}
+
+/// Reads the alarms with these names, as far as they exist.
+pub async fn read_alarms(cloudwatch: &Client, names: &[&str]) -> Result<Vec<AlarmState>> {
+    let alarms = describe_alarms(cloudwatch, names, None).await?;
+    let alarms = alarms.into_iter().map(|alarm| AlarmState {
+        rings: alarm.state_value() == Some(&StateValue::Alarm),
+        has_actions: alarm.actions_enabled() != Some(false),
+        name: alarm.alarm_name.unwrap_or_default(),
+    });
+    Ok(alarms.collect())
+}
+
+/// `alarms`. `names` are the alarms of the stack.
+pub fn alarms(stack: &Stack, names: &[&str], alarms: &[AlarmState]) -> Outcome {
+    if names.is_empty() {
         return Outcome::skipped("the stack has none: its parameter Monitoring is false");
     }
-    let problems: Vec<String> =
-        ringing.iter().map(|alarm| format!("{} rings", stack.short_name(&alarm.name))).collect();
-    Outcome::of_problems(&problems, format!("none of {} rings", number(count)))
+    let problems: Vec<String> = names
+        .iter()
+        .filter_map(|name| {
+            let problem = match alarms.iter().find(|alarm| alarm.name == *name) {
+                None => "does not exist",
+                Some(alarm) if alarm.rings => "rings",
+                Some(alarm) if !alarm.has_actions => "notifies nobody: its actions are disabled",
+                Some(_) => return None,
+            };
+            Some(format!("{} {problem}", stack.short_name(name)))
+        })
+        .collect();
+    Outcome::of_problems(&problems, format!("none of {} rings", number(names.len())))
 }
 
 /// `dead-letters`.
@@ -160,11 +191,18 @@ mod tests {
     }
 
     #[test]
-    fn ringing_alarms_have_short_names() {
+    fn alarms_that_ring_notify_nobody_or_are_gone_are_named() {
         let stack = Stack { name: "shop".to_owned(), ..Stack::default() };
-        let ringing = [RingingAlarm { name: "shop-throttles".to_owned(), since: None }];
-        assert_eq!(alarms(&stack, 29, &ringing), Outcome::failed("throttles rings"));
-        assert_eq!(alarms(&stack, 29, &[]), Outcome::ok("none of 29 rings"));
-        assert!(alarms(&stack, 0, &[]).text.contains("Monitoring is false"));
+        let outcome = |rings, has_actions| {
+            let alarm = AlarmState { name: "shop-throttles".to_owned(), rings, has_actions };
+            alarms(&stack, &["shop-throttles"], &[alarm])
+        };
+        assert_eq!(outcome(false, true), Outcome::ok("none of 1 rings"));
+        assert_eq!(outcome(true, false), Outcome::failed("throttles rings"));
+        let disabled = "throttles notifies nobody: its actions are disabled";
+        assert_eq!(outcome(false, false), Outcome::failed(disabled));
+        let missing = alarms(&stack, &["shop-throttles"], &[]);
+        assert_eq!(missing, Outcome::failed("throttles does not exist"));
+        assert!(alarms(&stack, &[], &[]).text.contains("Monitoring is false"));
     }
 }

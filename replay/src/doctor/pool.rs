@@ -44,7 +44,7 @@ pub struct PoolSettings {
     pub requires_mfa: bool,
     /// True if the user name is the email address.
     pub signs_in_with_email: bool,
-    /// The required attributes besides `email` and `sub`.
+    /// What a user needs besides `email` and `sub`: required attributes, and a telephone number as the user name.
     pub required_attributes: Vec<String>,
 }
 
@@ -67,6 +67,11 @@ impl PoolSettings {
         let template = pool.verification_message_template();
         let required = pool.schema_attributes().iter().filter(|attribute| attribute.required == Some(true));
         let required = required.filter_map(|attribute| attribute.name().map(str::to_owned));
+        let is_username = |attribute| pool.username_attributes().contains(&attribute);
+        let signs_in_with_email = is_username(UsernameAttributeType::Email);
+        let needs_phone = is_username(UsernameAttributeType::PhoneNumber) && !signs_in_with_email;
+        let phone = needs_phone.then(|| "phone_number".to_owned());
+        let required = required.chain(phone);
         Self {
             arn: pool.arn().unwrap_or_default().to_owned(),
             lambda_config: pool.lambda_config().map(config_of).unwrap_or_default(),
@@ -81,7 +86,7 @@ impl PoolSettings {
                 .unwrap_or(SHORTEST_PASSWORD),
             is_admin_only: admin.is_some_and(|config| config.allow_admin_create_user_only()),
             requires_mfa: pool.mfa_configuration() == Some(&UserPoolMfaType::On),
-            signs_in_with_email: pool.username_attributes().contains(&UsernameAttributeType::Email),
+            signs_in_with_email,
             required_attributes: required.filter(|name| name != "email" && name != "sub").collect(),
         }
     }

@@ -14,7 +14,6 @@ use super::report::{CheckReport, Outcome};
 use super::{functions, operation};
 use crate::account::Account;
 use crate::aws_error::describe;
-use crate::cloudwatch::ringing_alarms;
 use crate::queue::list::read_queues;
 use crate::stack::Stack;
 
@@ -83,12 +82,12 @@ pub async fn run(subject: &Subject<'_>, pool: &PoolRead, now: Timestamp) -> Vec<
     let (lambda, cloudwatch, sqs) = (account.lambda(), account.cloudwatch(), account.sqs());
     let alarms: Vec<&str> = stack.alarms().map(|(_, name)| name).collect();
     let queues: Vec<String> = stack.dead_letter_queues().map(|(_, url)| url.to_owned()).collect();
-    let (states, sources, policies, starts, ringing, queues, rule, files, without_token) = futures_util::join!(
+    let (states, sources, policies, starts, states_of_alarms, queues, rule, files, without_token) = futures_util::join!(
         functions::read_states(&lambda, stack),
         functions::read_event_sources(&lambda, stack),
         pool::read_policies(&lambda, stack),
         operation::read_starts(&cloudwatch, stack, now),
-        ringing_alarms(&cloudwatch, &alarms),
+        operation::read_alarms(&cloudwatch, &alarms),
         read_queues(&sqs, &cloudwatch, &queues, now),
         operation::read_rule(&cloudwatch, stack, now),
         page_files(http, urls),
@@ -114,7 +113,7 @@ pub async fn run(subject: &Subject<'_>, pool: &PoolRead, now: Timestamp) -> Vec<
         CheckId::TokenRevocation => outcome(clients(), |clients| clients::token_revocation(clients)),
         CheckId::EmailChange => outcome(settings(), pool::email_change),
         CheckId::Messages => outcome(settings(), |pool| pool::messages(deployment, pool)),
-        CheckId::Alarms => of_call(&ringing, |ringing| operation::alarms(stack, alarms.len(), ringing)),
+        CheckId::Alarms => of_call(&states_of_alarms, |states| operation::alarms(stack, &alarms, states)),
         CheckId::DeadLetters => operation::dead_letters(stack, &queues.queues),
         CheckId::AccountEvents => of_call(&rule, |rule| operation::account_events(deployment, *rule)),
         CheckId::PageFiles => files.clone(),

@@ -49,6 +49,20 @@ impl PoolAccount {
         })
     }
 
+    /// An account that was just created, and that ListUsers may not show yet.
+    pub fn created(cognito: &Client, user_pool_id: &str, username: &str, sub: &str) -> Self {
+        Self {
+            cognito: cognito.clone(),
+            user_pool_id: user_pool_id.to_owned(),
+            username: username.to_owned(),
+            sub: sub.to_owned(),
+            status: UserStatusType::Unconfirmed.as_str().to_owned(),
+            is_enabled: true,
+            created_at: None,
+            email: None,
+        }
+    }
+
     /// Revokes the user's refresh tokens. Tokens that an API verifies offline stay valid until they
     /// expire.
     pub async fn sign_out(&self) -> Result<()> {

@@ -173,6 +173,12 @@ const FAULTS: &[(&str, Break, &str)] = &[
         "EmailVerification is code, and the user pool sends a link",
     ),
     ("alarms", |it| it.stack.account.set_alarm("throttles", "ALARM", ago(60)), "throttles rings"),
+    (
+        "alarms",
+        |it| it.stack.account.disable_alarm_actions("throttles"),
+        "throttles notifies nobody: its actions are disabled",
+    ),
+    ("alarms", |it| it.stack.account.delete_alarm("throttles"), "throttles does not exist"),
     ("dead-letters", |it| it.stack.send(USER_EVENTS_DLQ, 6), "6 messages in user-events-dead-letters"),
     ("page-files", |it| it.page.change(|page| page.files.0 = 403), "the answer is 403"),
     ("page-without-token", |it| it.page.change(|page| page.without_token = 200), "anyone can read the page"),
@@ -206,7 +212,7 @@ async fn account_events_are_seen_in_the_metrics_of_the_rule() {
             deployed.stack.metric("AWS/Events", metric, &[("RuleName", &rule)], *value);
         }
         let (_, report) = deployed.read_only().await;
-        assert_eq!(with_state(&report, state).contains(&"account-events"), true, "{report}");
+        assert!(with_state(&report, state).contains(&"account-events"), "{report}");
         assert!(text_of(&report, "account-events").contains(text), "{report}");
     }
 }

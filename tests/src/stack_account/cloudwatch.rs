@@ -17,11 +17,12 @@ pub struct AlarmState {
     /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
     pub state: String,
     pub since: Timestamp,
+    pub has_actions: bool,
 }
 
 impl Default for AlarmState {
     fn default() -> Self {
-        Self { state: "OK".to_owned(), since: Timestamp::UNIX_EPOCH }
+        Self { state: "OK".to_owned(), since: Timestamp::UNIX_EPOCH, has_actions: true }
     }
 }
 
@@ -114,7 +115,7 @@ impl StackAccount {
             .map(|(name, alarm)| {
                 let since = cbor::time(alarm.since);
                 json!({
-                    "AlarmName": name, "StateValue": alarm.state, "StateUpdatedTimestamp": since,
+                    "AlarmName": name, "StateValue": alarm.state, "ActionsEnabled": alarm.has_actions, "StateUpdatedTimestamp": since,
                     "StateTransitionedTimestamp": since,
                 })
             })

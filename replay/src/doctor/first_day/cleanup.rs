@@ -1,5 +1,7 @@
 //! Removes what a run created, in reverse order.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 use shared::events::OPERATOR_SOURCE;
 use shared::suspension_change::SuspensionChange;
@@ -10,14 +12,19 @@ use crate::aws_error::describe;
 use crate::doctor::report::{Leftover, Outcome};
 use crate::output::counted;
 use crate::user::erase::{StoredUserData, erase};
+use crate::user::pool_account::PoolAccount;
+
+/// Erasures of a user. A worker that has read the user's events before the first one can write them after it.
+const ERASURES: usize = 3;
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// What the run created.
 #[derive(Debug, Default)]
 pub struct Trail {
-    /// The address of a sign-up whose answer may not have arrived.
-    pub address: Option<String>,
-    /// The users.
-    pub subs: Vec<String>,
+    /// The addresses of sign-ups, whose answers may not have arrived. Nobody had them before the run.
+    pub addresses: Vec<String>,
+    /// The accounts of the users.
+    pub accounts: Vec<PoolAccount>,
     /// The user who may be suspended.
     pub suspended: Option<String>,
     /// The app client.
@@ -31,63 +38,64 @@ impl Trail {
     /// data back.
     pub async fn erase(&mut self, setting: &Setting<'_>) -> Outcome {
         let found = self.find_lost(setting).await;
-        if self.subs.is_empty() && found.is_ok() {
+        if self.accounts.is_empty() && found.is_ok() {
             return Outcome::skipped("the run created no user");
         }
         let mut problems: Vec<String> =
             found.err().map(|error| describe(error.as_ref())).into_iter().collect();
-        for sub in self.subs.clone() {
-            if let Err(error) = self.erase_user(setting, &sub).await {
-                let problem = format!("user {sub}: {}", describe(error.as_ref()));
-                self.leave(setting, &sub, &problem);
+        for account in self.accounts.clone() {
+            if let Err(error) = self.erase_user(setting, &account).await {
+                let problem = format!("user {}: {}", account.sub, describe(error.as_ref()));
+                self.leave(setting, &account.sub, &problem);
                 problems.push(problem);
             }
         }
         Outcome::of_problems(&problems, "only the marker is left")
     }
 
-    /// A user whose sign-up succeeded although its answer did not arrive.
+    /// Users whose sign-ups succeeded although the answers did not arrive.
     async fn find_lost(&mut self, setting: &Setting<'_>) -> Result<()> {
-        let Some(address) = self.address.take() else { return Ok(()) };
-        for sub in setting.pool.subs_with_email(&address).await? {
-            // Nobody had the address before the run.
-            if !self.subs.contains(&sub) {
-                self.subs.push(sub);
+        for address in std::mem::take(&mut self.addresses) {
+            for sub in setting.pool.subs_with_email(&address).await? {
+                if self.accounts.iter().all(|account| account.sub != sub) {
+                    self.accounts.extend(setting.pool.find(&sub).await?);
+                }
             }
         }
         Ok(())
     }
 
-    async fn erase_user(&mut self, setting: &Setting<'_>, sub: &str) -> Result<()> {
+    async fn erase_user(&mut self, setting: &Setting<'_>, account: &PoolAccount) -> Result<()> {
+        let sub = account.sub.as_str();
         if self.suspended.as_deref() == Some(sub) {
             let now = setting.clock.now();
             let decision = SuspensionChange::reinstate(sub, REASON, setting.operator, now);
             decision.apply(setting.store, setting.user_events, OPERATOR_SOURCE).await?;
             self.suspended = None;
         }
-        if let Some(account) = setting.pool.find(sub).await? {
-            account.disable().await?;
-            account.sign_out().await?;
-        }
-        erase(setting.store, setting.cache_invalidations, sub, setting.clock).await?;
-        let stored = StoredUserData::read(setting.store, sub).await?;
+        account.disable().await?;
+        account.sign_out().await?;
         let marker = StoredUserData { is_erased: true, ..StoredUserData::default() };
-        if stored != marker {
-            bail!("the table has more than the marker of the erasure");
+        for _ in 0..ERASURES {
+            erase(setting.store, setting.cache_invalidations, sub, setting.clock).await?;
+            if StoredUserData::read(setting.store, sub).await? == marker {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        Ok(())
+        bail!("the table has more than the marker of the erasure");
     }
 
     /// `cleanup`: deletes the accounts and the app client.
     pub async fn remove(&mut self, setting: &Setting<'_>) -> Outcome {
-        if self.subs.is_empty() && self.client_id.is_none() {
+        if self.accounts.is_empty() && self.client_id.is_none() {
             return Outcome::skipped("the run created nothing");
         }
         let mut problems = Vec::new();
-        for sub in self.subs.clone() {
-            if let Err(error) = delete_account(setting, &sub).await {
-                let problem = format!("account {sub}: {}", describe(error.as_ref()));
-                self.leave(setting, &sub, &problem);
+        for account in self.accounts.clone() {
+            if let Err(error) = account.delete().await {
+                let problem = format!("account {}: {}", account.sub, describe(error.as_ref()));
+                self.leave(setting, &account.sub, &problem);
                 problems.push(problem);
             }
         }
@@ -104,7 +112,7 @@ impl Trail {
         }
         let clients = usize::from(self.client_id.is_some());
         let removed =
-            format!("{} and {}", counted(self.subs.len(), "account"), counted(clients, "app client"));
+            format!("{} and {}", counted(self.accounts.len(), "account"), counted(clients, "app client"));
         Outcome::of_problems(&problems, format!("deleted {removed}"))
     }
 
@@ -114,12 +122,5 @@ impl Trail {
         if self.leftovers.iter().all(|left| left.command != command) {
             self.leftovers.push(Leftover { what: problem.to_owned(), command });
         }
-    }
-}
-
-async fn delete_account(setting: &Setting<'_>, sub: &str) -> Result<()> {
-    match setting.pool.find(sub).await? {
-        Some(account) => account.delete().await,
-        None => Ok(()),
     }
 }

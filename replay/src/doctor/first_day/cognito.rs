@@ -27,9 +27,9 @@ pub struct Person {
 pub struct Tokens {
     pub access: String,
     pub id: String,
-    refresh: String,
+    pub refresh: String,
     /// Only in a user pool that remembers devices.
-    device_key: Option<String>,
+    pub device_key: Option<String>,
 }
 
 /// Why Cognito did not do what the app asked for.

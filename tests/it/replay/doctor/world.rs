@@ -40,6 +40,8 @@ pub struct Faults {
     pub detached: BTreeSet<FunctionId>,
     /// No worker runs.
     pub workers_stand_still: bool,
+    /// The answer to each sign-up is an error, although the user exists.
+    pub loses_sign_up: bool,
     /// Cognito refuses this call of InitiateAuth, counted from 1.
     pub refused_sign_in: usize,
     /// The process that gets SIGINT, and the operation during which it gets it.
@@ -198,6 +200,9 @@ impl World {
             password: text("Password"),
             is_confirmed: false,
         };
+        if self.find(&user.email).is_ok() {
+            return Err(("UsernameExistsException", "User already exists".to_owned()));
+        }
         let mut event = self.event("PreSignUp_SignUp", &user);
         event["request"]["userAttributes"] = json!({"email": user.email});
         event["response"] =
@@ -206,7 +211,39 @@ impl World {
         self.store(&user).await;
         let sub = user.sub.clone();
         self.0.users.lock().unwrap().push(user);
+        if self.0.faults.loses_sign_up {
+            return Err(("InternalErrorException", "The answer is lost.".to_owned()));
+        }
         Ok(json!({"UserSub": sub, "UserConfirmed": false}))
+    }
+
+    /// Cognito invokes pre-sign-up for such a user too, whose rules allow everyone by default.
+    async fn create_user(&self, input: &Value) -> Result<Value> {
+        let user = User {
+            sub: sandbox::tokens::random_uuid().unwrap(),
+            email: input["Username"].as_str().unwrap().to_owned(),
+            password: input["TemporaryPassword"].as_str().unwrap().to_owned(),
+            is_confirmed: false,
+        };
+        self.store(&user).await;
+        let attributes = [("sub", &user.sub), ("email", &user.email)];
+        let attributes = attributes.map(|(name, value)| json!({"Name": name, "Value": value}));
+        let created = json!({
+            "Username": user.sub, "UserStatus": "FORCE_CHANGE_PASSWORD", "Enabled": true, "Attributes": attributes,
+        });
+        self.0.users.lock().unwrap().push(user);
+        Ok(json!({"User": created}))
+    }
+
+    async fn set_password(&self, input: &Value) -> Result<Value> {
+        let mut user = self.find(input["Username"].as_str().unwrap())?;
+        assert_eq!(input["Permanent"], true);
+        user.is_confirmed = true;
+        user.password = input["Password"].as_str().unwrap().to_owned();
+        self.store(&user).await;
+        self.0.users.lock().unwrap().retain(|other| other.sub != user.sub);
+        self.0.users.lock().unwrap().push(user);
+        Ok(json!({}))
     }
 
     async fn confirm(&self, input: &Value) -> Result<Value> {
@@ -303,6 +340,8 @@ impl World {
         Some(match operation {
             "SignUp" => self.sign_up(input).await,
             "AdminConfirmSignUp" => self.confirm(input).await,
+            "AdminCreateUser" => self.create_user(input).await,
+            "AdminSetUserPassword" => self.set_password(input).await,
             "InitiateAuth" => self.initiate_auth(input).await,
             "RespondToAuthChallenge" => self.respond(input).await,
             "CreateUserPoolClient" => Ok(self.create_client(input)),
