@@ -18,6 +18,9 @@ use crate::{VERSION, repository_root};
 
 /// The page, as `aws s3 sync` uploads it.
 const PAGE: &str = "web";
+/// The Terraform module, and its files.
+const TERRAFORM: &str = "deploy/terraform";
+const TERRAFORM_FILES: [&str; 3] = ["main.tf", "outputs.tf", "variables.tf"];
 
 pub const BOM: &str = "bom.cdx.json";
 const LICENSES: &str = "THIRD-PARTY-LICENSES";
@@ -32,6 +35,9 @@ pub fn write_common(folder: &Path, architectures: &[Architecture]) -> Result<()>
         if file.extension().is_none_or(|extension| extension != "md") {
             write(&folder.join("page").join(&file), &read(&root.join(PAGE).join(&file))?)?;
         }
+    }
+    for file in TERRAFORM_FILES {
+        write(&folder.join("terraform").join(file), &read(&root.join(TERRAFORM).join(file))?)?;
     }
     let template = std::fs::read_to_string(root.join("template.yaml")).context("template.yaml")?;
     for architecture in architectures {
@@ -152,6 +158,7 @@ If the stack has no page of its own, leave out the third command.
 | `functions/*/*.zip` | the functions |
 | `samconfig.toml` | defaults of the SAM CLI, and later your answers |
 | `page/` | the page |
+| `terraform/` | a Terraform module, instead of the SAM CLI |
 | `LICENSE` | the license of this project |
 | `THIRD-PARTY-LICENSES` | the licenses of the packages in the functions |
 | `bom.cdx.json` | these packages, in the format of CycloneDX |
