@@ -56,7 +56,7 @@ output "third_group_role_arn" {
 }
 
 output "lambda_config" {
-  description = "The triggers, as --lambda-config of update-user-pool. See docs/existing-user-pool.md"
+  description = "The triggers, which `replay attach` attaches. See docs/existing-user-pool.md"
   value       = jsondecode(aws_cloudformation_stack.this.outputs["LambdaConfig"])
 }
 
