@@ -87,6 +87,7 @@ fn alarms(figures: &Figures, others: &[Check], stack: &Stack) -> Vec<Check> {
 /// The check that says more about what an alarm rings for.
 fn subject(alarm: &str) -> Option<CheckName> {
     match alarm {
+        "trigger-differences" => Some(CheckName::UserPool),
         "unsent-events" => Some(CheckName::UnsentEvents),
         "invalidation-budget" | "budget-exhausted" => Some(CheckName::Budget),
         name if name.ends_with("-dead-letters") => Some(CheckName::DeadLetters),

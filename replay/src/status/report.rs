@@ -116,6 +116,8 @@ pub struct UserPoolFigures {
     pub id: String,
     /// True if the stack created the user pool. False for an existing one.
     pub managed_by_stack: bool,
+    /// The parameter AttachTriggers, which is only about a user pool of the stack.
+    pub attach_triggers: bool,
     /// Number of triggers of the stack.
     pub triggers: usize,
     /// Number of triggers for which the user pool calls the function of the stack.

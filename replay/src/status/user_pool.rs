@@ -26,6 +26,7 @@ pub async fn read(account: &Account, stack: &Stack, details: &StackDetails) -> R
     Ok(UserPoolFigures {
         id: id.to_owned(),
         managed_by_stack: own.is_some(),
+        attach_triggers: details.parameter("AttachTriggers") == Some("true"),
         triggers: count,
         attached: count.saturating_sub(differences.len()),
         differences: differences.iter().map(describe).collect(),
@@ -49,10 +50,17 @@ pub fn check(figures: &Figures, stack: &Stack) -> Check {
     if pool.differences.is_empty() {
         return check(CheckState::Ok, text, Vec::new());
     }
-    let next_step = match pool.managed_by_stack {
-        true => "Deploy the stack with AttachTriggers=true: until then, the rules of the missing triggers do not apply."
-            .to_owned(),
-        false => format!("replay attach --stack {}", stack.name),
+    let next_step = match (pool.managed_by_stack, pool.attach_triggers) {
+        (false, _) => format!("replay attach --stack {}", stack.name),
+        (true, false) => {
+            "Deploy the stack with AttachTriggers=true: until then, the rules of these triggers do not apply."
+                .to_owned()
+        }
+        // CloudFormation makes no change if no parameter has changed.
+        (true, true) => {
+            "Somebody changed the user pool: deploy the stack with AttachTriggers=false, and then with true."
+                .to_owned()
+        }
     };
     check(CheckState::Look, format!("{text}: {}", pool.differences.join(", ")), vec![next_step])
 }
@@ -64,45 +72,35 @@ mod tests {
     #[test]
     fn user_pool_needs_a_look_if_a_trigger_is_not_attached() {
         let stack = Stack { name: "shop".to_owned(), ..Stack::default() };
-        let pool = |managed_by_stack, differences: &[&str]| UserPoolFigures {
+        let pool = |managed_by_stack, attach_triggers, differences: &[&str]| UserPoolFigures {
             id: "eu-central-1_EXAMPLE12".to_owned(),
             managed_by_stack,
+            attach_triggers,
             triggers: 5,
             attached: 5 - differences.len(),
             differences: differences.iter().map(|text| (*text).to_owned()).collect(),
         };
-        for (figures, state, text, step) in [
+        let missing = &["pre-sign-up calls no function"];
+        let (all, four) = ("calls 5 of 5 functions", "calls 4 of 5 functions: pre-sign-up calls no function");
+        for (pool, state, text, step) in [
+            (Some(pool(false, true, &[])), CheckState::Ok, all, None),
+            (Some(pool(false, true, missing)), CheckState::Look, four, Some("replay attach --stack shop")),
             (
-                Figures { user_pool: Some(pool(false, &[])), ..Figures::default() },
-                CheckState::Ok,
-                "calls 5 of 5 functions",
-                None,
-            ),
-            (
-                Figures {
-                    user_pool: Some(pool(false, &["pre-sign-up calls no function"])),
-                    ..Figures::default()
-                },
+                Some(pool(true, false, missing)),
                 CheckState::Look,
-                "calls 4 of 5 functions: pre-sign-up calls no function",
-                Some("replay attach --stack shop"),
-            ),
-            (
-                Figures {
-                    user_pool: Some(pool(true, &["pre-sign-up calls no function"])),
-                    ..Figures::default()
-                },
-                CheckState::Look,
-                "calls 4 of 5 functions: pre-sign-up calls no function",
+                four,
                 Some("Deploy the stack with AttachTriggers=true"),
             ),
             (
-                Figures { user_pool_error: Some("AccessDenied".to_owned()), ..Figures::default() },
-                CheckState::Unknown,
-                "AccessDenied",
-                None,
+                Some(pool(true, true, missing)),
+                CheckState::Look,
+                four,
+                Some("Somebody changed the user pool: deploy"),
             ),
+            (None, CheckState::Unknown, "AccessDenied", None),
         ] {
+            let user_pool_error = pool.is_none().then(|| "AccessDenied".to_owned());
+            let figures = Figures { user_pool: pool, user_pool_error, ..Figures::default() };
             let check = check(&figures, &stack);
             assert_eq!((check.state, check.text.as_str()), (state, text));
             assert_eq!(check.next_steps.len(), usize::from(step.is_some()));

@@ -5,7 +5,7 @@ use replay::cli::Cli;
 use replay::stack::Stack;
 use replay::status::first_steps::first_steps;
 use sandbox::aws::{TABLE, sdk_config};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::function_id::FunctionId;
 use shared::metric::Metric;
 use shared::store::Store;
@@ -106,6 +106,28 @@ async fn stack_without_monitoring_has_no_alarms_and_the_other_checks() {
         "{run:?}"
     );
     assert_eq!(stack.account.calls_of("DescribeAlarms"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn detached_triggers_share_a_line_with_their_alarm() {
+    let stack = LoopbackStack::start().await;
+    stack.account.change_user_pool(|pool| pool.settings["LambdaConfig"] = json!({}));
+    stack.account.set_alarm("trigger-differences", "ALARM", ago(1_530));
+    // Without the line breaks for the terminal.
+    let text = |run: &CommandRun| run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let run = stack.replay(&["status"]).await;
+    assert_eq!(run.code, 1, "{run:?}");
+    for part in [
+        "alarms: ringing, see below: trigger-differences for 25m",
+        "user pool: calls 0 of 5 functions: pre-sign-up calls no function",
+        "Somebody changed the user pool: deploy the stack with AttachTriggers=false",
+    ] {
+        assert!(text(&run).contains(part), "{part}: {run:?}");
+    }
+    stack.account.refuse("DescribeUserPool", "AccessDeniedException", "User: ben is not authorized");
+    let run = stack.replay(&["status"]).await;
+    let part = "? user pool: Cognito DescribeUserPool: AccessDeniedException: User: ben is not authorized";
+    assert!(text(&run).contains(part), "{run:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
