@@ -68,9 +68,8 @@ const FIRST_STEPS: [(&str, &[Step]); 30] = [
         "trigger-differences",
         &[
             Step::Log(FunctionId::UserPoolWatch),
-            Step::Advice(
-                "Attach the triggers again. For the pool of the stack, deploy with AttachTriggers=false, then with true.",
-            ),
+            Step::Command("replay attach --stack {stack}"),
+            Step::Advice("If the stack manages the pool, deploy with AttachTriggers=false, then with true."),
         ],
     ),
     (
