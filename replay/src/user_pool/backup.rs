@@ -102,7 +102,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("backup.json");
         let settings = PoolSettings {
-            pool: json!({"Id": "x", "Name": "n", "CreationDate": 1_772_442_000.123}),
+            pool: json!({"Id": "x", "Name": "n", "CreationDate": 1_772_442_000.5}),
             mfa_config: json!({"MfaConfiguration": "OFF"}),
         };
         let backup = Backup::new(&settings, "shop", &path, NOW.parse().unwrap());
