@@ -168,9 +168,11 @@ fn entry(resource: StackResourceSummary) -> Option<(String, StackResource)> {
     Some((resource.logical_resource_id?, StackResource { physical_id, resource_type }))
 }
 
-/// The parameters and outputs of a stack by name.
-#[derive(Clone, Debug, Default)]
+/// The status of a stack, and its parameters and outputs by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StackDetails {
+    /// Such as `UPDATE_COMPLETE`.
+    pub status: String,
     /// Default values included.
     pub parameters: BTreeMap<String, String>,
     pub outputs: BTreeMap<String, String>,
@@ -188,7 +190,7 @@ pub async fn read_parameters(cloudformation: &Client, name: &str) -> Result<BTre
     Ok(read_details(cloudformation, name).await?.parameters)
 }
 
-/// The parameters and outputs of the stack with this name or ARN.
+/// The status, parameters and outputs of the stack with this name or ARN.
 pub async fn read_details(cloudformation: &Client, name: &str) -> Result<StackDetails> {
     let output = cloudformation.describe_stacks().stack_name(name).send().await;
     let output = output.map_err(|error| {
@@ -205,7 +207,11 @@ pub async fn read_details(cloudformation: &Client, name: &str) -> Result<StackDe
         .outputs()
         .iter()
         .filter_map(|output| Some((output.output_key()?.to_owned(), output.output_value()?.to_owned())));
-    Ok(StackDetails { parameters: parameters.collect(), outputs: outputs.collect() })
+    Ok(StackDetails {
+        status: found.stack_status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        parameters: parameters.collect(),
+        outputs: outputs.collect(),
+    })
 }
 
 /// CloudFormation reports a stack that does not exist as a general error.

@@ -1,45 +1,18 @@
 //! The stack as CloudFormation describes it: status, parameters and outputs.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_cloudformation::Client;
 
 use super::report::Outcome;
-use crate::aws_error::{Service, aws_error};
-use crate::error::{CommandError, Result};
+use crate::error::Result;
+use crate::stack::{StackDetails, read_details};
 
 /// A deployed stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Deployment {
-    /// Such as `UPDATE_COMPLETE`.
-    pub status: String,
-    parameters: BTreeMap<String, String>,
-    outputs: BTreeMap<String, String>,
-}
+pub struct Deployment(StackDetails);
 
 impl Deployment {
     pub async fn read(cloudformation: &Client, name: &str) -> Result<Self> {
-        let output = cloudformation.describe_stacks().stack_name(name).send().await;
-        let output = output.map_err(|error| {
-            let error = aws_error(Service::CloudFormation, "DescribeStacks")(error);
-            CommandError::from(error).context(format!("--stack {name}"))
-        })?;
-        let stack = output.stacks().first();
-        let stack =
-            stack.ok_or_else(|| CommandError::failed(format!("CloudFormation returned no stack {name}")))?;
-        let parameters = stack.parameters().iter();
-        let outputs = stack.outputs().iter();
-        Ok(Self {
-            status: stack.stack_status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
-            parameters: parameters
-                .filter_map(|each| {
-                    Some((each.parameter_key()?.to_owned(), each.parameter_value()?.to_owned()))
-                })
-                .collect(),
-            outputs: outputs
-                .filter_map(|each| Some((each.output_key()?.to_owned(), each.output_value()?.to_owned())))
-                .collect(),
-        })
+        read_details(cloudformation, name).await.map(Self)
     }
 
     /// A deployment of a test.
@@ -48,12 +21,18 @@ impl Deployment {
         let owned = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
-        Self { status: "CREATE_COMPLETE".to_owned(), parameters: owned(parameters), outputs: owned(outputs) }
+        let status = "CREATE_COMPLETE".to_owned();
+        Self(StackDetails { status, parameters: owned(parameters), outputs: owned(outputs) })
+    }
+
+    /// Such as `UPDATE_COMPLETE`.
+    pub fn status(&self) -> &str {
+        &self.0.status
     }
 
     /// The value of a parameter. `None` if it is empty, or if the stack has no such parameter.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
+        self.0.parameters.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
     }
 
     /// True if the parameter is `true`.
@@ -69,7 +48,7 @@ impl Deployment {
 
     /// The value of an output. `None` if the stack has no such output.
     pub fn output(&self, name: &str) -> Option<&str> {
-        self.outputs.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.0.outputs.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 }
 

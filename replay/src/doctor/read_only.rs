@@ -96,7 +96,7 @@ pub async fn run(subject: &Subject<'_>, pool: &PoolRead, now: Timestamp) -> Vec<
     let settings = || read(pool.settings.as_ref());
     let clients = || read(pool.clients.as_ref());
     let check = |check| match check {
-        CheckId::StackComplete => stack_complete(&deployment.status),
+        CheckId::StackComplete => stack_complete(deployment.status()),
         CheckId::FunctionsActive => functions::functions_active(&states),
         CheckId::FunctionStarts => of_call(&starts, |starts| operation::function_starts(starts)),
         CheckId::EventSources => functions::event_sources_enabled(&sources),
