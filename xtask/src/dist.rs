@@ -86,7 +86,7 @@ impl Dist {
         }
         write_asset_sums(&output)?;
         if self.verify {
-            verify::verify(&output, &self.arguments())?;
+            verify::verify(&paths, &output, &self.arguments())?;
         }
         print(&format!("{}", output.display()));
         Ok(())

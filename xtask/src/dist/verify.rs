@@ -5,23 +5,26 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::archive;
+use super::build::Paths;
 use crate::command::{Tool, run};
-use crate::{environment_variable, repository_root};
+use crate::repository_root;
 
 /// Builds the same parts in a copy of the sources, and compares the files with `output`.
 ///
 /// Sources, target folder and home of Cargo have other paths there.
-pub fn verify(output: &Path, arguments: &[String]) -> Result<()> {
+pub fn verify(paths: &Paths, output: &Path, arguments: &[String]) -> Result<()> {
     let copy = tempfile::Builder::new().prefix("another-path-").tempdir()?;
     let sources = copy.path().join("sources");
     copy_sources(&sources)?;
     let cargo_home = copy.path().join("cargo-home");
-    link_cargo_home(&cargo_home)?;
+    link_cargo_home(&paths.cargo_home, &cargo_home)?;
     let second = copy.path().join("dist").to_string_lossy().into_owned();
     let mut all = vec!["run", "--quiet", "--locked", "--package", "xtask", "--", "dist", "--output", &second];
     all.extend(arguments.iter().map(String::as_str));
     let build = Tool::cargo(&all)
         .folder(&sources)
+        // The copy has no tools of its own.
+        .path_first(&crate::tools().join("python/bin"))
         .env("CARGO_HOME", &cargo_home.to_string_lossy())
         .env("CARGO_TARGET_DIR", &copy.path().join("build").to_string_lossy());
     run(build).context("the second build failed")?;
@@ -63,12 +66,9 @@ fn copy_sources(to: &Path) -> Result<()> {
 }
 
 /// Another path for the home of Cargo: links to its files, so that nothing is downloaded again.
-fn link_cargo_home(to: &Path) -> Result<()> {
-    let home = environment_variable("CARGO_HOME").map(std::path::PathBuf::from);
-    let home = home.or_else(|| environment_variable("HOME").map(|home| Path::new(&home).join(".cargo")));
-    let home = home.context("HOME is not set. Set CARGO_HOME")?;
+fn link_cargo_home(home: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(&home).with_context(|| home.display().to_string())? {
+    for entry in std::fs::read_dir(home).with_context(|| home.display().to_string())? {
         let path = entry?.path();
         std::os::unix::fs::symlink(&path, to.join(path.file_name().unwrap_or_default()))?;
     }
