@@ -32,15 +32,23 @@ impl PageUrls {
     }
 }
 
-/// Checks `--page-url`.
+/// Checks `--page-url`. The requests have an access token, so only a page on this machine may do without TLS.
 pub fn check_url(url: &str) -> Result<()> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let is_url = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    let is_local = |rest: &&str| {
+        ["127.0.0.1", "[::1]", "localhost"].iter().any(|host| {
+            rest.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+        })
+    };
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://").filter(is_local));
+    // A user name in front of the host could pretend to be the host.
+    let has_user_name = |rest: &str| rest.split(['/', '?']).next().is_some_and(|host| host.contains('@'));
+    let is_url = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !has_user_name(rest));
     let is_plain = url.bytes().all(|byte| byte.is_ascii_graphic());
     match is_url && is_plain && !url.contains(['#', '"', '<', '>', '\\']) {
         true => Ok(()),
         false => Err(CommandError::invalid_input(
-            "--page-url: expected the address of a user's page, such as https://www.example.com/me",
+            "--page-url: expected the address of a user's page, such as https://www.example.com/me. Only a \
+             page on this machine may begin with http://",
         )),
     }
 }
@@ -185,11 +193,28 @@ mod tests {
 
     #[test]
     fn given_address_must_be_a_url() {
-        for url in ["https://www.example.com/me", "http://127.0.0.1:8080/me?x=1"] {
+        for url in [
+            "https://www.example.com/me",
+            "http://127.0.0.1:8080/me?x=1",
+            "http://localhost",
+            "http://[::1]/",
+        ] {
             assert!(check_url(url).is_ok(), "{url}");
         }
-        for url in ["", "www.example.com", "https://", "https:///me", "https://a b", "https://a\n", "ftp://a"]
-        {
+        for url in [
+            "",
+            "www.example.com",
+            "https://",
+            "https:///me",
+            "https://a b",
+            "https://a\n",
+            "ftp://a",
+            "http://www.example.com/me",
+            "http://127.0.0.1.example.com/",
+            "http://localhost@www.example.com/",
+            "http://localhost:x@www.example.com/",
+            "http://127.0.0.1:80@www.example.com/",
+        ] {
             assert!(check_url(url).is_err(), "{url}");
         }
     }

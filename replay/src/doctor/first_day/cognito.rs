@@ -9,6 +9,7 @@ use aws_sdk_cognitoidentityprovider::types::{
 };
 use jiff::Timestamp;
 
+use crate::aws_error::sentence::shorten;
 use crate::aws_error::{Service, aws_error, describe};
 use crate::doctor::clients::AppClient;
 use crate::doctor::srp::{Challenge, Srp, secret_hash, timestamp};
@@ -54,10 +55,10 @@ impl Refused {
         }
     }
 
-    /// One line, with advice.
+    /// One line, with advice. The sentence can be that of another trigger, with an email address in it.
     pub fn text(&self) -> String {
         match self {
-            Self::ByTrigger(sentence) => format!("a trigger denied it: {sentence}"),
+            Self::ByTrigger(sentence) => format!("a trigger denied it: {}", shorten(sentence)),
             Self::Otherwise(error) => describe(error.as_ref()),
         }
     }
@@ -226,6 +227,13 @@ pub fn random_password(length: usize) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sentence_of_a_trigger_is_shown_without_addresses() {
+        let refused =
+            Refused::ByTrigger("PreSignUp failed with error ana@example.com is blocked.".to_owned());
+        assert_eq!(refused.text(), "a trigger denied it: PreSignUp failed with error [address] is blocked");
+    }
 
     #[test]
     fn password_has_every_kind_of_character() {
