@@ -1,4 +1,4 @@
-//! The functions that run on a schedule. EventBridge invokes them, and nobody waits for the answer.
+//! The functions that run on a schedule. EventBridge invokes them, and no caller waits for the answer.
 //!
 //! Lambda, the sandbox and the tests all call the same `handle` of a module.
 

@@ -113,7 +113,7 @@ async fn trigger_that_the_pool_may_not_invoke_is_a_difference() {
     assert_eq!(stack.account.measurements("TriggerDifferences"), [2.0]);
 }
 
-/// Otherwise the alarm would end while nobody knows what the pool calls.
+/// Otherwise the alarm would end while it is unknown what the pool calls.
 #[tokio::test(start_paused = true)]
 async fn failed_read_is_an_error_with_a_code_and_no_measurement() {
     for (fault, code) in [

@@ -122,13 +122,13 @@ impl Step {
             Self::Dist => dist(),
             Self::E2e => {
                 let browser = browser()?;
-                let release = release_folder().to_string_lossy().into_owned();
+                let release = packed_release()?.to_string_lossy().into_owned();
                 let arguments =
                     ["tests/e2e/e2e.py", "--dist", &release, "--replay", &test_binary("replay-under-test")?];
                 run(Tool::new("python", &arguments).env("CHROMIUM", browser).path_first(&python()?))
             }
-            Self::Cdk => crate::cdk::check(&python()?, &release_folder()),
-            Self::Terraform => crate::terraform::check(&python()?, &tools(), &release_folder()),
+            Self::Cdk => crate::cdk::check(&python()?, &packed_release()?),
+            Self::Terraform => crate::terraform::check(&python()?, &tools(), &packed_release()?),
             Self::Messages => {
                 let arguments =
                     ["tests/e2e/many_messages.py", "--replay", &test_binary("replay-under-test")?];
@@ -169,6 +169,15 @@ fn dist() -> Result<()> {
     }
     let release = release_folder().to_string_lossy().into_owned();
     run(Tool::new("python", &["tests/dist/check_release.py", &release]).path_first(&python()?))
+}
+
+/// The release that the step `dist` packed.
+fn packed_release() -> Result<PathBuf> {
+    let folder = release_folder();
+    if !folder.is_dir() {
+        bail!("{} is missing. Run: cargo xtask ci build dist", folder.display());
+    }
+    Ok(folder)
 }
 
 /// Where the step `dist` packs the release.

@@ -59,9 +59,10 @@ impl Dist {
         let output = repository_root().join(&self.output);
         let paths = Paths::of_this_machine()?;
         std::fs::create_dir_all(&output).with_context(|| output.display().to_string())?;
+        remove_earlier_release(&output)?;
         if self.only != Some(Part::Replay) {
             let architectures = self.architectures()?;
-            let folder = fresh(&output, &format!("cognito-user-events-{VERSION}"))?;
+            let folder = new_folder(&output, &format!("cognito-user-events-{VERSION}"))?;
             folder::write_common(&folder, &architectures)?;
             folder::write_bom(&folder)?;
             for architecture in architectures {
@@ -79,7 +80,7 @@ impl Dist {
         }
         if self.only != Some(Part::Functions) {
             let binary = build::replay(&paths, self.no_build)?;
-            let folder = fresh(&output, &format!("replay-{VERSION}-{}", build::host()?))?;
+            let folder = new_folder(&output, &format!("replay-{VERSION}-{}", build::host()?))?;
             folder::write_replay(&folder, &build::read(&paths, &binary, "replay")?)?;
             archive::tar_gz(&folder, &["replay"])?;
             std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -131,12 +132,25 @@ impl Dist {
     }
 }
 
-/// An empty folder. Removes an earlier one, and its archive.
-fn fresh(output: &Path, name: &str) -> Result<PathBuf> {
-    let folder = output.join(name);
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+/// Removes what an earlier run wrote, which could have been another version or another part. Otherwise the
+/// checksums would name it. Other files stay.
+fn remove_earlier_release(output: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(output).with_context(|| output.display().to_string())? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with("cognito-user-events-") && !name.starts_with("replay-") && name != archive::SUMS
+        {
+            continue;
+        }
+        let removed =
+            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        removed.with_context(|| path.display().to_string())?;
     }
+    Ok(())
+}
+
+fn new_folder(output: &Path, name: &str) -> Result<PathBuf> {
+    let folder = output.join(name);
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     Ok(folder)
 }
@@ -156,4 +170,22 @@ fn write_asset_sums(output: &Path) -> Result<()> {
 #[expect(clippy::print_stdout, reason = "the paths are the output of the command")]
 fn print(line: &str) {
     println!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn release_of_an_earlier_run_is_removed_and_other_files_stay() {
+        let output = tempfile::tempdir().unwrap();
+        let at = |name: &str| output.path().join(name);
+        std::fs::create_dir_all(at("cognito-user-events-0.0.1/functions")).unwrap();
+        for name in ["cognito-user-events-0.0.1.tar.gz", "replay-0.0.1-x.tar.gz", "SHA256SUMS", "notes.txt"] {
+            std::fs::write(at(name), "1").unwrap();
+        }
+        remove_earlier_release(output.path()).unwrap();
+        assert_eq!(archive::files(output.path()).unwrap(), [PathBuf::from("notes.txt")]);
+        assert!(!at("cognito-user-events-0.0.1").exists());
+    }
 }

@@ -31,6 +31,7 @@ class Shop extends Stack {
         { attribute: "custom:department", equals: "Engineering", group: "Developer" },
       ]),
       firstGroup: "Developer",
+      // Only for the test, which signs in with a password. The default is SRP.
       authFlows: ["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
       eventProducers: orders.roleArn,
       alarmTopicArn: alarms.topicArn,

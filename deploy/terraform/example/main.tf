@@ -43,13 +43,15 @@ module "shop" {
 
   product_name          = "Example Shop"
   allowed_email_domains = "example.com"
-  auth_flows            = ["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"]
   group_rules = jsonencode([
     { attribute = "custom:department", equals = "Engineering", group = "Developer" },
   ])
-  first_group       = "Developer"
+  first_group   = "Developer"
+  origin_secret = var.origin_secret
+
+  # Only for the test, which signs in with a password. The defaults are SRP and optional MFA.
+  auth_flows        = ["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"]
   mfa_configuration = "OFF"
-  origin_secret     = var.origin_secret
 }
 
 module "forum" {

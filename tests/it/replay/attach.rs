@@ -362,7 +362,7 @@ async fn pool_that_a_stack_manages_is_refused_until_the_stack_is_gone() {
             assert!(run.stderr.contains("CloudFormation manages the user pool, in the stack"), "{run:?}");
             assert_eq!(pool.settings(), before);
         } else {
-            // AWS accepts its own tags from nobody, and keeps them.
+            // AWS accepts its own tags from no caller, and keeps them.
             assert_eq!(pool.settings(), with_functions(before, attached()));
         }
     }
