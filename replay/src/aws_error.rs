@@ -49,6 +49,18 @@ where
     }
 }
 
+/// True if a call failed and AWS may have done what it asks for: no answer arrived, or the answer is no refusal.
+/// False for an error that is not about a call.
+pub fn is_unanswered(error: &anyhow::Error) -> bool {
+    let call = error.downcast_ref::<AwsError>();
+    call.is_some_and(|call| call.status.is_none_or(|status| !(400..500).contains(&status)))
+}
+
+/// The code with which AWS answered a failed call.
+pub fn code(error: &anyhow::Error) -> Option<&str> {
+    error.chain().find_map(|link| link.downcast_ref::<FailedCall>()?.code())
+}
+
 /// One line: the error and its causes, separated by colons. A failed call of AWS has AWS's sentence and
 /// advice. If there are no credentials, the line starts with what to do about them, and says nothing
 /// else.

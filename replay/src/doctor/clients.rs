@@ -1,5 +1,7 @@
 //! The app clients of a user pool, and the settings that SECURITY.md asks for.
 
+use std::fmt;
+
 use anyhow::Result;
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::types::{
@@ -13,14 +15,14 @@ use crate::aws_error::{Service, aws_error};
 use crate::output::counted;
 
 /// Cognito: app clients in a page of ListUserPoolClients.
-const CLIENTS_PER_PAGE: i32 = 60;
+pub const CLIENTS_PER_PAGE: i32 = 60;
 /// Validity of an ID or access token of a client that states none.
 const DEFAULT_VALIDITY_MINUTES: i64 = 60;
 /// The scope with which a user changes attributes.
 const SELF_SERVICE: &str = "aws.cognito.signin.user.admin";
 
 /// An app client, reduced to what the checks need.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct AppClient {
     pub id: String,
     pub secret: Option<String>,
@@ -40,6 +42,36 @@ pub struct AppClient {
     pub allows_self_service: bool,
     /// False for a client that only services use.
     pub has_users: bool,
+}
+
+/// Without the secret, which must not reach a log.
+impl fmt::Debug for AppClient {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            id,
+            secret,
+            hides_users,
+            write_attributes,
+            validity_minutes,
+            revokes_tokens,
+            allows_srp,
+            rotates_refresh_tokens,
+            allows_self_service,
+            has_users,
+        } = self;
+        out.debug_struct("AppClient")
+            .field("id", id)
+            .field("has_secret", &secret.is_some())
+            .field("hides_users", hides_users)
+            .field("write_attributes", write_attributes)
+            .field("validity_minutes", validity_minutes)
+            .field("revokes_tokens", revokes_tokens)
+            .field("allows_srp", allows_srp)
+            .field("rotates_refresh_tokens", rotates_refresh_tokens)
+            .field("allows_self_service", allows_self_service)
+            .field("has_users", has_users)
+            .finish()
+    }
 }
 
 /// Reads all app clients of a user pool.
@@ -191,6 +223,13 @@ mod tests {
         assert_eq!((without_settings.validity_minutes, without_settings.has_users), (60, true));
         let service = UserPoolClientType::builder().allowed_o_auth_flows(OAuthFlowType::ClientCredentials);
         assert!(!AppClient::of(&service.build()).has_users);
+    }
+
+    #[test]
+    fn secret_is_not_in_the_debug_output() {
+        let confidential = AppClient { secret: Some("3example".to_owned()), ..client() };
+        let text = format!("{confidential:?}");
+        assert!(text.contains("has_secret: true") && !text.contains("3example"), "{text}");
     }
 
     #[test]

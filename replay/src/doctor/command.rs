@@ -139,6 +139,7 @@ impl Doctor {
         let id = unique_id(clock.now());
         let run = format!("doctor-{}", &id[id.len() - 8..]);
         let (pool, store) = (UserPool::open(account, None).await?, account.store(None).await?);
+        let creating_pool = pool.with_one_attempt();
         let queues = account.optional_queues(None, None).await?;
         let (Some(user_events), Some(cache_invalidations)) = queues else {
             return Err(CommandError::failed("the stack has no queues user-events and cache-invalidations"));
@@ -149,6 +150,7 @@ impl Doctor {
             urls: subject.urls,
             http: subject.http,
             pool: &pool,
+            creating_pool: &creating_pool,
             settings,
             clients,
             store: &store,

@@ -10,7 +10,7 @@ pub mod cognito;
 pub mod setting;
 pub mod token;
 
-use anyhow::Result as AnyResult;
+use anyhow::{Context, Result as AnyResult};
 use shared::events::OPERATOR_SOURCE;
 use shared::suspension_change::SuspensionChange;
 use tokio::time::Instant;
@@ -108,7 +108,10 @@ impl<'a> FirstDay<'a> {
             let client = match known {
                 Some(client) => client,
                 None => {
-                    let client = create_client(setting.pool.client(), &setting.pool.id, setting.run).await?;
+                    let pool = setting.creating_pool;
+                    let created = create_client(pool.client(), &pool.id, setting.run).await;
+                    self.trail.has_unknown_client |= created.is_err();
+                    let client = created?;
                     self.trail.client_id = Some(client.id.clone());
                     client
                 }
@@ -137,9 +140,8 @@ impl<'a> FirstDay<'a> {
             Ok(app) => app,
             Err(error) => return Outcome::unknown(describe(error.as_ref())),
         };
-        let signed_up = app.sign_up(&username, &address, &password).await;
-        // Its name is random, so nobody has it.
-        self.trail.addresses.push(address);
+        let signed_up = app.sign_up(setting.creating_pool.client(), &username, &address, &password).await;
+        self.trail.note_sign_up(&address, &signed_up);
         match signed_up {
             Err(Refused::ByTrigger(sentence)) if sentence.contains(SIGN_UP_DENIED) => {
                 Outcome::ok(format!("denied: {SIGN_UP_DENIED}"))
@@ -205,7 +207,6 @@ impl<'a> FirstDay<'a> {
                 .with_fix("Pass --email with an address that no user has"));
         }
         let (username, password) = self.new_names(address, "user")?;
-        self.trail.addresses.push(address.to_owned());
         if setting.settings.is_admin_only {
             let new = NewAccount {
                 username: &username,
@@ -214,15 +215,20 @@ impl<'a> FirstDay<'a> {
                 temporary_password: Some(&password),
                 sends_message: false,
             };
-            let user = setting.pool.create(&new).await?;
+            let created = setting.creating_pool.create(&new).await.map_err(Refused::Otherwise);
+            self.trail.note_sign_up(address, &created);
+            let user = created?;
             let account = PoolAccount::of(setting.pool.client(), &setting.pool.id, user)?;
             self.trail.accounts.push(account.clone());
             account.set_password(&password, false).await?;
             self.person = Some(Person { sub: account.sub, username, email: address.to_owned(), password });
             return Ok(Outcome::ok("created by an administrator, because nobody can sign up"));
         }
-        let app = self.app().await?;
-        let (sub, is_confirmed) = app.sign_up(&username, address, &password).await?;
+        self.app().await?;
+        let app = self.app.as_ref().context("there is no app client")?;
+        let signed_up = app.sign_up(setting.creating_pool.client(), &username, address, &password).await;
+        self.trail.note_sign_up(address, &signed_up);
+        let (sub, is_confirmed) = signed_up?;
         let confirmed = match is_confirmed {
             true => Ok(()),
             false => app.confirm(&username).await,

@@ -67,7 +67,7 @@ fn of_call<T>(call: &anyhow::Result<T>, check: impl FnOnce(&T) -> Outcome) -> Ou
     }
 }
 
-/// What the checks are about.
+/// Inputs of the checks.
 pub struct Subject<'a> {
     pub account: &'a Account,
     pub stack: &'a Stack,

@@ -2,6 +2,7 @@
 
 use anyhow::{Result as AnyResult, anyhow};
 use aws_sdk_cognitoidentityprovider::Client;
+use aws_sdk_cognitoidentityprovider::config::retry::RetryConfig;
 use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cognitoidentityprovider::operation::list_users::{ListUsersError, ListUsersOutput};
 use aws_sdk_cognitoidentityprovider::types::{
@@ -57,6 +58,12 @@ impl UserPool {
 
     pub fn client(&self) -> &Client {
         &self.cognito
+    }
+
+    /// The same user pool, with one attempt for each call: a second attempt can meet what the first one created.
+    pub fn with_one_attempt(&self) -> Self {
+        let config = self.cognito.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        Self { cognito: Client::from_conf(config), id: self.id.clone() }
     }
 
     /// Finds the user with this sub. `None` if the pool has none.

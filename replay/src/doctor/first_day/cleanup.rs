@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use shared::events::OPERATOR_SOURCE;
 use shared::suspension_change::SuspensionChange;
 
-use super::cognito::delete_client;
+use super::cognito::{Refused, clients_named, delete_client};
 use super::setting::{REASON, Setting};
 use crate::aws_error::describe;
 use crate::doctor::report::{Leftover, Outcome};
@@ -21,28 +21,38 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// What the run created.
 #[derive(Debug, Default)]
 pub struct Trail {
-    /// The addresses of sign-ups, whose answers may not have arrived. Nobody had them before the run.
-    pub addresses: Vec<String>,
+    /// The addresses of sign-ups that failed although the user can exist.
+    pub unanswered: Vec<String>,
     /// The accounts of the users.
     pub accounts: Vec<PoolAccount>,
     /// The user who may be suspended.
     pub suspended: Option<String>,
     /// The app client.
     pub client_id: Option<String>,
+    /// True if an app client can exist whose id is not known.
+    pub has_unknown_client: bool,
     /// What could not be removed.
     pub leftovers: Vec<Leftover>,
 }
 
 impl Trail {
+    /// Notes a failed sign-up after which the user can exist.
+    pub fn note_sign_up<T>(&mut self, address: &str, result: &Result<T, Refused>) {
+        if result.as_ref().is_err_and(Refused::may_have_created_user) {
+            self.unanswered.push(address.to_owned());
+        }
+    }
+
     /// `erasure`: erases the data of the users. Their accounts are disabled first, so that no token brings
     /// data back.
     pub async fn erase(&mut self, setting: &Setting<'_>) -> Outcome {
-        let found = self.find_lost(setting).await;
-        if self.accounts.is_empty() && found.is_ok() {
+        let mut problems = match self.find_unanswered(setting).await {
+            Ok(problems) => problems,
+            Err(error) => vec![describe(error.as_ref())],
+        };
+        if self.accounts.is_empty() && problems.is_empty() {
             return Outcome::skipped("the run created no user");
         }
-        let mut problems: Vec<String> =
-            found.err().map(|error| describe(error.as_ref())).into_iter().collect();
         for account in self.accounts.clone() {
             if let Err(error) = self.erase_user(setting, &account).await {
                 let problem = format!("user {}: {}", account.sub, describe(error.as_ref()));
@@ -53,16 +63,26 @@ impl Trail {
         Outcome::of_problems(&problems, "only the marker is left")
     }
 
-    /// Users whose sign-ups succeeded although the answers did not arrive.
-    async fn find_lost(&mut self, setting: &Setting<'_>) -> Result<()> {
-        for address in std::mem::take(&mut self.addresses) {
+    /// Finds users of the run whose sign-ups failed for the run. Returns a problem for each user who can be
+    /// another person's: such a user stays.
+    async fn find_unanswered(&mut self, setting: &Setting<'_>) -> Result<Vec<String>> {
+        let mut problems = Vec::new();
+        for address in std::mem::take(&mut self.unanswered) {
             for sub in setting.pool.subs_with_email(&address).await? {
-                if self.accounts.iter().all(|account| account.sub != sub) {
-                    self.accounts.extend(setting.pool.find(&sub).await?);
+                let Some(account) = setting.pool.find(&sub).await? else { continue };
+                if is_of_run(setting.run, &address, account.shown_username()) {
+                    self.accounts.push(account);
+                    continue;
                 }
+                let problem =
+                    format!("user {sub} has the address, and can be of the run or another person's");
+                let command = format!("replay user erase {sub} --account --stack {}", setting.stack_name);
+                let what = format!("{problem}. If the run created the user, add --yes");
+                self.leftovers.push(Leftover { what, command });
+                problems.push(problem);
             }
         }
-        Ok(())
+        Ok(problems)
     }
 
     async fn erase_user(&mut self, setting: &Setting<'_>, account: &PoolAccount) -> Result<()> {
@@ -88,10 +108,29 @@ impl Trail {
 
     /// `cleanup`: deletes the accounts and the app client.
     pub async fn remove(&mut self, setting: &Setting<'_>) -> Outcome {
-        if self.accounts.is_empty() && self.client_id.is_none() {
+        let (cognito, pool_id) = (setting.pool.client(), setting.pool.id.as_str());
+        let mut clients: Vec<String> = self.client_id.iter().cloned().collect();
+        let mut problems = Vec::new();
+        if self.has_unknown_client {
+            match clients_named(cognito, pool_id, setting.run).await {
+                Ok(named) => {
+                    clients.extend(named.into_iter().filter(|id| self.client_id.as_ref() != Some(id)))
+                }
+                Err(error) => {
+                    let problem = format!("app clients named {}: {}", setting.run, describe(error.as_ref()));
+                    let command = format!(
+                        "aws cognito-idp list-user-pool-clients --user-pool-id {pool_id} --query \
+                         \"UserPoolClients[?ClientName=='{}']\"",
+                        setting.run
+                    );
+                    self.leftovers.push(Leftover { what: problem.clone(), command });
+                    problems.push(problem);
+                }
+            }
+        }
+        if self.accounts.is_empty() && clients.is_empty() && problems.is_empty() {
             return Outcome::skipped("the run created nothing");
         }
-        let mut problems = Vec::new();
         for account in self.accounts.clone() {
             if let Err(error) = account.delete().await {
                 let problem = format!("account {}: {}", account.sub, describe(error.as_ref()));
@@ -99,20 +138,18 @@ impl Trail {
                 problems.push(problem);
             }
         }
-        if let Some(id) = &self.client_id
-            && let Err(error) = delete_client(setting.pool.client(), &setting.pool.id, id).await
-        {
-            let problem = format!("app client {id}: {}", describe(error.as_ref()));
-            let command = format!(
-                "aws cognito-idp delete-user-pool-client --user-pool-id {} --client-id {id}",
-                setting.pool.id
-            );
-            self.leftovers.push(Leftover { what: problem.clone(), command });
-            problems.push(problem);
+        for id in &clients {
+            if let Err(error) = delete_client(cognito, pool_id, id).await {
+                let problem = format!("app client {id}: {}", describe(error.as_ref()));
+                let command = format!(
+                    "aws cognito-idp delete-user-pool-client --user-pool-id {pool_id} --client-id {id}"
+                );
+                self.leftovers.push(Leftover { what: problem.clone(), command });
+                problems.push(problem);
+            }
         }
-        let clients = usize::from(self.client_id.is_some());
-        let removed =
-            format!("{} and {}", counted(self.accounts.len(), "account"), counted(clients, "app client"));
+        let accounts = counted(self.accounts.len(), "account");
+        let removed = format!("{accounts} and {}", counted(clients.len(), "app client"));
         Outcome::of_problems(&problems, format!("deleted {removed}"))
     }
 
@@ -121,6 +158,30 @@ impl Trail {
         let command = format!("replay user erase {sub} --account --stack {} --yes", setting.stack_name);
         if self.leftovers.iter().all(|left| left.command != command) {
             self.leftovers.push(Leftover { what: problem.to_owned(), command });
+        }
+    }
+}
+
+/// True if nobody but the run can have created a user with this address and username: one of them has the random
+/// name of the run. With `--email`, another person can sign up with the address during the run.
+fn is_of_run(run: &str, address: &str, username: Option<&str>) -> bool {
+    address.contains(run) || username.is_some_and(|username| username.starts_with(run))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_is_of_the_run_if_a_name_of_the_run_is_in_the_account() {
+        let run = "doctor-1a2b3c4d";
+        for (address, username, expected) in [
+            ("success+doctor-1a2b3c4d@simulator.amazonses.com", None, true),
+            ("ana@example.com", Some("doctor-1a2b3c4d-user"), true),
+            ("ana@example.com", Some("ana"), false),
+            ("ana@example.com", None, false),
+        ] {
+            assert_eq!(is_of_run(run, address, username), expected, "{address} {username:?}");
         }
     }
 }

@@ -10,9 +10,18 @@ use aws_sdk_cognitoidentityprovider::types::{
 use jiff::Timestamp;
 
 use crate::aws_error::sentence::shorten;
-use crate::aws_error::{Service, aws_error, describe};
-use crate::doctor::clients::AppClient;
+use crate::aws_error::{Service, aws_error, code, describe, is_unanswered};
+use crate::doctor::clients::{AppClient, CLIENTS_PER_PAGE};
 use crate::doctor::srp::{Challenge, Srp, secret_hash, timestamp};
+
+/// Codes of SignUp that can follow the creation of the user: Cognito could not send the code, or custom-message
+/// failed.
+const AFTER_CREATION: [&str; 4] = [
+    "CodeDeliveryFailureException",
+    "InvalidEmailRoleAccessPolicyException",
+    "InvalidLambdaResponseException",
+    "UnexpectedLambdaException",
+];
 
 /// The user of a run.
 #[derive(Clone)]
@@ -55,6 +64,16 @@ impl Refused {
         }
     }
 
+    /// True if the user can exist although the sign-up failed.
+    pub fn may_have_created_user(&self) -> bool {
+        match self {
+            Self::ByTrigger(sentence) => !sentence.starts_with("PreSignUp "),
+            Self::Otherwise(error) => {
+                is_unanswered(error) || code(error).is_some_and(|code| AFTER_CREATION.contains(&code))
+            }
+        }
+    }
+
     /// One line, with advice. The sentence can be that of another trigger, with an email address in it.
     pub fn text(&self) -> String {
         match self {
@@ -78,16 +97,18 @@ pub struct App<'a> {
 }
 
 impl App<'_> {
-    /// Signs a user up. Returns the `sub`, and true if pre-sign-up confirmed the user.
+    /// Signs a user up through `cognito`, which makes one attempt. Returns the `sub`, and true if pre-sign-up
+    /// confirmed the user.
     pub async fn sign_up(
         &self,
+        cognito: &Client,
         username: &str,
         email: &str,
         password: &str,
     ) -> Result<(String, bool), Refused> {
         let attribute = AttributeType::builder().name("email").value(email).build();
         let attribute = attribute.map_err(anyhow::Error::from)?;
-        let call = self.cognito.sign_up().client_id(&self.client.id).username(username).password(password);
+        let call = cognito.sign_up().client_id(&self.client.id).username(username).password(password);
         let call = call.user_attributes(attribute).set_secret_hash(self.secret_hash(username)?);
         let output = call.send().await.map_err(Refused::of("SignUp"))?;
         Ok((output.user_sub, output.user_confirmed))
@@ -194,7 +215,8 @@ fn unexpected(challenge: Option<&ChallengeNameType>) -> anyhow::Error {
     anyhow!("Cognito asks for {name}, which the check cannot answer")
 }
 
-/// Creates an app client that can sign in with SRP. It writes no custom attribute.
+/// Creates an app client that can sign in with SRP. It writes no custom attribute. `cognito` makes one attempt:
+/// each one that reaches Cognito creates a client.
 pub async fn create_client(cognito: &Client, user_pool_id: &str, name: &str) -> Result<AppClient> {
     let call = cognito.create_user_pool_client().user_pool_id(user_pool_id).client_name(name);
     let call = call.explicit_auth_flows(ExplicitAuthFlowsType::AllowUserSrpAuth);
@@ -203,6 +225,20 @@ pub async fn create_client(cognito: &Client, user_pool_id: &str, name: &str) -> 
     let call = call.enable_token_revocation(true).write_attributes("email");
     let output = call.send().await.map_err(aws_error(Service::Cognito, "CreateUserPoolClient"))?;
     output.user_pool_client().map(AppClient::of).context("Cognito returned no app client")
+}
+
+/// The ids of the app clients with this name.
+pub async fn clients_named(cognito: &Client, user_pool_id: &str, name: &str) -> Result<Vec<String>> {
+    let call = cognito.list_user_pool_clients().user_pool_id(user_pool_id).max_results(CLIENTS_PER_PAGE);
+    let mut listed = call.into_paginator().items().send();
+    let mut ids = Vec::new();
+    while let Some(client) = listed.next().await {
+        let client = client.map_err(aws_error(Service::Cognito, "ListUserPoolClients"))?;
+        if client.client_name() == Some(name) {
+            ids.extend(client.client_id);
+        }
+    }
+    Ok(ids)
 }
 
 /// Deletes an app client. One that does not exist counts as deleted.
@@ -226,6 +262,11 @@ pub fn random_password(length: usize) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_cognitoidentityprovider::error::ErrorMetadata;
+    use aws_sdk_cognitoidentityprovider::operation::sign_up::SignUpError;
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_types::body::SdkBody;
+
     use super::*;
 
     #[test]
@@ -233,6 +274,27 @@ mod tests {
         let refused =
             Refused::ByTrigger("PreSignUp failed with error ana@example.com is blocked.".to_owned());
         assert_eq!(refused.text(), "a trigger denied it: PreSignUp failed with error [address] is blocked");
+    }
+
+    #[test]
+    fn user_can_exist_if_no_refusal_before_the_creation_arrived() {
+        let by_trigger = |sentence: &str| Refused::ByTrigger(sentence.to_owned());
+        assert!(!by_trigger("PreSignUp failed with error no.").may_have_created_user());
+        assert!(by_trigger("CustomMessage failed with error no.").may_have_created_user());
+        assert!(!Refused::Otherwise(anyhow!("no random numbers")).may_have_created_user());
+        for (status, code, expected) in [
+            (400, "UsernameExistsException", false),
+            (400, "TooManyRequestsException", false),
+            (400, "CodeDeliveryFailureException", true),
+            (500, "InternalErrorException", true),
+        ] {
+            let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+            let error = SignUpError::generic(ErrorMetadata::builder().code(code).build());
+            let refused = Refused::of("SignUp")(SdkError::service_error(error, response));
+            assert_eq!(refused.may_have_created_user(), expected, "{code}");
+        }
+        let timeout: SdkError<SignUpError, HttpResponse> = SdkError::timeout_error("20 s");
+        assert!(Refused::of("SignUp")(timeout).may_have_created_user());
     }
 
     #[test]

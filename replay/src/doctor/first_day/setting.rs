@@ -1,4 +1,4 @@
-//! What a run is about, and how it waits.
+//! Inputs of a run, and how it waits.
 
 use std::time::Duration;
 
@@ -23,13 +23,15 @@ const POLL: Duration = Duration::from_millis(500);
 /// The reason of the suspension and of the reinstatement.
 pub const REASON: &str = "replay doctor";
 
-/// What the run is about.
+/// Inputs of a run.
 pub struct Setting<'a> {
     pub stack_name: &'a str,
     pub deployment: &'a Deployment,
     pub urls: &'a PageUrls,
     pub http: &'a Http,
     pub pool: &'a UserPool,
+    /// The same user pool with one attempt for each call, for everything that the run creates.
+    pub creating_pool: &'a UserPool,
     pub settings: &'a PoolSettings,
     pub clients: &'a [AppClient],
     pub store: &'a Store,

@@ -25,7 +25,7 @@ struct TokenClaims {
     scopes_to_suppress: Vec<String>,
 }
 
-/// The claims of a token. `None` if it is no JSON Web Token. The signature is not checked: the token comes
+/// The claims of a token. `None` if it is not a JSON Web Token. The signature is not checked: the token comes
 /// from Cognito itself.
 pub fn claims(token: &str) -> Option<Map<String, Value>> {
     let payload = token.split('.').nth(1)?;
@@ -39,7 +39,7 @@ pub fn claims(token: &str) -> Option<Map<String, Value>> {
 /// `token`.
 pub fn check(deployment: &Deployment, person: &Person, tokens: &Tokens) -> Outcome {
     let (Some(access), Some(id)) = (claims(&tokens.access), claims(&tokens.id)) else {
-        return Outcome::failed("Cognito returned something that is no JSON Web Token");
+        return Outcome::failed("Cognito returned something that is not a JSON Web Token");
     };
     let rules = ["GroupRules", "TrustedAttributes", "AdminGroups"]
         .map(|name| deployment.parameter(name).unwrap_or_default());

@@ -166,6 +166,45 @@ async fn sign_up_whose_answer_is_lost_is_removed_too() {
     day.assert_clean().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn person_who_signs_up_with_the_address_during_the_run_stays() {
+    let faults = Faults { is_overtaken: true, ..Faults::default() };
+    let parameters = vec![("BlockedEmailDomains", "")];
+    let day = FirstDay::start(Case { faults, parameters, ..Case::default() }).await;
+    let run = day.doctor(&["--json", "--email", "ana@example.com"]).await;
+    let report = document("doctor", &run);
+    assert_eq!((run.code, with_state(&report, "failed")), (1, vec!["sign-up"]), "{report}");
+    assert!(text_of(&report, "sign-up").contains("UsernameExistsException"), "{report}");
+    assert_eq!(text_of(&report, "erasure"), "the run created no user");
+    assert_eq!(day.world.accounts().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn user_who_can_be_another_persons_is_named_and_stays() {
+    let faults = Faults { loses_sign_up: true, ..Faults::default() };
+    let parameters = vec![("BlockedEmailDomains", "")];
+    let day = FirstDay::start(Case { faults, parameters, ..Case::default() }).await;
+    let run = day.doctor(&["--json", "--email", "ana@example.com"]).await;
+    let report = document("doctor", &run);
+    assert_eq!((run.code, with_state(&report, "failed")), (1, vec!["sign-up", "erasure"]), "{report}");
+    let [sub] = day.world.accounts().await.try_into().unwrap();
+    let command = format!("replay user erase {sub} --account --stack {STACK}");
+    assert_eq!(report["leftovers"][0]["command"], command, "{report}");
+    assert!(!run.stdout.contains("ana@example.com"), "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn app_client_whose_creation_was_not_answered_is_removed_too() {
+    let faults = Faults { loses_client: true, ..Faults::default() };
+    let day = FirstDay::start(Case { faults, without_srp: true, ..Case::default() }).await;
+    let run = day.doctor(&["--json"]).await;
+    let report = document("doctor", &run);
+    assert_eq!(with_state(&report, "failed"), ["sign-up-denied", "sign-up"], "{report}");
+    // One for each of the two checks.
+    assert_eq!(text_of(&report, "cleanup"), "deleted 0 accounts and 2 app clients");
+    day.assert_clean().await;
+}
+
 fn detached(functions: &[FunctionId]) -> Faults {
     Faults { detached: functions.iter().copied().collect(), ..Faults::default() }
 }

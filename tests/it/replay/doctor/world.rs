@@ -42,6 +42,10 @@ pub struct Faults {
     pub workers_stand_still: bool,
     /// The answer to each sign-up is an error, although the user exists.
     pub loses_sign_up: bool,
+    /// Another person signs up with the address just before the run does.
+    pub is_overtaken: bool,
+    /// The answer to each CreateUserPoolClient is an error, although the client exists.
+    pub loses_client: bool,
     /// Cognito refuses this call of InitiateAuth, counted from 1.
     pub refused_sign_in: usize,
     /// The process that gets SIGINT, and the operation during which it gets it.
@@ -71,7 +75,8 @@ struct Inner {
     users: Mutex<Vec<User>>,
     challenges: Mutex<HashMap<String, (User, Challenge)>>,
     sign_ins: Mutex<usize>,
-    clients: Mutex<BTreeSet<String>>,
+    /// Names of app clients by id.
+    clients: Mutex<BTreeMap<String, String>>,
 }
 
 impl fmt::Debug for World {
@@ -140,8 +145,8 @@ impl World {
     }
 
     /// Names of the app clients that a run created and did not delete.
-    pub fn clients(&self) -> BTreeSet<String> {
-        self.0.clients.lock().unwrap().clone()
+    pub fn clients(&self) -> Vec<String> {
+        self.0.clients.lock().unwrap().values().cloned().collect()
     }
 
     /// The subs of all accounts in the user pool.
@@ -200,6 +205,11 @@ impl World {
             password: text("Password"),
             is_confirmed: false,
         };
+        if self.0.faults.is_overtaken {
+            let other = User { sub: sandbox::tokens::random_uuid().unwrap(), ..user.clone() };
+            self.store(&other).await;
+            self.0.users.lock().unwrap().push(other);
+        }
         if self.find(&user.email).is_ok() {
             return Err(("UsernameExistsException", "User already exists".to_owned()));
         }
@@ -328,12 +338,24 @@ impl World {
         }))
     }
 
-    fn create_client(&self, input: &Value) -> Value {
+    fn create_client(&self, input: &Value) -> Result<Value> {
+        let id = sandbox::tokens::random_uuid().unwrap();
         let name = input["ClientName"].as_str().unwrap();
-        self.0.clients.lock().unwrap().insert(name.to_owned());
+        self.0.clients.lock().unwrap().insert(id.clone(), name.to_owned());
+        if self.0.faults.loses_client {
+            return Err(("InternalErrorException", "The answer is lost.".to_owned()));
+        }
         let mut client = input.clone();
-        client["ClientId"] = name.into();
-        json!({"UserPoolClient": client})
+        client["ClientId"] = id.into();
+        Ok(json!({"UserPoolClient": client}))
+    }
+
+    /// The app clients that a run created, or `None` if those of the stack are all.
+    fn list_clients(&self) -> Option<Result<Value>> {
+        let clients = self.0.clients.lock().unwrap();
+        let client = |(id, name)| json!({"ClientId": id, "ClientName": name, "UserPoolId": POOL});
+        let listed: Vec<Value> = clients.iter().map(client).collect();
+        (!listed.is_empty()).then(|| Ok(json!({"UserPoolClients": listed})))
     }
 
     async fn cognito(&self, operation: &str, input: &Value) -> Option<Result<Value>> {
@@ -344,7 +366,8 @@ impl World {
             "AdminSetUserPassword" => self.set_password(input).await,
             "InitiateAuth" => self.initiate_auth(input).await,
             "RespondToAuthChallenge" => self.respond(input).await,
-            "CreateUserPoolClient" => Ok(self.create_client(input)),
+            "CreateUserPoolClient" => self.create_client(input),
+            "ListUserPoolClients" => return self.list_clients(),
             "DeleteUserPoolClient" => {
                 self.0.clients.lock().unwrap().remove(input["ClientId"].as_str().unwrap());
                 Ok(json!({}))
@@ -376,7 +399,8 @@ impl AwsBackend for World {
             let response = match result {
                 Ok(answer) => MockResponse::json(200, answer.to_string()),
                 Err((code, message)) => {
-                    MockResponse::json(400, json!({"__type": code, "message": message}).to_string())
+                    let status = if code == "InternalErrorException" { 500 } else { 400 };
+                    MockResponse::json(status, json!({"__type": code, "message": message}).to_string())
                 }
             };
             return Ok(Answer { response, is_cut_off: false });
