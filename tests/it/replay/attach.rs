@@ -274,7 +274,8 @@ async fn mfa_settings_are_restored_too() {
 async fn pool_that_must_not_be_changed_is_refused() {
     let set =
         |path: &'static str, value: Value| move |pool: &mut UserPool| pool.settings[path] = value.clone();
-    let cases: [(&str, Box<dyn Fn(&mut UserPool)>, &str); 4] = [
+    type Change = Box<dyn Fn(&mut UserPool)>;
+    let cases: [(&str, Change, &str); 4] = [
         ("a new setting", Box::new(set("Passkeys", json!({"Enabled": true}))), "does not know (Passkeys)"),
         (
             "a new MFA setting",

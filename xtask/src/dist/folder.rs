@@ -150,7 +150,10 @@ aws s3 sync page \"s3://$(aws cloudformation describe-stacks --stack-name cognit
 The first command verifies the files, the second one creates the stack, and the third one uploads the page.
 If the stack has no page of its own, leave out the third command.
 {processor}
-`docs/deploying.md` in the repository describes the questions of the second command.
+At its questions for secrets, type `none`.
+`docs/deploying.md` in the repository describes the questions, and `docs/existing-user-pool.md` how to attach the triggers to a
+user pool that you already have. `replay doctor --stack cognito-user-events` checks the result: `replay` is another file of the
+release.
 
 | File | Content |
 |---|---|
