@@ -371,6 +371,12 @@ fn read_api_accepts_the_current_and_the_next_secret_of_the_distribution() {
         (sent, variable(&deployment, "ORIGIN_SECRETS"))
     };
     assert_eq!(secrets(&[]), (Value::Null, json!("")));
+    let none = secrets(&[("OriginSecret", "none"), ("NextOriginSecret", "none")]);
+    assert_eq!(none, (Value::Null, json!("")), "`sam deploy --guided` accepts no empty value");
+    assert_eq!(
+        secrets(&[("OriginSecret", SECRET), ("NextOriginSecret", "none")]),
+        (json!(SECRET), json!(SECRET))
+    );
     assert_eq!(secrets(&[("OriginSecret", SECRET)]), (json!(SECRET), json!(SECRET)));
     let both = secrets(&[("OriginSecret", SECRET), ("NextOriginSecret", NEXT_SECRET)]);
     assert_eq!(both, (json!(SECRET), json!(format!("{SECRET},{NEXT_SECRET}"))));

@@ -106,6 +106,20 @@ fn contradictory_parameters_are_refused() {
 }
 
 #[test]
+fn secret_none_counts_as_no_secret_in_every_rule() {
+    let none = [("SuspendedEmailKey", "none"), ("OriginSecret", "none"), ("NextOriginSecret", "none")];
+    let refusals = |values: &[(&str, &str)]| with(&[&none, values].concat()).refusals();
+    assert_eq!(refusals(&[]), [] as [&str; 0]);
+    let existing = [("ApiOriginDomainName", ""), ("ExistingDistributionId", "E2EXAMPLE1ABCD")];
+    assert_eq!(refusals(&existing), [] as [&str; 0]);
+    assert_eq!(refusals(&[("ApiOriginDomainName", "api.example.com")]), [] as [&str; 0]);
+    assert_eq!(
+        refusals(&[("CheckSuspendedEmails", "true")]),
+        ["CheckSuspendedEmails needs SuspendedEmailKey."]
+    );
+}
+
+#[test]
 fn combinations_that_work_are_not_refused() {
     for values in [
         &[("UserPoolTier", "LITE"), ("PreTokenGenerationVersion", "V1_0")][..],
