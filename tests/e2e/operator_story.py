@@ -23,7 +23,7 @@ def run(report, stack):
 def permit(stack):
     """Gives the role of the operator the permissions that docs/replay.md lists for these commands."""
     everywhere = ["cloudformation:ListStackResources", "cloudformation:DescribeStacks", "logs:FilterLogEvents"]
-    everywhere += ["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"]
+    everywhere += ["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "lambda:GetPolicy", "lambda:ListTags"]
     queues = ["GetQueueUrl", "GetQueueAttributes", "ListDeadLetterSourceQueues", "ListMessageMoveTasks"]
     pool = ["ListUsers", "GetGroup", "AdminCreateUser", "AdminSetUserPassword", "AdminAddUserToGroup"]
     pool += ["AdminListGroupsForUser", "AdminRemoveUserFromGroup", "AdminDeleteUser", "DescribeUserPool"]

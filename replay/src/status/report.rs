@@ -124,6 +124,10 @@ pub struct UserPoolFigures {
     pub attached: usize,
     /// What the user pool calls for the other triggers, in words.
     pub differences: Vec<String>,
+    /// The attached functions that the user pool may not invoke, or that do not exist, in words.
+    pub not_permitted: Vec<String>,
+    /// Why it is not known for all attached functions if the user pool may invoke them.
+    pub invocation_error: Option<String>,
 }
 
 /// Figures from metrics. Counts are those of the period.

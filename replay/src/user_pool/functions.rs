@@ -15,7 +15,8 @@ pub enum Invocation {
     Allowed,
     /// The function does not exist.
     NoFunction,
-    /// Its resource-based policy does not let Cognito invoke it for the user pool.
+    /// Its resource-based policy does not let Cognito invoke it for the user pool. Or the function has no
+    /// policy, and the role may not read if it exists.
     Denied,
 }
 
@@ -30,18 +31,16 @@ pub async fn invocation(lambda: &Client, arn: &str, user_pool: UserPoolArn<'_>) 
         }),
         // A function without a policy and one that does not exist have the same code.
         Err(error) if error.code() == Some("ResourceNotFoundException") => {
-            Ok(if exists(lambda, arn).await? { Invocation::Denied } else { Invocation::NoFunction })
+            Ok(if is_missing(lambda, arn).await { Invocation::NoFunction } else { Invocation::Denied })
         }
         Err(error) => Err(aws_error(Service::Lambda, "GetPolicy")(error)),
     }
 }
 
-async fn exists(lambda: &Client, arn: &str) -> Result<bool> {
-    match lambda.list_tags().resource(split_qualifier(arn).0).send().await {
-        Ok(_) => Ok(true),
-        Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(false),
-        Err(error) => Err(aws_error(Service::Lambda, "ListTags")(error)),
-    }
+/// True if the function does not exist. False also if its tags cannot be read.
+async fn is_missing(lambda: &Client, arn: &str) -> bool {
+    let tags = lambda.list_tags().resource(split_qualifier(arn).0).send().await;
+    tags.is_err_and(|error| error.code() == Some("ResourceNotFoundException"))
 }
 
 /// The stack of a function of this template, other than `stack`: by its tags, or by its name if the tags

@@ -120,7 +120,7 @@ async fn detached_triggers_share_a_line_with_their_alarm() {
     for part in [
         "alarms: ringing, see below: trigger-differences for 25m",
         "user pool: calls 0 of 5 functions: pre-sign-up calls no function",
-        "Somebody changed the user pool: deploy the stack with AttachTriggers=false",
+        "Another tool or person changed the user pool: deploy the stack with AttachTriggers=false",
     ] {
         assert!(text(&run).contains(part), "{part}: {run:?}");
     }
@@ -128,6 +128,42 @@ async fn detached_triggers_share_a_line_with_their_alarm() {
     let run = stack.replay(&["status"]).await;
     let part = "? user pool: Cognito DescribeUserPool: AccessDeniedException: User: ben is not authorized";
     assert!(text(&run).contains(part), "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn function_that_the_pool_may_not_invoke_is_named() {
+    let stack = LoopbackStack::start().await;
+    let text = |run: &CommandRun| run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let calls = "user pool: calls 5 of 5 functions";
+    stack.account.change_function("pre-authentication", |function| function.policy = None);
+    stack.account.delete_function(&format!("{STACK}-custom-message"));
+    stack.account.set_alarm("trigger-differences", "ALARM", ago(1_530));
+    let run = stack.replay(&["status", "--json"]).await;
+    let report = document("status", &run);
+    let problems =
+        ["pre-authentication may not be invoked", "custom-message calls a function that does not exist"];
+    assert_eq!(report["figures"]["userPool"]["notPermitted"], json!(problems));
+    let run = stack.replay(&["status"]).await;
+    assert_eq!(run.code, 1, "{run:?}");
+    for part in [
+        "alarms: ringing, see below: trigger-differences for 25m",
+        &format!("look {calls}: {}", problems.join(", ")),
+        "Every sign-up or sign-in that needs the function fails: see docs/operations.md#detached-triggers.",
+    ] {
+        assert!(text(&run).contains(part), "{part}: {run:?}");
+    }
+    // Without the second permission, both are called the same.
+    stack.account.refuse("ListTags", "AccessDeniedException", "User: ben is not authorized");
+    let run = stack.replay(&["status"]).await;
+    assert!(text(&run).contains("custom-message may not be invoked"), "{run:?}");
+
+    let stack = LoopbackStack::start().await;
+    stack.account.refuse("GetPolicy", "AccessDeniedException", "User: ben is not authorized");
+    let run = stack.replay(&["status"]).await;
+    let unknown = format!(
+        "ok {calls}. It is not known if the user pool may invoke all of them: Lambda GetPolicy: AccessDeniedException"
+    );
+    assert!(run.code == 0 && text(&run).contains(&unknown), "{run:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
