@@ -166,7 +166,8 @@ def permit(stack, pool):
     calls = ["DescribeUserPool", "GetUserPoolMfaConfig", "UpdateUserPool", "SetUserPoolMfaConfig"]
     pools = [f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{each}" for each in (pool, stack.user_pool)]
     everywhere = ["cloudformation:DescribeStacks", "cloudformation:DescribeStackResources"]
-    everywhere += ["cloudformation:ListStackResources", "lambda:GetPolicy", "lambda:ListTags", "iam:PassRole"]
+    everywhere += ["cloudformation:ListStackResources", "lambda:GetPolicy", "lambda:ListTags"]
+    everywhere += ["iam:PassRole", "kms:CreateGrant"]
     statements = [
         {"Effect": "Allow", "Action": [f"cognito-idp:{call}" for call in calls], "Resource": pools},
         {"Effect": "Allow", "Action": everywhere, "Resource": "*"},

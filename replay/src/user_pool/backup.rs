@@ -14,7 +14,7 @@ use crate::private_file::private_file;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Backup {
-    /// How to restore the settings, for whoever finds the file.
+    /// How to restore the settings, for the reader of the file.
     pub about: String,
     pub user_pool_id: String,
     pub stack: String,

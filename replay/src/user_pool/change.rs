@@ -29,7 +29,7 @@ impl Change<'_> {
     /// Makes the change. Returns the number of settings that were compared afterwards.
     pub async fn make(&self) -> Result<usize> {
         self.check_unchanged().await?;
-        let written = write(self.api, self.before, self.target).await;
+        let Written { is_mfa_set, result: written } = write(self.api, self.before, self.target).await;
         let after = match self.api.read().await {
             Ok(after) => after,
             Err(error) => return Err(self.unread(written.err(), error)),
@@ -41,11 +41,20 @@ impl Change<'_> {
         }
         let changed = self.before.differences(&after);
         match written {
+            // Only a restore sets the MFA settings. So this difference from before is its own.
+            Err(failure) if is_mfa_set && self.target.has_mfa_of(&after) => {
+                Err(CommandError::from(failure.error).context(format!(
+                    "the MFA settings are restored, the others are not: {} differ from the file. Run the command again",
+                    list(&missing)
+                )))
+            }
+            Err(failure) if changed.is_empty() && !failure.is_refusal => Err(CommandError::from(failure.error)
+                .context("no change is visible yet. Run the command again to see the settings")),
             Err(failure) if changed.is_empty() => {
                 Err(CommandError::from(failure.error).context("nothing was changed"))
             }
             // Cognito made no change, so these are of someone else.
-            Err(failure) if failure.is_refusal => {
+            Err(failure) if failure.is_refusal && !is_mfa_set => {
                 let others =
                     format!("nothing was changed, but someone else changed {} meanwhile", list(&changed));
                 Err(CommandError::from(failure.error).context(others))
@@ -53,10 +62,13 @@ impl Change<'_> {
             Ok(()) if changed.is_empty() => Err(CommandError::failed(
                 "Cognito accepted the update, but the user pool is as before. Run the command again",
             )),
-            _ if self.restores => Err(CommandError::failed(format!(
-                "the settings are restored except for {}. Run the command again, or set them in the console",
-                list(&missing)
-            ))),
+            written if self.restores => {
+                let text = format!(
+                    "the settings are restored except for {}. Run the command again, or set them in the console",
+                    list(&missing)
+                );
+                Err(with_failure(text, written))
+            }
             _ => Err(self.put_back(&after).await),
         }
     }
@@ -95,7 +107,7 @@ impl Change<'_> {
         let unwanted: Vec<_> = self.target.differences(after);
         let unwanted = list(&unwanted);
         let backup = self.backup.display();
-        let written = write(self.api, after, self.before).await;
+        let written = write(self.api, after, self.before).await.result;
         let remaining = match self.api.read().await {
             Ok(now) => self.before.differences(&now),
             Err(error) => {
@@ -117,18 +129,32 @@ impl Change<'_> {
              Run `replay detach --restore {backup}`, or set them in the console",
             list(&remaining)
         );
-        match written {
-            Ok(()) => CommandError::failed(text),
-            Err(failure) => CommandError::from(failure.error).context(text),
-        }
+        with_failure(text, written)
     }
+}
+
+/// The error with this text, and the failure behind it.
+fn with_failure(text: String, written: Result<(), CallFailure>) -> CommandError {
+    match written {
+        Ok(()) => CommandError::failed(text),
+        Err(failure) => CommandError::from(failure.error).context(text),
+    }
+}
+
+/// What happened at [`write`].
+struct Written {
+    /// True if Cognito confirmed SetUserPoolMfaConfig.
+    is_mfa_set: bool,
+    /// The failure of the first call that failed.
+    result: Result<(), CallFailure>,
 }
 
 /// Sets the settings of `target`. MFA comes first: UpdateUserPool refuses to switch on MFA that needs more
 /// settings than the request can have.
-async fn write(api: &PoolApi, now: &PoolSettings, target: &PoolSettings) -> Result<(), CallFailure> {
-    if !target.has_mfa_of(now) {
-        api.set_mfa_config(target).await?;
+async fn write(api: &PoolApi, now: &PoolSettings, target: &PoolSettings) -> Written {
+    let is_mfa_set = !target.has_mfa_of(now);
+    if is_mfa_set && let Err(failure) = api.set_mfa_config(target).await {
+        return Written { is_mfa_set: false, result: Err(failure) };
     }
-    api.update(target).await
+    Written { is_mfa_set, result: api.update(target).await }
 }

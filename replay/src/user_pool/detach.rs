@@ -2,14 +2,22 @@
 
 pub mod command;
 
+use std::collections::BTreeMap;
+
 use shared::function_id::FunctionId;
 use shared::lambda_config::LambdaConfig;
 
-use super::triggers::StackFunctions;
+/// Names of stacks of this template, by the ARNs of their functions.
+pub type StacksOfFunctions = BTreeMap<String, String>;
 
-/// What nothing does any more for the triggers that are detached.
-pub fn notes(actual: &LambdaConfig, functions: &StackFunctions) -> Vec<String> {
-    let is_detached = |trigger| actual.get(trigger).is_some_and(|function| functions.is_own(&function.arn));
+/// Consequences of a detachment: for the triggers that call a function of a stack before, and no function of
+/// this stack afterwards.
+pub fn notes(before: &LambdaConfig, after: &LambdaConfig, stacks: &StacksOfFunctions) -> Vec<String> {
+    let stack = |config: &LambdaConfig, trigger| stacks.get(&config.get(trigger)?.arn).cloned();
+    let is_detached = |trigger| {
+        let stack_before = stack(before, trigger);
+        stack_before.is_some() && stack_before != stack(after, trigger)
+    };
     let mut notes = Vec::new();
     if is_detached(FunctionId::PreAuthentication) || is_detached(FunctionId::PreTokenGeneration) {
         notes.push(
@@ -36,18 +44,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_are_about_the_functions_of_the_stack() {
+    fn notes_are_about_triggers_that_no_longer_call_the_stack() {
         let arn = |name: &str| format!("arn:aws:lambda:eu-central-1:123456789012:function:{name}");
         let output = json!({
             "PreSignUp": arn("shop-pre-sign-up"), "PostConfirmation": arn("shop-post-confirmation"),
             "PreAuthentication": arn("shop-pre-authentication"), "CustomMessage": arn("shop-custom-message"),
             "PreTokenGenerationConfig": {"LambdaArn": arn("shop-pre-token-generation"), "LambdaVersion": "V2_0"},
         });
-        let functions = StackFunctions::from_output(&output.to_string()).unwrap();
-        let of = |config| notes(&LambdaConfig::from_json(&config).unwrap(), &functions);
-        assert_eq!(of(output.clone()).len(), 3);
-        assert!(of(json!({"PreSignUp": arn("other")})).is_empty());
-        let sign_up = of(json!({"PreSignUp": arn("shop-pre-sign-up")}));
-        assert!(sign_up.len() == 1 && sign_up[0].starts_with("Every email domain"), "{sign_up:?}");
+        let config = |json| LambdaConfig::from_json(&json).unwrap();
+        let shop =
+            config(output.clone()).iter().map(|(_, function)| function.arn.clone()).collect::<Vec<_>>();
+        let mut stacks: StacksOfFunctions = shop.into_iter().map(|arn| (arn, "shop".to_owned())).collect();
+        stacks.insert(arn("shop-pre-sign-up:live"), "shop".to_owned());
+        stacks.insert(arn("blue-pre-sign-up"), "blue".to_owned());
+        let pre_sign_up = |name: &str| json!({"PreSignUp": arn(name)});
+        for (before, after, count) in [
+            (output.clone(), json!({}), 3),
+            (output.clone(), output.clone(), 0),
+            (pre_sign_up("other"), json!({}), 0),
+            (json!({}), output, 0),
+            (pre_sign_up("shop-pre-sign-up"), json!({}), 1),
+            (pre_sign_up("shop-pre-sign-up"), pre_sign_up("other"), 1),
+            // The rules of another stack are not those of this one.
+            (pre_sign_up("shop-pre-sign-up"), pre_sign_up("blue-pre-sign-up"), 1),
+            (pre_sign_up("shop-pre-sign-up"), pre_sign_up("shop-pre-sign-up:live"), 0),
+        ] {
+            let notes = notes(&config(before.clone()), &config(after.clone()), &stacks);
+            assert_eq!(notes.len(), count, "{before} {after}: {notes:?}");
+            assert!(count != 1 || notes[0].starts_with("Every email domain"), "{notes:?}");
+        }
     }
 }

@@ -62,8 +62,17 @@ pub async fn check_functions(
         };
         let own = stack.filter(|stack| stack.functions.is_own(arn));
         let next_step = match own {
+            // Only `attach` adds them, and only to the pool that has ExistingUserPoolId already.
             Some(stack) => {
-                format!("Deploy the stack {} with ExistingUserPoolId={}", stack.name, pool.id())
+                let step = match result {
+                    Invocation::NoFunction => "see",
+                    _ => "add the permission:",
+                };
+                format!(
+                    "Wait until the deployment of the stack {} ends. If it has ended, {step} \
+                     docs/operations.md#detached-triggers",
+                    stack.name
+                )
             }
             None => "Remove it from LambdaConfig in the file, or create it again".to_owned(),
         };

@@ -98,5 +98,14 @@ pub fn base(settings: &PoolSettings, backup: Option<&Backup>) -> Result<PoolSett
             backup.user_pool_id
         )));
     }
-    Ok(settings.with_settings_of(&backup.settings()))
+    let restored = backup.settings();
+    let unknown = restored.unknown_settings();
+    if !unknown.is_empty() {
+        return Err(CommandError::invalid_input(format!(
+            "--restore: the file has settings that this version of replay does not know ({}), so it cannot restore \
+             them. Install a newer version, or correct the file",
+            unknown.join(", ")
+        )));
+    }
+    Ok(settings.with_settings_of(&restored))
 }

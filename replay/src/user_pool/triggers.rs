@@ -136,6 +136,7 @@ pub fn parse_trigger(text: &str) -> Result<FunctionId, UnknownTrigger> {
     FunctionId::triggers().find(|trigger| trigger.name() == text).ok_or(UnknownTrigger)
 }
 
+/// A text that is not the name of one of the five triggers.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "expected pre-sign-up, post-confirmation, pre-authentication, pre-token-generation or custom-message"

@@ -248,8 +248,8 @@ async fn pool_that_somebody_reset_gets_its_settings_back() {
     assert_eq!(pool.settings(), before);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn mfa_settings_are_restored_too() {
+/// A pool with MFA, the settings before its triggers were attached, and the backup `b.json`. MFA is off now.
+async fn pool_that_lost_mfa() -> (ExistingPool, (Value, Value)) {
     let pool = ExistingPool::start().await;
     pool.account.change_user_pool(|pool| {
         pool.settings["MfaConfiguration"] = "OPTIONAL".into();
@@ -264,10 +264,103 @@ async fn mfa_settings_are_restored_too() {
         pool.mfa_config = json!({"MfaConfiguration": "OFF"});
         pool.touch();
     });
+    (pool, before)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mfa_settings_are_restored_too() {
+    let (pool, before) = pool_that_lost_mfa().await;
     let done = pool.replay(&["detach", "--yes", "--restore", "b.json"]).await;
     assert_eq!(done.code, 0, "{done:?}");
     assert!(done.stdout.contains("MfaConfig.SoftwareTokenMfaConfiguration.Enabled"), "{done:?}");
     assert_eq!(pool.settings(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restored_mfa_settings_are_not_taken_for_a_change_of_someone_else() {
+    let throttled = ("TooManyRequestsException", "Rate exceeded");
+    for (refused, expected) in [
+        (
+            "UpdateUserPool",
+            "replay: the MFA settings are restored, the others are not: LambdaConfig.CustomMessage (not set, now",
+        ),
+        (
+            "SetUserPoolMfaConfig",
+            "replay: nothing was changed: Cognito SetUserPoolMfaConfig: TooManyRequests",
+        ),
+    ] {
+        let (pool, before) = pool_that_lost_mfa().await;
+        pool.account.at_user_pool_calls(move |operation, _, _| match operation == refused {
+            true => Incident::Refused(throttled.0, throttled.1),
+            false => Incident::Nothing,
+        });
+        let failed = pool.replay(&["detach", "--yes", "--restore", "b.json"]).await;
+        assert!(failed.code == 1 && failed.stderr.starts_with(expected), "{failed:?}");
+        assert!(failed.stderr.contains(&format!("{refused}: {}", throttled.0)), "{failed:?}");
+        assert_eq!(pool.settings().1 == before.1, refused == "UpdateUserPool");
+
+        pool.account.at_user_pool_calls(|_, _, _| Incident::Nothing);
+        let done = pool.replay(&["detach", "--yes", "--restore", "b.json", "--backup", "c.json"]).await;
+        assert_eq!(done.code, 0, "{done:?}");
+        assert_eq!(pool.settings(), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn file_with_an_unknown_setting_is_not_restored() {
+    let pool = ExistingPool::start().await;
+    assert_eq!(pool.replay(&["attach", "--yes", "--backup", "b.json"]).await.code, 0);
+    let file = pool.folder.path().join("b.json");
+    let mut backup: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    backup["userPool"]["Passkeys"] = json!({"Enabled": true});
+    backup["mfaConfig"]["PushMfaConfiguration"] = json!({"Enabled": true});
+    std::fs::write(&file, backup.to_string()).unwrap();
+    let before = pool.settings();
+    for command in ["attach", "detach"] {
+        let refused = pool.replay(&[command, "--yes", "--restore", "b.json"]).await;
+        let error = "--restore: the file has settings that this version of replay does not know (Passkeys, \
+                     MfaConfig.PushMfaConfiguration), so it cannot restore them. Install a newer version";
+        assert!(refused.code == 2 && refused.stderr.contains(error), "{refused:?}");
+    }
+    assert_eq!(pool.settings(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_says_what_it_does_and_what_follows() {
+    let pool = ExistingPool::start().await;
+    assert_eq!(pool.replay(&["attach", "--yes", "--backup", "b.json"]).await.code, 0);
+    let restored = async |options: &[&str], stack: bool| {
+        let mut command = command(&pool.endpoint, &[&["detach", "--restore", "b.json"], options].concat());
+        command.current_dir(pool.folder.path());
+        if stack {
+            command.env("STACK_NAME", STACK);
+        }
+        let run = run(command).await;
+        assert_eq!(run.code, 0, "{run:?}");
+        run.stdout
+    };
+    let plans = [restored(&[], true).await, restored(&[], false).await];
+    for plan in plans {
+        assert!(plan.contains("Suspended users can sign in from now on"), "{plan}");
+        assert!(
+            plan.ends_with("Dry run: nothing was changed. Add --yes to restore the settings.\n"),
+            "{plan}"
+        );
+    }
+    restored(&["--yes"], false).await;
+    for (stack, end) in [
+        (true, "the settings are those of the file, without the functions of the stack.\n"),
+        (false, "the settings are those of the file.\n"),
+    ] {
+        let nothing = restored(&["--yes"], stack).await;
+        assert!(nothing.ends_with(&format!("Nothing to do: {end}")), "{nothing}");
+        assert!(!nothing.contains("Suspended"), "{nothing}");
+    }
+    let plan = pool.replay(&["attach", "--restore", "b.json"]).await;
+    assert!(
+        plan.stdout.ends_with("Add --yes to restore the settings and attach the triggers.\n"),
+        "{plan:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -373,10 +466,10 @@ async fn pool_that_a_stack_manages_is_refused_until_the_stack_is_gone() {
 async fn function_that_the_pool_may_not_invoke_is_refused() {
     let function = format!("{STACK}-pre-authentication");
     let other_pool = Some(policy(&function_arn(&function), "eu-central-1_OTHER1234"));
-    for (stored, error) in [
-        (Some(None), "does not let Cognito invoke it"),
-        (Some(other_pool), "does not let Cognito invoke it"),
-        (None, "does not exist"),
+    for (stored, error, step) in [
+        (Some(None), "does not let Cognito invoke it", "add the permission:"),
+        (Some(other_pool), "does not let Cognito invoke it", "add the permission:"),
+        (None, "does not exist", "see"),
     ] {
         let pool = ExistingPool::start().await;
         match stored {
@@ -387,10 +480,11 @@ async fn function_that_the_pool_may_not_invoke_is_refused() {
         }
         let refused = pool.replay(&["attach", "--yes"]).await;
         assert!(refused.code == 1 && refused.stderr.contains(error), "{refused:?}");
-        assert!(
-            refused.stderr.contains(&format!("Deploy the stack {STACK} with ExistingUserPoolId={POOL}")),
-            "{refused:?}"
+        let step = format!(
+            "Wait until the deployment of the stack {STACK} ends. If it has ended, {step} \
+             docs/operations.md#detached-triggers\n"
         );
+        assert!(refused.stderr.ends_with(&step), "{refused:?}");
         assert!(pool.backups().is_empty() && pool.account.calls_of("UpdateUserPool") == 0);
     }
     // A function of the backup that is gone.
@@ -503,6 +597,20 @@ async fn update_without_an_answer_is_found_by_reading() {
     .await;
     assert!(done.code == 0 && done.stdout.contains("Triggers attached."), "{done:?}");
     assert_eq!(pool.settings(), with_functions(before, attached()));
+
+    // It is not visible: Cognito may still carry it out.
+    let (pool, before, done) = attach_with(|operation, _, pool| match operation {
+        "UpdateUserPool" => {
+            pool.settings["LambdaConfig"] = json!({});
+            Incident::BrokenAnswer
+        }
+        _ => Incident::Nothing,
+    })
+    .await;
+    let error =
+        "replay: no change is visible yet. Run the command again to see the settings: Cognito UpdateUserPool";
+    assert!(done.code == 1 && done.stderr.starts_with(error), "{done:?}");
+    assert_eq!(pool.settings(), before);
 
     // It was carried out with a loss: the old settings come back.
     let (pool, before, done) = attach_with(|operation, number, pool| match (operation, number) {

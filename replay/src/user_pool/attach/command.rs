@@ -83,10 +83,17 @@ impl Attach {
             notes: notes(&others, &choices),
             restores: backup.is_some(),
         };
-        let texts = Texts {
-            dry_run: "Dry run: nothing was changed. Add --yes to attach the triggers.",
-            done: "Triggers attached.",
-            nothing: "Nothing to do: the triggers are attached.",
+        let texts = match backup {
+            None => Texts {
+                dry_run: "Dry run: nothing was changed. Add --yes to attach the triggers.",
+                done: "Triggers attached.",
+                nothing: "Nothing to do: the triggers are attached.",
+            },
+            Some(_) => Texts {
+                dry_run: "Dry run: nothing was changed. Add --yes to restore the settings and attach the triggers.",
+                done: "Settings restored, triggers attached.",
+                nothing: "Nothing to do: the triggers are attached, and the other settings are those of the file.",
+            },
         };
         plan.execute(self.change.yes, self.json, self.backup, texts).await
     }

@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use futures_util::future::join_all;
+use shared::lambda_config::LambdaConfig;
 
-use super::notes;
+use super::{StacksOfFunctions, notes};
+use crate::account::Account;
 use crate::error::{CommandError, Result};
 use crate::options::ChangeOptions;
 use crate::user_pool::backup::Backup;
 use crate::user_pool::execution::{Plan, Texts, check_functions};
+use crate::user_pool::functions::stack_of_template;
 use crate::user_pool::pool_of_stack::{TriggerStack, base, lambda_config, read_pool};
 use crate::user_pool::triggers::StackFunctions;
 
@@ -24,7 +28,7 @@ Examples:
 ///
 /// Takes only the functions of the stack off. Run it before you delete the stack: if a user pool calls
 /// functions that do not exist, every sign-up and sign-in fails. With --restore, the pool gets the functions
-/// and settings of the file, without those of the stack. As `replay attach`, the command writes all settings to a
+/// and settings of the file, without those of the stack. Like `replay attach`, the command writes all settings to a
 /// file, compares them afterwards, and is a dry run unless you pass --yes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -69,19 +73,54 @@ impl Detach {
         let detached = functions.detached_from(base.lambda_config(), &lambda_config(&base)?);
         let target = base.with_lambda_config(detached);
         check_functions(&account, &before, &target, stack.as_ref()).await?;
+        let called = (lambda_config(&before)?, lambda_config(&target)?);
+        let stacks = stacks_of(&account, stack.as_ref(), [&called.0, &called.1]).await;
         let plan = Plan {
             api: &api,
             stack: stack.as_ref().map(|stack| stack.name.as_str()),
             before: &before,
             target: &target,
-            notes: notes(&lambda_config(&before)?, functions),
+            notes: notes(&called.0, &called.1, &stacks),
             restores: backup.is_some(),
         };
-        let texts = Texts {
-            dry_run: "Dry run: nothing was changed. Add --yes to detach the triggers.",
-            done: if backup.is_some() { "Settings restored." } else { "Triggers detached." },
-            nothing: "Nothing to do: the user pool calls no function of the stack.",
-        };
-        plan.execute(self.change.yes, self.json, self.backup, texts).await
+        plan.execute(self.change.yes, self.json, self.backup, texts(backup.is_some(), stack.is_some())).await
     }
+}
+
+fn texts(restores: bool, has_stack: bool) -> Texts {
+    match (restores, has_stack) {
+        (false, _) => Texts {
+            dry_run: "Dry run: nothing was changed. Add --yes to detach the triggers.",
+            done: "Triggers detached.",
+            nothing: "Nothing to do: the user pool calls no function of the stack.",
+        },
+        (true, has_stack) => Texts {
+            dry_run: "Dry run: nothing was changed. Add --yes to restore the settings.",
+            done: "Settings restored.",
+            nothing: match has_stack {
+                true => {
+                    "Nothing to do: the settings are those of the file, without the functions of the stack."
+                }
+                false => "Nothing to do: the settings are those of the file.",
+            },
+        },
+    }
+}
+
+/// The stacks of the functions that a pool calls before and after. With `--stack`, only this one counts.
+async fn stacks_of(
+    account: &Account,
+    stack: Option<&TriggerStack>,
+    configs: [&LambdaConfig; 2],
+) -> StacksOfFunctions {
+    let lambda = account.lambda();
+    let called = configs.into_iter().flat_map(LambdaConfig::iter);
+    let named = called.map(async |(trigger, function)| {
+        let name = match stack {
+            Some(stack) => stack.functions.is_own(&function.arn).then(|| stack.name.clone()),
+            None => stack_of_template(&lambda, trigger, &function.arn).await,
+        };
+        Some((function.arn.clone(), name?))
+    });
+    join_all(named).await.into_iter().flatten().collect()
 }
