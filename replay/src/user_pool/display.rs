@@ -17,7 +17,7 @@ pub fn shown(value: Option<&Value>) -> String {
     let text = match value {
         None => return "not set".to_owned(),
         Some(Value::String(text)) if text.starts_with("arn:") => {
-            CalledFunction { arn: text.clone(), event_version: None }.name().to_owned()
+            shorten(CalledFunction { arn: text.clone(), event_version: None }.name())
         }
         Some(Value::String(text)) if text.is_empty() => "\"\"".to_owned(),
         Some(Value::String(text)) => shorten(text),
@@ -30,11 +30,24 @@ pub fn shown(value: Option<&Value>) -> String {
     }
 }
 
+/// The path of a setting without email addresses: the key of a tag can have one.
+pub fn path(setting: &str) -> String {
+    shorten(setting)
+}
+
+/// True if the value of a setting is not shown: another account could use it to send SMS with the role.
+pub fn is_secret(setting: &str) -> bool {
+    setting.ends_with(".ExternalId")
+}
+
 /// The settings with their values, for a sentence: `Name (shop, now test)`.
 pub fn list(differences: &[SettingDifference]) -> String {
     let named = differences.iter().take(MAX_NAMES).map(|difference| {
         let SettingDifference { setting, before, after } = difference;
-        format!("{} ({}, now {})", printable(setting), shown(before.as_ref()), shown(after.as_ref()))
+        match is_secret(setting) {
+            true => path(setting),
+            false => format!("{} ({}, now {})", path(setting), shown(before.as_ref()), shown(after.as_ref())),
+        }
     });
     let mut text = named.collect::<Vec<_>>().join(", ");
     if let Some(more) = differences.len().checked_sub(MAX_NAMES).filter(|more| *more > 0) {
@@ -55,6 +68,10 @@ mod tests {
         for (value, expected) in [
             (None, "not set".to_owned()),
             (Some(json!(arn)), "guard:live".to_owned()),
+            (
+                Some(json!("arn:aws:ses:eu-central-1:123456789012:identity/ana@example.com")),
+                "arn:aws:ses:eu-central-1:123456789012:identity/[address]".to_owned(),
+            ),
             (Some(json!("")), "\"\"".to_owned()),
             (Some(json!(12)), "12".to_owned()),
             (Some(json!(["email"])), "[\"email\"]".to_owned()),
@@ -74,6 +91,12 @@ mod tests {
             after: None,
         };
         assert_eq!(list(&[difference(1)]), "S1 (1, now not set)");
+        let named = |setting: &str| SettingDifference { setting: setting.to_owned(), ..difference(1) };
+        assert_eq!(list(&[named("SmsConfiguration.ExternalId")]), "SmsConfiguration.ExternalId");
+        assert_eq!(
+            list(&[named("UserPoolTags.of ana@example.com")]),
+            "UserPoolTags.of [address] (1, now not set)"
+        );
         let many: Vec<_> = (0..12).map(difference).collect();
         assert!(list(&many).ends_with("S9 (9, now not set) and 2 more"));
     }

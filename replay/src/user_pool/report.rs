@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::text::printable;
 
-use super::display::shown;
+use super::display::{is_secret, path, shown};
 use super::settings::{PoolSettings, SettingDifference};
+use crate::aws_error::sentence::shorten;
 use crate::output::{number, wrap};
 
 /// A change of the settings of a user pool.
@@ -38,7 +39,8 @@ pub struct PoolChangeReport {
 pub struct SettingChange {
     /// Path of the setting, as in the answer of DescribeUserPool.
     pub setting: String,
-    /// The value before the command, as text or JSON. Email addresses are masked. Null if it is not set.
+    /// The value before the command, as text or JSON. Email addresses are masked, and an ExternalId is
+    /// hidden. Null if it is not set.
     pub now: Option<String>,
     /// The value after the command. Null if it is not set.
     pub after: Option<String>,
@@ -47,11 +49,12 @@ pub struct SettingChange {
 impl SettingChange {
     fn new(difference: &SettingDifference) -> Self {
         let text = |value: &Value| match value {
-            Value::String(text) if text.starts_with("arn:") => text.clone(),
+            _ if is_secret(&difference.setting) => "[hidden]".to_owned(),
+            Value::String(text) if text.starts_with("arn:") => shorten(text),
             value => shown(Some(value)),
         };
         Self {
-            setting: difference.setting.clone(),
+            setting: path(&difference.setting),
             now: difference.before.as_ref().map(text),
             after: difference.after.as_ref().map(text),
         }
@@ -141,6 +144,20 @@ mod tests {
                         3 other settings stay as they are\n  \
                         note  one two\n        three\n";
         assert_eq!(render(&plan, 16), expected);
+    }
+
+    #[test]
+    fn plan_has_no_address_and_no_external_id() {
+        let before = settings(json!({"Id": "x", "SmsConfiguration": {"ExternalId": "8ac"}}));
+        let target = settings(json!({
+            "Id": "x", "SmsConfiguration": {"ExternalId": "9bd"}, "UserPoolTags": {"ana@example.com": "owner"},
+            "EmailConfiguration": {"SourceArn": "arn:aws:ses:eu-central-1:123456789012:identity/ana@example.com"},
+        }));
+        let plan = plan(None, &before, &target, Vec::new());
+        for text in [render(&plan, 80), serde_json::to_string(&plan).unwrap()] {
+            assert!(!text.contains("ana@") && !text.contains("8ac") && !text.contains("9bd"), "{text}");
+            assert!(text.contains("identity/[address]") && text.contains("[hidden]"), "{text}");
+        }
     }
 
     #[test]
