@@ -29,9 +29,11 @@ impl PoolApi {
         Self { cognito, id: id.into() }
     }
 
-    /// Reads all settings.
+    /// Reads all settings. DescribeUserPool comes last: its time of the last change also shows a change
+    /// between the two calls.
     pub async fn read(&self) -> Result<PoolSettings> {
-        Ok(PoolSettings { pool: self.describe().await?, mfa_config: self.mfa_config().await? })
+        let mfa_config = self.mfa_config().await?;
+        Ok(PoolSettings { pool: self.describe().await?, mfa_config })
     }
 
     /// `UserPool` of DescribeUserPool.

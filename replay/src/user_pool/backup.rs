@@ -55,7 +55,12 @@ impl Backup {
         };
         let mut file = private_file().write(true).create_new(true).open(path).map_err(about)?;
         let text = serde_json::to_string_pretty(self)?;
-        file.write_all(format!("{text}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(about)
+        let written = file.write_all(format!("{text}\n").as_bytes()).and_then(|()| file.sync_all());
+        written.map_err(|error| {
+            // A part of the settings must not be taken for all of them.
+            let _ = std::fs::remove_file(path);
+            about(error)
+        })
     }
 
     /// Reads the file. Returns an error about the option `--restore`.
@@ -65,11 +70,25 @@ impl Backup {
         let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
         let backup: Self = serde_json::from_str(&text)
             .map_err(|error| about(format!("not a file of `replay attach` or `replay detach`: {error}")))?;
-        let id = backup.user_pool["Id"].as_str().unwrap_or_default();
-        if id != backup.user_pool_id || !backup.mfa_config.is_object() {
-            return Err(about("the file is incomplete".to_owned()));
+        if backup.user_pool["Id"] != backup.user_pool_id.as_str() {
+            return Err(about("the file is incomplete: userPool.Id is not userPoolId".to_owned()));
         }
-        Ok(backup)
+        match backup.missing_setting() {
+            Some(missing) => Err(about(format!("the file is incomplete: it has no {missing}"))),
+            None => Ok(backup),
+        }
+    }
+
+    /// A setting that every user pool has, and this file does not. A restore would reset it.
+    fn missing_setting(&self) -> Option<&'static str> {
+        let text = |field: &'static str| (field, self.user_pool[field].is_string());
+        let settings = [
+            text("Arn"),
+            text("Name"),
+            ("Policies", self.user_pool["Policies"].is_object()),
+            ("MfaConfiguration", self.mfa_config["MfaConfiguration"].is_string()),
+        ];
+        settings.into_iter().find(|(_, is_there)| !is_there).map(|(field, _)| field)
     }
 
     pub fn settings(&self) -> PoolSettings {
@@ -102,7 +121,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("backup.json");
         let settings = PoolSettings {
-            pool: json!({"Id": "x", "Name": "n", "CreationDate": 1_772_442_000.5}),
+            pool: json!({
+                "Id": "x", "Arn": "a", "Name": "n", "Policies": {}, "CreationDate": 1_772_442_000.5,
+            }),
             mfa_config: json!({"MfaConfiguration": "OFF"}),
         };
         let backup = Backup::new(&settings, "shop", &path, NOW.parse().unwrap());
@@ -132,7 +153,11 @@ mod tests {
             ("[", "not a file of `replay attach`"),
             (
                 r#"{"about":"","userPoolId":"x","stack":"","takenAt":"2026-03-02T09:00:00Z","userPool":{},"mfaConfig":{}}"#,
-                "incomplete",
+                "incomplete: userPool.Id",
+            ),
+            (
+                r#"{"about":"","userPoolId":"x","stack":"","takenAt":"2026-03-02T09:00:00Z","userPool":{"Id":"x","Arn":"a","Name":"n"},"mfaConfig":{}}"#,
+                "incomplete: it has no Policies",
             ),
         ] {
             std::fs::write(&path, text).unwrap();

@@ -1,8 +1,9 @@
 //! The update of a user pool: reads it again before and after, compares every setting, and puts the old
 //! settings back if the update changed others than it should.
 //!
-//! UpdateUserPool has no condition, so a change by someone else is noticed only by reading. The time
-//! between the last read and the update is one call.
+//! UpdateUserPool has no condition, so a change by someone else is noticed only by reading. DescribeUserPool
+//! is the last call before the update, except if a restore sets the MFA settings: then SetUserPoolMfaConfig
+//! lies in between. A change by someone else in this time is overwritten.
 
 use std::path::Path;
 
@@ -112,20 +113,20 @@ impl Change<'_> {
             Ok(now) => self.before.differences(&now),
             Err(error) => {
                 return CommandError::from(error).context(format!(
-                    "the update also changed {unwanted}. The old settings were sent, but the user pool cannot be \
+                    "the update, or someone else meanwhile, also changed {unwanted}. The old settings were sent, but the user pool cannot be \
                      read. They are in {backup}: run `replay detach --restore {backup}`"
                 ));
             }
         };
         if remaining.is_empty() {
             return CommandError::failed(format!(
-                "the update also changed {unwanted}. The old settings are back: {} settings are as before, and \
+                "the update, or someone else meanwhile, also changed {unwanted}. The old settings are back: {} settings are as before, and \
                  {LAMBDA_CONFIG} too",
                 self.before.count()
             ));
         }
         let text = format!(
-            "the update also changed {unwanted}, and the old settings could not be put back: {} differ from before. \
+            "the update, or someone else meanwhile, also changed {unwanted}, and the old settings could not be put back: {} differ from before. \
              Run `replay detach --restore {backup}`, or set them in the console",
             list(&remaining)
         );

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use futures_util::future::join_all;
+use serde_json::Value;
 use shared::invoke_permission::UserPoolArn;
 use shared::lambda_config::CalledFunction;
 use shared::time::Clock;
@@ -41,14 +42,17 @@ pub struct Texts {
 }
 
 /// Refuses a change after which the pool calls a function that it may not invoke: every call that needs the
-/// function would fail. A function that the pool calls already for the same trigger is not checked.
+/// function would fail. A function that the pool calls already for the same trigger is checked only by a
+/// restore, after which the pool should work.
 pub async fn check_functions(
     account: &Account,
     before: &PoolSettings,
     target: &PoolSettings,
     stack: Option<&TriggerStack>,
+    restores: bool,
 ) -> Result<()> {
-    let new = newly_called(before.lambda_config(), target.lambda_config());
+    let known = if restores { &Value::Null } else { before.lambda_config() };
+    let new = newly_called(known, target.lambda_config());
     let pool = UserPoolArn::parse(before.text("Arn"))
         .ok_or_else(|| CommandError::failed("Cognito returned a user pool with an invalid ARN"))?;
     let lambda = account.lambda();

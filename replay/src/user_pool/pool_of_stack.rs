@@ -16,6 +16,8 @@ use crate::user::pool::check_id;
 #[derive(Debug)]
 pub struct TriggerStack {
     pub name: String,
+    /// Such as `UPDATE_COMPLETE`.
+    pub status: String,
     pub functions: StackFunctions,
     /// ExistingUserPoolId. `None` if the stack has a pool of its own.
     pub existing_pool: Option<String>,
@@ -29,10 +31,23 @@ impl TriggerStack {
         let details = read_details(&account.cloudformation(), &stack.name).await?;
         Ok(Self {
             name: stack.name.clone(),
+            status: details.status.clone(),
             functions: functions_of(&stack.name, &details)?,
             existing_pool: details.parameter("ExistingUserPoolId").map(str::to_owned),
             own_pool: stack.own_user_pool_id().map(str::to_owned),
         })
+    }
+
+    /// Refuses a stack whose functions or permissions can disappear, or are not all there yet.
+    pub fn refuse_unstable(&self) -> Result<()> {
+        match unstable(&self.status) {
+            None => Ok(()),
+            Some(next_step) => Err(CommandError::failed(format!(
+                "nothing was changed: the stack {} has the status {}, and users could not sign in without its \
+                 functions. {next_step}",
+                self.name, self.status
+            ))),
+        }
     }
 
     /// Why the triggers of the stack's own pool are not for this command.
@@ -45,6 +60,20 @@ impl TriggerStack {
             ))),
         }
     }
+}
+
+/// The next step for a stack in a status in which a user pool must not call its functions. `None` in the
+/// others.
+fn unstable(status: &str) -> Option<&'static str> {
+    if status.starts_with("DELETE_") {
+        return Some("Deploy a stack that stays, and attach its triggers");
+    }
+    if status.ends_with("_IN_PROGRESS") {
+        return Some("Wait until its deployment ends, and run the command again");
+    }
+    // CloudFormation deletes what such a stack has made.
+    let has_never_worked = status.starts_with("ROLLBACK_") || status == "CREATE_FAILED";
+    has_never_worked.then_some("Delete the stack, and deploy it again")
 }
 
 /// The output `LambdaConfig`.
@@ -72,7 +101,8 @@ pub async fn read_pool(account: &Account, id: &str) -> Result<(PoolApi, PoolSett
             unknown.join(", ")
         )));
     }
-    if let Some(stack) = managing_stack(&account.cloudformation(), &settings).await {
+    let stack = managing_stack(&account.cloudformation(), &settings).await;
+    if let Some(stack) = stack.map_err(|error| CommandError::from(error).context("nothing was changed"))? {
         return Err(CommandError::failed(format!(
             "nothing was changed: CloudFormation manages the user pool, in the stack {stack}. Put the output \
              LambdaConfig into the template of that stack: otherwise its next deployment undoes the change"
@@ -108,4 +138,31 @@ pub fn base(settings: &PoolSettings, backup: Option<&Backup>) -> Result<PoolSett
         )));
     }
     Ok(settings.with_settings_of(&restored))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stack_that_changes_or_disappears_is_unstable() {
+        for (status, expected) in [
+            ("CREATE_COMPLETE", None),
+            ("UPDATE_COMPLETE", None),
+            ("UPDATE_ROLLBACK_COMPLETE", None),
+            ("IMPORT_COMPLETE", None),
+            ("CREATE_IN_PROGRESS", Some("Wait")),
+            ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", Some("Wait")),
+            ("UPDATE_ROLLBACK_IN_PROGRESS", Some("Wait")),
+            ("DELETE_IN_PROGRESS", Some("Deploy a stack")),
+            ("DELETE_FAILED", Some("Deploy a stack")),
+            ("ROLLBACK_COMPLETE", Some("Delete")),
+            ("ROLLBACK_FAILED", Some("Delete")),
+            ("CREATE_FAILED", Some("Delete")),
+        ] {
+            let step = unstable(status);
+            assert_eq!(step.is_some(), expected.is_some(), "{status}");
+            assert!(step.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{status}");
+        }
+    }
 }

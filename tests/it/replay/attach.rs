@@ -463,6 +463,70 @@ async fn pool_that_a_stack_manages_is_refused_until_the_stack_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pool_is_not_changed_if_nobody_says_who_manages_it() {
+    let pool = ExistingPool::start().await;
+    pool.account.refuse("DescribeStackResources", "OptInRequired", "The account is not subscribed");
+    let refused = pool.replay(&["attach", "--yes"]).await;
+    let error = "replay: nothing was changed: CloudFormation DescribeStackResources: OptInRequired";
+    assert!(refused.code == 1 && refused.stderr.starts_with(error), "{refused:?}");
+    assert_eq!(pool.account.calls_of("UpdateUserPool"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stack_that_is_being_deleted_or_deployed_is_detached_and_not_attached() {
+    let pool = ExistingPool::start().await;
+    assert_eq!(pool.replay(&["attach", "--yes"]).await.code, 0);
+    for (status, step) in [
+        ("DELETE_IN_PROGRESS", "Deploy a stack that stays"),
+        ("DELETE_FAILED", "Deploy a stack that stays"),
+        ("UPDATE_IN_PROGRESS", "Wait until its deployment ends"),
+        ("ROLLBACK_COMPLETE", "Delete the stack"),
+    ] {
+        pool.account.set_status(status);
+        let refused = pool.replay(&["attach", "--yes"]).await;
+        let error = format!("nothing was changed: the stack {STACK} has the status {status}");
+        assert!(refused.code == 1 && refused.stderr.contains(&error), "{refused:?}");
+        assert!(refused.stderr.contains(step), "{refused:?}");
+    }
+    let done = pool.replay(&["detach", "--yes"]).await;
+    assert!(done.code == 0 && done.stdout.contains("Triggers detached."), "{done:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_without_a_stack_refuses_functions_that_are_gone() {
+    let pool = ExistingPool::start().await;
+    assert_eq!(pool.replay(&["attach", "--yes", "--backup", "before.json"]).await.code, 0);
+    assert_eq!(pool.replay(&["detach", "--yes", "--backup", "attached.json"]).await.code, 0);
+    assert_eq!(pool.replay(&["attach", "--yes"]).await.code, 0);
+    // The pool calls it now, and the file has it too.
+    pool.account.delete_function(&format!("{STACK}-pre-sign-up"));
+    let restored = async |file: &str| {
+        let mut command = command(&pool.endpoint, &["detach", "--yes", "--restore", file]);
+        command.current_dir(pool.folder.path());
+        run(command).await
+    };
+    let refused = restored("attached.json").await;
+    let error = format!("nothing was changed: the function {STACK}-pre-sign-up does not exist");
+    assert!(refused.code == 1 && refused.stderr.contains(&error), "{refused:?}");
+    assert!(refused.stderr.contains("Remove it from LambdaConfig in the file"), "{refused:?}");
+    let done = restored("before.json").await;
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(pool.settings().0["LambdaConfig"], json!({}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restored_feature_plan_must_have_the_event_version() {
+    let pool = ExistingPool::start().await;
+    assert_eq!(pool.replay(&["attach", "--yes", "--backup", "b.json"]).await.code, 0);
+    let file = pool.folder.path().join("b.json");
+    let mut backup: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    backup["userPool"]["UserPoolTier"] = "LITE".into();
+    std::fs::write(&file, backup.to_string()).unwrap();
+    let refused = pool.replay(&["attach", "--yes", "--restore", "b.json"]).await;
+    assert!(refused.code == 1 && refused.stderr.contains("PreTokenGenerationVersion=V1_0"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn function_that_the_pool_may_not_invoke_is_refused() {
     let function = format!("{STACK}-pre-authentication");
     let other_pool = Some(policy(&function_arn(&function), "eu-central-1_OTHER1234"));
@@ -520,7 +584,7 @@ async fn setting_that_the_update_changed_is_put_back() {
     })
     .await;
     assert_eq!(done.code, 1, "{done:?}");
-    let error = "the update also changed MfaConfig.SoftwareTokenMfaConfiguration.Enabled (not set, now true), \
+    let error = "the update, or someone else meanwhile, also changed MfaConfig.SoftwareTokenMfaConfiguration.Enabled (not set, now true), \
                  Policies.PasswordPolicy.MinimumLength (12, now 8). The old settings are back: 20 settings are as \
                  before, and LambdaConfig too\n";
     assert!(done.stderr.ends_with(error), "{done:?}");
@@ -630,12 +694,15 @@ async fn update_without_an_answer_is_found_by_reading() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pool_that_changes_after_the_plan_is_left_alone() {
-    for (change, what) in [
-        ((|pool| pool.settings["Name"] = "renamed".into()) as fn(&mut UserPool), "Name (shop, now renamed)"),
-        ((|_| ()) as fn(&mut UserPool), "it"),
+    let rename: fn(&mut UserPool) = |pool| pool.settings["Name"] = "renamed".into();
+    for (at, change, what) in [
+        (("DescribeUserPool", 1), rename, "Name (shop, now renamed)"),
+        (("DescribeUserPool", 1), (|_| ()) as fn(&mut UserPool), "it"),
+        // Between the two calls of the last read.
+        (("GetUserPoolMfaConfig", 2), rename, "Name (shop, now renamed)"),
     ] {
         let (pool, _, done) = attach_with(move |operation, number, pool| {
-            if (operation, number) == ("GetUserPoolMfaConfig", 1) {
+            if (operation, number) == at {
                 change(pool);
                 pool.touch();
             }

@@ -57,7 +57,7 @@ fn random_pool(seed: u64) -> UserPool {
     pool["Arn"] = format!("arn:aws:cognito-idp:eu-central-1:123456789012:userpool/{POOL}").into();
     pool["LastModifiedDate"] = json!(1_772_442_000.125);
     // Cognito returns these for every pool.
-    for field in ["Name", "MfaConfiguration"] {
+    for field in ["Name", "MfaConfiguration", "Policies"] {
         if pool.get(field).is_none() {
             let shape = &shapes::shape("UserPoolType").members[field];
             pool[field] = shapes::random(shape, probability, &mut rng);

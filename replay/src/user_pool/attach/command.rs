@@ -64,17 +64,18 @@ impl Attach {
         let account = self.change.open().await?;
         let stack = TriggerStack::read(&account).await?;
         stack.refuse_own_pool("AttachTriggers=true")?;
+        stack.refuse_unstable()?;
         let id = self.pool_id(&stack)?;
         let (api, before) = read_pool(&account, id).await?;
-        if let Some(problem) = obstacle(&before, &stack.functions) {
+        let base = base(&before, backup.as_ref())?;
+        if let Some(problem) = obstacle(&base, &stack.functions) {
             return Err(CommandError::failed(format!("nothing was changed: {problem}")));
         }
-        let base = base(&before, backup.as_ref())?;
         let others = stack.functions.others(&lambda_config(&base)?);
         let choices = self.decide(&account, &others).await?;
         let target = stack.functions.attached_to(base.lambda_config(), &choices);
         let target = base.with_lambda_config(target);
-        check_functions(&account, &before, &target, Some(&stack)).await?;
+        check_functions(&account, &before, &target, Some(&stack), backup.is_some()).await?;
         let plan = Plan {
             api: &api,
             stack: Some(&stack.name),

@@ -72,7 +72,7 @@ impl Detach {
         let functions = stack.as_ref().map_or(&none, |stack| &stack.functions);
         let detached = functions.detached_from(base.lambda_config(), &lambda_config(&base)?);
         let target = base.with_lambda_config(detached);
-        check_functions(&account, &before, &target, stack.as_ref()).await?;
+        check_functions(&account, &before, &target, stack.as_ref(), backup.is_some()).await?;
         let called = (lambda_config(&before)?, lambda_config(&target)?);
         let stacks = stacks_of(&account, stack.as_ref(), [&called.0, &called.1]).await;
         let plan = Plan {
