@@ -146,13 +146,14 @@ impl CheckId {
             Self::InvokePermissions => reads(
                 "invoke-permissions",
                 "this user pool may invoke the five triggers",
-                "Deploy again. Without the permission, sign-up and sign-in fail as soon as the trigger is attached",
+                "Add the permission with `aws lambda add-permission`: docs/operations.md#detached-triggers has the \
+                 command. Without it, sign-up and sign-in fail",
             ),
             Self::TriggersAttached => reads(
                 "triggers-attached",
                 "the user pool calls the five triggers of this stack",
-                "Run `replay attach` for an existing pool. For a pool of the stack, set AttachTriggers to true and \
-                 deploy again",
+                "For an existing pool, run `replay attach`. For a pool of the stack, deploy with \
+                 AttachTriggers=false, then with true, because CloudFormation does not see what others changed",
             ),
             Self::FeaturePlan => reads(
                 "feature-plan",
@@ -162,7 +163,7 @@ impl CheckId {
             ),
             Self::UserExistence => reads(
                 "user-existence",
-                "no app client tells strangers which users exist",
+                "no app client reveals which users exist",
                 "Set PreventUserExistenceErrors of the app client to ENABLED",
             ),
             Self::WriteAttributes => reads(
@@ -226,7 +227,10 @@ impl CheckId {
                 "Verify the Authorization header in the origin, and check that CloudFront forwards it",
             ),
             Self::SignUpDenied => CheckInfo {
-                changes: Some("nothing, unless the check fails: then it removes the user"),
+                changes: Some(
+                    "creates an app client for the run if no app client of the pool can sign users in. If the check \
+                     fails, it creates a user, and Cognito sends an email to an address of the denied domain",
+                ),
                 ..reads(
                     "sign-up-denied",
                     "pre-sign-up denies an address that the rules do not allow, with our sentence",
@@ -234,7 +238,10 @@ impl CheckId {
                 )
             },
             Self::SignUp => CheckInfo {
-                changes: Some("creates a user in the user pool, and confirms it"),
+                changes: Some(
+                    "creates a user in the user pool, and confirms it. If no app client of the pool can sign users \
+                     in, creates one for the run",
+                ),
                 costs: "one email, a monthly active user",
                 microdollars: EMAIL + ACTIVE_USER,
                 ..reads(
@@ -253,7 +260,9 @@ impl CheckId {
                 )
             },
             Self::SignIn => CheckInfo {
-                changes: Some("signs the user in. If no app client of the pool can, creates one for the run"),
+                changes: Some(
+                    "signs the user in. If no app client of the pool can sign users in, creates one for the run",
+                ),
                 ..reads(
                     "sign-in",
                     "the user can sign in with the password (SRP)",

@@ -10,8 +10,8 @@ use shared::time::Clock;
 
 use super::catalog::{CheckId, dollars};
 use super::deployment::Deployment;
-use super::first_day::FirstDay;
 use super::first_day::setting::Setting;
+use super::first_day::{self, FirstDay};
 use super::http::Http;
 use super::page::{PageUrls, check_url};
 use super::read_only::{self, PoolRead};
@@ -101,7 +101,13 @@ impl Doctor {
         report.checks = read_only::run(&subject, &pool, Clock::system().now()).await;
         self.show(&report.checks.iter().map(|check| line(check, output::width())).collect::<String>())?;
         if let Some(stop) = &stop {
-            let (checks, leftovers) = self.first_day(&subject, &pool, stop).await?;
+            let made = self.first_day(&subject, &pool, stop).await;
+            let (checks, leftovers) = made.unwrap_or_else(|error| {
+                let checks = first_day::not_started(&error);
+                // A closed pipe must not hide the exit code.
+                drop(self.show(&checks.iter().map(|check| line(check, output::width())).collect::<String>()));
+                (checks, Vec::new())
+            });
             report.checks.extend(checks);
             report.leftovers = leftovers;
         }

@@ -355,14 +355,13 @@ impl<'a> FirstDay<'a> {
             return outcome;
         };
         let http = self.setting.http;
-        let is_evicted = async || {
+        let look = async || {
             let answer = http.get(url, Some(&tokens.access)).await?;
-            let is_hit = Cache::of(&answer.response) == Cache::Hit && answer.response.status == 200;
-            Ok((!is_hit).then_some(()))
+            Ok(is_evicted(&answer.response).then_some(()))
         };
-        let evicted = self.setting.arrives("the eviction", since, is_evicted).await;
+        let evicted = self.setting.arrives("the eviction", since, look).await;
         match evicted.is_ok() {
-            true => Outcome { text: format!("{}, and the page is a Miss", outcome.text), ..outcome },
+            true => Outcome { text: format!("{}: the page is a Miss", evicted.text), ..evicted },
             false => evicted,
         }
     }
@@ -391,6 +390,16 @@ impl<'a> FirstDay<'a> {
     }
 }
 
+/// The checks of a run that cannot start.
+pub fn not_started(error: impl std::fmt::Display) -> Vec<CheckReport> {
+    let checks = CheckId::ALL.into_iter().filter(|check| !check.is_read_only());
+    let report = |check| match check {
+        CheckId::SignUp => CheckReport::new(check, Outcome::unknown(&error)),
+        _ => CheckReport::new(check, Outcome::skipped("nothing was created: see sign-up")),
+    };
+    checks.map(report).collect()
+}
+
 /// What is wrong with the answer to a suspended user.
 fn not_denied(what: &str, result: &Result<Tokens, Refused>) -> Option<String> {
     match result {
@@ -406,6 +415,11 @@ fn no_user() -> Outcome {
 
 fn no_sign_in() -> Outcome {
     Outcome::skipped("nobody is signed in: see sign-in")
+}
+
+/// True if the origin answered, and not the cache. A suspended user can get a refusal.
+fn is_evicted(response: &Response) -> bool {
+    Cache::of(response) == Cache::Miss && response.status < 500
 }
 
 /// The app client of the stack, otherwise one that the stack was given, otherwise another one of the pool.
@@ -437,6 +451,22 @@ mod tests {
             assert_eq!(chosen, expected, "{outputs:?} {parameters:?}");
         }
         assert_eq!(chosen_client(&Deployment::default(), &[client("c", false)]), None);
+    }
+
+    #[test]
+    fn only_an_answer_of_the_origin_is_an_eviction() {
+        for (status, cache, expected) in [
+            (200, Some("Miss from cloudfront"), true),
+            (403, Some("Error from cloudfront"), true),
+            (200, Some("Hit from cloudfront"), false),
+            (200, Some("RefreshHit from cloudfront"), false),
+            (502, Some("Error from cloudfront"), false),
+            (200, None, false),
+        ] {
+            let headers = cache.map(|cache| ("x-cache", cache));
+            let response = Response::new(status, headers, b"{}");
+            assert_eq!(is_evicted(&response), expected, "{status} {cache:?}");
+        }
     }
 
     #[test]

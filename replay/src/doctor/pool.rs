@@ -25,7 +25,7 @@ const SHORTEST_PASSWORD: i32 = 6;
 
 /// What the checks need of DescribeUserPool.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct PoolSettings {
+pub struct PoolFacts {
     pub arn: String,
     /// As Cognito's API writes it, with the five triggers.
     pub lambda_config: Value,
@@ -48,7 +48,7 @@ pub struct PoolSettings {
     pub required_attributes: Vec<String>,
 }
 
-impl PoolSettings {
+impl PoolFacts {
     pub async fn read(cognito: &Client, user_pool_id: &str) -> Result<Self> {
         let output = cognito.describe_user_pool().user_pool_id(user_pool_id).send().await;
         let output = output.map_err(aws_error(Service::Cognito, "DescribeUserPool"))?;
@@ -107,7 +107,7 @@ fn config_of(config: &LambdaConfigType) -> Value {
 }
 
 /// `triggers-attached`. `output` is the output LambdaConfig of the stack.
-pub fn triggers_attached(output: Option<&str>, pool: &PoolSettings) -> Outcome {
+pub fn triggers_attached(output: Option<&str>, pool: &PoolFacts) -> Outcome {
     let Some(output) = output else {
         return Outcome::failed("the stack has no output LambdaConfig")
             .with_fix("Deploy the template of this version");
@@ -140,7 +140,7 @@ pub async fn read_policies(lambda: &aws_sdk_lambda::Client, stack: &Stack) -> Ve
 }
 
 /// `invoke-permissions`.
-pub fn invoke_permissions(policies: &[Named<String>], pool: &PoolSettings) -> Outcome {
+pub fn invoke_permissions(policies: &[Named<String>], pool: &PoolFacts) -> Outcome {
     let Some(arn) = UserPoolArn::parse(&pool.arn) else {
         return Outcome::unknown("Cognito returned no ARN of the user pool");
     };
@@ -156,7 +156,7 @@ pub fn invoke_permissions(policies: &[Named<String>], pool: &PoolSettings) -> Ou
 }
 
 /// `feature-plan`.
-pub fn feature_plan(deployment: &Deployment, pool: &PoolSettings) -> Outcome {
+pub fn feature_plan(deployment: &Deployment, pool: &PoolFacts) -> Outcome {
     let version = deployment.parameter("PreTokenGenerationVersion").unwrap_or("V2_0");
     let mut problems = Vec::new();
     if pool.tier == "LITE" && version != "V1_0" {
@@ -172,7 +172,7 @@ pub fn feature_plan(deployment: &Deployment, pool: &PoolSettings) -> Outcome {
 }
 
 /// `email-change`.
-pub fn email_change(pool: &PoolSettings) -> Outcome {
+pub fn email_change(pool: &PoolFacts) -> Outcome {
     match pool.verifies_email_change {
         true => Outcome::ok("verified before the update"),
         false => Outcome::failed("a new email address takes effect before its owner confirms it"),
@@ -180,7 +180,7 @@ pub fn email_change(pool: &PoolSettings) -> Outcome {
 }
 
 /// `messages`.
-pub fn messages(deployment: &Deployment, pool: &PoolSettings) -> Outcome {
+pub fn messages(deployment: &Deployment, pool: &PoolFacts) -> Outcome {
     let mut problems = Vec::new();
     match (deployment.parameter("SesIdentityArn"), pool.ses_identity.as_deref()) {
         (None, Some(_)) => problems.push(
@@ -220,13 +220,13 @@ mod tests {
     const ARN: &str = "arn:aws:cognito-idp:eu-central-1:123456789012:userpool/eu-central-1_EXAMPLE12";
     const SES: &str = "arn:aws:ses:eu-central-1:123456789012:identity/example.com";
 
-    fn pool() -> PoolSettings {
-        PoolSettings {
+    fn pool() -> PoolFacts {
+        PoolFacts {
             arn: ARN.to_owned(),
             tier: "ESSENTIALS".to_owned(),
             verifies_email_change: true,
             password_minimum_length: 12,
-            ..PoolSettings::default()
+            ..PoolFacts::default()
         }
     }
 
@@ -241,7 +241,7 @@ mod tests {
         ] {
             let deployment =
                 Deployment::of(&[("PreTokenGenerationVersion", version), ("UserPoolTier", stated)], &[]);
-            let outcome = feature_plan(&deployment, &PoolSettings { tier: tier.to_owned(), ..pool() });
+            let outcome = feature_plan(&deployment, &PoolFacts { tier: tier.to_owned(), ..pool() });
             assert_eq!(outcome.is_ok(), expected.is_none(), "{tier} {version}: {outcome:?}");
             assert!(outcome.text.contains(expected.unwrap_or_default()), "{outcome:?}");
         }
@@ -249,10 +249,10 @@ mod tests {
 
     #[test]
     fn parameters_about_messages_must_be_those_of_the_pool() {
-        let outcome = |parameters: &[(&str, &str)], pool: &PoolSettings| {
+        let outcome = |parameters: &[(&str, &str)], pool: &PoolFacts| {
             messages(&Deployment::of(parameters, &[]), pool).text
         };
-        let ses = PoolSettings { ses_identity: Some(SES.to_owned()), ..pool() };
+        let ses = PoolFacts { ses_identity: Some(SES.to_owned()), ..pool() };
         assert_eq!(outcome(&[("EmailVerification", "code")], &pool()), "by Cognito, at most 50 emails a day");
         assert_eq!(outcome(&[("SesIdentityArn", SES)], &ses), "through SES");
         assert!(outcome(&[], &ses).contains("SesIdentityArn is empty"));
@@ -271,7 +271,7 @@ mod tests {
             "PreTokenGenerationConfig": {"LambdaArn": arn("pre-token-generation"), "LambdaVersion": "V2_0"},
         });
         let output = config.to_string();
-        let attached = PoolSettings { lambda_config: config, ..pool() };
+        let attached = PoolFacts { lambda_config: config, ..pool() };
         assert!(triggers_attached(Some(&output), &attached).is_ok());
         let detached = triggers_attached(Some(&output), &pool());
         assert_eq!(detached.text.matches("calls no function").count(), 5, "{detached:?}");

@@ -9,7 +9,7 @@ use super::clients::{self, AppClient};
 use super::deployment::{Deployment, stack_complete};
 use super::http::Http;
 use super::page::{PageUrls, page_files, page_without_token};
-use super::pool::{self, PoolSettings};
+use super::pool::{self, PoolFacts};
 use super::report::{CheckReport, Outcome};
 use super::{functions, operation};
 use crate::account::Account;
@@ -20,7 +20,7 @@ use crate::stack::Stack;
 /// What the checks read about the user pool. The checks that change something need it too.
 #[derive(Clone, Debug, Default)]
 pub struct PoolRead {
-    pub settings: Option<Result<PoolSettings, String>>,
+    pub settings: Option<Result<PoolFacts, String>>,
     pub clients: Option<Result<Vec<AppClient>, String>>,
 }
 
@@ -28,7 +28,7 @@ impl PoolRead {
     pub async fn of(cognito: &Cognito, user_pool_id: Option<&str>) -> Self {
         let Some(id) = user_pool_id else { return Self::default() };
         let (settings, clients) =
-            futures_util::join!(PoolSettings::read(cognito, id), clients::read_clients(cognito, id));
+            futures_util::join!(PoolFacts::read(cognito, id), clients::read_clients(cognito, id));
         Self {
             settings: Some(settings.map_err(|error| describe(error.as_ref()))),
             clients: Some(clients.map_err(|error| describe(error.as_ref()))),
@@ -36,7 +36,7 @@ impl PoolRead {
     }
 
     /// Settings and app clients, or why one of them is not known.
-    pub fn both(&self) -> Result<(&PoolSettings, &[AppClient]), String> {
+    pub fn both(&self) -> Result<(&PoolFacts, &[AppClient]), String> {
         let unknown = || "its id is not known".to_owned();
         let settings = self.settings.as_ref().ok_or_else(unknown)?.as_ref().map_err(Clone::clone)?;
         let clients = self.clients.as_ref().ok_or_else(unknown)?.as_ref().map_err(Clone::clone)?;

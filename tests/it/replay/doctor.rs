@@ -203,7 +203,7 @@ async fn each_check_that_changes_nothing_finds_its_fault_and_says_how_to_fix_it(
 async fn account_events_are_seen_in_the_metrics_of_the_rule() {
     for (metrics, state, text) in [
         (&[("MatchedEvents", 3.0)][..], "ok", "3 events matched in 7 days"),
-        (&[], "failed", "no event matched the rule"),
+        (&[], "skipped", "no event matched the rule in 7 days. Change a user"),
         (&[("MatchedEvents", 3.0), ("FailedInvocations", 1.0)], "failed", "could not deliver"),
     ] {
         let deployed = Deployed::start(&[("AccountEvents", "true")]).await;
@@ -251,6 +251,22 @@ async fn check_that_is_not_permitted_fails_with_the_call_and_the_others_are_made
         assert_eq!(with_state(&report, "failed"), failed, "{operation}: {report}");
         assert!(text_of(&report, failed[0]).contains(operation), "{operation}: {report}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_day_that_cannot_start_does_not_hide_the_other_checks() {
+    let deployed = Deployed::start(&[]).await;
+    deployed.stack.account.refuse("DescribeUserPool", "AccessDeniedException", "User ben is not authorized");
+    let run = deployed.stack.replay(&["doctor", "--yes", "--json"]).await;
+    let report = document("doctor", &run);
+    assert_eq!((run.code, run.stderr.as_str()), (1, "replay: 6 checks failed\n"), "{run:?}");
+    assert_eq!(report["checks"].as_array().unwrap().len(), CheckId::ALL.len());
+    assert!(with_state(&report, "ok").contains(&"functions-active"), "{report}");
+    assert_eq!(with_state(&report, "failed").last(), Some(&"sign-up"));
+    assert!(text_of(&report, "sign-up").contains("DescribeUserPool"), "{report}");
+    assert_eq!(text_of(&report, "cleanup"), "nothing was created: see sign-up");
+    let run = deployed.stack.replay(&["doctor", "--yes"]).await;
+    assert!(run.stdout.contains("\nskipped  cleanup: nothing was created"), "{run:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

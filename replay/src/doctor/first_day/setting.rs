@@ -13,7 +13,7 @@ use crate::doctor::clients::AppClient;
 use crate::doctor::deployment::Deployment;
 use crate::doctor::http::Http;
 use crate::doctor::page::PageUrls;
-use crate::doctor::pool::PoolSettings;
+use crate::doctor::pool::PoolFacts;
 use crate::doctor::report::Outcome;
 use crate::interrupt::StopSignal;
 use crate::user::pool::UserPool;
@@ -32,7 +32,7 @@ pub struct Setting<'a> {
     pub pool: &'a UserPool,
     /// The same user pool with one attempt for each call, for everything that the run creates.
     pub creating_pool: &'a UserPool,
-    pub settings: &'a PoolSettings,
+    pub settings: &'a PoolFacts,
     pub clients: &'a [AppClient],
     pub store: &'a Store,
     pub user_events: &'a Queue,
