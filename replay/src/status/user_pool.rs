@@ -14,6 +14,9 @@ use crate::user_pool::api::PoolApi;
 use crate::user_pool::functions::{Invocation, invocation};
 use crate::user_pool::settings::LAMBDA_CONFIG;
 
+/// What else is lost if somebody's update detached all triggers.
+const LOST_SETTINGS: &str = "If an update detached them, it may have reset other settings too. `replay attach --restore \
+                             FILE` compares them with a backup: docs/existing-user-pool.md#lost-settings.";
 /// Where the next step for a function that may not be invoked is.
 const DETACHED_TRIGGERS: &str = "docs/operations.md#detached-triggers";
 
@@ -86,6 +89,9 @@ pub fn check(figures: &Figures, stack: &Stack) -> Check {
         return check(CheckState::Unknown, text, Vec::new());
     };
     let mut text = format!("calls {} of {} functions", pool.attached, pool.triggers);
+    if pool.attached == 0 && !pool.attach_triggers {
+        return check(CheckState::Ok, format!("{text}: AttachTriggers is false"), Vec::new());
+    }
     let problems: Vec<&str> =
         pool.differences.iter().chain(&pool.not_permitted).map(String::as_str).collect();
     if !problems.is_empty() {
@@ -102,6 +108,9 @@ pub fn check(figures: &Figures, stack: &Stack) -> Check {
     }
     if !pool.differences.is_empty() {
         next_steps.push(attachment(pool, stack));
+    }
+    if pool.attached == 0 && !pool.managed_by_stack {
+        next_steps.push(LOST_SETTINGS.to_owned());
     }
     check(if problems.is_empty() { CheckState::Ok } else { CheckState::Look }, text, next_steps)
 }
@@ -165,6 +174,29 @@ mod tests {
             assert_eq!((check.state, check.text.as_str()), (state, text));
             assert_eq!(check.next_steps.len(), usize::from(step.is_some()));
             assert!(check.next_steps.iter().all(|next| next.starts_with(step.unwrap_or_default())));
+        }
+    }
+
+    #[test]
+    fn pool_without_any_trigger_is_detached_on_purpose_or_lost_more() {
+        let stack = Stack { name: "shop".to_owned(), ..Stack::default() };
+        for (managed_by_stack, attach_triggers, steps) in
+            [(false, true, 2), (true, true, 1), (false, false, 0), (true, false, 0)]
+        {
+            let pool = UserPoolFigures {
+                id: "eu-central-1_EXAMPLE12".to_owned(),
+                managed_by_stack,
+                attach_triggers,
+                triggers: 5,
+                attached: 0,
+                differences: vec!["pre-sign-up calls no function".to_owned()],
+                not_permitted: Vec::new(),
+                invocation_error: None,
+            };
+            let check = check(&Figures { user_pool: Some(pool), ..Figures::default() }, &stack);
+            assert_eq!(check.next_steps.len(), steps, "{check:?}");
+            assert_eq!(check.state == CheckState::Ok, steps == 0, "{check:?}");
+            assert_eq!(check.next_steps.iter().any(|step| step == LOST_SETTINGS), steps == 2, "{check:?}");
         }
     }
 
