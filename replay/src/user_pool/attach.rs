@@ -12,6 +12,10 @@ use super::triggers::{Choices, OtherFunction, StackFunctions, without};
 const OTHER_TOOLS: &str = "If a tool manages this user pool, such as Terraform, CDK or Amplify, give it the output \
                            LambdaConfig of the stack too. Otherwise its next run detaches the triggers.";
 
+/// What the operator should know if the pool calls no function of the stack.
+pub const LOST_SETTINGS: &str = "If the triggers were attached before, the update that detached them may have reset \
+                                 other settings too. To compare them with a backup, add --restore FILE.";
+
 /// A function of others, and the stack of this template that it belongs to.
 pub type OtherWithStack<'a> = (&'a OtherFunction, Option<String>);
 
@@ -50,6 +54,16 @@ pub fn undecided(others: &[OtherWithStack<'_>]) -> String {
         );
     }
     text + ". Name each of these triggers in --replace or --keep, or pass --replace-all"
+}
+
+/// The note about a function of others that only the file of a restore has.
+pub fn replaced_in_file((trigger, function): &OtherFunction, choices: &Choices) -> Option<String> {
+    (!choices.keep.contains(trigger)).then(|| {
+        format!(
+            "{trigger}: the function of the stack takes the place of {}, which the file has.",
+            function.name()
+        )
+    })
 }
 
 /// What follows from the change.

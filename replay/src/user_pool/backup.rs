@@ -28,9 +28,10 @@ pub struct Backup {
 impl Backup {
     pub fn new(settings: &PoolSettings, stack: &str, path: &Path, now: Timestamp) -> Self {
         let about = format!(
-            "Settings of a user pool before `replay` changed its triggers. To restore them: replay detach --stack \
-             {stack} --restore {}. Without --yes, the command shows what it would change.",
-            path.display()
+            "Settings of a user pool before `replay` changed its triggers. To restore them with the triggers attached: \
+             replay attach --stack {stack} --restore {file}. To restore them without the triggers: replay detach \
+             --stack {stack} --restore {file}. Without --yes, the commands show what they would change.",
+            file = quoted(path)
         );
         Self {
             about,
@@ -96,6 +97,16 @@ impl Backup {
     }
 }
 
+/// The path as a shell needs it.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "-._/:+@,\\".contains(c);
+    match text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 /// The name of a backup file, with milliseconds: `user-pool-eu-central-1_EXAMPLE12-20260302T090000123Z.json`.
 pub fn default_name(user_pool_id: &str, now: Timestamp) -> String {
     let time: String = format!("{now:.3}").chars().filter(|c| !"-:.".contains(*c)).collect();
@@ -114,6 +125,18 @@ mod tests {
     fn name_has_the_pool_and_the_time() {
         let expected = "user-pool-eu-central-1_EXAMPLE12-20260302T090000123Z.json";
         assert_eq!(default_name("eu-central-1_EXAMPLE12", NOW.parse().unwrap()), expected);
+    }
+
+    #[test]
+    fn path_is_quoted_if_a_shell_would_split_it() {
+        for (path, expected) in [
+            ("b.json", "b.json"),
+            ("/tmp/user-pool-eu-central-1_EXAMPLE12.json", "/tmp/user-pool-eu-central-1_EXAMPLE12.json"),
+            ("my backups/b.json", "'my backups/b.json'"),
+            ("ana's.json", "'ana'\\''s.json'"),
+        ] {
+            assert_eq!(quoted(Path::new(path)), expected);
+        }
     }
 
     #[test]
@@ -136,7 +159,9 @@ mod tests {
         let read = Backup::read(&path).unwrap();
         assert_eq!(read.settings(), settings);
         assert!(
-            read.about.contains("replay detach --stack shop --restore") && read.about.contains("backup.json")
+            read.about.contains("replay attach --stack shop --restore")
+                && read.about.contains("replay detach --stack shop --restore")
+                && read.about.contains("backup.json")
         );
         let error = backup.write(&path).unwrap_err().to_string();
         assert!(error.ends_with("the file exists already. Choose another name"), "{error}");

@@ -8,8 +8,9 @@
 use std::path::Path;
 
 use super::api::{CallFailure, PoolApi};
+use super::backup::quoted;
 use super::display::list;
-use super::settings::{LAMBDA_CONFIG, PoolSettings};
+use super::settings::{LAMBDA_CONFIG, PoolSettings, SettingDifference};
 use crate::error::{CommandError, Result};
 
 /// A change of the settings of a user pool.
@@ -107,10 +108,10 @@ impl Change<'_> {
     async fn put_back(&self, after: &PoolSettings) -> CommandError {
         let unwanted: Vec<_> = self.target.differences(after);
         let unwanted = list(&unwanted);
-        let backup = self.backup.display();
+        let backup = quoted(self.backup);
         let written = write(self.api, after, self.before).await.result;
-        let remaining = match self.api.read().await {
-            Ok(now) => self.before.differences(&now),
+        let (remaining, unplanned) = match self.api.read().await {
+            Ok(now) => (self.before.differences(&now), self.target.differences(&now)),
             Err(error) => {
                 return CommandError::from(error).context(format!(
                     "the update, or someone else meanwhile, also changed {unwanted}. The old settings were sent, but the user pool cannot be \
@@ -121,13 +122,21 @@ impl Change<'_> {
         if remaining.is_empty() {
             return CommandError::failed(format!(
                 "the update, or someone else meanwhile, also changed {unwanted}. The old settings are back: {} settings are as before, and \
-                 {LAMBDA_CONFIG} too",
+                 {LAMBDA_CONFIG} too. So the triggers are as before",
                 self.before.count()
             ));
         }
+        let has_triggers = |differences: &[SettingDifference]| {
+            differences.iter().any(SettingDifference::is_of_lambda_config)
+        };
+        let triggers = match (has_triggers(&remaining), has_triggers(&unplanned)) {
+            (false, _) => "as before",
+            (true, false) => "as planned",
+            (true, true) => "neither as before nor as planned",
+        };
         let text = format!(
-            "the update, or someone else meanwhile, also changed {unwanted}, and the old settings could not be put back: {} differ from before. \
-             Run `replay detach --restore {backup}`, or set them in the console",
+            "the update, or someone else meanwhile, also changed {unwanted}, and the old settings could not be put \
+             back: {} differ from before. The triggers are {triggers}. Run `replay detach --restore {backup}`, or set them in the console",
             list(&remaining)
         );
         with_failure(text, written)

@@ -11,8 +11,13 @@ use shared::lambda_config::LambdaConfig;
 pub type StacksOfFunctions = BTreeMap<String, String>;
 
 /// Consequences of a detachment: for the triggers that call a function of a stack before, and no function of
-/// this stack afterwards.
-pub fn notes(before: &LambdaConfig, after: &LambdaConfig, stacks: &StacksOfFunctions) -> Vec<String> {
+/// this stack afterwards. With `restores`, the functions of a backup are back.
+pub fn notes(
+    before: &LambdaConfig,
+    after: &LambdaConfig,
+    stacks: &StacksOfFunctions,
+    restores: bool,
+) -> Vec<String> {
     let stack = |config: &LambdaConfig, trigger| stacks.get(&config.get(trigger)?.arn).cloned();
     let is_detached = |trigger| {
         let stack_before = stack(before, trigger);
@@ -26,12 +31,19 @@ pub fn notes(before: &LambdaConfig, after: &LambdaConfig, stacks: &StacksOfFunct
                 .to_owned(),
         );
     }
-    if is_detached(FunctionId::PreSignUp) {
+    // Another function can have rules of its own.
+    if is_detached(FunctionId::PreSignUp) && after.get(FunctionId::PreSignUp).is_none() {
         notes.push("Every email domain can sign up from now on.".to_owned());
     }
     if is_detached(FunctionId::PreTokenGeneration) {
         notes.push(
             "New tokens have only the groups of the user pool, and no claims of TOKEN_CLAIMS.".to_owned(),
+        );
+    }
+    if !restores && FunctionId::triggers().any(is_detached) {
+        notes.push(
+            "A backup file has the functions that the user pool called before. To give them back, add --restore FILE."
+                .to_owned(),
         );
     }
     notes
@@ -64,14 +76,15 @@ mod tests {
             (pre_sign_up("other"), json!({}), 0),
             (json!({}), output, 0),
             (pre_sign_up("shop-pre-sign-up"), json!({}), 1),
-            (pre_sign_up("shop-pre-sign-up"), pre_sign_up("other"), 1),
-            // The rules of another stack are not those of this one.
-            (pre_sign_up("shop-pre-sign-up"), pre_sign_up("blue-pre-sign-up"), 1),
+            (pre_sign_up("shop-pre-sign-up"), pre_sign_up("other"), 0),
+            (pre_sign_up("shop-pre-sign-up"), pre_sign_up("blue-pre-sign-up"), 0),
             (pre_sign_up("shop-pre-sign-up"), pre_sign_up("shop-pre-sign-up:live"), 0),
         ] {
-            let notes = notes(&config(before.clone()), &config(after.clone()), &stacks);
+            let notes = notes(&config(before.clone()), &config(after.clone()), &stacks, true);
             assert_eq!(notes.len(), count, "{before} {after}: {notes:?}");
             assert!(count != 1 || notes[0].starts_with("Every email domain"), "{notes:?}");
         }
+        let notes = notes(&config(pre_sign_up("shop-pre-sign-up")), &config(json!({})), &stacks, false);
+        assert!(notes.len() == 2 && notes[1].ends_with("add --restore FILE."), "{notes:?}");
     }
 }

@@ -98,17 +98,16 @@ impl Choices {
         others.iter().filter(|(trigger, _)| !is_decided(trigger)).collect()
     }
 
-    /// A trigger that is in both lists, or in one of them although the pool calls no function of others.
+    /// A trigger that is in both lists, or in `keep` although the pool calls no function of others. A trigger in
+    /// `replace` can have the function of the stack already, after an earlier run.
     pub fn contradiction(&self, others: &[OtherFunction]) -> Option<String> {
         let is_other = |trigger: &FunctionId| others.iter().any(|(other, _)| other == trigger);
         if let Some(both) = self.keep.iter().find(|trigger| self.replace.contains(trigger)) {
             return Some(format!("--keep and --replace both name {both}. Choose one"));
         }
-        let kept = self.keep.iter().find(|trigger| !is_other(trigger)).map(|trigger| ("--keep", trigger));
-        let replaced = self.replace.iter().find(|trigger| !is_other(trigger));
-        let (option, trigger) = kept.or(replaced.map(|trigger| ("--replace", trigger)))?;
+        let trigger = self.keep.iter().find(|trigger| !is_other(trigger))?;
         Some(format!(
-            "{option} {trigger}: the user pool calls no other function for this trigger. Remove the option"
+            "--keep {trigger}: the user pool calls no other function for this trigger. Remove the option"
         ))
     }
 }

@@ -159,7 +159,7 @@ async fn documents_of_attach_and_detach_match_their_schemas() {
     assert_eq!(done["compared"], json!(26));
     let done = document("detach", &pool.replay(&["detach", "--yes", "--json"]).await);
     assert_eq!(done["compared"], json!(20));
-    assert!(done["notes"].as_array().unwrap().len() == 3);
+    assert!(done["notes"].as_array().unwrap().len() == 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -515,6 +515,37 @@ async fn restore_without_a_stack_refuses_functions_that_are_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn function_that_only_the_file_has_gives_its_place_to_the_stack() {
+    let pool = ExistingPool::start().await;
+    pool.account.put_function("guard", Function::of_others("other", POOL));
+    pool.call(json!({"PreSignUp": function_arn("guard")}));
+    let replace = ["attach", "--yes", "--replace", "pre-sign-up"];
+    assert_eq!(pool.replay(&[&replace[..], &["--backup", "b.json"]].concat()).await.code, 0);
+    // The function of the stack is there already.
+    assert_eq!(pool.replay(&replace).await.code, 0);
+    for options in [&[][..], &["--replace", "pre-sign-up"]] {
+        pool.call(json!({}));
+        let restore = [&["attach", "--yes", "--restore", "b.json"], options].concat();
+        let done = pool.replay(&restore).await;
+        assert_eq!(done.code, 0, "{done:?}");
+        let note =
+            "note  pre-sign-up: the function of the stack takes the place of guard, which the file has.";
+        assert!(done.stdout.contains(note), "{done:?}");
+        assert_eq!(pool.settings().0["LambdaConfig"], attached());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_for_a_deleted_stack_names_the_way_without_it() {
+    let pool = ExistingPool::start().await;
+    assert_eq!(pool.replay(&["attach", "--yes", "--backup", "b.json"]).await.code, 0);
+    let refused = pool.replay(&["detach", "--stack", "gone", "--restore", "b.json"]).await;
+    let error = "If the stack is deleted, unset STACK_NAME, leave --stack out, and run `replay detach --user-pool ID \
+                 --restore FILE`\n";
+    assert!(refused.code == 2 && refused.stderr.ends_with(error), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn restored_feature_plan_must_have_the_event_version() {
     let pool = ExistingPool::start().await;
     assert_eq!(pool.replay(&["attach", "--yes", "--backup", "b.json"]).await.code, 0);
@@ -586,7 +617,7 @@ async fn setting_that_the_update_changed_is_put_back() {
     assert_eq!(done.code, 1, "{done:?}");
     let error = "the update, or someone else meanwhile, also changed MfaConfig.SoftwareTokenMfaConfiguration.Enabled (not set, now true), \
                  Policies.PasswordPolicy.MinimumLength (12, now 8). The old settings are back: 20 settings are as \
-                 before, and LambdaConfig too\n";
+                 before, and LambdaConfig too. So the triggers are as before\n";
     assert!(done.stderr.ends_with(error), "{done:?}");
     assert_eq!(pool.settings(), before);
 }
@@ -602,7 +633,7 @@ async fn setting_that_cannot_be_put_back_is_named() {
     .await;
     assert_eq!(done.code, 1, "{done:?}");
     let error = "the old settings could not be put back: Policies.PasswordPolicy.MinimumLength (12, now 8) differ from \
-                 before. Run `replay detach --restore b.json`, or set them in the console\n";
+                 before. The triggers are as before. Run `replay detach --restore b.json`, or set them in the console\n";
     assert!(done.stderr.ends_with(error), "{done:?}");
     assert_eq!(pool.settings().0["LambdaConfig"], before.0["LambdaConfig"]);
 
@@ -827,11 +858,15 @@ async fn backup_names_a_command_that_replay_accepts() {
     let [backup] = &pool.backups()[..] else { panic!("one backup") };
     let backup: Value = serde_json::from_slice(&std::fs::read(backup).unwrap()).unwrap();
     let about = backup["about"].as_str().unwrap();
-    let (_, command) = about.split_once("To restore them: ").unwrap();
-    let command = command.split(". ").next().unwrap();
-    let words: Vec<&str> = command.split(' ').collect();
-    assert!(Cli::try_parse_from(&words).is_ok(), "{command}");
-    let restored = pool.replay(&[&words[1..], &["--yes"]].concat()).await;
-    assert_eq!(restored.code, 0, "{restored:?}");
-    assert_eq!(pool.settings().0["LambdaConfig"], json!({}));
+    for (before, expected) in
+        [("without the triggers: ", json!({})), ("with the triggers attached: ", attached())]
+    {
+        let (_, command) = about.split_once(before).unwrap();
+        let command = command.split(". ").next().unwrap();
+        let words: Vec<&str> = command.split(' ').collect();
+        assert!(Cli::try_parse_from(&words).is_ok(), "{command}");
+        let restored = pool.replay(&[&words[1..], &["--yes"]].concat()).await;
+        assert_eq!(restored.code, 0, "{restored:?}");
+        assert_eq!(pool.settings().0["LambdaConfig"], expected);
+    }
 }

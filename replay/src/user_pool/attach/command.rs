@@ -6,7 +6,7 @@ use clap::Args;
 use futures_util::future::join_all;
 use shared::function_id::FunctionId;
 
-use super::{notes, obstacle, undecided};
+use super::{LOST_SETTINGS, notes, obstacle, replaced_in_file, undecided};
 use crate::account::Account;
 use crate::error::{CommandError, Result};
 use crate::options::ChangeOptions;
@@ -71,17 +71,26 @@ impl Attach {
         if let Some(problem) = obstacle(&base, &stack.functions) {
             return Err(CommandError::failed(format!("nothing was changed: {problem}")));
         }
+        let called = lambda_config(&before)?;
         let others = stack.functions.others(&lambda_config(&base)?);
-        let choices = self.decide(&account, &others).await?;
+        // The pool does not call the others of a backup, so that nothing is taken from it.
+        let (of_pool, of_file): (Vec<_>, Vec<_>) =
+            others.iter().cloned().partition(|(trigger, _)| called.get(*trigger).is_some());
+        let choices = self.decide(&account, &others, &of_pool).await?;
         let target = stack.functions.attached_to(base.lambda_config(), &choices);
         let target = base.with_lambda_config(target);
         check_functions(&account, &before, &target, Some(&stack), backup.is_some()).await?;
+        let mut notes = notes(&others, &choices);
+        notes.extend(of_file.iter().filter_map(|other| replaced_in_file(other, &choices)));
+        if backup.is_none() && !called.iter().any(|(_, function)| stack.functions.is_own(&function.arn)) {
+            notes.push(LOST_SETTINGS.to_owned());
+        }
         let plan = Plan {
             api: &api,
             stack: Some(&stack.name),
             before: &before,
             target: &target,
-            notes: notes(&others, &choices),
+            notes,
             restores: backup.is_some(),
         };
         let texts = match backup {
@@ -117,13 +126,19 @@ impl Attach {
         }
     }
 
-    async fn decide(&self, account: &Account, others: &[OtherFunction]) -> Result<Choices> {
+    /// The operator's choices about `others`. Those that the pool calls need one.
+    async fn decide(
+        &self,
+        account: &Account,
+        others: &[OtherFunction],
+        of_pool: &[OtherFunction],
+    ) -> Result<Choices> {
         let choices =
             Choices { replace: self.replace.clone(), replace_all: self.replace_all, keep: self.keep.clone() };
         if let Some(problem) = choices.contradiction(others) {
             return Err(CommandError::invalid_input(problem));
         }
-        let open = choices.undecided(others);
+        let open = choices.undecided(of_pool);
         if open.is_empty() {
             return Ok(choices);
         }

@@ -56,7 +56,7 @@ impl Detach {
         let account = self.change.open().await?;
         let stack = match (&backup, account.stack_name()) {
             (Some(_), None) => None,
-            _ => Some(TriggerStack::read(&account).await?),
+            _ => Some(TriggerStack::read(&account).await.map_err(with_way_without_stack)?),
         };
         if let Some(stack) = &stack {
             stack.refuse_own_pool("AttachTriggers=false")?;
@@ -80,10 +80,23 @@ impl Detach {
             stack: stack.as_ref().map(|stack| stack.name.as_str()),
             before: &before,
             target: &target,
-            notes: notes(&called.0, &called.1, &stacks),
+            notes: notes(&called.0, &called.1, &stacks, backup.is_some()),
             restores: backup.is_some(),
         };
         plan.execute(self.change.yes, self.json, self.backup, texts(backup.is_some(), stack.is_some())).await
+    }
+}
+
+/// Adds how to detach the triggers of a stack that is gone.
+fn with_way_without_stack(error: CommandError) -> CommandError {
+    match error {
+        CommandError::InvalidInput(text) if text.contains("does not exist") => {
+            CommandError::invalid_input(format!(
+                "{text}. If the stack is deleted, unset STACK_NAME, leave --stack out, and run `replay detach --user-pool \
+             ID --restore FILE`"
+            ))
+        }
+        error => error,
     }
 }
 
