@@ -151,8 +151,9 @@ def deploy(stack, build, pool):
         "Architecture": PARAMETERS["Architecture"],
         "AllowedEmailDomains": "example.com",
         "ExistingUserPoolId": pool,
-        # So the stack has no read API, which needs app clients.
-        "ExistingDistributionId": stack.distribution,
+        # So the stack has no read API, which needs app clients. Its invalidations are those of another distribution:
+        # the pages of the first stack count their own.
+        "ApiOriginDomainName": "api.example.com",
         "Monitoring": "false",
         "OperatorArns": PARAMETERS["OperatorArns"],
         "ProductName": PARAMETERS["ProductName"],

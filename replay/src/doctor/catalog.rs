@@ -152,24 +152,28 @@ impl CheckId {
             Self::TriggersAttached => reads(
                 "triggers-attached",
                 "the user pool calls the five triggers of this stack",
-                "For an existing pool, run `replay attach`. For a pool of the stack, deploy with \
-                 AttachTriggers=false, then with true, because CloudFormation does not see what others changed",
+                "For an existing pool, run `replay attach`, with --restore FILE if the update that \
+                 detached them reset other settings. For a pool of the stack, deploy with \
+                 AttachTriggers=false, then with true, because CloudFormation does not see what others \
+                 changed",
             ),
             Self::FeaturePlan => reads(
                 "feature-plan",
                 "the plan of the user pool supports the event version of pre-token-generation",
-                "Set PreTokenGenerationVersion to V1_0, or choose the plan Essentials, then deploy again with the \
-                 plan in UserPoolTier",
+                "Set UserPoolTier to the plan of the user pool. With LITE, also set \
+                 PreTokenGenerationVersion to V1_0. Then deploy again",
             ),
             Self::UserExistence => reads(
                 "user-existence",
                 "no app client reveals which users exist",
-                "Set PreventUserExistenceErrors of the app client to ENABLED",
+                "In the console, set PreventUserExistenceErrors of the app client to ENABLED. The AWS CLI \
+                 resets every setting that you do not pass",
             ),
             Self::WriteAttributes => reads(
                 "write-attributes",
                 "no user can write an attribute from which privileged groups follow",
-                "State WriteAttributes of the app client, without the attributes in TrustedAttributes",
+                "In the console, choose the attributes that the app client may write, without those in \
+                 TrustedAttributes. The AWS CLI resets every setting that you do not pass",
             ),
             Self::TokenValidity => reads(
                 "token-validity",
@@ -179,17 +183,21 @@ impl CheckId {
             Self::TokenRevocation => reads(
                 "token-revocation",
                 "a sign-out revokes the tokens of every app client",
-                "Set EnableTokenRevocation of the app client to true",
+                "In the console, set EnableTokenRevocation of the app client to true. The AWS CLI resets \
+                 every setting that you do not pass",
             ),
             Self::EmailChange => reads(
                 "email-change",
                 "a user owns a new email address before it takes effect",
-                "Set AttributesRequireVerificationBeforeUpdate of the user pool to [email]",
+                "In the console, keep the original value of the email address while an update is pending. \
+                 The AWS CLI resets every setting that you do not pass",
             ),
             Self::Messages => reads(
                 "messages",
                 "the parameters about messages agree with the user pool",
-                "Correct the parameter and deploy again",
+                "If the user pool has lost settings, restore them: \
+                 docs/existing-user-pool.md#lost-settings. Otherwise correct the parameter and deploy \
+                 again",
             ),
             Self::Alarms => reads(
                 "alarms",

@@ -17,6 +17,9 @@ use crate::origin::response::Response;
 /// Limit for one request.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Limit for the body of an answer: more than a page has, and little memory.
+const MAX_BODY_BYTES: usize = 8 << 20;
+
 /// An HTTP client that follows no redirects.
 #[derive(Debug)]
 pub struct Http(Connector);
@@ -47,8 +50,8 @@ impl Http {
         let started = Instant::now();
         let answer = tokio::time::timeout(TIMEOUT, self.send(url, access_token)).await;
         let response = match answer {
-            Ok(response) => response.with_context(|| url.to_owned())?,
-            Err(_) => bail!("{url}: no answer within {} seconds", TIMEOUT.as_secs()),
+            Ok(response) => response.with_context(|| without_query(url).to_owned())?,
+            Err(_) => bail!("{}: no answer within {} seconds", without_query(url), TIMEOUT.as_secs()),
         };
         Ok(Answer { response, duration: started.elapsed() })
     }
@@ -66,8 +69,34 @@ impl Http {
         let status = response.status().as_u16();
         let headers: Vec<(String, String)> =
             response.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let body = ByteStream::new(response.into_body()).collect().await.context("the answer breaks off")?;
+        let (mut stream, mut body) = (ByteStream::new(response.into_body()), Vec::new());
+        while let Some(bytes) = stream.try_next().await.context("the answer breaks off")? {
+            body.extend_from_slice(&bytes);
+            if body.len() > MAX_BODY_BYTES {
+                bail!("the answer has more than {MAX_BODY_BYTES} bytes");
+            }
+        }
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        Ok(Response::new(status, headers, &body.into_bytes()))
+        Ok(Response::new(status, headers, &body))
+    }
+}
+
+/// The URL as the report shows it: a query can have a key or an email address.
+fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(before, _)| before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_is_not_shown() {
+        for (url, expected) in [
+            ("https://www.example.com/me?key=k&email=ana@example.com", "https://www.example.com/me"),
+            ("https://www.example.com/me", "https://www.example.com/me"),
+        ] {
+            assert_eq!(without_query(url), expected);
+        }
     }
 }
