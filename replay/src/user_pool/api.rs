@@ -85,6 +85,8 @@ pub struct CallFailure {
     /// True if Cognito refused the call, so that it changed nothing. False if nobody knows, such as after
     /// a timeout.
     pub is_refusal: bool,
+    /// True if Cognito refused the call because there are too many.
+    pub is_throttling: bool,
 }
 
 fn failure<E>(operation: &'static str) -> impl Fn(SdkError<E, HttpResponse>) -> CallFailure
@@ -92,6 +94,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     move |error| CallFailure {
+        is_throttling: error.code() == Some("TooManyRequestsException"),
         is_refusal: error.raw_response().is_some_and(|response| response.status().is_client_error()),
         error: aws_error(Service::Cognito, operation)(error),
     }

@@ -6,12 +6,16 @@
 //! lies in between. A change by someone else in this time is overwritten.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::api::{CallFailure, PoolApi};
 use super::backup::quoted;
 use super::display::list;
 use super::settings::{LAMBDA_CONFIG, PoolSettings, SettingDifference};
 use crate::error::{CommandError, Result};
+
+/// Pauses before more attempts to put the old settings back, if Cognito throttles the calls.
+const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// A change of the settings of a user pool.
 #[derive(Debug)]
@@ -109,8 +113,20 @@ impl Change<'_> {
         let unwanted: Vec<_> = self.target.differences(after);
         let unwanted = list(&unwanted);
         let backup = quoted(self.backup);
-        let written = write(self.api, after, self.before).await.result;
-        let (remaining, unplanned) = match self.api.read().await {
+        let mut written = write(self.api, after, self.before).await.result;
+        let mut now = self.api.read().await;
+        for pause in PAUSES {
+            if !written.as_ref().is_err_and(|failure| failure.is_throttling) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            // Someone else can have changed the pool meanwhile.
+            now = self.api.read().await;
+            let Ok(current) = &now else { break };
+            written = write(self.api, current, self.before).await.result;
+            now = self.api.read().await;
+        }
+        let (remaining, unplanned) = match now {
             Ok(now) => (self.before.differences(&now), self.target.differences(&now)),
             Err(error) => {
                 return CommandError::from(error).context(format!(

@@ -623,6 +623,22 @@ async fn setting_that_the_update_changed_is_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn throttled_way_back_is_tried_again() {
+    let (pool, before, done) = attach_with(|operation, number, pool| match (operation, number) {
+        ("UpdateUserPool", 1) => {
+            pool.settings["Policies"]["PasswordPolicy"]["MinimumLength"] = json!(8);
+            Incident::Nothing
+        }
+        ("UpdateUserPool", 2) => Incident::Refused("TooManyRequestsException", "Rate exceeded"),
+        _ => Incident::Nothing,
+    })
+    .await;
+    assert!(done.code == 1 && done.stderr.contains("The old settings are back"), "{done:?}");
+    assert_eq!(pool.settings(), before);
+    assert_eq!(pool.account.calls_of("UpdateUserPool"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn setting_that_cannot_be_put_back_is_named() {
     let (pool, before, done) = attach_with(|operation, _, pool| {
         if operation == "UpdateUserPool" {
