@@ -195,9 +195,8 @@ impl CheckId {
             Self::Messages => reads(
                 "messages",
                 "the parameters about messages agree with the user pool",
-                "If the user pool has lost settings, restore them: \
-                 docs/existing-user-pool.md#lost-settings. Otherwise correct the parameter and deploy \
-                 again",
+                "If the user pool has lost settings, run `replay attach --restore FILE`. Otherwise correct \
+                 the parameter and deploy again",
             ),
             Self::Alarms => reads(
                 "alarms",
