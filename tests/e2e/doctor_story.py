@@ -8,6 +8,7 @@ loopback passes the requests of the doctor on.
 import contextlib
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from assertions import expect
@@ -37,7 +38,7 @@ def run(report, stack):
 
 
 def prepare(stack):
-    """Gives the operator the permissions, empties the dead-letter queues, and writes a metric of EventBridge."""
+    """Gives the operator the permissions, removes what earlier sections leave, and writes a metric of EventBridge."""
     calls = ["DescribeUserPool", "ListUserPoolClients", "DescribeUserPoolClient", "AdminConfirmSignUp"]
     calls += ["AdminDeleteUser"]
     lambda_calls = ["GetFunctionConfiguration", "GetPolicy", "ListEventSourceMappings"]
@@ -59,8 +60,15 @@ def prepare(stack):
     for name, url in stack.outputs.items():
         if name.endswith("DeadLetterQueueUrl"):
             sqs.purge_queue(QueueUrl=url)
+    clients = stack.cognito.list_user_pool_clients(UserPoolId=stack.user_pool, MaxResults=60)["UserPoolClients"]
+    for client in clients:
+        # The attacks use it. No user of the stack does.
+        if client["ClientName"] == "foreign":
+            stack.cognito.delete_user_pool_client(UserPoolId=stack.user_pool, ClientId=client["ClientId"])
     rule = {"Name": "RuleName", "Value": stack.resources["AccountEventsRule"].split("|")[-1]}
-    metric = {"MetricName": "MatchedEvents", "Dimensions": [rule], "Value": 1}
+    # Not the current second, which a query does not include.
+    time = datetime.now(UTC) - timedelta(minutes=1)
+    metric = {"MetricName": "MatchedEvents", "Dimensions": [rule], "Value": 1, "Timestamp": time}
     stack.ministack.client("cloudwatch").put_metric_data(Namespace="AWS/Events", MetricData=[metric])
 
 
