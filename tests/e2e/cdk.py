@@ -6,7 +6,6 @@ The app is deploy/cdk/example. It gets the construct as the file that `npm pack`
 pool, the stack `Forum` has one already.
 """
 
-import argparse
 import json
 import os
 import re
@@ -23,7 +22,7 @@ from botocore import UNSIGNED
 from assertions import expect, expect_client_error
 from report import Report
 from sam_transform import expanded
-from stack import ACCOUNT, PARAMETERS, REGION, MiniStack
+from stack import ACCOUNT, PARAMETERS, REGION, MiniStack, parse_release_options
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "deploy/cdk"
@@ -80,7 +79,7 @@ def run(*command, **options):
 
 
 def main():
-    options = parse_options()
+    options = parse_release_options(__doc__)
     # sys.exit raises an exception, so that the processes are stopped after SIGTERM too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     report = Report()
@@ -103,16 +102,6 @@ def main():
                 ministack.stop()
     report.print_durations()
     return 0
-
-
-def parse_options():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--release", type=lambda path: Path(path).resolve(), required=True, help="folder of a release")
-    options = parser.parse_args()
-    template = options.release / f"template-{ARCHITECTURE}.yaml"
-    if not template.exists():
-        parser.error(f"{template} does not exist. Run: cargo xtask dist")
-    return options
 
 
 def synthesize(report, app):

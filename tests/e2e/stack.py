@@ -1,5 +1,6 @@
 """The stack under test: MiniStack, an emulator of AWS, and the deployment of template.yaml to it."""
 
+import argparse
 import contextlib
 import json
 import os
@@ -56,6 +57,17 @@ HERE = Path(__file__).resolve().parent
 # The folder of `sam`, cargo-lambda and zig: they are in the same virtual environment.
 TOOLS = Path(sys.executable).parent
 PATH_WITH_TOOLS = os.pathsep.join([str(TOOLS), os.environ["PATH"]])
+
+
+def parse_release_options(description):
+    """The options of a script that deploys a release. `description` is the docstring of the script."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--release", type=lambda path: Path(path).resolve(), required=True, help="folder of a release")
+    options = parser.parse_args()
+    template = options.release / f"template-{PARAMETERS['Architecture']}.yaml"
+    if not template.exists():
+        parser.error(f"{template} does not exist. Run: cargo xtask dist")
+    return options
 
 
 def sam_build(root):

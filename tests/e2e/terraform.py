@@ -6,7 +6,6 @@ Terraform is the real one, as a library. Its provider is a stand-in (terraform_p
 deploy/terraform/example.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -21,7 +20,7 @@ from botocore import UNSIGNED
 
 from assertions import eventually, expect, expect_client_error
 from report import Report
-from stack import ACCOUNT, PARAMETERS, REGION, MiniStack
+from stack import ACCOUNT, PARAMETERS, REGION, MiniStack, parse_release_options
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -99,7 +98,7 @@ class Configuration:
 
 
 def main():
-    options = parse_options()
+    options = parse_release_options(__doc__)
     # sys.exit raises an exception, so that the processes are stopped after SIGTERM too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     report = Report()
@@ -122,16 +121,6 @@ def main():
                 ministack.stop()
     report.print_durations()
     return 0
-
-
-def parse_options():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--release", type=lambda path: Path(path).resolve(), required=True, help="folder of a release")
-    options = parser.parse_args()
-    template = options.release / f"template-{ARCHITECTURE}.yaml"
-    if not template.exists():
-        parser.error(f"{template} does not exist. Run: cargo xtask dist")
-    return options
 
 
 def check(report, configuration):

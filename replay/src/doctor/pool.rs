@@ -6,7 +6,6 @@ use aws_sdk_cognitoidentityprovider::types::{
     DefaultEmailOptionType, EmailSendingAccountType, LambdaConfigType, UserPoolMfaType, UserPoolTierType,
     UserPoolType, UsernameAttributeType, VerifiedAttributeType,
 };
-use aws_sdk_lambda::error::ProvideErrorMetadata;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::function_id::FunctionId;
@@ -19,6 +18,7 @@ use super::report::Outcome;
 use crate::aws_error::{Service, aws_error, describe};
 use crate::output::counted;
 use crate::stack::Stack;
+use crate::user_pool::functions::read_policy;
 
 /// The shortest password that Cognito accepts.
 const SHORTEST_PASSWORD: i32 = 6;
@@ -128,13 +128,9 @@ pub fn triggers_attached(output: Option<&str>, pool: &PoolFacts) -> Outcome {
 pub async fn read_policies(lambda: &aws_sdk_lambda::Client, stack: &Stack) -> Vec<Named<String>> {
     let triggers = FunctionId::triggers().filter_map(|trigger| stack.function(trigger));
     join_all(triggers.map(async |name| {
-        let policy = match lambda.get_policy().function_name(name).send().await {
-            Ok(output) => Ok(output.policy.unwrap_or_default()),
-            // Lambda has no policy for the function, or no such function.
-            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(String::new()),
-            Err(error) => Err(aws_error(Service::Lambda, "GetPolicy")(error)),
-        };
-        (stack.short_name(name).to_owned(), policy.map_err(|error| describe(error.as_ref())))
+        let policy = read_policy(lambda, name, None).await;
+        let policy = policy.map(Option::unwrap_or_default).map_err(|error| describe(error.as_ref()));
+        (stack.short_name(name).to_owned(), policy)
     }))
     .await
 }

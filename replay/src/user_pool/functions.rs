@@ -23,16 +23,20 @@ pub enum Invocation {
 /// Reads if a user pool may invoke a function. `arn` can have a version or an alias.
 pub async fn invocation(lambda: &Client, arn: &str, user_pool: UserPoolArn<'_>) -> Result<Invocation> {
     let (function, qualifier) = split_qualifier(arn);
+    Ok(match read_policy(lambda, function, qualifier).await? {
+        Some(policy) if may_invoke(&policy, user_pool) => Invocation::Allowed,
+        None if is_missing(lambda, arn).await => Invocation::NoFunction,
+        Some(_) | None => Invocation::Denied,
+    })
+}
+
+/// Reads the resource-based policy of a function, as JSON. `None` if the function has none or does not exist:
+/// Lambda answers both with the same code.
+pub async fn read_policy(lambda: &Client, function: &str, qualifier: Option<&str>) -> Result<Option<String>> {
     let call = lambda.get_policy().function_name(function).set_qualifier(qualifier.map(str::to_owned));
     match call.send().await {
-        Ok(policy) => Ok(match policy.policy().is_some_and(|policy| may_invoke(policy, user_pool)) {
-            true => Invocation::Allowed,
-            false => Invocation::Denied,
-        }),
-        // A function without a policy and one that does not exist have the same code.
-        Err(error) if error.code() == Some("ResourceNotFoundException") => {
-            Ok(if is_missing(lambda, arn).await { Invocation::NoFunction } else { Invocation::Denied })
-        }
+        Ok(output) => Ok(Some(output.policy.unwrap_or_default())),
+        Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
         Err(error) => Err(aws_error(Service::Lambda, "GetPolicy")(error)),
     }
 }
